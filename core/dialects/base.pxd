@@ -1,0 +1,31 @@
+# The two small interfaces that every dialect fulfils. A dialect must never know order, sockets or policies.
+from batchwire.core.model cimport Buffer, Call, Result
+from libc.stdint cimport uint64_t
+
+cdef class Reader:
+    """Bytes in any split -> Calls, each as soon as it is complete.
+
+    feed(data) keeps a reference to data, parses nothing, never raises.
+    finish() says that no more bytes come.
+    next_call() returns the next Call in document order, or None: more bytes are needed, or `ended` is
+    true. Raises EnvelopeError when the batch itself is broken; what is wrong with one call alone is
+    put on that call by Call.refuse(400, ...).
+    buffered: bytes fed and not yet consumed. calls: Calls returned so far.
+    """
+    cdef public bint ended
+    cdef readonly uint64_t calls
+    cdef int feed(self, bytes data) except -1
+    cdef int finish(self) except -1
+    cdef Call next_call(self)
+    cdef Py_ssize_t buffered(self) noexcept
+
+cdef class Writer:
+    """Results -> bytes appended to `out`. begin() before the first result, end() after the last.
+
+    write() must leave `out` as it was when it raises. write() returns the number of bytes appended.
+    `lowercase` selects the strict profile's header names (PR-02).
+    """
+    cdef public bint lowercase
+    cdef int begin(self, Buffer out) except -1
+    cdef Py_ssize_t write(self, Buffer out, Call call, Result result) except -1
+    cdef int end(self, Buffer out, object summary) except -1

@@ -1,0 +1,26 @@
+"""The errors that the core raises to its callers. Must never carry a traceback or a body to a client."""
+
+
+class BatchwireError(Exception):
+    """Base of all errors of the core."""
+
+
+class EnvelopeError(BatchwireError):
+    """The batch itself is broken, so its results could not be told apart (GW-01, GW-21).
+
+    status: HTTP status of a whole-batch answer (400, 408, 413, 429, 508).
+    code: short machine-readable name, such as "DuplicateId".
+    message: one sentence for a person; never echoes the input beyond an id.
+    target: where in the batch, such as "requests[3].id", or "".
+    """
+
+    def __init__(self, status: int, code: str, message: str, target: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.target = target
+
+
+class ConfigError(BatchwireError):
+    """A setting given to the core is out of range or contradictory."""

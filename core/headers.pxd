@@ -1,0 +1,22 @@
+# Builds the header lines of an inner request from fields, so that nothing can be injected.
+from batchwire.core.model cimport Buffer, Call
+
+cdef class HeaderBlock:
+    """Collects the header fields of one call; reused from call to call.
+
+    start(call); add(...) for each field; finish() stores call.head. Screening (MB-17, GW-17, GW-12 and
+    the hop-by-hop and identity rules of the design) happens here, for every dialect alike: a field that
+    must not pass is dropped, or the call is refused with 400.
+    content_type: the value of content-type (bytes), or None.
+    transfer_encoding: the value of transfer-encoding, or None (JB-27).
+    """
+    cdef Buffer out
+    cdef Call call
+    cdef readonly bytes content_type
+    cdef readonly bytes transfer_encoding
+    cdef readonly bint refuse_duplicates      # GW-12: the JSON dialects
+    cdef readonly bint keep_accept_encoding   # gRPC: the client gets the bytes as they are
+    cdef list names
+    cdef int start(self, Call call) except -1
+    cdef int add(self, const char* name, Py_ssize_t name_len, const char* value, Py_ssize_t value_len) except -1
+    cdef int finish(self) except -1

@@ -1,0 +1,112 @@
+# What every room hands to the next: Call, Result, Buffer. Data only: no order, no sockets, no dialect.
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+
+cdef enum CallState:
+    CALL_NEW = 0          # read, not yet admitted by the plan
+    CALL_WAITING = 1      # admitted, has unfinished dependencies or an open group
+    CALL_READY = 2        # may start
+    CALL_RUNNING = 3      # handed to its upstream
+    CALL_DONE = 4         # has its result
+
+cdef enum Outcome:        # numbers are those of proto batchwire.v1.Outcome
+    OUTCOME_UNSPECIFIED = 0
+    OUTCOME_SUCCEEDED = 1
+    OUTCOME_FAILED = 2
+    OUTCOME_REFUSED = 3
+    OUTCOME_DEPENDENCY_FAILED = 4
+    OUTCOME_UNREACHABLE = 5
+    OUTCOME_TIMED_OUT = 6
+
+cdef enum HeaderKind:
+    KIND_OTHER = 0
+    KIND_HOP = 1              # hop-by-hop, content-length, set-cookie: never written to a client
+    KIND_CONTENT_TYPE = 2
+    KIND_CONTENT_ENCODING = 3
+    KIND_CONTENT_LANGUAGE = 4
+    KIND_LOCATION = 5         # Location
+    KIND_ENTITY_ID = 6        # OData-EntityId
+    KIND_ETAG = 7
+    KIND_ODATA_VERSION = 8
+
+cdef enum:
+    MAX_RESULT_HEADERS = 128
+
+cdef struct HeaderSlice:
+    const char* name
+    const char* value
+    int name_len
+    int value_len
+    int kind
+
+cdef class Buffer:
+    """Growing byte buffer. put() copies; take() hands the content over as bytes and empties it."""
+    cdef char* data
+    cdef Py_ssize_t size
+    cdef Py_ssize_t capacity
+    cdef int grow(self, Py_ssize_t extra) except -1
+    cdef int put(self, const char* p, Py_ssize_t n) except -1
+    cdef int put_bytes(self, bytes b) except -1
+    cdef int put_char(self, char c) except -1
+    cdef int put_uint(self, uint64_t n) except -1     # decimal digits
+    cdef bytes take(self)
+    cdef void clear(self) noexcept
+
+cdef class Refusal:
+    """Why the gateway answers a call itself: status, code, message (str), outcome."""
+    cdef readonly int status
+    cdef readonly int outcome
+    cdef readonly str code
+    cdef readonly str message
+
+cdef class Call:
+    # --- said by the client, filled by a dialect reader
+    cdef readonly bytes id              # UTF-8; b"" where the dialect allows none
+    cdef readonly bytes method          # upper case
+    cdef readonly bytes url             # as the client wrote it, UTF-8
+    cdef readonly bytes head            # header lines as sent upstream: b"Name: value\r\n..." (HeaderBlock)
+    cdef readonly object body_owner     # keeps body_ptr alive; None: no body
+    cdef const char* body_ptr
+    cdef Py_ssize_t body_len
+    cdef readonly list depends_on       # list[bytes] or None
+    cdef readonly bytes group           # or None
+    cdef readonly bytes condition       # or None
+    cdef readonly double timeout        # seconds; 0: the upstream's default
+    cdef readonly Refusal refusal       # the reader's verdict (GW-02), or None
+    # --- the plan's
+    cdef readonly uint64_t number       # position in the batch, from 0
+    cdef uint64_t id_hash
+    cdef int state
+    cdef int waiting                    # unfinished things this call waits for
+    cdef int position                   # index among the upstream's running calls, or -1
+    cdef list dependents                # calls that wait for this one, or None
+    cdef object group_state             # plan.groups.Group or None
+    cdef object expression              # plan.conditions.Expression or None
+    cdef uint32_t flags                 # plan's own bits
+    # --- the dispatcher's
+    cdef bytes target                   # path and query for the upstream
+    cdef object upstream                # core.upstream.base.Upstream
+    cdef object session                 # core.session.Session
+    cdef double started                 # seconds, monotonic; 0: never started
+    cdef double deadline                # seconds, monotonic
+    cdef int set_body(self, object owner, const char* p, Py_ssize_t n) except -1
+    cdef int refuse(self, int status, str code, str message) except -1
+
+cdef class Result:
+    # Filled by an upstream or by the gateway, read at once by the writer. Pointers live as long as the owners.
+    cdef readonly int status
+    cdef readonly int outcome
+    cdef int header_count
+    cdef HeaderSlice headers[MAX_RESULT_HEADERS]
+    cdef object head_owner
+    cdef object body_owner              # None: no body
+    cdef const char* body
+    cdef Py_ssize_t body_len
+    cdef readonly uint64_t started_us
+    cdef readonly uint64_t elapsed_us
+    cdef void reset(self) noexcept
+    cdef int add_header(self, const char* name, int name_len, const char* value, int value_len) except -1
+    cdef int set_error(self, int status, int outcome, str code, str message) except -1
+    cdef HeaderSlice* find(self, int kind) noexcept
+
+cdef int header_kind(const char* name, int n) noexcept nogil
+cdef double now() noexcept nogil

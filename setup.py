@@ -1,0 +1,103 @@
+"""Builds the Cython core and the protobuf classes.
+
+The repository keeps `core/`, `service/`, `clients/python/` and `proto/` at its top; they are
+imported as `batchwire.core`, `batchwire.service`, `batchwire.client` and `batchwire.v1`. To give
+setuptools, Cython and mypy one ordinary package tree, this file lays `build/tree/batchwire/` out
+of links to those folders. It must never copy sources: an edit is live at once.
+"""
+
+import os
+import platform
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+HERE = Path(__file__).resolve().parent
+TREE = HERE / "build" / "tree"
+ROOMS = {
+    "core": "core",
+    "service": "service",
+    "client": "clients/python",
+    "v1": "proto/batchwire/v1",
+}
+
+
+def lay_out_tree() -> None:
+    package = TREE / "batchwire"
+    package.mkdir(parents=True, exist_ok=True)
+    for name, folder in ROOMS.items():
+        link = package / name
+        target = os.path.relpath(HERE / folder, package)
+        if link.is_symlink() and os.readlink(link) == target:
+            continue
+        if link.is_symlink():
+            link.unlink()
+        link.symlink_to(target, target_is_directory=True)
+
+
+def generate_protobuf() -> None:
+    source = HERE / "proto" / "batchwire" / "v1" / "batch.proto"
+    made = source.with_name("batch_pb2.py")
+    if made.exists() and made.stat().st_mtime >= source.stat().st_mtime:
+        return
+    import google.api.httpbody_pb2 as httpbody
+    import grpc_tools
+    from grpc_tools import protoc
+
+    well_known = Path(grpc_tools.__file__).parent / "_proto"
+    googleapis = Path(httpbody.__file__).resolve().parents[2]
+    proto = HERE / "proto"
+    failed = protoc.main(
+        [
+            "protoc",
+            f"-I{proto}",
+            f"-I{well_known}",
+            f"-I{googleapis}",
+            f"--python_out={proto}",
+            f"--pyi_out={proto}",
+            f"--grpc_python_out={proto}",
+            str(source),
+        ]
+    )
+    if failed:
+        raise SystemExit("protoc could not compile proto/batchwire/v1/batch.proto")
+
+
+def extensions() -> list[Extension]:
+    flags = ["-O3", "-fno-plt", "-Wno-unused-function", "-Wno-unused-variable"]
+    if platform.machine() == "x86_64":
+        flags.append("-msse4.2")
+    found = []
+    for source in sorted((HERE / "core").rglob("*.pyx")):
+        relative = source.relative_to(HERE / "core").with_suffix("")
+        found.append(
+            Extension(
+                ".".join(["batchwire", "core", *relative.parts]),
+                [str(Path("build/tree/batchwire/core") / relative) + ".pyx"],
+                extra_compile_args=flags,
+            )
+        )
+    return found
+
+
+os.chdir(HERE)
+lay_out_tree()
+generate_protobuf()
+setup(
+    ext_modules=cythonize(
+        extensions(),
+        include_path=[str(TREE)],
+        annotate=bool(os.environ.get("BATCHWIRE_ANNOTATE")),
+        nthreads=os.cpu_count() or 1,
+        compiler_directives={
+            "language_level": 3,
+            "boundscheck": False,
+            "wraparound": False,
+            "initializedcheck": False,
+            "cdivision": True,
+            "embedsignature": True,
+            "freethreading_compatible": False,
+        },
+    )
+)
