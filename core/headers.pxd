@@ -1,6 +1,10 @@
 # Builds the header lines of an inner request from fields, so that nothing can be injected.
 from batchwire.core.model cimport Buffer, Call
 
+cdef bint block_has(bytes head, const char* name, Py_ssize_t n) noexcept
+cdef bytes block_get(bytes head, const char* name, Py_ssize_t n)
+cdef bint valid_value(const char* p, Py_ssize_t n) noexcept nogil
+
 cdef class HeaderBlock:
     """Collects the header fields of one call; reused from call to call.
 
@@ -14,9 +18,13 @@ cdef class HeaderBlock:
     cdef Call call
     cdef readonly bytes content_type
     cdef readonly bytes transfer_encoding
-    cdef readonly bint refuse_duplicates      # GW-12: the JSON dialects
-    cdef readonly bint keep_accept_encoding   # gRPC: the client gets the bytes as they are
+    cdef bint refuse_duplicates      # GW-12: the JSON dialects
+    cdef bint keep_accept_encoding   # gRPC: the client gets the bytes as they are
+    cdef bint drop_authorization     # GW-17's switch
+    cdef Py_ssize_t max_bytes
     cdef list names
     cdef int start(self, Call call) except -1
     cdef int add(self, const char* name, Py_ssize_t name_len, const char* value, Py_ssize_t value_len) except -1
+    cdef bint has(self, const char* name, Py_ssize_t n) noexcept
+    cdef int name_hop_headers(self, bytes value) except -1
     cdef int finish(self) except -1

@@ -1,0 +1,48 @@
+"""The two small interfaces that every dialect fulfils: Reader and Writer.
+
+A dialect says how bytes look. It must never know order, sockets or policies.
+"""
+from batchwire.core.model cimport Buffer, Call, Result
+
+
+cdef class Reader:
+    cdef int feed(self, bytes data) except -1:
+        raise NotImplementedError
+
+    cdef int finish(self) except -1:
+        raise NotImplementedError
+
+    cdef Call next_call(self):
+        raise NotImplementedError
+
+    cdef Py_ssize_t buffered(self) noexcept:
+        return 0
+
+    def feed_bytes(self, bytes data not None):
+        """feed() for tests and tools."""
+        self.feed(data)
+
+    def end(self):
+        """finish() for tests and tools."""
+        self.finish()
+
+    def next(self):
+        """next_call() for tests and tools: a Call or None."""
+        return self.next_call()
+
+
+cdef class Writer:
+    cdef int begin(self, Buffer out) except -1:
+        raise NotImplementedError
+
+    cdef Py_ssize_t write(self, Buffer out, Call call, Result result) except -1:
+        raise NotImplementedError
+
+    cdef int end(self, Buffer out, object summary) except -1:
+        raise NotImplementedError
+
+    def write_bytes(self, Call call not None, Result result not None):
+        """What write() appends, as bytes: for tests and tools."""
+        cdef Buffer out = Buffer()
+        self.write(out, call, result)
+        return out.take()

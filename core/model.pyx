@@ -1,0 +1,240 @@
+"""What every room hands to the next: Call, Result, Buffer.
+
+Data only. Must never know order, sockets or a dialect, and never hold anything of another batch.
+"""
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.stdlib cimport free, realloc
+from libc.string cimport memcmp, memcpy
+
+import json
+
+cdef extern from "<time.h>" nogil:
+    ctypedef long time_t
+    cdef struct timespec:
+        time_t tv_sec
+        long tv_nsec
+    int clock_gettime(int clock, timespec* out)
+    int CLOCK_MONOTONIC
+
+cdef extern from "<strings.h>" nogil:
+    int strncasecmp(const char* a, const char* b, size_t n)
+
+
+cdef double now() noexcept nogil:
+    """Seconds of the monotonic clock; cheaper than a call into the loop."""
+    cdef timespec t
+    clock_gettime(CLOCK_MONOTONIC, &t)
+    return <double>t.tv_sec + <double>t.tv_nsec * 1e-9
+
+
+cdef class Buffer:
+    def __dealloc__(self):
+        free(self.data)
+
+    cdef int grow(self, Py_ssize_t extra) except -1:
+        cdef Py_ssize_t wanted = self.size + extra
+        cdef Py_ssize_t capacity = self.capacity
+        cdef char* data
+        if wanted <= capacity:
+            return 0
+        if capacity < 512:
+            capacity = 512
+        while capacity < wanted:
+            capacity += capacity >> 1
+        data = <char*>realloc(self.data, capacity)
+        if data == NULL:
+            raise MemoryError()
+        self.data = data
+        self.capacity = capacity
+        return 0
+
+    cdef int put(self, const char* p, Py_ssize_t n) except -1:
+        if self.size + n > self.capacity:
+            self.grow(n)
+        memcpy(self.data + self.size, p, n)
+        self.size += n
+        return 0
+
+    cdef int put_bytes(self, bytes b) except -1:
+        return self.put(PyBytes_AS_STRING(b), PyBytes_GET_SIZE(b))
+
+    cdef int put_char(self, char c) except -1:
+        if self.size + 1 > self.capacity:
+            self.grow(1)
+        self.data[self.size] = c
+        self.size += 1
+        return 0
+
+    cdef int put_uint(self, uint64_t n) except -1:
+        cdef char digits[20]
+        cdef int at = 20
+        while True:
+            at -= 1
+            digits[at] = <char>(48 + n % 10)
+            n //= 10
+            if n == 0:
+                break
+        return self.put(&digits[at], 20 - at)
+
+    cdef bytes take(self):
+        cdef bytes taken = PyBytes_FromStringAndSize(self.data, self.size)
+        self.size = 0
+        # A buffer that once held something huge must not keep that memory for the rest of its life.
+        if self.capacity > 4 << 20:
+            self.clear()
+        return taken
+
+    cdef void clear(self) noexcept:
+        free(self.data)
+        self.data = NULL
+        self.size = 0
+        self.capacity = 0
+
+
+cdef class Refusal:
+    def __init__(self, int status, str code, str message, int outcome=OUTCOME_REFUSED):
+        self.status = status
+        self.code = code
+        self.message = message
+        self.outcome = outcome
+
+
+cdef class Call:
+    def __cinit__(self):
+        self.position = -1
+        self.head = b""
+        self.id = b""
+        self.method = b""
+        self.url = b""
+
+    cdef int set_body(self, object owner, const char* p, Py_ssize_t n) except -1:
+        self.body_owner = owner
+        self.body_ptr = p
+        self.body_len = n
+        return 0
+
+    cdef int refuse(self, int status, str code, str message) except -1:
+        # The first thing found wrong is the one reported.
+        if self.refusal is None:
+            self.refusal = Refusal(status, code, message)
+        return 0
+
+    def describe(self):
+        """The call as plain Python values: for tests and `batchwire check`, never for the hot path."""
+        cdef list headers = []
+        for line in self.head.split(b"\r\n"):
+            if line:
+                name, _, value = line.partition(b": ")
+                headers.append((name, value))
+        return {
+            "id": self.id,
+            "method": self.method,
+            "url": self.url,
+            "headers": headers,
+            "body": None if self.body_owner is None else self.body_ptr[:self.body_len],
+            "depends_on": self.depends_on,
+            "group": self.group,
+            "condition": self.condition,
+            "timeout": self.timeout,
+            "refusal": None if self.refusal is None else (self.refusal.status, self.refusal.code),
+        }
+
+
+cdef struct KnownHeader:
+    const char* name
+    int length
+    int kind
+
+cdef KnownHeader[17] KNOWN = [
+    KnownHeader("connection", 10, KIND_HOP),
+    KnownHeader("content-length", 14, KIND_HOP),
+    KnownHeader("keep-alive", 10, KIND_HOP),
+    KnownHeader("proxy-authenticate", 18, KIND_HOP),
+    KnownHeader("proxy-authentication-info", 25, KIND_HOP),
+    KnownHeader("proxy-connection", 16, KIND_HOP),
+    KnownHeader("set-cookie", 10, KIND_HOP),
+    KnownHeader("te", 2, KIND_HOP),
+    KnownHeader("trailer", 7, KIND_HOP),
+    KnownHeader("transfer-encoding", 17, KIND_HOP),
+    KnownHeader("upgrade", 7, KIND_HOP),
+    KnownHeader("content-type", 12, KIND_CONTENT_TYPE),
+    KnownHeader("content-encoding", 16, KIND_CONTENT_ENCODING),
+    KnownHeader("content-language", 16, KIND_CONTENT_LANGUAGE),
+    KnownHeader("location", 8, KIND_LOCATION),
+    KnownHeader("odata-entityid", 14, KIND_ENTITY_ID),
+    KnownHeader("etag", 4, KIND_ETAG),
+]
+
+
+cdef int header_kind(const char* name, int n) noexcept nogil:
+    """Which of the headers that mean something to us `name` is (any case)."""
+    cdef int i
+    for i in range(17):
+        if KNOWN[i].length == n and strncasecmp(KNOWN[i].name, name, n) == 0:
+            return KNOWN[i].kind
+    if n == 13 and strncasecmp("odata-version", name, 13) == 0:
+        return KIND_ODATA_VERSION
+    return KIND_OTHER
+
+
+cdef class Result:
+    cdef void reset(self) noexcept:
+        self.status = 0
+        self.outcome = OUTCOME_UNSPECIFIED
+        self.header_count = 0
+        self.head_owner = None
+        self.body_owner = None
+        self.body = NULL
+        self.body_len = 0
+        self.started_us = 0
+        self.elapsed_us = 0
+
+    cdef int add_header(self, const char* name, int name_len, const char* value, int value_len) except -1:
+        """Adds a field; the memory must live as long as head_owner. False when the table is full."""
+        cdef HeaderSlice* slot
+        if self.header_count >= MAX_RESULT_HEADERS:
+            return 0
+        slot = &self.headers[self.header_count]
+        slot.name = name
+        slot.name_len = name_len
+        slot.value = value
+        slot.value_len = value_len
+        slot.kind = header_kind(name, name_len)
+        self.header_count += 1
+        return 1
+
+    cdef HeaderSlice* find(self, int kind) noexcept:
+        cdef int i
+        for i in range(self.header_count):
+            if self.headers[i].kind == kind:
+                return &self.headers[i]
+        return NULL
+
+    cdef int set_error(self, int status, int outcome, str code, str message) except -1:
+        """Becomes an answer of the gateway's own: the OData error object (ER-01, ER-02)."""
+        cdef bytes body = json.dumps(
+            {"error": {"code": code, "message": message}}, ensure_ascii=False, separators=(",", ":")
+        ).encode()
+        self.header_count = 0
+        self.status = status
+        self.outcome = outcome
+        self.head_owner = None
+        self.add_header("content-type", 12, "application/json", 16)
+        self.add_header("content-language", 16, "en", 2)
+        self.body_owner = body
+        self.body = PyBytes_AS_STRING(body)
+        self.body_len = PyBytes_GET_SIZE(body)
+        return 0
+
+    def fill(self, int status, list headers, bytes body=None, int outcome=OUTCOME_SUCCEEDED):
+        """Sets the result from Python values: for upstreams written in Python and for tests."""
+        self.reset()
+        self.status = status
+        self.outcome = outcome
+        self.head_owner = headers
+        for name, value in headers:
+            self.add_header(<bytes>name, len(name), <bytes>value, len(value))
+        if body is not None:
+            self.body_owner = body
+            self.body = PyBytes_AS_STRING(body)
+            self.body_len = PyBytes_GET_SIZE(body)
