@@ -24,3 +24,7 @@ class EnvelopeError(BatchwireError):
 
 class ConfigError(BatchwireError):
     """A setting given to the core is out of range or contradictory."""
+
+
+class BadUpstreamBody(BatchwireError):
+    """An upstream's answer cannot be said in the dialect of the client: that call becomes a 502."""
