@@ -340,7 +340,7 @@ cdef class Session(Dispatcher):
         """The one place where a call gets its result."""
         cdef HeaderSlice* header
         cdef int i
-        cdef bytes moved = None, moved_id = None
+        cdef bytes moved = None, moved_id = None, links
         cdef Upstream upstream = call.upstream
         if upstream is not None:
             for i in range(result.header_count):
@@ -353,6 +353,12 @@ cdef class Session(Dispatcher):
                     moved_id = self.rules.public(header.value[:header.value_len], upstream.origin, upstream.base_path)
                     header.value = PyBytes_AS_STRING(moved_id)
                     header.value_len = <int>PyBytes_GET_SIZE(moved_id)
+            if result.body_owner is not None:
+                links = self.rules.public_links(result.body, result.body_len, upstream.origin, upstream.base_path)
+                if links is not None:
+                    result.body_owner = links
+                    result.body = PyBytes_AS_STRING(links)
+                    result.body_len = PyBytes_GET_SIZE(links)
         self.emit(call, result)
         self.counts[result.outcome] += 1
         self.pending -= 1
@@ -513,7 +519,7 @@ cdef class Session(Dispatcher):
         self.last_result = t
         if self.flush or self.execute:
             return 0
-        if self.outbox.held >= FLUSH_BYTES or self.gap > NEAR or (self.running == 0 and self.queued == 0):
+        if self.outbox.held >= FLUSH_BYTES or self.gap > NEAR or self.pending == 0:
             self.flush = True
             return self.wake_output()
         if self.linger is None:

@@ -22,6 +22,8 @@ cdef bytes PATCH = b"PATCH"
 cdef bytes DELETE = b"DELETE"
 cdef dict METHODS = {b"GET": GET, b"PUT": PUT, b"POST": POST, b"PATCH": PATCH, b"DELETE": DELETE}
 
+cdef dict DEFAULTS = {"route": "", "deadline": 0.0, "continue_on_error": True, "ordered": False, "headers": ()}
+
 # ID-03: request-id = 1*unreserved
 cdef uint8_t[256] UNRESERVED
 for _c in bytearray(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"):
@@ -52,7 +54,7 @@ cpdef object read_options(bytes message):
             raise EnvelopeError(400, "BadMessage", "the message is not a valid protobuf message")
         if field.number == 1 and field.type == WIRE_BYTES:
             if options is None:
-                options = {"route": "", "deadline": 0.0, "continue_on_error": True, "ordered": False, "headers": []}
+                options = dict(DEFAULTS, headers=[])
             merge_options(options, field.data, field.size)
     return options
 
@@ -90,6 +92,12 @@ cdef int merge_options(dict options, const char* p, Py_ssize_t n) except -1:
                     value = part.data[:part.size]
             options["headers"].append((name, value))
     return 0
+
+
+def peek_options(bytes message not None):
+    """The options of a first message, defaults where it has none; see read_options."""
+    options = read_options(message)
+    return dict(DEFAULTS) if options is None else options
 
 
 cdef class ProtoReader(Reader):

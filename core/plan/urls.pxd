@@ -11,6 +11,7 @@ cdef class UrlRules:
     cdef bytes relative(self, bytes url)
     cdef bytes normal(self, bytes rest)
     cdef bytes public(self, bytes location, bytes upstream_origin, bytes base_path)
+    cdef bytes public_links(self, const char* body, Py_ssize_t n, bytes upstream_origin, bytes base_path)
     cdef bytes locate(self, bytes location, bytes upstream_origin, bytes base_path, bytes own)
 
 cdef bytes reference_of(bytes rest)

@@ -7,12 +7,17 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.stdint cimport uint8_t
 from libc.string cimport memchr, memcmp
 
+cdef extern from "<string.h>" nogil:
+    void* memmem(const void* haystack, size_t n, const void* needle, size_t k)
+
 import re
 from urllib.parse import unquote_to_bytes
 
 # ID-07: names that mean the system resource and not a call's id.
 SYSTEM_RESOURCES = frozenset([b"batch", b"crossjoin", b"all", b"entity", b"root", b"id", b"metadata"])
 _SCHEME = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://")
+# A link whose text needs no unescaping; others are rare enough to stay as they are.
+_NEXT_LINK = re.compile(rb'("@(?:odata\.)?nextLink"\s*:\s*")([^"\\]*)"')
 _REFERENCE = re.compile(rb"\$([A-Za-z0-9._~-]+)(?=[/?]|$)")
 
 cdef enum:
@@ -195,6 +200,15 @@ cdef class UrlRules:
         if location.startswith(b"/"):
             return self.root + below
         return (self.origin or b"") + self.root + below
+
+    cdef bytes public_links(self, const char* body, Py_ssize_t n, bytes upstream_origin, bytes base_path):
+        """A JSON body whose next links lead to the upstream, with public ones (GW-10); None: nothing to do."""
+        if memmem(body, n, b'nextLink"', 9) == NULL:
+            return None
+        text = PyBytes_FromStringAndSize(body, n)
+        changed = _NEXT_LINK.sub(
+            lambda found: found.group(1) + self.public(found.group(2), upstream_origin, base_path) + b'"', text)
+        return None if changed == text else changed
 
     def below(self, bytes location, bytes upstream_origin, bytes base_path):
         """The part of an upstream's URL below its base path, when it lies there and is not public already."""
