@@ -84,10 +84,12 @@ cdef class Call:
     cdef uint32_t flags                 # plan's own bits
     # --- the dispatcher's
     cdef bytes target                   # path and query for the upstream
+    cdef bytes extra                    # header lines of the batch that this call inherits, or None
     cdef object upstream                # core.upstream.base.Upstream
-    cdef object session                 # core.session.Session
+    cdef object owner                   # core.upstream.base.CallOwner: gets the result
     cdef double started                 # seconds, monotonic; 0: never started
     cdef double deadline                # seconds, monotonic
+    cdef bint retried                   # sent once more after a stale connection
     cdef int set_body(self, object owner, const char* p, Py_ssize_t n) except -1
     cdef int refuse(self, int status, str code, str message) except -1
 

@@ -1,0 +1,99 @@
+"""Starts the gateways under test, batchwire and its peer, and learns where they listen.
+
+Both say so in the same way: a JSON line on stderr with event "listening", `front` and `address`.
+Must never leave one running when its block ends.
+"""
+
+import collections
+import json
+import queue
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from .processes import ROOT
+from .settings import CONNECTIONS
+from .upstream import Upstream
+
+_START_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """A running gateway; `addresses` maps front (grpc, rest) to host:port."""
+
+    name: str
+    pid: int
+    addresses: dict[str, str]
+
+
+@contextmanager
+def batchwire(upstream: Upstream) -> Iterator[Gateway]:
+    """batchwire with its defaults, one worker, in front of the upstream."""
+    program = str(Path(sys.executable).with_name("batchwire"))
+    command = [program, "serve", "--upstream", upstream.url, "--root", "/"]
+    command += ["--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--log-format", "json"]
+    with _running("batchwire", command, {"grpc", "http"}) as gateway:
+        yield gateway
+
+
+@contextmanager
+def peer(upstream: Upstream) -> Iterator[Gateway]:
+    """The same gateway on grpc.aio and aiohttp."""
+    command = [sys.executable, "-m", "bench.peers.grpcio_aiohttp", "--upstream", upstream.url]
+    command += ["--connections", str(CONNECTIONS)]
+    with _running("grpc.aio + aiohttp", command, {"grpc"}) as gateway:
+        yield gateway
+
+
+@contextmanager
+def _running(name: str, command: list[str], fronts: set[str]) -> Iterator[Gateway]:
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    lines: queue.Queue[str | None] = queue.Queue()
+    threading.Thread(target=_drain, args=(process, lines), daemon=True).start()
+    try:
+        addresses = _listening(name, lines, fronts)
+        if "http" in addresses:
+            addresses["rest"] = addresses.pop("http")
+        yield Gateway(name, process.pid, addresses)
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _drain(process: "subprocess.Popen[str]", lines: "queue.Queue[str | None]") -> None:
+    # Reads to the end: a gateway that logs into a full pipe would stand still.
+    assert process.stderr is not None
+    for line in process.stderr:
+        lines.put(line)
+    lines.put(None)
+
+
+def _listening(name: str, lines: "queue.Queue[str | None]", fronts: set[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    said: collections.deque[str] = collections.deque(maxlen=20)
+    end = time.monotonic() + _START_SECONDS
+    while found.keys() < fronts:
+        try:
+            line = lines.get(timeout=max(0.0, end - time.monotonic()))
+        except queue.Empty:
+            line = None
+        if line is None:
+            raise RuntimeError(f"{name} did not start: {''.join(said).strip()[-600:]}")
+        said.append(line)
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(entry, dict) and entry.get("event") == "listening":
+            found[entry["front"]] = entry["address"]
+    return found

@@ -1,0 +1,62 @@
+"""The figures batchwire has promised itself, checked against what a run found. Must never bend a figure."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from .table import Table, number
+
+PEER = "grpc.aio + aiohttp"
+
+
+@dataclass(frozen=True)
+class Target:
+    """One promise: `found` must be at most, or at least, `bound`. None: not measured in this run."""
+
+    text: str
+    found: float | None
+    bound: float
+    at_most: bool
+    unit: str = ""
+
+    @property
+    def verdict(self) -> str:
+        if self.found is None:
+            return "not measured"
+        met = self.found <= self.bound if self.at_most else self.found >= self.bound
+        return "met" if met else "**missed**"
+
+
+def _ratio(figures: dict[str, float], above: str, below: str) -> float | None:
+    over, under = figures.get(above), figures.get(below)
+    return over / under if over is not None and under else None
+
+
+def targets(figures: dict[str, float]) -> Iterator[Target]:
+    """Every target with the figure of this run. One batch at a time is what the targets are about."""
+    for calls in (100, 1000):
+        ratio = _ratio(figures, f"batchwire/grpc/{calls}/1/cpu_us", f"bare client/none/{calls}/1/cpu_us")
+        text = f"CPU a call against the bare client, gRPC streaming, {calls:,} GETs a batch"
+        yield Target(text, ratio, 1.5, at_most=True, unit="x")
+    ratio = _ratio(figures, f"{PEER}/grpc/100/1/cpu_us", "batchwire/grpc/100/1/cpu_us")
+    text = f"calls a CPU second against {PEER}, 100 GETs a batch"
+    yield Target(text, ratio, 5.0, at_most=False, unit="x")
+    for way in ("read", "write"):
+        yield Target(f"JSON: {way}", figures.get(f"json/{way}/mb_per_s"), 300.0, at_most=False, unit=" MB/s")
+    for front, name in (("grpc", "gRPC"), ("rest", "REST JSON")):
+        growth = figures.get(f"memory/{front}/growth_mib")
+        text = f"growth of memory in one large streamed batch, {name}"
+        yield Target(text, growth, 64.0, at_most=True, unit=" MiB")
+    for front, name in (("grpc", "gRPC"), ("rest", "REST JSON")):
+        lead = figures.get(f"memory/{front}/first_call_lead_s")
+        text = f"first call reaches the upstream before the document ends, {name}"
+        yield Target(text, lead, 0.0, at_most=False, unit=" s before")
+
+
+def table(figures: dict[str, float]) -> Table:
+    """The table of targets."""
+    result = Table("Targets", ["target", "bound", "found", "verdict"])
+    for target in targets(figures):
+        bound = f"{'≤' if target.at_most else '≥'} {target.bound:g}{target.unit}"
+        found = "" if target.found is None else f"{number(target.found)}{target.unit}"
+        result.rows.append([target.text, bound, found, target.verdict])
+    return result

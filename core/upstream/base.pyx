@@ -1,0 +1,79 @@
+"""The interface between the dispatcher and a way to reach servers, and the ring in which batches take turns.
+
+Must never look at a batch's order or dialect: a call arrives here ready to be sent.
+"""
+from batchwire.core.model cimport Call, Result
+
+from collections import deque
+
+
+cdef class CallOwner:
+    cdef int complete(self, Call call, Result result) except -1:
+        raise NotImplementedError
+
+    cdef int room(self, Upstream upstream) except -1:
+        raise NotImplementedError
+
+
+cdef class Upstream:
+    """See base.pxd. Subclasses: HttpUpstream (pool.pyx), AsgiUpstream (asgi.pyx)."""
+
+    def __init__(self, str name, bytes base_path, bytes origin, int max_in_flight, double call_timeout,
+                 Py_ssize_t max_response_bytes, bint forward_authorization):
+        self.name = name
+        self.base_path = base_path
+        self.origin = origin
+        self.max_in_flight = max_in_flight
+        self.call_timeout = call_timeout
+        self.max_response_bytes = max_response_bytes
+        self.forward_authorization = forward_authorization
+        self.ring = deque()
+        self.in_ring = set()
+
+    cdef bint has_room(self) noexcept:
+        """Whether a batch that is not in the ring may start a call now; those in the ring come first."""
+        return self.in_flight < self.max_in_flight and not self.closed and not self.in_ring
+
+    cdef int wait(self, CallOwner owner) except -1:
+        if owner not in self.in_ring:
+            self.in_ring.add(owner)
+            self.ring.append(owner)
+        return 0
+
+    cdef int forget(self, CallOwner owner) except -1:
+        if owner in self.in_ring:
+            self.in_ring.discard(owner)
+            self.ring.remove(owner)
+        return 0
+
+    cdef int give_room(self) except -1:
+        """Lets the batches in the ring start calls, one each in turn, while there is room."""
+        cdef CallOwner owner
+        if self.giving_room or not self.in_ring:
+            return 0
+        self.giving_room = True
+        try:
+            while self.in_ring and self.in_flight < self.max_in_flight:
+                owner = self.ring.popleft()
+                self.in_ring.discard(owner)
+                if owner.room(self):
+                    self.wait(owner)
+        finally:
+            self.giving_room = False
+        return 0
+
+    cdef int start(self, Call call) except -1:
+        raise NotImplementedError
+
+    cdef int abandon(self, Call call) except -1:
+        raise NotImplementedError
+
+    def stats(self):
+        """Counters since the start and gauges of now, as a dict of ints."""
+        return {
+            "in_flight": self.in_flight,
+            "waiting_batches": len(self.in_ring),
+            "calls": self.calls,
+            "failures": self.failures,
+            "timeouts": self.timeouts,
+        }

@@ -1,0 +1,30 @@
+from batchwire.core.model cimport Buffer, Call
+from batchwire.core.upstream.base cimport Upstream
+from batchwire.core.upstream.http1_answer cimport Answer
+
+cdef class ConnectionHome(Upstream):
+    """The pool, as its connections see it."""
+    cdef Buffer scratch                     # request heads are built here, one at a time
+    cdef bytes host_line                    # b"Host: ...\r\n"
+    cdef int answered(self, HttpConnection connection, Call call) except -1
+    cdef int broke(self, HttpConnection connection, Call call, bint unanswered) except -1
+    cdef int gone(self, HttpConnection connection) except -1
+
+
+cdef class HttpConnection:
+    cdef ConnectionHome home
+    cdef object transport
+    cdef int fd                             # for writing without a detour; -1: TLS
+    cdef Answer answer
+    cdef Call call                          # the running one, or None
+    cdef bint closed
+    cdef bint handed_over                   # part of the request went through the transport's buffer
+    cdef bint unsent                        # no byte of the request has left
+    cdef readonly unsigned long served      # answers read so far
+    cdef double idle_since
+    cdef int slot                           # index among the running, or -1
+    cdef int send(self, Call call) except -1
+    cdef Py_ssize_t write_now(self, const char* p, Py_ssize_t n) except -2
+    cdef int hand_over(self, object rest) except -1
+    cdef int settle(self) except -1
+    cdef int shut(self) except -1

@@ -1,0 +1,171 @@
+"""One HTTP/1.1 connection to an upstream: sends a call, reads its answer, then is free for the next.
+
+An asyncio protocol on a uvloop transport. Carries one call at a time (pipelining gains nothing, see
+docs/architecture.md). Must never decide which call runs next: that is the pool's and the batch's business.
+"""
+from batchwire.core.model cimport Buffer, Call
+from batchwire.core.upstream.http1_answer cimport ANSWER_DONE, Answer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from libc.errno cimport EAGAIN, EINTR, errno
+
+cdef extern from "<sys/socket.h>" nogil:
+    ssize_t c_send "send" (int fd, const void* p, size_t n, int flags)
+    int MSG_DONTWAIT
+    int MSG_NOSIGNAL
+
+cdef enum:
+    INLINE_BODY = 16384        # bodies up to this size are sent in one piece with the head
+
+
+cdef class ConnectionHome(Upstream):
+    cdef int answered(self, HttpConnection connection, Call call) except -1:
+        raise NotImplementedError
+
+    cdef int broke(self, HttpConnection connection, Call call, bint unanswered) except -1:
+        raise NotImplementedError
+
+    cdef int gone(self, HttpConnection connection) except -1:
+        raise NotImplementedError
+
+
+cdef class HttpConnection:
+    def __init__(self, ConnectionHome home not None, Py_ssize_t max_head):
+        self.home = home
+        self.answer = Answer(max_head, home.max_response_bytes)
+        self.fd = -1
+        self.slot = -1
+
+    # --- asyncio.Protocol
+
+    def connection_made(self, transport):
+        self.transport = transport
+        if transport.get_extra_info("ssl_object") is None:
+            self.fd = transport.get_extra_info("socket").fileno()
+
+    def data_received(self, bytes data):
+        cdef Answer answer = self.answer
+        if self.call is None:
+            # Bytes that nobody asked for: whatever they answer, it is no call of ours.
+            self.shut()
+            return
+        answer.feed(data)
+        if answer.state >= ANSWER_DONE:
+            self.settle()
+
+    def eof_received(self):
+        if self.call is not None:
+            self.answer.eof()
+            if self.answer.state == ANSWER_DONE:
+                self.settle()
+        return False
+
+    def connection_lost(self, exc):
+        cdef Call call = self.call
+        self.closed = True
+        self.fd = -1
+        self.transport = None
+        if call is not None:
+            self.answer.eof()
+            self.settle()
+        self.home.gone(self)
+
+    def pause_writing(self):
+        """The request of the one running call is bounded already (max_call_bytes)."""
+
+    def resume_writing(self):
+        pass
+
+    # --- for the pool
+
+    cdef int send(self, Call call) except -1:
+        """Sends a call; its end reaches home.answered() or home.broke()."""
+        cdef Buffer out = self.home.scratch
+        cdef Py_ssize_t sent, body = call.body_len if call.body_owner is not None else 0
+        self.call = call
+        self.handed_over = False
+        self.unsent = True
+        self.answer.start(call.method == b"HEAD")
+        out.size = 0
+        out.put_bytes(call.method)
+        out.put_char(32)
+        out.put_bytes(call.target)
+        out.put(" HTTP/1.1\r\n", 11)
+        out.put_bytes(self.home.host_line)
+        out.put_bytes(call.head)
+        if call.extra is not None:
+            out.put_bytes(call.extra)
+        # RFC 9110 8.6: a length of 0 is said for methods that usually have a body, not for GET.
+        if call.body_owner is not None or call.method == b"POST" or call.method == b"PUT" or call.method == b"PATCH":
+            out.put("Content-Length: ", 16)
+            out.put_uint(body)
+            out.put("\r\n", 2)
+        out.put("\r\n", 2)
+        if 0 < body <= INLINE_BODY:
+            out.put(call.body_ptr, body)
+            body = 0
+        sent = self.write_now(out.data, out.size)
+        if sent < 0:
+            # The kernel says that the connection is dead; connection_lost() would come later.
+            self.answer.eof()
+            return self.settle()
+        self.unsent = sent == 0 and self.fd >= 0
+        if sent < out.size:
+            self.hand_over(PyBytes_FromStringAndSize(out.data + sent, out.size - sent))
+            if body:
+                self.hand_over(memoryview(call.body_owner)[call.body_ptr - PyBytes_AS_STRING(call.body_owner):][:body])
+        elif body:
+            sent = self.write_now(call.body_ptr, body)
+            if sent < 0:
+                self.answer.eof()
+                return self.settle()
+            if sent < body:
+                sent += call.body_ptr - PyBytes_AS_STRING(call.body_owner)
+                body += call.body_ptr - PyBytes_AS_STRING(call.body_owner)
+                self.hand_over(memoryview(call.body_owner)[sent:body])
+        return 0
+
+    cdef int hand_over(self, object rest) except -1:
+        """Leaves to the transport what the kernel does not take now."""
+        self.handed_over = True
+        self.unsent = False
+        self.transport.write(rest)
+        return 0
+
+    cdef Py_ssize_t write_now(self, const char* p, Py_ssize_t n) except -2:
+        """Writes past the transport, whose buffer is empty between calls; -1: the connection is dead."""
+        cdef Py_ssize_t sent
+        if self.fd < 0:
+            return 0 if not self.closed else -1
+        sent = c_send(self.fd, p, n, MSG_DONTWAIT | MSG_NOSIGNAL)
+        if sent < 0:
+            if errno == EAGAIN or errno == EINTR:
+                return 0
+            return -1
+        return sent
+
+    cdef int settle(self) except -1:
+        """The answer is whole or broken: frees the connection and hands the call over."""
+        cdef Call call = self.call
+        cdef Answer answer = self.answer
+        cdef bint reusable
+        self.call = None
+        if answer.state == ANSWER_DONE:
+            self.served += 1
+            reusable = answer.keep_alive and not self.closed
+            # An answer before the whole request was sent leaves the rest of it in the way of the next.
+            if reusable and self.handed_over and self.transport.get_write_buffer_size() != 0:
+                reusable = False
+            if not reusable:
+                self.shut()
+            return self.home.answered(self, call)
+        self.shut()
+        return self.home.broke(self, call, not answer.begun)
+
+    cdef int shut(self) except -1:
+        """Closes at once; gone() follows when the loop says so."""
+        if not self.closed:
+            self.closed = True
+            self.fd = -1
+            if self.transport is not None:
+                self.transport.abort()
+        return 0

@@ -1,0 +1,320 @@
+"""The HTTP/1.1 upstream: a bounded pool of keep-alive connections to one or several addresses.
+
+Deadlines are kept by one ticker for the whole pool, not by a timer a call. Must never hold a call back while
+a connection is free, nor open more connections than max_connections.
+"""
+from batchwire.core.errors import ConfigError
+from batchwire.core.model cimport (
+    Buffer, Call, OUTCOME_FAILED, OUTCOME_SUCCEEDED, OUTCOME_TIMED_OUT, OUTCOME_UNREACHABLE, Result, now,
+)
+from batchwire.core.upstream.base cimport CallOwner, Upstream
+from batchwire.core.upstream.http1 cimport ConnectionHome, HttpConnection
+
+import asyncio
+from collections import deque
+
+cdef double TICK = 0.02          # seconds between looks at the deadlines while calls run
+cdef double IDLE_TICK = 1.0      # seconds between looks at idle connections while none runs
+
+
+cdef class HttpUpstream(ConnectionHome):
+    """
+    addresses: [(host, port), ...], taken in turn for new connections; or unix_path.
+    host: value of the Host header. base_path: path put before every target, "/" at both ends.
+    max_connections: also the most calls on the wire; max_in_flight: calls handed over and not finished.
+    connect_timeout, call_timeout, idle_timeout: seconds. max_response_bytes, max_header_bytes: bytes a call.
+    """
+    cdef object loop
+    cdef list addresses
+    cdef str unix_path
+    cdef object ssl
+    cdef str server_name
+    cdef int max_connections
+    cdef double connect_timeout
+    cdef double idle_timeout
+    cdef Py_ssize_t max_header_bytes
+    cdef list idle                  # last used last
+    cdef list running               # HttpConnection with a call
+    cdef object queue               # calls that wait for a connection being made
+    cdef set connections            # open ones
+    cdef set attempts               # tasks that connect
+    cdef int turn
+    cdef object ticker
+    cdef unsigned long long connects, connect_failures, retries
+    cdef Result spare
+
+    def __init__(self, loop, *, str name, str scheme="http", addresses=(), unix_path=None, str base_path="/",
+                 str host="", ssl=None, server_name=None, int max_connections=128, int max_in_flight=0,
+                 double connect_timeout=5.0, double call_timeout=30.0, double idle_timeout=30.0,
+                 Py_ssize_t max_response_bytes=16 << 20, Py_ssize_t max_header_bytes=32768,
+                 bint forward_authorization=False):
+        if max_connections < 1:
+            raise ConfigError("max_connections must be at least 1")
+        if not addresses and not unix_path:
+            raise ConfigError("an upstream needs an address or a UNIX socket")
+        if not host:
+            host = "localhost" if unix_path else f"{addresses[0][0]}:{addresses[0][1]}"
+        if any(c in host for c in "\r\n\0 /"):
+            raise ConfigError("the Host of an upstream has a character that is not allowed")
+        super().__init__(name, base_path.encode(), f"{scheme}://{host}".encode(),
+                         max_in_flight or max_connections, call_timeout, max_response_bytes,
+                         forward_authorization)
+        self.loop = loop
+        self.addresses = list(addresses)
+        self.unix_path = unix_path
+        self.ssl = ssl
+        self.server_name = server_name
+        self.max_connections = max_connections
+        self.connect_timeout = connect_timeout
+        self.idle_timeout = idle_timeout
+        self.max_header_bytes = max_header_bytes
+        self.host_line = b"Host: " + host.encode() + b"\r\n"
+        self.scratch = Buffer()
+        self.spare = Result()
+        self.idle = []
+        self.running = []
+        self.queue = deque()
+        self.connections = set()
+        self.attempts = set()
+
+    # --- Upstream
+
+    cdef int start(self, Call call) except -1:
+        cdef HttpConnection connection
+        self.in_flight += 1
+        self.calls += 1
+        if self.ticker is None:
+            self.arm(TICK)
+        if self.idle:
+            connection = self.idle.pop()
+            self.run(connection, call)
+            return 0
+        self.queue.append(call)
+        if len(self.connections) + len(self.attempts) < self.max_connections:
+            self.attempt()
+        return 0
+
+    cdef int abandon(self, Call call) except -1:
+        cdef HttpConnection connection
+        cdef int slot = call.position
+        if slot >= 0:
+            connection = self.running[slot]
+            if connection.call is call:
+                self.unlist(connection)
+                connection.call = None
+                connection.shut()
+                self.in_flight -= 1
+        else:
+            try:
+                self.queue.remove(call)
+                self.in_flight -= 1
+            except ValueError:
+                pass
+        return 0
+
+    # --- connections
+
+    cdef int run(self, HttpConnection connection, Call call) except -1:
+        connection.slot = <int>len(self.running)
+        call.position = connection.slot
+        self.running.append(connection)
+        connection.send(call)
+        return 0
+
+    cdef int unlist(self, HttpConnection connection) except -1:
+        """Takes a connection out of `running` in O(1): the last one moves into its place."""
+        cdef HttpConnection last
+        cdef int slot = connection.slot
+        if slot < 0:
+            return 0
+        last = self.running.pop()
+        if last is not connection:
+            self.running[slot] = last
+            last.slot = slot
+            if last.call is not None:
+                last.call.position = slot
+        connection.slot = -1
+        return 0
+
+    cdef int answered(self, HttpConnection connection, Call call) except -1:
+        # The next call may take this connection before complete() returns, so the result changes hands first.
+        cdef Result result = connection.answer.result
+        connection.answer.result = self.spare
+        self.spare = result
+        self.unlist(connection)
+        call.position = -1
+        result.outcome = OUTCOME_SUCCEEDED if 200 <= result.status < 300 else OUTCOME_FAILED
+        self.in_flight -= 1
+        if not connection.closed:
+            self.free(connection)
+        (<CallOwner>call.owner).complete(call, result)
+        if self.in_ring:
+            self.give_room()
+        return 0
+
+    cdef int free(self, HttpConnection connection) except -1:
+        if self.queue:
+            return self.run(connection, self.queue.popleft())
+        if self.closed:
+            return connection.shut()
+        connection.idle_since = now()
+        self.idle.append(connection)
+        return 0
+
+    cdef int broke(self, HttpConnection connection, Call call, bint unanswered) except -1:
+        """The connection failed under a call. A stale one, closed by the server as we wrote, is tried again
+        where that is safe: once, on a new connection, when no byte had left or the method is idempotent
+        (RFC 9110 9.2.2, RFC 9112 9.3.1, GW-15)."""
+        self.unlist(connection)
+        call.position = -1
+        if unanswered and connection.served > 0 and not call.retried and not self.closed and (
+                connection.unsent or call.method == b"GET" or call.method == b"PUT" or call.method == b"DELETE"):
+            call.retried = True
+            self.retries += 1
+            self.queue.append(call)
+            self.attempt()
+            return 0
+        self.failures += 1
+        return self.fail(call, 502, OUTCOME_UNREACHABLE, "UpstreamBroken", f"the upstream failed: {connection.answer.why}")
+
+    cdef int fail(self, Call call, int status, int outcome, str code, str message) except -1:
+        cdef Result result = Result()
+        result.reset()
+        result.set_error(status, outcome, code, message)
+        self.in_flight -= 1
+        (<CallOwner>call.owner).complete(call, result)
+        if self.in_ring:
+            self.give_room()
+        return 0
+
+    cdef int gone(self, HttpConnection connection) except -1:
+        self.connections.discard(connection)
+        try:
+            self.idle.remove(connection)
+        except ValueError:
+            pass
+        if len(self.queue) > len(self.attempts) and not self.closed:
+            # A connection died that a queued call was waiting for.
+            self.attempt()
+        return 0
+
+    cdef int attempt(self) except -1:
+        task = self.loop.create_task(self.connect())
+        self.attempts.add(task)
+        task.add_done_callback(self.attempts.discard)
+        return 0
+
+    async def connect(self):
+        cdef HttpConnection connection
+        why = "no address"
+        for _ in range(max(1, len(self.addresses))):
+            try:
+                async with asyncio.timeout(self.connect_timeout):
+                    if self.unix_path is not None:
+                        _, made = await self.loop.create_unix_connection(
+                            self.make_connection, self.unix_path, ssl=self.ssl,
+                            server_hostname=self.server_name if self.ssl else None)
+                    else:
+                        host, port = self.addresses[self.turn % len(self.addresses)]
+                        self.turn += 1
+                        _, made = await self.loop.create_connection(
+                            self.make_connection, host, port, ssl=self.ssl,
+                            server_hostname=(self.server_name or host) if self.ssl else None)
+            except TimeoutError:
+                why = "connecting took too long"
+            except OSError as error:
+                why = error.strerror or type(error).__name__
+            else:
+                connection = made
+                self.connects += 1
+                self.attempts.discard(asyncio.current_task())
+                if self.closed:
+                    connection.shut()
+                elif not connection.closed:
+                    self.connections.add(connection)
+                    self.free(connection)
+                return
+        self.connect_failures += 1
+        self.attempts.discard(asyncio.current_task())
+        # As many calls fail as have no other attempt left to wait for.
+        while len(self.queue) > len(self.attempts) + len(self.connections):
+            call = self.queue.popleft()
+            self.failures += 1
+            self.fail(call, 502, OUTCOME_UNREACHABLE, "UpstreamUnreachable", f"the upstream could not be reached: {why}")
+
+    def make_connection(self):
+        return HttpConnection(self, self.max_header_bytes)
+
+    # --- time
+
+    cdef int arm(self, double seconds) except -1:
+        self.ticker = self.loop.call_later(seconds, self.tick)
+        return 0
+
+    def tick(self):
+        cdef double t = now()
+        cdef HttpConnection connection
+        cdef Call call
+        cdef list late = None
+        self.ticker = None
+        for connection in self.running:
+            if connection.call is not None and connection.call.deadline < t:
+                late = [] if late is None else late
+                late.append(connection.call)
+        for call in self.queue:
+            if call.deadline < t:
+                late = [] if late is None else late
+                late.append(call)
+        if late is not None:
+            for call in late:
+                self.expire(call)
+        while self.idle and (<HttpConnection>self.idle[0]).idle_since + self.idle_timeout < t:
+            connection = self.idle.pop(0)
+            connection.shut()
+        if self.in_flight:
+            self.arm(TICK)
+        elif self.connections:
+            self.arm(IDLE_TICK)
+
+    cdef int expire(self, Call call) except -1:
+        cdef HttpConnection connection
+        if call.position >= 0:
+            connection = self.running[call.position]
+            self.unlist(connection)
+            call.position = -1
+            connection.call = None
+            connection.shut()
+        else:
+            try:
+                self.queue.remove(call)
+            except ValueError:
+                return 0
+        self.timeouts += 1
+        return self.fail(call, 504, OUTCOME_TIMED_OUT, "UpstreamTimeout", "the upstream did not answer in time")
+
+    # --- life
+
+    def close(self):
+        """Closes all connections; running calls get 502. The upstream takes no call afterwards."""
+        self.closed = True
+        if self.ticker is not None:
+            self.ticker.cancel()
+            self.ticker = None
+        for task in list(self.attempts):
+            task.cancel()
+        for connection in list(self.connections):
+            (<HttpConnection>connection).shut()
+        while self.queue:
+            self.fail(self.queue.popleft(), 502, OUTCOME_UNREACHABLE, "UpstreamClosed", "the gateway is stopping")
+
+    def stats(self):
+        figures = super().stats()
+        figures.update(
+            connections=len(self.connections),
+            idle=len(self.idle),
+            connecting=len(self.attempts),
+            connects=self.connects,
+            connect_failures=self.connect_failures,
+            retries=self.retries,
+        )
+        return figures

@@ -1,0 +1,367 @@
+"""Decides from the outer head of a batch, and nothing else, how it is run and answered (GB, HD, PR).
+
+Pure functions from method, path, query and headers to a Refusal, a Probe or an Accepted. Nothing here
+may do I/O, look at a body or start anything: a refused head means that no call has started (GB-07).
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote_plus
+
+from .decoding import DECODINGS
+from .inheritance import inherited_headers
+from .media import (
+    SPOKEN,
+    Format,
+    choose_answer,
+    format_option,
+    parse_accept,
+    parse_media_type,
+    request_format,
+)
+from .odata_errors import ERROR_HEADERS, error_body
+from .preferences import Preference, as_boolean, parse_preferences
+
+Headers = Sequence[tuple[bytes, bytes]]
+"""Header lines, names in lower case."""
+
+HOP_HEADER = "batchwire-hop"
+HIGHEST_VERSION = (4, 1)
+_VERSION = re.compile(r"\s*(\d{1,3})\.(\d{1,3})\s*(?:;.*)?\Z")
+_AUTHORITY = re.compile(r"(?:[A-Za-z0-9.\-_~%!$&'()*+,=]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?\Z")
+_ONCE = ("content-type", "content-length", "host", "authorization", HOP_HEADER)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What a route and the limits say about outer heads.
+
+    profile: "auto", "strict" or "compatible" (PR-01). max_hops: batches that a batch may have passed
+    through. max_request_bytes: 0 for no limit.
+    """
+
+    profile: str = "auto"
+    status_202: bool = False
+    max_hops: int = 4
+    max_request_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class OuterRequest:
+    """The head of a batch. `authority` stands in where there is no Host field."""
+
+    method: str
+    scheme: str
+    query: bytes
+    headers: Headers
+    authority: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The batch does not run; `status` is an HTTP status, `headers` are complete but for Content-Length."""
+
+    status: int
+    code: str
+    message: str
+    headers: tuple[tuple[bytes, bytes], ...]
+
+    def body(self) -> bytes:
+        """The OData error object (ER-01)."""
+        return error_body(self.code, self.message)
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """HEAD on the batch resource: 200 without a body, nothing starts (PR-08)."""
+
+    headers: tuple[tuple[bytes, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The batch may run.
+
+    status: of the answer, 200 or 202 (PR-06). decoding: "", "gzip" or "deflate" (HD-19).
+    inherited: header fields that calls without them get. hops: for the upstream, already one more.
+    answer_headers: of the answer, but for its framing.
+    """
+
+    dialect: str
+    answer: str
+    strict: bool
+    ordered: bool
+    continue_on_error: bool
+    authority: tuple[str, str]
+    inherited: list[tuple[bytes, bytes]]
+    authorization: bytes | None
+    hops: int
+    decoding: str
+    status: int
+    version: str
+    answer_headers: tuple[tuple[bytes, bytes], ...]
+
+    def session_arguments(self) -> dict[str, Any]:
+        """The keyword arguments of core.Session that the head decides."""
+        return {
+            "dialect": self.dialect,
+            "answer": self.answer,
+            "strict": self.strict,
+            "authority": self.authority,
+            "headers": self.inherited,
+            "authorization": self.authorization,
+            "continue_on_error": self.continue_on_error,
+            "ordered": self.ordered,
+            "hops": self.hops,
+        }
+
+
+class _RefusedError(Exception):
+    def __init__(self, status: int, code: str, message: str, *headers: tuple[bytes, bytes]) -> None:
+        super().__init__(message)
+        self.refusal = refuse(status, code, message, *headers)
+
+
+def refuse(
+    status: int, code: str, message: str, *headers: tuple[bytes, bytes], version: str = "4.0"
+) -> Refusal:
+    """A Refusal with the header fields that every error answer has (ER-02, GB-14)."""
+    odata_version = (b"odata-version", version.encode())
+    return Refusal(status, code, message, (*ERROR_HEADERS, odata_version, *headers))
+
+
+def batch_root(raw_path: str) -> tuple[str, bool] | None:
+    """Service root and "has a slash behind" of a path that ends in `$batch` (GB-01), else None.
+
+    >>> batch_root("/svc/$batch")
+    ('/svc/', False)
+    """
+    path = raw_path.replace("%24", "$")
+    slash = path.endswith("$batch/")
+    if slash:
+        path = path[:-1]
+    if not path.endswith("/$batch"):
+        return None
+    return path[: -len("$batch")], slash
+
+
+def negotiate(request: OuterRequest, policy: Policy) -> Accepted | Refusal | Probe:
+    """Decides on the head of a batch whose path has already led to a route."""
+    try:
+        return _negotiate(request, policy)
+    except _RefusedError as error:
+        return error.refusal
+
+
+def _negotiate(request: OuterRequest, policy: Policy) -> Accepted | Probe:
+    if request.method == "HEAD":
+        return Probe(((b"odata-version", b"4.0"),))
+    if request.method != "POST":
+        raise _RefusedError(405, "MethodNotAllowed", "A batch is sent with POST.", (b"allow", b"POST"))
+    fields = _join(request.headers)
+    _screen(fields, policy)
+    preferences = parse_preferences(fields.get("prefer", ""))
+    if "return" in preferences:
+        raise _RefusedError(
+            400, "PreferenceNotAllowed", "The preference return is not for a batch as a whole."
+        )
+    version, strict = _version(fields, policy)
+    answer_to = _request_format(fields)
+    answer = _answer_format(request.query, fields, answer_to)
+    continue_on_error = as_boolean(preferences.get("continue-on-error"))
+    ordered = _order(preferences.get("order"))
+    return Accepted(
+        dialect=answer_to.dialect,
+        answer=answer.dialect,
+        strict=strict,
+        ordered=not strict if ordered is None else ordered,
+        continue_on_error=answer_to.continue_by_default if continue_on_error is None else continue_on_error,
+        authority=_authority(request, fields),
+        inherited=inherited_headers(fields, preferences),
+        authorization=fields["authorization"].encode("latin-1") if "authorization" in fields else None,
+        hops=_hops(fields, policy) + 1,
+        decoding=_decoding(fields),
+        status=202 if policy.status_202 or _speaks_version_3(fields) else 200,
+        version=version,
+        answer_headers=(
+            (b"content-type", answer.media_type.encode()),
+            (b"odata-version", version.encode()),
+            *_applied(preferences, continue_on_error, ordered),
+            (
+                b"vary",
+                b"OData-MaxVersion, Prefer, Accept" if "accept" in fields else b"OData-MaxVersion, Prefer",
+            ),
+        ),
+    )
+
+
+def _join(headers: Headers) -> dict[str, str]:
+    """Name → value; several lines of one name are one list, but for those that may come only once."""
+    fields: dict[str, str] = {}
+    for raw_name, raw_value in headers:
+        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1").strip()
+        if name not in fields:
+            fields[name] = value
+        elif name in _ONCE:
+            raise _RefusedError(400, "RepeatedHeader", f"The header {name} is given more than once.")
+        else:
+            fields[name] = f"{fields[name]}, {value}"
+    return fields
+
+
+def _screen(fields: dict[str, str], policy: Policy) -> None:
+    """What must not be on a batch as a whole (HD-06, HD-07) and what is too large at once (GW-13)."""
+    for name in ("if-match", "if-none-match"):
+        if fields.get(name, "null").lower() != "null":  # Dataverse clients send the literal null
+            raise _RefusedError(400, "HeaderNotAllowed", f"The header {name} is not for a batch as a whole.")
+    for name in ("isolation", "odata-isolation"):
+        if name in fields:
+            raise _RefusedError(412, "IsolationNotSupported", "Snapshot isolation is not supported.")
+    length = fields.get("content-length", "0")
+    if policy.max_request_bytes and length.isdecimal() and int(length) > policy.max_request_bytes:
+        raise _RefusedError(
+            413, "RequestTooLarge", f"The batch is larger than {policy.max_request_bytes} bytes."
+        )
+
+
+def _version(fields: dict[str, str], policy: Policy) -> tuple[str, bool]:
+    """Version of the answer and whether the profile is strict (HD-01, HD-23, PR-01)."""
+    asked = _parse_version(fields, "odata-version")
+    highest = _parse_version(fields, "odata-maxversion")
+    if asked is not None and not (4, 0) <= asked <= HIGHEST_VERSION:
+        raise _RefusedError(400, "VersionNotSupported", "OData-Version must be 4.0 or 4.01.")
+    if highest is not None and highest < (4, 0):
+        raise _RefusedError(400, "VersionNotSupported", "OData-MaxVersion must be 4.0 or later.")
+    answered = min(highest, HIGHEST_VERSION) if highest is not None else asked or (4, 0)
+    strict = any(version is not None and version >= (4, 1) for version in (asked, highest))
+    if policy.profile != "auto":
+        strict = policy.profile == "strict"
+    return ("4.01" if answered >= (4, 1) else "4.0"), strict
+
+
+def _parse_version(fields: dict[str, str], name: str) -> tuple[int, int] | None:
+    value = fields.get(name)
+    if not value:
+        return None
+    match = _VERSION.match(value)
+    if match is None:
+        raise _RefusedError(400, "MalformedVersion", f"The header {name} is not a version.")
+    return int(match[1]), int(match[2])
+
+
+def _request_format(fields: dict[str, str]) -> Format:
+    accept = (b"accept", b", ".join(row.media_type.encode() for row in SPOKEN))
+    if not fields.get("content-type"):
+        raise _RefusedError(415, "UnsupportedMediaType", f"A batch needs a Content-Type: {_names()}.", accept)
+    media_type, parameters = parse_media_type(fields["content-type"])
+    row = request_format(media_type)
+    if row is None:
+        raise _RefusedError(415, "UnsupportedMediaType", f"A batch must be {_names()}.", accept)
+    if not row.dialect:
+        message = f"{row.media_type} batches are not supported by this version; send {_names()}."
+        raise _RefusedError(415, "UnsupportedMediaType", message, accept)
+    if parameters.get("charset", "utf-8").lower() not in ("utf-8", "utf8", "us-ascii"):
+        raise _RefusedError(415, "UnsupportedCharset", "A batch must be encoded in UTF-8.", accept)
+    return row
+
+
+def _answer_format(query: bytes, fields: dict[str, str], request: Format) -> Format:
+    option = _format_option(query)
+    if option is not None:
+        answer = format_option(option)
+        if answer is None or not answer.dialect:
+            raise _RefusedError(
+                406, "NotAcceptable", f"This version answers {_names()}, not what $format names."
+            )
+        return answer
+    if not fields.get("accept"):
+        return request
+    answer = choose_answer(parse_accept(fields["accept"]), request)
+    if answer is None:
+        raise _RefusedError(
+            406,
+            "NotAcceptable",
+            f"Other answers than {_names()} are not supported by this version.",
+            (b"vary", b"Accept"),
+        )
+    return answer
+
+
+def _format_option(query: bytes) -> str | None:
+    """The value of `$format`. Other options that begin with `$` or `@` are refused (GB-13)."""
+    found = None
+    for item in query.decode("latin-1").split("&"):
+        name, _, value = item.partition("=")
+        name = unquote_plus(name)
+        if not name.startswith(("$", "@")):
+            continue
+        if name.lower() != "$format":
+            raise _RefusedError(
+                400, "QueryOptionNotAllowed", "Of the system query options a batch takes only $format."
+            )
+        if found is not None:
+            raise _RefusedError(
+                400, "RepeatedQueryOption", "The query option $format is given more than once."
+            )
+        found = unquote_plus(value)
+    return found
+
+
+def _names() -> str:
+    return " or ".join(row.media_type for row in SPOKEN)
+
+
+def _order(preference: Preference | None) -> bool | None:
+    """True: in the order of the request, False: as they finish, None: not asked (GW-23)."""
+    if preference is None:
+        return None
+    return {"request": True, "completion": False}.get(preference.value.lower())
+
+
+def _applied(
+    preferences: dict[str, Preference], continue_on_error: bool | None, ordered: bool | None
+) -> tuple[tuple[bytes, bytes], ...]:
+    """Preference-Applied, in the client's own spelling of the names (HD-12)."""
+    applied = []
+    if continue_on_error is not None:
+        applied.append(f"{preferences['continue-on-error'].spelling}={str(continue_on_error).lower()}")
+    if ordered is not None:
+        applied.append(f"{preferences['order'].spelling}={'request' if ordered else 'completion'}")
+    return ((b"preference-applied", ", ".join(applied).encode()),) if applied else ()
+
+
+def _authority(request: OuterRequest, fields: dict[str, str]) -> tuple[str, str]:
+    """Scheme and host[:port] of the batch URL, for absolute URLs in it (GW-05, GW-10)."""
+    host = fields.get("host") or request.authority
+    if host and not _AUTHORITY.match(host):
+        raise _RefusedError(400, "MalformedHost", "The header host is not a host.")
+    return request.scheme, host.lower()
+
+
+def _hops(fields: dict[str, str], policy: Policy) -> int:
+    value = fields.get(HOP_HEADER, "0")
+    if not (value.isascii() and value.isdecimal() and len(value) <= 4):
+        raise _RefusedError(400, "MalformedHeader", f"The header {HOP_HEADER} is not a number.")
+    if int(value) >= policy.max_hops:
+        raise _RefusedError(508, "LoopDetected", "The batch has passed through too many gateways.")
+    return int(value)
+
+
+def _decoding(fields: dict[str, str]) -> str:
+    coding = fields.get("content-encoding", "").lower().removeprefix("x-")
+    if coding in ("", "identity"):
+        return ""
+    if coding in DECODINGS:
+        return coding
+    raise _RefusedError(
+        415,
+        "UnsupportedContentEncoding",
+        "A batch may be encoded with gzip or deflate.",
+        (b"accept-encoding", b"gzip, deflate, identity"),
+    )
+
+
+def _speaks_version_3(fields: dict[str, str]) -> bool:
+    return "dataserviceversion" in fields or "maxdataserviceversion" in fields
