@@ -24,3 +24,14 @@ class EnvelopeError(BatchwireError):
 
 class ConfigError(BatchwireError):
     """A setting given to the core is out of range or contradictory."""
+
+
+class BadUpstreamBody(BatchwireError):
+    """An upstream's body cannot be put into the answer: it is not what its headers say (inner 502).
+
+    message: one sentence for a person; never quotes the body.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
