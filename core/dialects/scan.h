@@ -9,6 +9,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #if defined(__SSE2__)
 #include <emmintrin.h>
@@ -185,10 +186,12 @@ static inline ptrdiff_t bw_unescape(const uint8_t *p, ptrdiff_t n, uint8_t *out)
     ptrdiff_t i = 0, at = 0;
     while (i < n) {
         uint32_t code;
-        if (p[i] != '\\') {
-            out[at++] = p[i++];
-            continue;
-        }
+        const ptrdiff_t stop = bw_quote_run(p, i, n);
+        memcpy(out + at, p + i, (size_t)(stop - i));
+        at += stop - i;
+        i = stop;
+        if (i >= n)
+            break;
         switch (p[i + 1]) {
         case 'b': code = '\b'; break;
         case 'f': code = '\f'; break;
