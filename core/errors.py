@@ -27,4 +27,11 @@ class ConfigError(BatchwireError):
 
 
 class BadUpstreamBody(BatchwireError):
-    """An upstream's answer cannot be said in the dialect of the client: that call becomes a 502."""
+    """An upstream's body cannot be put into the answer: it is not what its headers say (inner 502).
+
+    message: one sentence for a person; never quotes the body.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message

@@ -1,8 +1,8 @@
 """Looks a batch document over without running it: for `batchwire check`. Must never start a call."""
-from batchwire.core.dialects.json_reader cimport JsonReader
+from batchwire.core.dialects.base cimport Reader
 from batchwire.core.dispatch.limits cimport Limits
+from batchwire.core.dialects.json_reader import JsonReader
 from batchwire.core.errors import EnvelopeError
-from batchwire.core.headers cimport HeaderBlock
 from batchwire.core.model cimport Call
 from batchwire.core.plan.order cimport NOT_EVALUABLE, Plan
 from batchwire.core.plan.urls cimport UrlRules
@@ -15,13 +15,13 @@ def check_document(bytes data not None, str root="/", Limits limits=None, bint s
     message; an empty list when every call could start. An error of the envelope is the last entry, because
     nothing behind it can be read (GW-01); the others are those of single calls (GW-02).
     """
-    cdef JsonReader reader
+    cdef Reader reader
     cdef Plan plan
     cdef Call call
     cdef list found = []
     if limits is None:
         limits = Limits()
-    reader = JsonReader(HeaderBlock(True, False, False, limits.max_header_bytes), limits.max_call_bytes, limits.max_depth)
+    reader = JsonReader(limits.max_call_bytes, limits.max_depth, limits.max_header_bytes)
     plan = Plan(UrlRules(root.encode(), authority, strict), limits.reference_bytes)
     reader.feed(data)
     reader.finish()

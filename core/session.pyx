@@ -5,11 +5,11 @@ The session owns reader -> plan -> dispatcher -> writer. Must never know which f
 let a call of the batch go without exactly one result unless the batch is cancelled or broken.
 """
 from batchwire.core.dialects.base cimport Reader, Writer
-from batchwire.core.dialects.json_reader cimport JsonReader
-from batchwire.core.dialects.json_writer cimport JsonWriter
 from batchwire.core.dialects.proto_reader cimport ProtoReader
 from batchwire.core.dialects.proto_writer cimport ProtoWriter
 from batchwire.core.dispatch.dispatcher cimport Dispatcher, Lane
+from batchwire.core.dialects.json_reader import JsonReader
+from batchwire.core.dialects.json_writer import JsonWriter
 from batchwire.core.errors import BadUpstreamBody, EnvelopeError
 from batchwire.core.headers cimport HeaderBlock
 from batchwire.core.inheritance cimport Inheritance
@@ -65,12 +65,12 @@ cdef class Session(Dispatcher):
         self.execute = execute
         self.continue_on_error = continue_on_error
         self.ordered = ordered
-        block = HeaderBlock(dialect == "json", dialect == "proto", route.drop_authorization,
-                            limits.max_header_bytes)
         if dialect == "proto":
+            block = HeaderBlock(False, True, route.drop_authorization, limits.max_header_bytes)
             self.reader = ProtoReader(block, limits.max_call_bytes, limits.max_calls_per_message)
         else:
-            self.reader = JsonReader(block, limits.max_call_bytes, limits.max_depth)
+            self.reader = JsonReader(
+                limits.max_call_bytes, limits.max_depth, limits.max_header_bytes, route.drop_authorization)
             self.threshold = route.streaming_threshold
             self.validating = self.threshold > 0
         if (answer or dialect) == "proto":

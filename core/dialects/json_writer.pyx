@@ -1,0 +1,258 @@
+"""Results -> the JSON batch answer {"responses":[{...},...]} (JR-01..JR-13, PR-02, GW-11).
+
+An upstream's JSON is validated and put in as the bytes it is; nothing is parsed and built again. Must never
+leave half of a response object in the output: a body that cannot be put into the answer raises BadUpstreamBody
+before a byte of it counts.
+"""
+from batchwire.core.dialects.base cimport Writer
+from batchwire.core.dialects.header_names cimport put_name
+from batchwire.core.dialects.json_scan cimport MAX_DEPTH, check, put_escaped
+from batchwire.core.dialects.media cimport (
+    MEDIA_JSON,
+    MEDIA_NONE,
+    MEDIA_OTHER,
+    MEDIA_TEXT,
+    MediaKind,
+    charset_of,
+    codec_of,
+    media_kind,
+    put_base64url,
+    with_utf8,
+)
+from batchwire.core.dialects.scan cimport bw_plain_run, bw_utf8_run
+from batchwire.core.model cimport (
+    KIND_CONTENT_ENCODING,
+    KIND_CONTENT_LANGUAGE,
+    KIND_CONTENT_TYPE,
+    KIND_HOP,
+    KIND_OTHER,
+    Buffer,
+    Call,
+    HeaderSlice,
+    Result,
+)
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.stdint cimport uint8_t
+from libc.string cimport memcmp
+
+from batchwire.core.dialects.codings import decode
+from batchwire.core.errors import BadUpstreamBody, ConfigError
+
+cdef extern from "<strings.h>" nogil:
+    int strncasecmp(const char* a, const char* b, size_t n)
+
+
+cdef struct Body:
+    const uint8_t* data
+    Py_ssize_t size               # 0: the response object has no body
+    MediaKind kind
+    const char* media             # value of content-type to write; NULL: as the upstream said, or none
+    Py_ssize_t media_size
+
+
+cdef class JsonWriter(Writer):
+    """Writer of JSON batch answers.
+
+    max_body_bytes: bound on a body whose content-encoding is undone; 0: no limit. max_depth: deepest nesting
+    taken from an upstream's JSON (1..1024); deeper JSON is BadUpstreamBody.
+    """
+    cdef Py_ssize_t max_body_bytes
+    cdef int max_depth
+
+    def __init__(self, Py_ssize_t max_body_bytes=16777216, int max_depth=512):
+        if not 1 <= max_depth <= MAX_DEPTH:
+            raise ConfigError(f"the nesting limit of JSON must be from 1 to {MAX_DEPTH}")
+        self.separator = b","
+        self.max_body_bytes = max_body_bytes
+        self.max_depth = max_depth
+
+    cdef int begin(self, Buffer out) except -1:
+        return out.put(b'{"responses":[', 14)
+
+    cdef int end(self, Buffer out, object summary) except -1:
+        return out.put(b"]}", 2)
+
+    cdef Py_ssize_t write(self, Buffer out, Call call, Result result) except -1:
+        cdef Py_ssize_t start = out.size
+        try:
+            self.write_response(out, call, result)
+        except BaseException:
+            out.size = start
+            raise
+        return out.size - start
+
+    cdef int write_response(self, Buffer out, Call call, Result result) except -1:
+        cdef Body body
+        cdef list kept = []               # keeps what body points to
+        self.prepare(result, &body, kept)
+        out.grow(body.size + 512)
+        out.put(b'{"id":"', 7)
+        put_escaped(out, <const uint8_t*>PyBytes_AS_STRING(call.id), PyBytes_GET_SIZE(call.id))
+        if call.group is not None:
+            out.put(b'","atomicityGroup":"', 20)
+            put_escaped(out, <const uint8_t*>PyBytes_AS_STRING(call.group), PyBytes_GET_SIZE(call.group))
+        out.put(b'","status":', 11)
+        out.put_uint(result.status)
+        out.put(b',"headers":{', 12)
+        self.write_headers(out, result, &body)
+        if body.size == 0:
+            return out.put(b"}}", 2)
+        out.put(b'},"body":', 9)
+        if body.kind == MEDIA_JSON:
+            out.put(<const char*>body.data, body.size)
+            return out.put_char(c'}')
+        out.put_char(c'"')
+        if body.kind == MEDIA_TEXT:
+            put_escaped(out, body.data, body.size)
+        else:
+            put_base64url(out, body.data, body.size)
+        return out.put(b'"}', 2)
+
+    cdef int prepare(self, Result result, Body* body, list kept) except -1:
+        """Finds out how the body is to be written, and checks it (JR-08, JR-13, GW-11)."""
+        cdef HeaderSlice* media = result.find(KIND_CONTENT_TYPE)
+        cdef HeaderSlice* coding = result.find(KIND_CONTENT_ENCODING)
+        body.data = <const uint8_t*>result.body
+        body.size = result.body_len
+        body.media = NULL
+        if result.body_owner is None or result.status == 204 or result.status == 304:
+            body.size = 0
+        if body.size == 0:
+            return 0
+        if coding != NULL:
+            self.undo_codings(result, body, kept)
+            if body.size == 0:
+                return 0
+        body.kind = MEDIA_NONE if media == NULL else media_kind(media.value, media.value_len)
+        if body.kind == MEDIA_NONE:
+            # RFC 9110 8.3: of an unknown type. Said in the answer, because there no type means JSON (JR-09).
+            body.kind = MEDIA_OTHER
+            body.media = b"application/octet-stream"
+            body.media_size = 24
+        elif body.kind == MEDIA_JSON:
+            if body.size >= 3 and memcmp(body.data, b"\xef\xbb\xbf", 3) == 0:
+                body.data += 3
+                body.size -= 3
+            if check(body.data, body.size, self.max_depth) >= 0:
+                raise BadUpstreamBody("the upstream's body is not the JSON that its content-type says")
+        elif body.kind == MEDIA_TEXT:
+            self.prepare_text(media.value[:media.value_len], body, kept)
+        return 0
+
+    cdef int undo_codings(self, Result result, Body* body, list kept) except -1:
+        """The client reads the body inside JSON, so codings of the hop before must be gone (HD-19)."""
+        cdef bytes codings = b",".join([
+            result.headers[i].value[:result.headers[i].value_len]
+            for i in range(result.header_count) if result.headers[i].kind == KIND_CONTENT_ENCODING
+        ])
+        cdef bytes plain
+        try:
+            plain = decode(codings, (<const char*>body.data)[:body.size], self.max_body_bytes)
+        except ValueError as error:
+            raise BadUpstreamBody(f"content-encoding of the upstream's body: {error}") from None
+        kept.append(plain)
+        body.data = <const uint8_t*>PyBytes_AS_STRING(plain)
+        body.size = PyBytes_GET_SIZE(plain)
+        return 0
+
+    cdef int prepare_text(self, bytes media, Body* body, list kept) except -1:
+        """JR-08: a string; text in another charset than UTF-8 is converted, and content-type says so."""
+        cdef str codec = codec_of(charset_of(media))
+        cdef bytes text
+        cdef bytes said
+        if codec is None:
+            raise BadUpstreamBody("the charset of the upstream's text is not supported")
+        if codec != "utf-8":
+            try:
+                text = (<const char*>body.data)[:body.size].decode(codec).encode()
+            except UnicodeDecodeError:
+                raise BadUpstreamBody("the upstream's text is not in the charset it says") from None
+            said = with_utf8(media)
+            kept.append(text)
+            kept.append(said)
+            body.data = <const uint8_t*>PyBytes_AS_STRING(text)
+            body.size = PyBytes_GET_SIZE(text)
+            body.media = PyBytes_AS_STRING(said)
+            body.media_size = PyBytes_GET_SIZE(said)
+        elif bw_utf8_run(body.data, 0, body.size) != body.size:
+            raise BadUpstreamBody("the upstream's text is not UTF-8")
+        return 0
+
+    cdef int write_headers(self, Buffer out, Result result, Body* body) except -1:
+        """JR-07, JR-09: one member a name; content-type whenever there is a body."""
+        cdef HeaderSlice* header
+        cdef Py_ssize_t first = out.size
+        cdef bint typed = False
+        cdef int i
+        for i in range(result.header_count):
+            header = &result.headers[i]
+            if header.kind == KIND_HOP or header.kind == KIND_CONTENT_ENCODING:
+                continue
+            if header.kind == KIND_CONTENT_TYPE:
+                if typed:
+                    continue
+                typed = True
+                if body.media != NULL:
+                    self.write_name(out, header.name, header.name_len, first)
+                    self.write_value(out, body.media, body.media_size)
+                    out.put_char(c'"')
+                    continue
+            elif seen_before(result, i):
+                continue
+            if not self.write_name(out, header.name, header.name_len, first):
+                continue
+            self.write_value(out, header.value, header.value_len)
+            if header.kind == KIND_OTHER or header.kind == KIND_CONTENT_LANGUAGE:
+                self.write_more_values(out, result, i)
+            out.put_char(c'"')
+        if body.size and not typed:
+            self.write_name(out, b"content-type", 12, first)
+            self.write_value(out, body.media, body.media_size)
+            out.put_char(c'"')
+        return 0
+
+    cdef bint write_name(self, Buffer out, const char* name, int n, Py_ssize_t first) except -1:
+        """Up to the opening quote of the value. False, and nothing written: this is no field name."""
+        cdef Py_ssize_t start = out.size
+        if start == first:
+            out.put_char(c'"')
+        else:
+            out.put(b',"', 2)
+        if not put_name(out, name, n, self.lowercase):
+            out.size = start
+            return False
+        out.put(b'":"', 3)
+        return True
+
+    cdef int write_more_values(self, Buffer out, Result result, int first) except -1:
+        """Further fields of the same name, joined as RFC 9110 5.3 allows."""
+        cdef HeaderSlice* header = &result.headers[first]
+        cdef int i
+        for i in range(first + 1, result.header_count):
+            if same_name(&result.headers[i], header):
+                out.put(b", ", 2)
+                self.write_value(out, result.headers[i].value, result.headers[i].value_len)
+        return 0
+
+    cdef int write_value(self, Buffer out, const char* value, Py_ssize_t n) except -1:
+        """Bytes that are not UTF-8 are read as Latin-1 (RFC 9110 5.5)."""
+        cdef const uint8_t* p = <const uint8_t*>value
+        cdef bytes text
+        if bw_plain_run(p, 0, n) == n:
+            return out.put(value, n)
+        if bw_utf8_run(p, 0, n) == n:
+            return put_escaped(out, p, n)
+        text = value[:n].decode("latin-1").encode()
+        return put_escaped(out, <const uint8_t*>PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
+
+
+cdef inline bint same_name(HeaderSlice* a, HeaderSlice* b) noexcept nogil:
+    return a.name_len == b.name_len and strncasecmp(a.name, b.name, a.name_len) == 0
+
+
+cdef bint seen_before(Result result, int index) noexcept:
+    cdef int i
+    for i in range(index):
+        if same_name(&result.headers[i], &result.headers[index]):
+            return True
+    return False

@@ -1,0 +1,95 @@
+"""How a body travels inside JSON: media types, charsets, base64.
+
+The reader and the writer must decide alike, so the decision lives here. Must never look at a body to guess
+its type: the media type alone decides.
+"""
+from batchwire.core.model cimport Buffer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from libc.stdint cimport uint8_t
+
+import codecs
+import re
+
+cdef extern from "base64.h" nogil:
+    void bw_base64_prepare()
+    void bw_base64_encode(const uint8_t* p, Py_ssize_t n, uint8_t* out)
+    int bw_base64_decode(const uint8_t* p, Py_ssize_t n, uint8_t* out)
+
+cdef extern from "<strings.h>" nogil:
+    int strncasecmp(const char* a, const char* b, size_t n)
+
+# RFC 9110 5.6.6: parameters, with quoted strings taken whole so that nothing inside them is mistaken for one.
+PARAMETER = re.compile(rb';[ \t]*([^=;\s"]+)[ \t]*=[ \t]*("(?:[^"\\]|\\.)*"|[^;\s"]*)')
+# The character sets of text that are read and written; Python's registry resolves their many aliases.
+CODECS = frozenset(["utf-8", "ascii", "iso8859-1", "cp1252"])
+
+bw_base64_prepare()
+
+
+cdef MediaKind media_kind(const char* p, Py_ssize_t n) noexcept nogil:
+    """The kind of a content-type value, whose parameters are ignored."""
+    cdef Py_ssize_t stop = 0
+    while stop < n and p[stop] != c';':
+        stop += 1
+    while stop and (p[stop - 1] == c' ' or p[stop - 1] == c'\t'):
+        stop -= 1
+    if stop == 0:
+        return MEDIA_NONE
+    if stop == 16 and strncasecmp(p, "application/json", 16) == 0:
+        return MEDIA_JSON
+    if stop >= 5 and strncasecmp(p, "text/", 5) == 0:
+        return MEDIA_TEXT
+    if stop > 5 and strncasecmp(p + stop - 5, "+json", 5) == 0:
+        return MEDIA_JSON
+    return MEDIA_OTHER
+
+
+cdef bytes charset_of(bytes content_type):
+    """The charset parameter, without quotes, or None."""
+    if b";" not in content_type:
+        return None
+    for name, value in PARAMETER.findall(content_type):
+        if name.lower() == b"charset":
+            return value.strip(b'"')
+    return None
+
+
+def _say_utf8(parameter):
+    return b";charset=utf-8" if parameter[1].lower() == b"charset" else parameter[0]
+
+
+cdef bytes with_utf8(bytes content_type):
+    """The same content-type with its charset parameter saying utf-8."""
+    return PARAMETER.sub(_say_utf8, content_type)
+
+
+cdef str codec_of(bytes charset):
+    """The name of the Python codec for a charset of CODECS, or None for any other."""
+    if charset is None:
+        return "utf-8"
+    try:
+        name = codecs.lookup(charset.decode("ascii")).name
+    except (LookupError, ValueError):
+        return None
+    return name if name in CODECS else None
+
+
+cdef int put_base64url(Buffer out, const uint8_t* p, Py_ssize_t n) except -1:
+    """Appends base64url without padding."""
+    cdef Py_ssize_t length = (n * 4 + 2) // 3
+    out.grow(length)
+    bw_base64_encode(p, n, <uint8_t*>out.data + out.size)
+    out.size += length
+    return 0
+
+
+cdef bytes base64_decoded(const uint8_t* p, Py_ssize_t n):
+    """Decodes base64 or base64url, padded or not; None when it is neither."""
+    cdef bytes room
+    if n % 4 == 0:
+        if n and p[n - 1] == c'=':
+            n -= 2 if p[n - 2] == c'=' else 1
+    if n % 4 == 1:
+        return None
+    room = PyBytes_FromStringAndSize(NULL, n * 3 // 4)
+    return room if bw_base64_decode(p, n, <uint8_t*>PyBytes_AS_STRING(room)) else None
