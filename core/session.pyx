@@ -46,12 +46,12 @@ cdef class Session(Dispatcher):
     authority: (scheme, host[:port]) of the batch URL, or None. headers: inherited outer headers
     [(name, value)], bytes. authorization: value of the outer Authorization, or None.
     continue_on_error, ordered (GW-23), deadline (seconds, 0: the route's): of the batch.
-    hops: gateways passed before this one. execute: answer in one piece at the end.
+    hops: number that the hop header of the calls says. execute: answer in one piece at the end.
     """
 
     def __init__(self, loop, Route route not None, *, str dialect="json", str answer=None, bint strict=True,
                  authority=None, list headers=None, bytes authorization=None, bint continue_on_error=True,
-                 bint ordered=False, double deadline=0, int hops=0, bint execute=False):
+                 bint ordered=False, double deadline=0, int hops=1, bint execute=False):
         global sessions_open, sessions_made
         cdef Limits limits = route.limits
         cdef HeaderBlock block
@@ -80,7 +80,7 @@ cdef class Session(Dispatcher):
         self.writer.lowercase = strict
         self.rules = UrlRules(route.root, authority, strict)
         self.plan = Plan(self.rules, limits.reference_bytes)
-        self.inheritance = Inheritance(headers or [], authorization, hops + 1)
+        self.inheritance = Inheritance(headers or [], authorization, hops)
         self.outbox = Outbox()
         self.own = Result()
         self.held_back = {}

@@ -10,7 +10,14 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+)
 from prometheus_client.multiprocess import MultiProcessCollector
 
 OUTCOMES = ("succeeded", "failed", "refused", "dependency_failed", "unreachable", "timed_out")
@@ -36,9 +43,7 @@ class Metrics:
         self._many = "PROMETHEUS_MULTIPROC_DIR" in os.environ
         registry = CollectorRegistry()
         mode: Any = {"multiprocess_mode": "livesum"} if self._many else {}
-        self._batches = Counter(
-            "batchwire_batches", "Batches ended", ["front", "route", "ended"], registry=registry
-        )
+        self._batches = Counter("batchwire_batches", "Batches ended", ["front", "route", "ended"], registry=registry)
         self._calls = Counter("batchwire_calls", "Calls by outcome", ["route", "outcome"], registry=registry)
         self._seconds = Histogram(
             "batchwire_batch_duration_seconds", "Time from first byte to last result", ["front"], registry=registry,

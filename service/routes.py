@@ -7,14 +7,15 @@ import asyncio
 import importlib
 import ssl
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from batchwire.core import AsgiUpstream, HttpUpstream, Limits, Route
+from batchwire.core import AsgiUpstream, HttpUpstream, Limits, Route, Upstream
 
 from .config import Config, ConfigurationError, LimitSettings, RouteSettings, UpstreamSettings
 
-Upstream = HttpUpstream | AsgiUpstream
 BATCH = "$batch"
 
 
@@ -132,28 +133,31 @@ def make_tls(name: str, settings: UpstreamSettings) -> ssl.SSLContext:
         if settings.cert_file:
             context.load_cert_chain(settings.cert_file, settings.key_file)
     except (OSError, ssl.SSLError) as error:
-        raise ConfigurationError(f"upstreams.{name}: certificates cannot be loaded: {error.strerror or error}") from None
+        raise ConfigurationError(
+            f"upstreams.{name}: certificates cannot be loaded: {error.strerror or error}"
+        ) from None
     if not settings.verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
 
 
-def load_app(target: str) -> object:
+def load_app(target: str) -> Callable[..., Any]:
     """Imports `module:attribute`; the current folder is searched first, as servers of apps do."""
     module_name, _, attribute = target.partition(":")
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
     try:
-        found: object = importlib.import_module(module_name)
+        found: Any = importlib.import_module(module_name)
         for part in attribute.split("."):
             found = getattr(found, part)
     except (ImportError, AttributeError) as error:
         raise ConfigurationError(f"the app {target} cannot be loaded: {error}") from None
     if not callable(found):
         raise ConfigurationError(f"the app {target} is no ASGI application")
-    return found
+    made: Callable[..., Any] = found
+    return made
 
 
 def _split(address: str) -> tuple[str, int]:

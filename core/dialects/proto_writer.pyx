@@ -32,7 +32,8 @@ cdef class ProtoWriter(Writer):
         cdef Py_ssize_t group = 0 if call.group is None else PyBytes_GET_SIZE(call.group)
         cdef int timings = 0, i, j
         cdef HeaderSlice* header
-        cdef list owners = None
+        cdef list recoded = None
+        cdef bytes value
         cdef char* name
         # Field by field as in batch.proto; first the length, which stands in front.
         size = length_size(PyBytes_GET_SIZE(call.id)) + 1 + varint_size(result.status) + 2
@@ -40,10 +41,16 @@ cdef class ProtoWriter(Writer):
             header = &result.headers[i]
             if header.kind == KIND_HOP:
                 continue
+            j = header.value_len
             if not is_ascii(header.value, header.value_len):
-                # proto3 strings are UTF-8: other bytes are read as Latin-1 (batch.proto, Header.value).
-                owners = self.recode(header, owners)
-            j = length_size(header.name_len) + length_size(header.value_len)
+                # proto3 strings are UTF-8: other bytes are read as Latin-1 (batch.proto, Header.value). The
+                # result keeps its own bytes: the plan reads them after us.
+                if recoded is None:
+                    recoded = [None] * result.header_count
+                value = self.recode(header.value[:header.value_len])
+                recoded[i] = value
+                j = <int>PyBytes_GET_SIZE(value)
+            j = length_size(header.name_len) + length_size(j)
             size += 1 + varint_size(j) + j
         if result.body_owner is not None:
             size += 1 + varint_size(result.body_len) + result.body_len
@@ -65,14 +72,19 @@ cdef class ProtoWriter(Writer):
             header = &result.headers[i]
             if header.kind == KIND_HOP:
                 continue
+            value = None if recoded is None else recoded[i]
+            j = header.value_len if value is None else <int>PyBytes_GET_SIZE(value)
             out.put_char(0x1A)                                      # headers = 3
-            put_varint(out, length_size(header.name_len) + length_size(header.value_len))
+            put_varint(out, length_size(header.name_len) + length_size(j))
             put_field(out, 0x0A, header.name, header.name_len)
             name = out.data + out.size - header.name_len
             for j in range(header.name_len):
                 if 65 <= name[j] <= 90:
                     name[j] += 32
-            put_field(out, 0x12, header.value, header.value_len)
+            if value is None:
+                put_field(out, 0x12, header.value, header.value_len)
+            else:
+                put_field(out, 0x12, PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value))
         if result.body_owner is not None:
             put_field(out, 0x22, result.body, result.body_len)      # body = 4
         if group:
@@ -90,21 +102,13 @@ cdef class ProtoWriter(Writer):
         put_varint(out, result.outcome)
         return out.size - before
 
-    def recode_value(self, bytes value):
+    cdef bytes recode(self, bytes value):
+        """The value in UTF-8: as it is, or read as Latin-1."""
         try:
             value.decode()
         except UnicodeDecodeError:
             return value.decode("latin-1").encode()
         return value
-
-    cdef list recode(self, HeaderSlice* header, list owners):
-        cdef bytes value = self.recode_value(header.value[:header.value_len])
-        if owners is None:
-            owners = []
-        owners.append(value)
-        header.value = PyBytes_AS_STRING(value)
-        header.value_len = <int>PyBytes_GET_SIZE(value)
-        return owners
 
     cdef int end(self, Buffer out, object summary) except -1:
         """Appends BatchSummary; summary: dict of Session.summary."""

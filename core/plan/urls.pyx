@@ -165,7 +165,8 @@ cdef class UrlRules:
                 return None
             whole.append(segment)
         root = self.root.split(b"/")[1:-1]
-        if whole[:below] != root or len(whole) <= below:
+        # `./` + `/host/x` must not become what `//host/x` is refused for.
+        if whole[:below] != root or len(whole) <= below or (whole[below] == b"" and len(whole) > below + 1):
             self.why = "the URL leaves the service root"
             return None
         return b"/".join(whole[below:]) + mark + query

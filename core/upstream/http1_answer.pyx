@@ -183,7 +183,7 @@ cdef class Answer:
     cdef Py_ssize_t read_line(self, bytes data, const char* p, Py_ssize_t n) except -2:
         """One line of the chunked framing; -1: not complete yet."""
         cdef const char* lf = <const char*>memchr(p, 10, n)
-        cdef Py_ssize_t length, i
+        cdef Py_ssize_t length, i, digits
         cdef size_t size = 0
         cdef int digit
         cdef char c
@@ -220,7 +220,10 @@ cdef class Answer:
                 size = size * 16 + digit
                 i += 1
             # Chunk extensions are ignored (7.1.1); anything else behind the size is not a chunk line.
-            if i == 0 or (i < length and p[i] != 59 and p[i] != 32 and p[i] != 9):
+            digits = i
+            while i < length and (p[i] == 32 or p[i] == 9):
+                i += 1
+            if digits == 0 or (i < length and p[i] != 59):
                 self.broken("its chunked body is malformed")
                 return 0
             if size == 0:
@@ -251,7 +254,7 @@ cdef class Answer:
             if k and strncasecmp(line, "HTTP/1.", k) != 0:
                 self.broken("it did not answer with HTTP/1.1")
             return -1
-        if strncasecmp(line, "HTTP/1.", 7) != 0 or line[8] != 32:
+        if strncasecmp(line, "HTTP/1.", 7) != 0 or not 48 <= line[7] <= 57 or line[8] != 32:
             self.broken("it did not answer with HTTP/1.1")
             return 0
         minor = line[7] - 48
@@ -336,7 +339,8 @@ cdef class Answer:
         if coded:
             self.broken("it used a transfer coding that was not asked for")
             return 0
-        if closing or (minor == 0 and not keep) or (chunked and has_length):
+        # RFC 9112 6.1: chunked of a 1.0 server, or beside a length, is read but not trusted for a next answer.
+        if closing or (minor == 0 and not keep) or (chunked and (has_length or minor == 0)):
             self.keep_alive = False
         result.status = status
         result.head_owner = data

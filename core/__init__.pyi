@@ -1,0 +1,145 @@
+"""Types of the core's public API; the docstrings stand with the code."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from ssl import SSLContext
+from typing import Any
+
+class BatchwireError(Exception): ...
+class ConfigError(BatchwireError): ...
+
+class EnvelopeError(BatchwireError):
+    status: int
+    code: str
+    message: str
+    target: str
+    def __init__(self, status: int, code: str, message: str, target: str = "") -> None: ...
+
+class Limits:
+    max_calls: int
+    max_request_bytes: int
+    max_call_bytes: int
+    max_response_bytes: int
+    max_depth: int
+    max_header_bytes: int
+    max_in_flight: int
+    max_pending: int
+    batch_deadline_seconds: float
+    client_idle_seconds: float
+    max_batches: int
+    grpc_max_message_bytes: int
+    output_high_bytes: int
+    reference_bytes: int
+    reorder_bytes: int
+    reorder_results: int
+    max_hops: int
+    max_calls_per_message: int
+    def __init__(self, **limits: float) -> None: ...
+
+class Upstream:
+    name: str
+    in_flight: int
+    def stats(self) -> dict[str, int]: ...
+    def close(self) -> None: ...
+
+class HttpUpstream(Upstream):
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        name: str,
+        scheme: str = "http",
+        addresses: Sequence[tuple[str, int]] = (),
+        unix_path: str | None = None,
+        base_path: str = "/",
+        host: str = "",
+        ssl: SSLContext | None = None,
+        server_name: str | None = None,
+        max_connections: int = 128,
+        max_in_flight: int = 0,
+        connect_timeout: float = 5.0,
+        call_timeout: float = 30.0,
+        idle_timeout: float = 30.0,
+        max_response_bytes: int = ...,
+        max_header_bytes: int = 32768,
+        forward_authorization: bool = False,
+    ) -> None: ...
+
+class AsgiUpstream(Upstream):
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        app: Callable[..., Any],
+        *,
+        name: str,
+        base_path: str = "/",
+        root_path: str = "",
+        host: str = "localhost",
+        max_in_flight: int = 128,
+        call_timeout: float = 30.0,
+        max_response_bytes: int = ...,
+        forward_authorization: bool = False,
+    ) -> None: ...
+    async def startup(self) -> None: ...
+    async def shutdown(self) -> None: ...
+
+class Route:
+    root: bytes
+    upstream: Upstream
+    limits: Limits
+    streaming_threshold: int
+    def __init__(
+        self,
+        *,
+        root: str,
+        upstream: Upstream,
+        mounts: Sequence[tuple[str, Upstream]] = (),
+        limits: Limits | None = None,
+        streaming_threshold: int = ...,
+        inner_authorization: str = "reject",
+    ) -> None: ...
+
+class Session:
+    finished: bool
+    cancelled: bool
+    ordered: bool
+    failure: EnvelopeError | None
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        route: Route,
+        *,
+        dialect: str = "json",
+        answer: str | None = None,
+        strict: bool = True,
+        authority: tuple[str, str] | None = None,
+        headers: list[tuple[bytes, bytes]] | None = None,
+        authorization: bytes | None = None,
+        continue_on_error: bool = True,
+        ordered: bool = False,
+        deadline: float = 0,
+        hops: int = 1,
+        execute: bool = False,
+    ) -> None: ...
+    def feed(self, data: bytes) -> None: ...
+    def feed_end(self) -> None: ...
+    def cancel(self) -> None: ...
+    def take(self) -> bytes | None: ...
+    async def wait_input(self) -> None: ...
+    async def wait_output(self) -> None: ...
+    @property
+    def summary(self) -> dict[str, Any]: ...
+    @property
+    def sent_bytes(self) -> int: ...
+    @property
+    def fed_bytes(self) -> int: ...
+
+def check_document(
+    data: bytes,
+    root: str = "/",
+    limits: Limits | None = None,
+    strict: bool = False,
+    authority: tuple[str, str] | None = None,
+) -> list[dict[str, Any]]: ...
+def peek_options(message: bytes) -> dict[str, Any]: ...
+def stats() -> dict[str, int]: ...

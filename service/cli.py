@@ -1,0 +1,173 @@
+"""The command line. Each command only reads its options; the work is done in the module of its name."""
+
+import sys
+from typing import Any
+
+import click
+
+from .config import Config, ConfigurationError, load, one_route
+
+_DEMO_ROOT = "/v4/words/"
+_EXAMPLES_SERVE = """
+\b
+Examples:
+  batchwire serve --upstream http://127.0.0.1:9000/ --root /svc/
+  batchwire serve --app mypackage.app:app
+  batchwire serve --config batchwire.toml --workers 4
+
+Settings come from the file, then from the environment (BATCHWIRE_LISTEN__HTTP=...), then from the options here. The
+bound addresses are logged when the listeners are up; /readyz answers 200 when batches are taken.
+"""
+
+
+def _listener_options(command: Any) -> Any:
+    for option in (
+        click.option("--log-format", type=click.Choice(["json", "console"]), help="Form of the logs on stderr."),
+        click.option("--workers", type=click.IntRange(min=1), help="Processes that share the listeners."),
+        click.option("--http", metavar="HOST:PORT", help='REST listener; "" for none. [default: 127.0.0.1:8080]'),
+        click.option("--grpc", metavar="HOST:PORT", help='gRPC listener; "" for none. [default: 127.0.0.1:50051]'),
+    ):
+        command = option(command)
+    return command
+
+
+def _overrides(grpc: str | None, http: str | None, workers: int | None, log_format: str | None) -> dict[str, Any]:
+    listen = {"grpc": grpc, "http": http, "workers": workers}
+    made: dict[str, Any] = {"listen": {key: value for key, value in listen.items() if value is not None}}
+    if log_format is not None:
+        made["log"] = {"format": log_format}
+    return made
+
+
+def _load(path: str | None, overrides: dict[str, Any]) -> Config:
+    try:
+        return load(path, overrides)
+    except ConfigurationError as error:
+        raise click.UsageError(f"the configuration is not valid:\n{error}") from None
+
+
+def _run(config: Config) -> None:
+    from .workers import run
+
+    try:
+        sys.exit(run(config))
+    except (ConfigurationError, OSError) as error:
+        raise click.ClickException(str(error)) from None
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="batchwire")
+def main() -> None:
+    """A batch gateway: many HTTP calls in one request, over gRPC or REST.
+
+    `batchwire demo` starts one with a demo upstream; `batchwire serve` puts it before your own service.
+    """
+
+
+@main.command(epilog=_EXAMPLES_SERVE)
+@click.option("--config", "path", metavar="FILE", help="Configuration file (TOML); see docs/configuration.md.")
+@click.option("--upstream", metavar="URL", help="Serve one upstream: http://host:port/base/, https://..., unix:/path.")
+@click.option("--app", metavar="MODULE:ATTR", help="Serve one ASGI app in this process.")
+@click.option("--root", metavar="PATH", help="Public service root of the one route. [default: /]")
+@_listener_options
+def serve(
+    path: str | None,
+    upstream: str | None,
+    app: str | None,
+    root: str | None,
+    grpc: str | None,
+    http: str | None,
+    workers: int | None,
+    log_format: str | None,
+) -> None:
+    """Start the gateway.
+
+    The routes come from --config, or one route from --upstream or --app.
+    """
+    if upstream and app:
+        raise click.UsageError("give --upstream or --app, not both")
+    if path and (upstream or app or root):
+        raise click.UsageError("--upstream, --app and --root describe a route; with --config it stands in the file")
+    if not (path or upstream or app):
+        raise click.UsageError("give --config FILE, --upstream URL or --app MODULE:ATTR (or try `batchwire demo`)")
+    overrides = _overrides(grpc, http, workers, log_format)
+    if not path:
+        overrides |= one_route(upstream or "", app or "", root or "/")
+    _run(_load(path, overrides))
+
+
+@main.command()
+@_listener_options
+def demo(grpc: str | None, http: str | None, workers: int | None, log_format: str | None) -> None:
+    """Start the gateway with the demo upstream: a small word-processing API over .docx documents.
+
+    Its batch endpoint is http://127.0.0.1:8080/v4/words/$batch. Documents live in memory and are gone at the end; with
+    several workers each has its own. Needs the extra: pip install "batchwire[demo]".
+    """
+    overrides = _overrides(grpc, http, workers, log_format or "console")
+    overrides |= one_route("", "batchwire.service.demo.app:app", _DEMO_ROOT)
+    overrides["upstreams"]["main"]["base"] = _DEMO_ROOT
+    config = _load(None, overrides)
+    if config.listen.http:
+        address = config.listen.http
+        click.echo(f"Batches by REST: POST http://{address}{_DEMO_ROOT}$batch", err=True)
+    _run(config)
+
+
+@main.command()
+@click.argument("file")
+@click.option("--http", metavar="URL", help="Send by REST to this batch URL, such as http://127.0.0.1:8080/svc/$batch.")
+@click.option("--grpc", metavar="HOST:PORT", help="Send by gRPC to this address.")
+@click.option("--route", metavar="PATH", default="", help="Service root of the route, for --grpc.")
+@click.option("--timeout", type=float, default=300.0, show_default=True, help="Seconds for the whole batch.")
+@click.option("--output", metavar="FILE", default="-", help="Where the JSON answer goes. [default: stdout]")
+@click.option("--progress/--no-progress", default=None, help="Progress bar. [default: on a terminal]")
+def call(
+    file: str,
+    http: str | None,
+    grpc: str | None,
+    route: str,
+    timeout: float,
+    output: str,
+    progress: bool | None,
+) -> None:
+    """Send the OData JSON batch in FILE ("-": standard input) to a gateway.
+
+    \b
+    Exit code: 0  every call was answered 2xx
+               1  some call was not
+               2  the batch could not be sent, or was refused as a whole
+    """
+    if bool(http) == bool(grpc):
+        raise click.UsageError("give --http URL or --grpc HOST:PORT")
+    from .call import run_call
+
+    sys.exit(run_call(file, http, grpc, route, timeout, output, progress))
+
+
+@main.command()
+@click.option("--config", "path", metavar="FILE", help="Configuration file to check.")
+@click.option("--batch", metavar="FILE", help='OData JSON batch to check; "-" for standard input.')
+@click.option("--root", metavar="PATH", default="/", show_default=True, help="Service root that the batch is for.")
+def check(path: str | None, batch: str | None, root: str) -> None:
+    """Check a configuration, a batch document, or both, without starting or sending anything.
+
+    Exit code 0 when nothing is wrong, 1 when something is; each thing that is wrong has its own line.
+    """
+    if not (path or batch):
+        raise click.UsageError("give --config FILE, --batch FILE, or both")
+    from .check import check_batch, read_document
+
+    wrong: list[str] = []
+    if path:
+        try:
+            config = load(path)
+            if not config.routes:
+                wrong.append("routes: there is none")
+        except ConfigurationError as error:
+            wrong.extend(str(error).splitlines())
+    if batch:
+        wrong.extend(check_batch(read_document(batch), root))
+    for line in wrong:
+        click.echo(line)
+    sys.exit(1 if wrong else 0)

@@ -1,0 +1,75 @@
+"""Finds batches whose client neither sends nor takes anything any more.
+
+One timer for all batches of a front, so that a batch costs a set entry and two attributes. It knows no
+protocol; it must never end a batch that waits for an upstream only.
+"""
+
+import asyncio
+
+
+class Exchange:
+    """A batch in flight, as the sweep sees it. Fronts derive from it.
+
+    waiting: the number of places (reading, writing) where it waits for the client just now.
+    moved: loop time of the last bytes in either direction.
+    """
+
+    waiting: int
+    moved: float
+
+    def unsent_bytes(self) -> int:
+        """Bytes that wait for the client, where the front can tell; fewer than before count as a move."""
+        return 0
+
+    def expire(self) -> None:
+        """The client has been idle for too long. Called once."""
+        raise NotImplementedError
+
+
+class IdleSweep:
+    """Expires exchanges after `seconds` (0: never) without a move while they wait for their client."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
+        self._loop = loop
+        self._seconds = seconds
+        self._unsent: dict[Exchange, int] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __len__(self) -> int:
+        return len(self._unsent)
+
+    def add(self, exchange: Exchange) -> None:
+        """Watches an exchange until `discard`."""
+        exchange.waiting = 0
+        exchange.moved = self._loop.time()
+        self._unsent[exchange] = 0
+        if self._timer is None and self._seconds:
+            self._timer = self._loop.call_later(self._seconds / 4, self._sweep)
+
+    def discard(self, exchange: Exchange) -> None:
+        """Watches it no longer."""
+        self._unsent.pop(exchange, None)
+
+    def exchanges(self) -> list[Exchange]:
+        """All that are watched now."""
+        return list(self._unsent)
+
+    def close(self) -> None:
+        """Stops for good."""
+        self._seconds = 0.0
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _sweep(self) -> None:
+        self._timer = None
+        now = self._loop.time()
+        for exchange, unsent_before in list(self._unsent.items()):
+            unsent = exchange.unsent_bytes()
+            if unsent < unsent_before:
+                exchange.moved = now
+            self._unsent[exchange] = unsent
+            if exchange.waiting and now - exchange.moved >= self._seconds:
+                self.discard(exchange)
+                exchange.expire()
+        if self._unsent and self._seconds:
+            self._timer = self._loop.call_later(self._seconds / 4, self._sweep)

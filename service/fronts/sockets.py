@@ -1,0 +1,78 @@
+"""Listening sockets for addresses as the configuration writes them: "host:port", "[v6]:port", "unix:/path".
+
+They are bound here so that several worker processes can share a port. Must never accept anything.
+"""
+
+import contextlib
+import os
+import socket
+import stat
+
+BACKLOG = 2048
+UNIX = "unix:"
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Host and port of "host:port" or "[v6]:port". Raises ValueError."""
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdecimal() or int(port) > 65535:
+        raise ValueError(f"{address!r} is not host:port")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def listening_socket(address: str, *, shared: bool, user_timeout: float = 0.0) -> socket.socket:
+    """A bound, non-blocking stream socket.
+
+    shared: other processes bind the same port (SO_REUSEPORT). user_timeout: seconds after which the kernel
+    drops a peer that takes nothing (TCP_USER_TIMEOUT); 0: the kernel's own. Raises OSError, ValueError.
+    """
+    if address.startswith(UNIX):
+        return _unix_socket(address.removeprefix(UNIX))
+    host, port = split_address(address)
+    family, _, _, _, target = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if user_timeout and hasattr(socket, "TCP_USER_TIMEOUT"):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(user_timeout * 1000))
+        sock.bind(target)
+        sock.setblocking(False)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def bound_address(sock: socket.socket) -> str:
+    """The address that the socket really has, in the configuration's form."""
+    name = sock.getsockname()
+    if sock.family == socket.AF_UNIX:
+        return f"{UNIX}{name}"
+    host, port = name[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _unix_socket(path: str) -> socket.socket:
+    _remove_stale(path)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.bind(path)
+        sock.setblocking(False)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _remove_stale(path: str) -> None:
+    """Removes a socket file that nobody listens on; anything else is left, and bind() says so."""
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISSOCK(os.stat(path).st_mode):
+            return
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            try:
+                probe.connect(path)
+            except ConnectionRefusedError:
+                os.unlink(path)

@@ -1,0 +1,84 @@
+"""The life of one worker process: starts upstreams and fronts, and ends them in order.
+
+SIGTERM or SIGINT: not ready, no new batches, running ones may finish within the grace period, then the rest is
+stopped. A second signal ends at once. Must never be imported before workers.py has set the environment of gRPC.
+"""
+
+import asyncio
+import os
+import signal
+from typing import Protocol
+
+import structlog
+import uvloop
+
+from .config import Config
+from .fronts.grpcio import GrpcFront
+from .fronts.rest import RestFront
+from .metrics import Metrics
+from .routes import RouteTable
+from .state import Service
+
+UPSTREAM_COPY_SECONDS = 1.0
+_log = structlog.get_logger("batchwire")
+
+
+class Front(Protocol):
+    """A listener and the batches that come through it."""
+
+    async def start(self) -> str:
+        """Listens; the address that is really bound."""
+
+    async def stop(self, grace: float) -> None:
+        """Takes no more batches; returns when those that run have ended, or have been cut after `grace` seconds."""
+
+
+def run_worker(config: Config) -> int:
+    """Runs a worker until a signal ends it; the exit code."""
+    return uvloop.run(_serve(config))
+
+
+async def _serve(config: Config) -> int:
+    loop = asyncio.get_running_loop()
+    stopping = asyncio.Event()
+    # Before anything else: a signal that comes while the app of an upstream starts must not be lost.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, _signalled, stopping)
+    table = RouteTable(config, loop)
+    service = Service(config, table, Metrics(), loop)
+    await table.start()
+    fronts: list[tuple[str, Front]] = []
+    if config.listen.grpc:
+        fronts.append(("grpc", GrpcFront(service, config.listen.grpc)))
+    if config.listen.http:
+        fronts.append(("http", RestFront(service, config.listen.http)))
+    copier = loop.create_task(_copy_upstreams(service))
+    try:
+        for name, front in fronts:
+            _log.info("listening", front=name, address=await front.start(), pid=os.getpid())
+        service.ready = True
+        await stopping.wait()
+        service.ready = False
+        service.draining = True
+        _log.info("draining", running=service.running, grace_seconds=config.listen.grace_seconds)
+        await asyncio.gather(*(front.stop(config.listen.grace_seconds) for _, front in fronts))
+        if service.running:
+            service.cancel_all()
+            await service.drained(1.0)
+    finally:
+        copier.cancel()
+        await table.stop()
+    _log.info("stopped")
+    return 0
+
+
+def _signalled(stopping: asyncio.Event) -> None:
+    if stopping.is_set():
+        os._exit(1)
+    stopping.set()
+
+
+async def _copy_upstreams(service: Service) -> None:
+    while True:
+        service.metrics.copy_upstreams(service.table.upstreams.values())
+        await asyncio.sleep(UPSTREAM_COPY_SECONDS)
