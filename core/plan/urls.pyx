@@ -148,8 +148,9 @@ cdef class UrlRules:
         """The careful path: dot segments, what hides behind percent-encoding, nested batches."""
         path, mark, query = rest.partition(b"?")
         whole = []
-        below = len(self.root.split(b"/")) - 2          # segments of the root
-        segments = [s for s in self.root.split(b"/")[1:-1]] + path.split(b"/")
+        root = self.root.strip(b"/").split(b"/") if len(self.root) > 1 else []
+        below = len(root)
+        segments = root + path.split(b"/")
         for number, segment in enumerate(segments):
             last = number == len(segments) - 1
             if segment == b"." or segment == b"..":
@@ -164,7 +165,6 @@ cdef class UrlRules:
             if number >= below and self.hides(segment):
                 return None
             whole.append(segment)
-        root = self.root.split(b"/")[1:-1]
         # `./` + `/host/x` must not become what `//host/x` is refused for.
         if whole[:below] != root or len(whole) <= below or (whole[below] == b"" and len(whole) > below + 1):
             self.why = "the URL leaves the service root"
