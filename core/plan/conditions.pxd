@@ -1,5 +1,8 @@
 cdef class Expression:
-    cdef public list ids
-    cdef public list needs_body
-    cpdef object evaluate(self, lookup)
+    """A parsed condition. See conditions.pyx."""
+    cdef readonly list ids                  # ids and group names that it asks about, each once
+    cdef readonly list needs_body           # those of them whose answer's body it needs
+    cdef object root                        # _Node
+    cpdef bint evaluate(self, object lookup) except -1
+
 cpdef Expression parse(bytes text)
