@@ -141,7 +141,7 @@ cdef class CallBuilder:
         cdef Member member
         cdef bytes name
         cdef int i
-        for i in range(MEMBER_COUNT):
+        for i in range(<int>MEMBER_COUNT):
             known[i] = NULL
         for i in range(count):
             mark = &marks[i]
