@@ -1,0 +1,25 @@
+"""The Cython core of batchwire: dialects, plan, dispatch, upstreams, and the session that joins them.
+
+Must never import grpc, read a configuration file or open a file.
+"""
+
+from .dialects.proto_reader import peek_options
+from .dispatch.limits import Limits
+from .errors import BatchwireError, ConfigError, EnvelopeError
+from .inspect import check_document
+from .route import Route
+from .session import Session, stats
+from .upstream.pool import HttpUpstream
+
+__all__ = [
+    "BatchwireError",
+    "ConfigError",
+    "EnvelopeError",
+    "HttpUpstream",
+    "Limits",
+    "Route",
+    "Session",
+    "check_document",
+    "peek_options",
+    "stats",
+]

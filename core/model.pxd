@@ -81,6 +81,7 @@ cdef class Call:
     cdef list dependents                # calls that wait for this one, or None
     cdef object group_state             # plan.groups.Group or None
     cdef object expression              # plan.conditions.Expression or None
+    cdef dict inputs                    # id -> plan.references.Kept, for references and conditions
     cdef uint32_t flags                 # plan's own bits
     # --- the dispatcher's
     cdef bytes target                   # path and query for the upstream

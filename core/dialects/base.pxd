@@ -11,8 +11,11 @@ cdef class Reader:
     true. Raises EnvelopeError when the batch itself is broken; what is wrong with one call alone is
     put on that call by Call.refuse(400, ...).
     buffered: bytes fed and not yet consumed. calls: Calls returned so far.
+    holding: the Calls returned so far belong to a piece that has not been checked whole yet, so that none of
+    it may start (GW-21 at the grain of a protobuf message).
     """
     cdef public bint ended
+    cdef public bint holding
     cdef readonly uint64_t calls
     cdef int feed(self, bytes data) except -1
     cdef int finish(self) except -1
@@ -23,9 +26,11 @@ cdef class Writer:
     """Results -> bytes appended to `out`. begin() before the first result, end() after the last.
 
     write() must leave `out` as it was when it raises. write() returns the number of bytes appended.
+    `separator` (bytes or None) is put between two results by the session, never by write().
     `lowercase` selects the strict profile's header names (PR-02).
     """
     cdef public bint lowercase
+    cdef readonly bytes separator
     cdef int begin(self, Buffer out) except -1
     cdef Py_ssize_t write(self, Buffer out, Call call, Result result) except -1
     cdef int end(self, Buffer out, object summary) except -1

@@ -56,18 +56,17 @@ cdef class JsonWriter(Writer):
     max_body_bytes: bound on a body whose content-encoding is undone; 0: no limit. max_depth: deepest nesting
     taken from an upstream's JSON (1..1024); deeper JSON is BadUpstreamBody.
     """
-    cdef bint begun                   # a response object has been written
     cdef Py_ssize_t max_body_bytes
     cdef int max_depth
 
     def __init__(self, Py_ssize_t max_body_bytes=16777216, int max_depth=512):
         if not 1 <= max_depth <= MAX_DEPTH:
             raise ConfigError(f"the nesting limit of JSON must be from 1 to {MAX_DEPTH}")
+        self.separator = b","
         self.max_body_bytes = max_body_bytes
         self.max_depth = max_depth
 
     cdef int begin(self, Buffer out) except -1:
-        self.begun = False
         return out.put(b'{"responses":[', 14)
 
     cdef int end(self, Buffer out, object summary) except -1:
@@ -80,7 +79,6 @@ cdef class JsonWriter(Writer):
         except BaseException:
             out.size = start
             raise
-        self.begun = True
         return out.size - start
 
     cdef int write_response(self, Buffer out, Call call, Result result) except -1:
@@ -88,10 +86,7 @@ cdef class JsonWriter(Writer):
         cdef list kept = []               # keeps what body points to
         self.prepare(result, &body, kept)
         out.grow(body.size + 512)
-        if self.begun:
-            out.put(b',{"id":"', 8)
-        else:
-            out.put(b'{"id":"', 7)
+        out.put(b'{"id":"', 7)
         put_escaped(out, <const uint8_t*>PyBytes_AS_STRING(call.id), PyBytes_GET_SIZE(call.id))
         if call.group is not None:
             out.put(b'","atomicityGroup":"', 20)

@@ -1,0 +1,261 @@
+"""Messages of batchwire.v1 (BatchRequest, ExecuteRequest) -> Calls. Bodies are slices of the message.
+
+feed() takes whole messages. A message is checked before its first Call is returned as far as its bytes go,
+and `holding` stays true until its last Call is returned, so that the plan can refuse the message as a whole.
+Must never copy a body.
+"""
+from batchwire.core.dialects.base cimport Reader
+from batchwire.core.dialects.wire cimport Field, WIRE_BYTES, WIRE_VARINT, next_field, read_duration
+from batchwire.core.errors import EnvelopeError
+from batchwire.core.headers cimport HeaderBlock
+from batchwire.core.model cimport Call
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.stdint cimport uint8_t
+from libc.string cimport memcmp
+
+from collections import deque
+
+cdef bytes GET = b"GET"
+cdef bytes PUT = b"PUT"
+cdef bytes POST = b"POST"
+cdef bytes PATCH = b"PATCH"
+cdef bytes DELETE = b"DELETE"
+cdef dict METHODS = {b"GET": GET, b"PUT": PUT, b"POST": POST, b"PATCH": PATCH, b"DELETE": DELETE}
+
+cdef dict DEFAULTS = {"route": "", "deadline": 0.0, "continue_on_error": True, "ordered": False, "headers": ()}
+
+# ID-03: request-id = 1*unreserved
+cdef uint8_t[256] UNRESERVED
+for _c in bytearray(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"):
+    UNRESERVED[_c] = 1
+
+
+cdef bint is_request_id(const char* p, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        if not UNRESERVED[<uint8_t>p[i]]:
+            return False
+    return n > 0
+
+
+cpdef object read_options(bytes message):
+    """The BatchOptions of a BatchRequest or ExecuteRequest as a dict, or None when it has none.
+
+    Keys: route (str), deadline (seconds, 0: unset), continue_on_error (bool), ordered (bool),
+    headers (list of (name, value) bytes). EnvelopeError when the message is malformed.
+    """
+    cdef const char* p = PyBytes_AS_STRING(message)
+    cdef const char* end = p + PyBytes_GET_SIZE(message)
+    cdef Field field
+    cdef object options = None
+    while p < end:
+        p = next_field(p, end, &field)
+        if p == NULL:
+            raise EnvelopeError(400, "BadMessage", "the message is not a valid protobuf message")
+        if field.number == 1 and field.type == WIRE_BYTES:
+            if options is None:
+                options = dict(DEFAULTS, headers=[])
+            merge_options(options, field.data, field.size)
+    return options
+
+
+cdef int merge_options(dict options, const char* p, Py_ssize_t n) except -1:
+    cdef const char* end = p + n
+    cdef const char* q
+    cdef const char* stop
+    cdef Field field, part
+    while p < end:
+        p = next_field(p, end, &field)
+        if p == NULL:
+            raise EnvelopeError(400, "BadMessage", "the options are not a valid protobuf message", "options")
+        if field.number == 1 and field.type == WIRE_BYTES:
+            options["route"] = field.data[:field.size].decode("utf-8", "replace")
+        elif field.number == 2 and field.type == WIRE_BYTES:
+            options["deadline"] = read_duration(field.data, field.size)
+            if options["deadline"] <= 0:
+                raise EnvelopeError(400, "BadDeadline", "the deadline must be greater than 0", "options.deadline")
+        elif field.number == 3 and field.type == WIRE_VARINT:
+            options["continue_on_error"] = field.value != 0
+        elif field.number == 4 and field.type == WIRE_VARINT:
+            options["ordered"] = field.value == 2
+        elif field.number == 5 and field.type == WIRE_BYTES:
+            name = value = b""
+            q = field.data
+            stop = q + field.size
+            while q < stop:
+                q = next_field(q, stop, &part)
+                if q == NULL:
+                    raise EnvelopeError(400, "BadMessage", "the options are not a valid protobuf message", "options.headers")
+                if part.type == WIRE_BYTES and part.number == 1:
+                    name = part.data[:part.size]
+                elif part.type == WIRE_BYTES and part.number == 2:
+                    value = part.data[:part.size]
+            options["headers"].append((name, value))
+    return 0
+
+
+def peek_options(bytes message not None):
+    """The options of a first message, defaults where it has none; see read_options."""
+    options = read_options(message)
+    return dict(DEFAULTS) if options is None else options
+
+
+cdef class ProtoReader(Reader):
+    """max_call_bytes: of one encoded Call. max_calls: in one message, since it is checked whole."""
+
+    def __init__(self, HeaderBlock headers not None, Py_ssize_t max_call_bytes=16 << 20, Py_ssize_t max_calls=16384):
+        self.messages = deque()
+        self.headers = headers
+        self.max_call_bytes = max_call_bytes
+        self.max_calls = max_calls
+
+    cdef int feed(self, bytes data) except -1:
+        self.messages.append(data)
+        self.waiting_bytes += PyBytes_GET_SIZE(data)
+        return 0
+
+    cdef int finish(self) except -1:
+        self.finished = True
+        return 0
+
+    cdef Py_ssize_t buffered(self) noexcept:
+        return self.waiting_bytes + (self.end - self.at if self.left else 0)
+
+    cdef Call next_call(self):
+        cdef Field field
+        while True:
+            while self.left:
+                self.at = next_field(self.at, self.end, &field)
+                if field.number == 2 and field.type == WIRE_BYTES:
+                    self.left -= 1
+                    self.holding = self.left > 0
+                    self.calls += 1
+                    return self.read_call(field.data, field.size)
+            self.message = None
+            if not self.messages:
+                self.ended = self.finished
+                return None
+            self.begin_message(self.messages.popleft())
+
+    cdef int begin_message(self, bytes message) except -1:
+        """Checks the framing of the whole message and of each call in it, and finds the options."""
+        cdef const char* p = PyBytes_AS_STRING(message)
+        cdef const char* end = p + PyBytes_GET_SIZE(message)
+        cdef const char* q
+        cdef const char* stop
+        cdef Field field, part
+        cdef Py_ssize_t count = 0
+        cdef bint named
+        self.waiting_bytes -= end - p
+        self.message = message
+        self.at = p
+        self.end = end
+        while p < end:
+            p = next_field(p, end, &field)
+            if p == NULL:
+                raise EnvelopeError(400, "BadMessage", "the message is not a valid protobuf message")
+            if field.type != WIRE_BYTES:
+                continue
+            if field.number == 1 and self.any:
+                raise EnvelopeError(400, "LateOptions", "only the first message may carry options", "options")
+            if field.number == 2:
+                if field.size > self.max_call_bytes:
+                    raise EnvelopeError(413, "CallTooLarge", "a call is larger than allowed",
+                                        f"requests[{self.calls + count}]")
+                named = False
+                q = field.data
+                stop = q + field.size
+                while q < stop:
+                    q = next_field(q, stop, &part)
+                    if q == NULL:
+                        raise EnvelopeError(400, "BadMessage", "a call is not a valid protobuf message",
+                                            f"requests[{self.calls + count}]")
+                    if part.number == 1 and part.type == WIRE_BYTES:
+                        named = is_request_id(part.data, part.size)
+                if not named:
+                    raise EnvelopeError(400, "BadId", "a call has no id, or one with characters that are not allowed",
+                                        f"requests[{self.calls + count}].id")
+                count += 1
+        if count > self.max_calls:
+            raise EnvelopeError(413, "MessageTooLarge", f"a message must not hold more than {self.max_calls} calls")
+        if not self.any:
+            self.any = True
+            self.options = read_options(message)
+        self.left = count
+        self.holding = count > 0
+        return 0
+
+    cdef Call read_call(self, const char* p, Py_ssize_t n):
+        cdef Call call = Call.__new__(Call)
+        cdef const char* end = p + n
+        cdef Field field
+        cdef object method = None
+        cdef double timeout
+        self.headers.start(call)
+        while p < end:
+            p = next_field(p, end, &field)
+            if field.type != WIRE_BYTES:
+                continue
+            if field.number == 1:
+                call.id = PyBytes_FromStringAndSize(field.data, field.size)
+            elif field.number == 2:
+                if field.size == 3 and memcmp(field.data, b"GET", 3) == 0:
+                    method = GET
+                else:
+                    method = METHODS.get(field.data[:field.size].upper())
+                    if method is None:
+                        call.refuse(400, "BadMethod", "the method must be GET, PUT, POST, PATCH or DELETE")
+            elif field.number == 3:
+                call.url = PyBytes_FromStringAndSize(field.data, field.size)
+            elif field.number == 4:
+                self.read_header(field.data, field.size)
+            elif field.number == 5:
+                call.set_body(self.message, field.data, field.size)
+            elif field.number == 6:
+                if call.depends_on is None:
+                    call.depends_on = []
+                call.depends_on.append(PyBytes_FromStringAndSize(field.data, field.size))
+            elif field.number == 7:
+                if field.size:
+                    call.group = PyBytes_FromStringAndSize(field.data, field.size)
+                    if not is_request_id(field.data, field.size):
+                        call.group = None
+                        call.refuse(400, "BadGroup", "the atomicity group has characters that are not allowed")
+            elif field.number == 8:
+                call.condition = PyBytes_FromStringAndSize(field.data, field.size)
+            elif field.number == 9:
+                timeout = read_duration(field.data, field.size)
+                if timeout <= 0:
+                    call.refuse(400, "BadTimeout", "the timeout must be greater than 0")
+                call.timeout = timeout
+        if method is None:
+            call.refuse(400, "BadMethod", "the call has no method")
+        else:
+            call.method = method
+        if call.body_owner is not None:
+            if method is GET or method is DELETE:
+                call.refuse(400, "BodyNotAllowed", "a GET or DELETE must not have a body")
+            elif self.headers.content_type is None:
+                # JB-21: as in the JSON form, so that both mean the same.
+                self.headers.add("Content-Type", 12, "application/json", 16)
+        self.headers.finish()
+        return call
+
+    cdef int read_header(self, const char* p, Py_ssize_t n) except -1:
+        cdef const char* end = p + n
+        cdef const char* name = p
+        cdef const char* value = p
+        cdef Py_ssize_t name_len = 0, value_len = 0
+        cdef Field field
+        while p < end:
+            p = next_field(p, end, &field)
+            if p == NULL:
+                return self.headers.add(NULL, 0, NULL, 0)
+            if field.type == WIRE_BYTES:
+                if field.number == 1:
+                    name = field.data
+                    name_len = field.size
+                elif field.number == 2:
+                    value = field.data
+                    value_len = field.size
+        return self.headers.add(name, name_len, value, value_len)

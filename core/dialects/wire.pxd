@@ -1,0 +1,28 @@
+# The protobuf wire format (protobuf.dev/programming-guides/encoding), as far as batch.proto needs it.
+from batchwire.core.model cimport Buffer
+from libc.stdint cimport uint64_t
+
+cdef enum WireType:
+    WIRE_VARINT = 0
+    WIRE_FIXED64 = 1
+    WIRE_BYTES = 2
+    WIRE_FIXED32 = 5
+
+cdef struct Field:
+    int number
+    int type
+    uint64_t value            # WIRE_VARINT
+    const char* data          # WIRE_BYTES
+    Py_ssize_t size
+
+cdef inline int varint_size(uint64_t n) noexcept nogil:
+    cdef int size = 1
+    while n >= 0x80:
+        n >>= 7
+        size += 1
+    return size
+
+cdef const char* next_field(const char* p, const char* end, Field* field) noexcept nogil
+cdef int put_varint(Buffer out, uint64_t n) except -1
+cdef int put_field(Buffer out, int tag, const char* data, Py_ssize_t n) except -1
+cdef double read_duration(const char* p, Py_ssize_t n) noexcept

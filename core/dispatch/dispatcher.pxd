@@ -1,0 +1,31 @@
+from batchwire.core.model cimport Call, Result
+from batchwire.core.upstream.base cimport CallOwner, Upstream
+
+cdef class Lane:
+    """The ready calls of one batch for one upstream."""
+    cdef Upstream upstream
+    cdef bint by_number                     # take the earliest call of the batch first
+    cdef object ready                       # deque of Calls; by_number: heap of (number, Call)
+    cdef int put(self, Call call) except -1
+    cdef Call first(self)
+    cdef Call pop(self)
+
+cdef class Dispatcher(CallOwner):
+    """Starts ready calls within bounds. Session completes it. See dispatcher.pyx."""
+    cdef list lanes
+    cdef Lane only                          # the lane of a batch that has one upstream
+    cdef readonly int running               # calls handed to upstreams
+    cdef int max_running
+    cdef bint by_number
+    cdef set started                        # the running Calls
+    cdef Py_ssize_t queued                  # ready Calls in all lanes
+    cdef bint pumping
+    cdef double began                       # of the batch, monotonic seconds
+    cdef double batch_deadline              # monotonic seconds
+    cdef int push(self, Call call) except -1
+    cdef int pump(self) except -1
+    cdef int launch(self, Lane lane) except -1
+    cdef bint may_start(self, Lane lane) except -1
+    cdef Lane lane_of(self, Upstream upstream)
+    cdef int abandon_all(self) except -1
+    cdef int finished_call(self, Call call, Result result) except -1

@@ -1,0 +1,146 @@
+"""When a ready call starts: at once, within the bounds of its batch and its upstream.
+
+Batches take turns at a busy upstream through its ring (upstream/base.pyx), so that a batch of a million calls does
+not starve a batch of ten. Must never look at what a call says or wait for anything itself.
+"""
+from batchwire.core.model cimport CALL_RUNNING, Call, Result, now
+from batchwire.core.upstream.base cimport CallOwner, Upstream
+from libc.stdint cimport uint64_t
+
+from collections import deque
+from heapq import heappop, heappush
+
+
+cdef class Lane:
+    def __init__(self, Upstream upstream, bint by_number):
+        self.upstream = upstream
+        self.by_number = by_number
+        self.ready = [] if by_number else deque()
+
+    cdef int put(self, Call call) except -1:
+        if self.by_number:
+            heappush(self.ready, (call.number, call))
+        else:
+            self.ready.append(call)
+        return 0
+
+    cdef Call first(self):
+        return self.ready[0][1] if self.by_number else self.ready[0]
+
+    cdef Call pop(self):
+        return heappop(self.ready)[1] if self.by_number else self.ready.popleft()
+
+
+cdef class Dispatcher(CallOwner):
+    """by_number: among the ready calls the earliest of the batch starts first (GW-23: request order)."""
+
+    def __init__(self, int max_running, double deadline, bint by_number=False):
+        self.lanes = []
+        self.by_number = by_number
+        self.started = set()
+        self.max_running = max_running
+        self.began = now()
+        self.batch_deadline = self.began + deadline if deadline > 0 else 1e300
+
+    # --- what Session adds
+
+    cdef bint may_start(self, Lane lane) except -1:
+        """Whether nothing but the bounds of its upstream keeps the first call of a lane from starting now."""
+        return self.running < self.max_running
+
+    cdef int finished_call(self, Call call, Result result) except -1:
+        """A started call has its result."""
+        raise NotImplementedError
+
+    # --- starting
+
+    cdef Lane lane_of(self, Upstream upstream):
+        cdef Lane lane
+        if self.only is not None and self.only.upstream is upstream:
+            return self.only
+        for lane in self.lanes:
+            if lane.upstream is upstream:
+                return lane
+        lane = Lane(upstream, self.by_number)
+        self.lanes.append(lane)
+        self.only = lane if len(self.lanes) == 1 else None
+        return lane
+
+    cdef int push(self, Call call) except -1:
+        """A call is ready: it starts at the next pump()."""
+        self.lane_of(call.upstream).put(call)
+        self.queued += 1
+        return 0
+
+    cdef int pump(self) except -1:
+        """Starts what may start. Reentrant calls return at once: the outer one goes on."""
+        cdef Lane lane
+        cdef bint progress = True
+        if self.pumping or self.queued == 0:
+            return 0
+        self.pumping = True
+        try:
+            while progress and self.queued:
+                progress = False
+                for lane in self.lanes:
+                    while lane.ready and self.may_start(lane):
+                        if not lane.upstream.has_room():
+                            lane.upstream.wait(self)
+                            break
+                        self.launch(lane)
+                        progress = True
+                        if self.only is None:
+                            break
+        finally:
+            self.pumping = False
+        return 0
+
+    cdef int launch(self, Lane lane) except -1:
+        cdef Call call = lane.pop()
+        cdef double timeout
+        self.queued -= 1
+        timeout = call.timeout if call.timeout > 0 else lane.upstream.call_timeout
+        call.owner = self
+        call.started = now()
+        call.deadline = call.started + timeout
+        if call.deadline > self.batch_deadline:
+            call.deadline = self.batch_deadline
+        call.state = CALL_RUNNING
+        self.running += 1
+        self.started.add(call)
+        return lane.upstream.start(call)
+
+    cdef int room(self, Upstream upstream) except -1:
+        """Our turn at a busy upstream: start one call, say whether there are more."""
+        cdef Lane lane = self.lane_of(upstream)
+        if not lane.ready or not self.may_start(lane):
+            return 0
+        self.launch(lane)
+        return 1 if lane.ready and self.may_start(lane) else 0
+
+    # --- ending
+
+    cdef int complete(self, Call call, Result result) except -1:
+        cdef double t = now()
+        self.running -= 1
+        self.started.discard(call)
+        result.started_us = <uint64_t>((call.started - self.began) * 1e6)
+        result.elapsed_us = <uint64_t>((t - call.started) * 1e6)
+        call.owner = None
+        return self.finished_call(call, result)
+
+    cdef int abandon_all(self) except -1:
+        """Stops every running call and forgets the ready ones; nobody hears of them again."""
+        cdef Call call
+        cdef Lane lane
+        cdef set started = self.started
+        self.started = set()
+        for call in started:
+            (<Upstream>call.upstream).abandon(call)
+            call.owner = None
+        self.running = 0
+        for lane in self.lanes:
+            lane.ready.clear()
+            lane.upstream.forget(self)
+        self.queued = 0
+        return 0

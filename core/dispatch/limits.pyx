@@ -1,0 +1,44 @@
+"""The bounds of one batch. Every buffer and queue of the core has its bound here."""
+from batchwire.core.errors import ConfigError
+
+
+cdef class Limits:
+    """
+    max_calls, max_request_bytes: of a batch; 0: none. max_call_bytes: one call in its dialect.
+    max_response_bytes: body of one answer. max_depth: nesting of JSON. max_header_bytes: of one call or answer.
+    max_in_flight: calls of one batch that run at once. max_pending: calls read and not finished.
+    output_high_bytes: results not yet taken, above which no further call starts.
+    reference_bytes: kept of finished calls for those that refer to them (a streamed batch).
+    reorder_bytes, reorder_results: the window of GW-23. max_hops: gateways a batch may pass through.
+    batch_deadline_seconds: 0: none. client_idle_seconds: a client that neither sends nor takes is cut.
+    max_calls_per_message: of one protobuf message, which is checked whole.
+    """
+
+    def __init__(self, *, unsigned long long max_calls=0, unsigned long long max_request_bytes=0,
+                 Py_ssize_t max_call_bytes=16 << 20, Py_ssize_t max_response_bytes=16 << 20, int max_depth=64,
+                 Py_ssize_t max_header_bytes=32768, int max_in_flight=64, int max_pending=1024,
+                 double batch_deadline_seconds=0, double client_idle_seconds=60, int max_batches=1000,
+                 Py_ssize_t grpc_max_message_bytes=4 << 20, Py_ssize_t output_high_bytes=1 << 20,
+                 Py_ssize_t reference_bytes=8 << 20, Py_ssize_t reorder_bytes=8 << 20, int reorder_results=1024,
+                 int max_hops=4, int max_calls_per_message=16384):
+        if min(max_call_bytes, max_response_bytes, max_depth, max_header_bytes, max_in_flight, max_pending,
+               output_high_bytes, reorder_bytes, reorder_results, max_hops, max_calls_per_message) < 1:
+            raise ConfigError("every limit that is not optional must be at least 1")
+        self.max_calls = max_calls
+        self.max_request_bytes = max_request_bytes
+        self.max_call_bytes = max_call_bytes
+        self.max_response_bytes = max_response_bytes
+        self.max_depth = max_depth
+        self.max_header_bytes = max_header_bytes
+        self.max_in_flight = max_in_flight
+        self.max_pending = max_pending
+        self.batch_deadline_seconds = batch_deadline_seconds
+        self.client_idle_seconds = client_idle_seconds
+        self.max_batches = max_batches
+        self.grpc_max_message_bytes = grpc_max_message_bytes
+        self.output_high_bytes = output_high_bytes
+        self.reference_bytes = reference_bytes
+        self.reorder_bytes = reorder_bytes
+        self.reorder_results = reorder_results
+        self.max_hops = max_hops
+        self.max_calls_per_message = max_calls_per_message

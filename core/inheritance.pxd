@@ -1,0 +1,13 @@
+from batchwire.core.model cimport Call
+from batchwire.core.upstream.base cimport Upstream
+
+cdef class Inheritance:
+    """Header lines that the calls of a batch inherit. See inheritance.pyx."""
+    cdef list lines                         # [(name in lower case, line)]
+    cdef bytes always                       # lines that every call gets
+    cdef bytes with_authorization
+    cdef bytes all_lines
+    cdef bytes all_with_authorization
+    cdef int add(self, bytes name, bytes value) except -1
+    cdef int freeze(self) except -1
+    cdef bytes lines_for(self, Call call, Upstream upstream)

@@ -1,0 +1,62 @@
+"""The header lines that a call inherits from its batch: what the call says itself wins.
+
+Rules HD-02..HD-05, GW-08. Which outer headers are inherited is the front's decision; here they only are joined to
+calls. The outer Authorization goes to upstreams that are configured for it and to no other. Must never
+override a field of the call.
+"""
+from batchwire.core.headers cimport block_get, block_has
+from batchwire.core.model cimport Call
+from batchwire.core.upstream.base cimport Upstream
+
+
+cdef class Inheritance:
+    """headers: [(lower-case name, value)] as bytes. authorization: bytes or None. hop: number sent upstream."""
+
+    def __init__(self, list headers, bytes authorization, int hop):
+        self.lines = []
+        self.always = b"Batchwire-Hop: %d\r\n" % hop
+        self.with_authorization = self.always
+        if authorization is not None:
+            self.with_authorization += b"Authorization: " + authorization + b"\r\n"
+        for name, value in headers:
+            self.add(name, value)
+        self.freeze()
+
+    cdef int add(self, bytes name, bytes value) except -1:
+        self.lines.append((name.lower(), name + b": " + value + b"\r\n"))
+        return 0
+
+    cdef int freeze(self) except -1:
+        lines = b"".join([line for _, line in self.lines])
+        self.all_lines = lines + self.always
+        self.all_with_authorization = lines + self.with_authorization
+        return 0
+
+    cdef bytes lines_for(self, Call call, Upstream upstream):
+        cdef bytes name, line
+        cdef bytes tail = self.with_authorization if upstream.forward_authorization else self.always
+        cdef list kept
+        if not self.lines:
+            return tail
+        if len(call.head) == 0:
+            return self.all_with_authorization if upstream.forward_authorization else self.all_lines
+        kept = []
+        for name, line in self.lines:
+            if not block_has(call.head, name, len(name)):
+                kept.append(line)
+            elif name == b"prefer":
+                # HD-05 is about single preferences: those that the call does not name itself are added.
+                line = missing_preferences(call.head, line)
+                if line is not None:
+                    kept.append(line)
+        kept.append(tail)
+        return b"".join(kept)
+
+
+cdef bytes missing_preferences(bytes head, bytes line):
+    own = block_get(head, b"prefer", 6).lower().replace(b"odata.", b"")
+    wanted = [
+        part.strip() for part in line.partition(b": ")[2].rstrip().split(b",")
+        if part.strip().partition(b"=")[0].strip().lower().replace(b"odata.", b"") not in own
+    ]
+    return b"Prefer: " + b", ".join(wanted) + b"\r\n" if wanted else None

@@ -1,0 +1,119 @@
+"""All ids and group names of a batch, in 16 bytes each, so that a batch may hold millions.
+
+An entry is a 64-bit hash and a payload: a borrowed pointer to the unfinished Call or Group, or for a finished
+one its status and 48 more bits of hash. Two ids are taken for the same only if all 112 bits agree, both
+hashes being keyed with random numbers. Must never hold a call alive or keep an id's text.
+"""
+from batchwire.core.model cimport Call
+from cpython.object cimport PyObject, PyObject_Hash
+from libc.stdint cimport uint8_t, uint64_t
+from libc.stdlib cimport calloc, free
+
+import os
+
+cdef enum:
+    DONE = 1
+    GROUP = 2
+    SUCCEEDED = 4
+    STATUS_SHIFT = 3
+    CHECK_SHIFT = 16
+
+
+cdef class CallIndex:
+    def __cinit__(self):
+        self.seed = int.from_bytes(os.urandom(8), "little")
+
+    def __dealloc__(self):
+        cdef int i
+        for i in range(64):
+            free(self.shards[i].entries)
+
+    cdef uint64_t check_of(self, bytes name) noexcept:
+        """48 bits of keyed FNV-1a, independent of Python's own hash."""
+        cdef const uint8_t* p = name
+        cdef Py_ssize_t i
+        cdef uint64_t h = self.seed ^ <uint64_t>0xcbf29ce484222325
+        for i in range(len(name)):
+            h = (h ^ p[i]) * <uint64_t>0x100000001b3
+        h ^= h >> 29
+        h *= <uint64_t>0xbf58476d1ce4e5b9
+        return (h ^ (h >> 32)) & 0xffffffffffff
+
+    cdef Entry* slot(self, uint64_t hash, uint64_t check) noexcept:
+        """The entry of a name, or the empty one where it would go; NULL: the shard has no room at all."""
+        cdef Shard* shard = &self.shards[hash >> 58]
+        cdef uint64_t at, n
+        cdef Entry* entry
+        if shard.capacity == 0:
+            return NULL
+        at = hash % shard.capacity
+        for n in range(shard.capacity):
+            entry = &shard.entries[at]
+            if entry.hash == 0:
+                return entry
+            if entry.hash == hash:
+                # An unfinished entry has a pointer instead of the check; 64 bits must do while it runs.
+                if not (entry.payload & DONE) or entry.payload >> CHECK_SHIFT == check:
+                    return entry
+            at += 1
+            if at == shard.capacity:
+                at = 0
+        return NULL
+
+    cdef int find(self, bytes name) except -1:
+        """Looks a name up; sets `found`, or `succeeded` and `status`. Returns a FoundKind."""
+        cdef uint64_t hash = <uint64_t>PyObject_Hash(name) | 1
+        cdef Entry* entry = self.slot(hash, self.check_of(name))
+        self.found = None
+        if entry == NULL or entry.hash == 0:
+            return FOUND_NOTHING
+        if entry.payload & DONE:
+            self.succeeded = (entry.payload & SUCCEEDED) != 0
+            self.status = <int>((entry.payload >> STATUS_SHIFT) & 0x1fff)
+            return FOUND_DONE_GROUP if entry.payload & GROUP else FOUND_DONE_CALL
+        self.found = <object><PyObject*>(entry.payload & ~<uint64_t>15)
+        return FOUND_GROUP if entry.payload & GROUP else FOUND_CALL
+
+    cdef int insert(self, bytes name, object pending, bint group) except -1:
+        """Adds a name; returns 0, or what find() would when it is there already."""
+        cdef uint64_t hash = <uint64_t>PyObject_Hash(name) | 1
+        cdef Shard* shard = &self.shards[hash >> 58]
+        cdef Entry* entry
+        if shard.used + 1 > shard.capacity - shard.capacity // 5:
+            self.grow(shard)
+        entry = self.slot(hash, self.check_of(name))
+        if entry.hash != 0:
+            return self.find(name)
+        entry.hash = hash
+        entry.payload = <uint64_t><PyObject*>pending | (GROUP if group else 0)
+        shard.used += 1
+        return 0
+
+    cdef int finish(self, bytes name, bint group, int status, bint succeeded) except -1:
+        cdef uint64_t check = self.check_of(name)
+        cdef Entry* entry = self.slot(<uint64_t>PyObject_Hash(name) | 1, check)
+        entry.payload = (
+            DONE | (GROUP if group else 0) | (SUCCEEDED if succeeded else 0)
+            | (<uint64_t>status << STATUS_SHIFT) | (check << CHECK_SHIFT)
+        )
+        return 0
+
+    cdef int grow(self, Shard* shard) except -1:
+        """Half as large again: 64 shards that grow by turns never need the whole index twice."""
+        cdef uint64_t capacity = 16 if shard.capacity == 0 else shard.capacity + shard.capacity // 2
+        cdef Entry* entries = <Entry*>calloc(capacity, sizeof(Entry))
+        cdef uint64_t i, at
+        if entries == NULL:
+            raise MemoryError()
+        for i in range(shard.capacity):
+            if shard.entries[i].hash != 0:
+                at = shard.entries[i].hash % capacity
+                while entries[at].hash != 0:
+                    at += 1
+                    if at == capacity:
+                        at = 0
+                entries[at] = shard.entries[i]
+        free(shard.entries)
+        shard.entries = entries
+        shard.capacity = capacity
+        return 0

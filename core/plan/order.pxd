@@ -1,0 +1,34 @@
+from batchwire.core.model cimport Call, Result
+from batchwire.core.plan.groups cimport Group
+from batchwire.core.plan.index cimport CallIndex
+from batchwire.core.plan.references cimport Kept, References
+from batchwire.core.plan.urls cimport UrlRules
+from libc.stdint cimport uint64_t
+
+cdef enum PlanFlag:
+    DEPENDENCY_FAILED = 1
+    WANTS_VALUES = 2          # refers to what a dependency returns
+    NOT_EVALUABLE = 4         # its condition cannot be parsed or names an unknown call
+    URL_REFERENCE = 8
+    ETAG_REFERENCE = 16
+
+cdef class Plan:
+    """What waits for what. See order.pyx."""
+    cdef CallIndex index
+    cdef References references
+    cdef UrlRules rules
+    cdef Group open_group
+    cdef readonly uint64_t admitted
+    cdef public bint input_open             # calls may still come that refer to finished ones
+    cdef object decided                     # deque of Calls whose dependencies are all finished
+    cdef set waiting                        # Calls that wait
+    cdef int admit(self, Call call) except -1
+    cdef int end_of_calls(self) except -1
+    cdef int finish(self, Call call, Result result, bint succeeded) except -1
+    cdef int decide(self, Call call) except -1
+    cdef int fill_references(self, Call call) except -1
+    cdef int enter_group(self, Call call) except -1
+    cdef int close_group(self) except -1
+    cdef int finish_group(self, Group group) except -1
+    cdef int depend(self, Call call, bytes name, bint listed) except -1
+    cdef int release(self, Call call, bint succeeded) except -1

@@ -1,0 +1,342 @@
+"""What waits for what: admits calls in document order, decides each when all it waits for has finished.
+
+Rules JB-13..JB-19, JP-01..JP-03, ID-02, GW-02..GW-04, GW-14, GW-16, GW-18, GW-20. State of a finished call is
+its entry in the index and, within a budget, what references need. Must never start a call: a decided call is
+either refused (call.refusal says how) or ready, and the dispatcher takes it from there.
+"""
+from batchwire.core.errors import EnvelopeError
+from batchwire.core.model cimport (
+    CALL_DONE, CALL_NEW, CALL_READY, CALL_WAITING, Call, OUTCOME_DEPENDENCY_FAILED, Refusal, Result,
+)
+from batchwire.core.plan.conditions cimport Expression, parse
+from batchwire.core.plan.conditions import MISSING, ConditionError
+from batchwire.core.plan.groups cimport Group
+from batchwire.core.plan.index cimport (
+    CallIndex, FOUND_CALL, FOUND_DONE_CALL, FOUND_DONE_GROUP, FOUND_GROUP, FOUND_NOTHING,
+)
+from batchwire.core.plan.references cimport (
+    Kept, References, etag_of, etag_reference, put_etag, unsupported_reference, url_of,
+)
+from batchwire.core.plan.urls cimport UrlRules, reference_of
+
+import json
+from collections import deque
+
+
+cdef class Plan:
+    def __init__(self, UrlRules rules not None, Py_ssize_t reference_bytes):
+        self.rules = rules
+        self.index = CallIndex()
+        self.references = References(reference_bytes)
+        self.decided = deque()
+        self.waiting = set()
+        self.input_open = True
+
+    # --- a call comes in
+
+    cdef int admit(self, Call call) except -1:
+        """Takes the next call. It is then among `decided`, or waits. EnvelopeError: the batch is broken."""
+        cdef int found
+        cdef bytes name, rest, reference
+        call.number = self.admitted
+        self.enter_group(call)
+        if self.index.insert(call.id, call, False):
+            raise EnvelopeError(400, "DuplicateId", f"the id {call.id.decode()!r} is used twice",
+                                f"requests[{call.number}].id")
+        self.admitted += 1
+        call.state = CALL_WAITING
+        if call.refusal is None:
+            rest = self.rules.relative(call.url)
+            if rest is None:
+                call.refuse(400, "BadUrl", self.rules.why)
+            else:
+                reference = reference_of(rest)
+                if reference is not None:
+                    call.flags |= URL_REFERENCE
+                    call.target = rest
+                    self.depend(call, reference, False)
+                else:
+                    call.target = self.rules.normal(rest)
+                    if call.target is None:
+                        call.refuse(400, "BadUrl", self.rules.why)
+        if call.refusal is None:
+            reference = etag_reference(call.head)
+            if reference is not None:
+                call.flags |= ETAG_REFERENCE
+                self.depend(call, reference, False)
+            if call.depends_on is not None:
+                for name in call.depends_on:
+                    self.depend(call, name, True)
+                if call.refusal is None:
+                    reference = unsupported_reference(call, call.target)
+                    if reference is not None:
+                        call.refuse(501, "NotImplemented",
+                                    f"references to ${reference.decode()} in a body or a query are not supported")
+            if call.condition is not None and call.refusal is None:
+                self.admit_condition(call)
+        if call.refusal is not None or call.waiting == 0:
+            # What is refused waits for nothing: its dependents learn of it at once.
+            call.waiting = 0
+            self.decided.append(call)
+        else:
+            self.waiting.add(call)
+        return 0
+
+    def admit_condition(self, Call call):
+        cdef Expression expression
+        try:
+            expression = parse(call.condition)
+        except ConditionError:
+            call.flags |= NOT_EVALUABLE
+            return
+        call.expression = expression
+        if expression.needs_body:
+            call.flags |= WANTS_VALUES
+        for name in expression.ids:
+            if call.depends_on is None or name not in call.depends_on:
+                if name == call.id or not self.index.find(name):
+                    call.flags |= NOT_EVALUABLE
+                else:
+                    self.depend(call, name, True)
+
+    cdef int depend(self, Call call, bytes name, bint listed) except -1:
+        """Makes a call wait for a call or group before it; listed: named in dependsOn, not only as `$<id>`."""
+        cdef int found = self.index.find(name)
+        cdef Call target
+        cdef Group group
+        cdef Kept kept
+        cdef object pending = self.index.found
+        self.index.found = None
+        if not listed:
+            call.flags |= WANTS_VALUES
+        if call.refusal is not None:
+            return 0
+        if found == FOUND_NOTHING or (found == FOUND_CALL and pending is call) or (
+                not listed and (found == FOUND_GROUP or found == FOUND_DONE_GROUP)):
+            if listed:
+                return call.refuse(400, "UnknownDependency", f"dependsOn names {name.decode('utf-8', 'replace')!r}, "
+                                   "which is no earlier call or group of the batch")
+            return call.refuse(400, "UnresolvedReference", f"${name.decode()} is no earlier call of the batch")
+        if found == FOUND_CALL:
+            target = pending
+            if target.dependents is None:
+                target.dependents = []
+            target.dependents.append(call)
+            call.waiting += 1
+        elif found == FOUND_GROUP:
+            group = pending
+            if group is call.group_state:
+                return call.refuse(400, "UnknownDependency", "a call must not depend on its own group")
+            if group.dependents is None:
+                group.dependents = []
+            group.dependents.append(call)
+            call.waiting += 1
+        else:
+            if not self.index.succeeded:
+                call.flags |= DEPENDENCY_FAILED
+            if found == FOUND_DONE_CALL:
+                kept = self.references.get(name)
+                if kept is not None:
+                    self.hand(call, name, kept)
+        return 0
+
+    def hand(self, Call call, bytes name, Kept kept):
+        if call.inputs is None:
+            call.inputs = {}
+        call.inputs[name] = kept
+
+    # --- groups
+
+    cdef int enter_group(self, Call call) except -1:
+        cdef Group group = self.open_group
+        cdef Call first
+        if call.group is None:
+            if group is not None:
+                self.close_group()
+            return 0
+        if group is None or group.name != call.group:
+            if group is not None:
+                self.close_group()
+            group = Group(call.group)
+            if self.index.insert(call.group, group, True):
+                self.index.found = None
+                raise EnvelopeError(
+                    400, "BadGroup", f"the group {call.group.decode('utf-8', 'replace')!r} is not adjacent, or has the name of a call",
+                    f"requests[{call.number}].atomicityGroup")
+            self.open_group = group
+        group.size += 1
+        group.unfinished += 1
+        call.group_state = group
+        if group.size == 1:
+            # Held until the next call, or the end, shows whether it stays alone.
+            group.first = call
+            call.waiting += 1
+            return 0
+        first = group.first
+        if first is not None:
+            group.first = None
+            self.refuse_member(first)
+            if first.state == CALL_WAITING and first in self.waiting:
+                self.waiting.discard(first)
+                first.waiting = 0
+                self.decided.append(first)
+        self.refuse_member(call)
+        return 0
+
+    def refuse_member(self, Call call):
+        call.refuse(501, "AtomicityNotSupported",
+                    "the upstream cannot run several calls as one transaction, so none of the group was run")
+
+    cdef int close_group(self) except -1:
+        cdef Group group = self.open_group
+        cdef Call first = group.first
+        self.open_group = None
+        group.closed = True
+        group.first = None
+        if first is not None and first.state == CALL_WAITING and first in self.waiting:
+            self.release(first, True)
+        if group.finished():
+            self.finish_group(group)
+        return 0
+
+    cdef int finish_group(self, Group group) except -1:
+        cdef Call dependent
+        self.index.finish(group.name, True, 0, not group.failed)
+        if group.dependents is not None:
+            for dependent in group.dependents:
+                self.release(dependent, not group.failed)
+            group.dependents = None
+        return 0
+
+    cdef int end_of_calls(self) except -1:
+        """No more calls come: the open group is closed, nothing is kept for later."""
+        self.input_open = False
+        if self.open_group is not None:
+            self.close_group()
+        return 0
+
+    # --- a call is done
+
+    cdef int release(self, Call call, bint succeeded) except -1:
+        """One of the things that `call` waits for has finished."""
+        if call.state != CALL_WAITING or call.waiting == 0:
+            return 0
+        if not succeeded:
+            call.flags |= DEPENDENCY_FAILED
+        call.waiting -= 1
+        if call.waiting == 0:
+            self.waiting.discard(call)
+            self.decided.append(call)
+        return 0
+
+    cdef int finish(self, Call call, Result result, bint succeeded) except -1:
+        """The call has its result: those that wait for it go on."""
+        cdef Call dependent
+        cdef Kept kept = None
+        cdef Group group
+        cdef list dependents = call.dependents
+        call.state = CALL_DONE
+        self.index.finish(call.id, False, result.status, succeeded)
+        if self.input_open:
+            kept = self.references.keep(call, result, True)
+        if dependents is not None:
+            call.dependents = None
+            for dependent in dependents:
+                if dependent.flags & WANTS_VALUES:
+                    if kept is None or kept.body is None:
+                        kept = self.references.keep(call, result, False)
+                    self.hand(dependent, call.id, kept)
+                self.release(dependent, succeeded)
+        if call.group_state is not None:
+            group = call.group_state
+            group.unfinished -= 1
+            if not succeeded:
+                group.failed = True
+            call.group_state = None
+            if group.finished():
+                self.finish_group(group)
+        return 0
+
+    # --- deciding
+
+    cdef int decide(self, Call call) except -1:
+        """All that the call waited for has finished: sets call.refusal, or makes the call ready to start."""
+        if call.refusal is not None:
+            return 0
+        if call.condition is not None:
+            if call.flags & NOT_EVALUABLE:
+                call.refusal = Refusal(424, "FailedDependency", "the condition cannot be evaluated",
+                                       OUTCOME_DEPENDENCY_FAILED)
+                return 0
+            if call.expression is not None and not (<Expression>call.expression).evaluate(Lookup(self, call)):
+                call.refusal = Refusal(424, "FailedDependency", "the condition of the call is not true",
+                                       OUTCOME_DEPENDENCY_FAILED)
+                return 0
+        elif call.flags & DEPENDENCY_FAILED:
+            call.refusal = Refusal(424, "FailedDependency", "a call that this one depends on failed",
+                                   OUTCOME_DEPENDENCY_FAILED)
+            return 0
+        if call.flags & (URL_REFERENCE | ETAG_REFERENCE):
+            self.fill_references(call)
+        if call.refusal is None:
+            call.state = CALL_READY
+        call.inputs = None
+        return 0
+
+    cdef int fill_references(self, Call call) except -1:
+        cdef bytes name, base, rest, tail
+        cdef Kept kept
+        if call.flags & URL_REFERENCE:
+            name = reference_of(call.target)
+            kept = None if call.inputs is None else call.inputs.get(name)
+            base = None if kept is None else url_of(kept, self.rules)
+            if base is None:
+                return call.refuse(400, "UnresolvedReference", f"${name.decode()} gave no usable URL")
+            tail = call.target[len(name) + 1:]
+            if b"?" in base and tail:
+                # The reference stands for a resource; its query does not belong in front of a path.
+                base = base.partition(b"?")[0]
+            if tail.startswith(b"/"):
+                base = base.rstrip(b"/")
+            call.target = self.rules.normal(base + tail)
+            if call.target is None:
+                return call.refuse(400, "UnresolvedReference", f"${name.decode()} leads nowhere: {self.rules.why}")
+        if call.flags & ETAG_REFERENCE:
+            while True:
+                name = etag_reference(call.head)
+                if name is None:
+                    break
+                kept = None if call.inputs is None else call.inputs.get(name)
+                rest = None if kept is None else etag_of(kept)
+                if rest is None or b"\r" in rest or b"\n" in rest or b"\0" in rest or rest.startswith(b"$"):
+                    return call.refuse(400, "UnresolvedReference", f"${name.decode()} gave no ETag")
+                call.head = put_etag(call.head, name, rest)
+        return 0
+
+
+cdef class Lookup:
+    """What a condition may ask about the calls it names (plan.conditions)."""
+    cdef Plan plan
+    cdef Call call
+
+    def __init__(self, Plan plan, Call call):
+        self.plan = plan
+        self.call = call
+
+    def succeeded(self, bytes name):
+        self.plan.index.find(name)
+        return self.plan.index.succeeded
+
+    def status(self, bytes name):
+        self.plan.index.find(name)
+        return self.plan.index.status
+
+    def body(self, bytes name):
+        """The parsed JSON body, or MISSING (also for groups, GW-16)."""
+        cdef Kept kept = None if self.call.inputs is None else self.call.inputs.get(name)
+        if kept is None or kept.body is None:
+            return MISSING
+        try:
+            return json.loads(kept.body)
+        except ValueError:
+            return MISSING

@@ -1,0 +1,17 @@
+cdef enum UrlVerdict:
+    URL_OK = 0
+    URL_REFUSED = 1
+
+cdef class UrlRules:
+    """How inner URLs of one batch resolve. See urls.pyx."""
+    cdef readonly bytes root                # b"/svc/"
+    cdef bytes origin                       # b"http://gw.example" in lower case, or None
+    cdef bint strict
+    cdef readonly str why
+    cdef bytes relative(self, bytes url)
+    cdef bytes normal(self, bytes rest)
+    cdef bytes public(self, bytes location, bytes upstream_origin, bytes base_path)
+    cdef bytes public_links(self, const char* body, Py_ssize_t n, bytes upstream_origin, bytes base_path)
+    cdef bytes locate(self, bytes location, bytes upstream_origin, bytes base_path, bytes own)
+
+cdef bytes reference_of(bytes rest)

@@ -1,0 +1,256 @@
+"""Where an inner URL leads: from what the client wrote to a path under the service root, or nowhere.
+
+Rules JB-09, JB-10, GW-05, GW-06, GW-10, PR-05, JB-04. What is forwarded is the very text that was checked
+(background: CVE-2019-9901, CVE-2021-29492). Must never let a URL leave the service root.
+"""
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.stdint cimport uint8_t
+from libc.string cimport memchr, memcmp
+
+cdef extern from "<string.h>" nogil:
+    void* memmem(const void* haystack, size_t n, const void* needle, size_t k)
+
+import re
+from urllib.parse import unquote_to_bytes
+
+# ID-07: names that mean the system resource and not a call's id.
+SYSTEM_RESOURCES = frozenset([b"batch", b"crossjoin", b"all", b"entity", b"root", b"id", b"metadata"])
+_SCHEME = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://")
+# A link whose text needs no unescaping; others are rare enough to stay as they are.
+_NEXT_LINK = re.compile(rb'("@(?:odata\.)?nextLink"\s*:\s*")([^"\\]*)"')
+_REFERENCE = re.compile(rb"\$([A-Za-z0-9._~-]+)(?=[/?]|$)")
+
+cdef enum:
+    PLAIN = 0         # as it is
+    ENCODE = 1        # percent-encode: cannot stand in a request line, but has one meaning only
+    REFUSE = 2        # control characters, backslash, fragment: ambiguous or dangerous
+    LOOK = 3          # "%", ".", "$", ";": needs the careful path
+
+cdef uint8_t[256] CLASSES
+for _c in range(256):
+    CLASSES[_c] = PLAIN
+    if _c < 32 or _c == 127 or _c in b"\\#":
+        CLASSES[_c] = REFUSE
+    elif _c > 127 or _c in b' "<>^`{|}':
+        CLASSES[_c] = ENCODE
+    elif _c in b"%.$;":
+        CLASSES[_c] = LOOK
+
+cdef bytes HEX = b"0123456789ABCDEF"
+
+
+cdef bytes reference_of(bytes rest):
+    """The id of the call that the first segment `$<id>` refers to (ID-05, ID-06), or None."""
+    if PyBytes_GET_SIZE(rest) < 2 or PyBytes_AS_STRING(rest)[0] != 36:
+        return None
+    found = _REFERENCE.match(rest)
+    if found is None:
+        return None
+    name = found.group(1)
+    return None if name in SYSTEM_RESOURCES else name
+
+
+cdef class UrlRules:
+    """
+    root: service root, "/" at both ends. scheme, authority: of the batch URL, or None over gRPC.
+    strict: the profile (PR-05). After a refusal `why` holds one sentence.
+    """
+
+    def __init__(self, bytes root not None, authority=None, bint strict=False):
+        self.root = root
+        self.strict = strict
+        if authority is not None:
+            scheme, host = authority
+            default = ":80" if scheme == "http" else ":443"
+            host = host.lower()
+            if host.endswith(default):
+                host = host[: -len(default)]
+            self.origin = f"{scheme}://{host}".encode()
+
+    cdef bytes relative(self, bytes url):
+        """The part below the service root, not yet normalised, or None with `why`."""
+        cdef const char* p = PyBytes_AS_STRING(url)
+        cdef Py_ssize_t n = PyBytes_GET_SIZE(url)
+        cdef Py_ssize_t k
+        if n and p[0] != 47:
+            if memchr(p, 58, n) == NULL:
+                return url
+            if _SCHEME.match(url) is None:
+                return url
+            if self.origin is None:
+                self.why = "an absolute URL is not accepted here"
+                return None
+            scheme, _, after = url.partition(b"://")
+            cut = min([i for i in (after.find(b"/"), after.find(b"?"), len(after)) if i >= 0])
+            host = after[:cut].lower()
+            default = b":80" if scheme.lower() == b"http" else b":443"
+            if host.endswith(default):
+                host = host[: -len(default)]
+            if scheme.lower() + b"://" + host != self.origin:
+                self.why = "the URL leads to another server"
+                return None
+            url = after[cut:] or b"/"
+            if not url.startswith(b"/"):
+                url = b"/" + url
+            p = PyBytes_AS_STRING(url)
+            n = PyBytes_GET_SIZE(url)
+        elif n == 0:
+            return url
+        if n > 1 and p[1] == 47:
+            self.why = "the URL leads to another server"
+            return None
+        k = PyBytes_GET_SIZE(self.root)
+        if n >= k and memcmp(p, PyBytes_AS_STRING(self.root), k) == 0:
+            return url[k:]
+        # "/svc" and "/svc?..." are the service root itself.
+        if n >= k - 1 and memcmp(p, PyBytes_AS_STRING(self.root), k - 1) == 0 and (n == k - 1 or p[k - 1] == 63):
+            return url[k - 1:]
+        if self.strict:
+            self.why = "the URL does not lie under the service root"
+            return None
+        return url[1:]
+
+    cdef bytes normal(self, bytes rest):
+        """Checks and normalises a part below the root: what may be forwarded, or None with `why`."""
+        cdef const uint8_t* p = rest
+        cdef Py_ssize_t n = PyBytes_GET_SIZE(rest)
+        cdef Py_ssize_t i
+        cdef int seen = 0
+        cdef bint in_path = True, look = False, encode = False
+        for i in range(n):
+            seen = CLASSES[p[i]]
+            if seen == PLAIN:
+                if p[i] == 63:
+                    in_path = False
+                continue
+            if seen == REFUSE:
+                self.why = "the URL has a character that is not allowed"
+                return None
+            if seen == ENCODE:
+                encode = True
+            elif in_path:
+                look = True
+        if n and p[0] == 47:
+            self.why = "the URL leads to another server"
+            return None
+        if look:
+            rest = self.checked(rest)
+            if rest is None:
+                return None
+        if encode:
+            rest = b"".join([
+                bytes((c,)) if CLASSES[c] != ENCODE else b"%" + HEX[c >> 4:(c >> 4) + 1] + HEX[c & 15:(c & 15) + 1]
+                for c in bytearray(rest)
+            ])
+        return rest
+
+    def checked(self, bytes rest):
+        """The careful path: dot segments, what hides behind percent-encoding, nested batches."""
+        path, mark, query = rest.partition(b"?")
+        whole = []
+        below = len(self.root.split(b"/")) - 2          # segments of the root
+        segments = [s for s in self.root.split(b"/")[1:-1]] + path.split(b"/")
+        for number, segment in enumerate(segments):
+            last = number == len(segments) - 1
+            if segment == b"." or segment == b"..":
+                if segment == b"..":
+                    if not whole:
+                        self.why = "the URL leaves the service root"
+                        return None
+                    whole.pop()
+                if last:
+                    whole.append(b"")
+                continue
+            if number >= below and self.hides(segment):
+                return None
+            whole.append(segment)
+        root = self.root.split(b"/")[1:-1]
+        if whole[:below] != root or len(whole) <= below:
+            self.why = "the URL leaves the service root"
+            return None
+        return b"/".join(whole[below:]) + mark + query
+
+    def hides(self, bytes segment):
+        """Whether a segment is, after decoding, something other than it seems."""
+        plain = segment
+        for _ in range(4):
+            for part in re.split(rb"[/\\]", plain):
+                name = part.partition(b";")[0]
+                if name in (b".", b"..") and plain != b".":
+                    self.why = "the URL has a disguised dot segment"
+                    return True
+            if b"\0" in plain or b"\r" in plain or b"\n" in plain:
+                self.why = "the URL has a character that is not allowed"
+                return True
+            if plain.partition(b";")[0] == b"$batch":
+                self.why = "a batch must not hold a batch"
+                return True
+            decoded = unquote_to_bytes(plain)
+            if decoded == plain:
+                return False
+            plain = decoded
+        self.why = "the URL is encoded too many times"
+        return True
+
+    cdef bytes public(self, bytes location, bytes upstream_origin, bytes base_path):
+        """An upstream's absolute URL or path as the client may use it (GW-10); others stay as they are."""
+        cdef bytes below = self.below(location, upstream_origin, base_path)
+        if below is None:
+            return location
+        if location.startswith(b"/"):
+            return self.root + below
+        return (self.origin or b"") + self.root + below
+
+    cdef bytes public_links(self, const char* body, Py_ssize_t n, bytes upstream_origin, bytes base_path):
+        """A JSON body whose next links lead to the upstream, with public ones (GW-10); None: nothing to do."""
+        if memmem(body, n, b'nextLink"', 9) == NULL:
+            return None
+        text = PyBytes_FromStringAndSize(body, n)
+        changed = _NEXT_LINK.sub(
+            lambda found: found.group(1) + self.public(found.group(2), upstream_origin, base_path) + b'"', text)
+        return None if changed == text else changed
+
+    def below(self, bytes location, bytes upstream_origin, bytes base_path):
+        """The part of an upstream's URL below its base path, when it lies there and is not public already."""
+        path = location
+        if not location.startswith(b"/"):
+            k = len(upstream_origin)
+            if location[:k].lower() != upstream_origin.lower() or location[k:k + 1] not in (b"/", b"?", b""):
+                return None
+            path = location[k:] or b"/"
+        elif location.startswith(b"//"):
+            return None
+        elif location.startswith(self.root) and len(self.root) >= len(base_path):
+            return None
+        if path.startswith(base_path):
+            return path[len(base_path):]
+        return None
+
+    cdef bytes locate(self, bytes location, bytes upstream_origin, bytes base_path, bytes own):
+        """The part below the root that a Location means (ID-08, GW-10, GW-14); None: it leads elsewhere.
+
+        own: the part below the root of the request that the Location answers.
+        """
+        cdef bytes below
+        below = self.below(location, upstream_origin, base_path)
+        if below is not None:
+            return below
+        if location.startswith(b"/") or _SCHEME.match(location) is not None:
+            strict = self.strict
+            self.strict = True
+            try:
+                return self.relative(location)
+            finally:
+                self.strict = strict
+        # Relative: against the effective URL of its own request.
+        folder = own.partition(b"?")[0].rpartition(b"/")[0]
+        return folder + b"/" + location if folder else location
+
+    def resolve(self, bytes url not None):
+        """For tests and `batchwire check`: the part below the root; ValueError says why not."""
+        rest = self.relative(url)
+        if rest is not None and reference_of(rest) is None:
+            rest = self.normal(rest)
+        if rest is None:
+            raise ValueError(self.why)
+        return rest

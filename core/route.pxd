@@ -1,0 +1,11 @@
+from batchwire.core.dispatch.limits cimport Limits
+from batchwire.core.upstream.base cimport Upstream
+
+cdef class Route:
+    cdef readonly bytes root
+    cdef readonly Upstream upstream
+    cdef readonly list mounts               # [(prefix below the root, Upstream)], longest first
+    cdef readonly Limits limits
+    cdef readonly Py_ssize_t streaming_threshold
+    cdef readonly bint drop_authorization
+    cdef Upstream upstream_of(self, bytes rest, Py_ssize_t* cut)

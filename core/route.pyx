@@ -1,0 +1,41 @@
+"""A service root and the upstreams that serve what lies under it."""
+from batchwire.core.errors import ConfigError
+from batchwire.core.dispatch.limits cimport Limits
+from batchwire.core.upstream.base cimport Upstream
+
+
+cdef class Route:
+    """
+    root: public service root, "/" at both ends. mounts: [(prefix, upstream)], prefixes under root with "/" at
+    both ends; the longest that matches a call's path takes it, what follows the prefix is put behind that
+    upstream's base path; the others go to `upstream`.
+    streaming_threshold: bytes of a document up to which it is checked whole before its first call (GW-21).
+    inner_authorization: "reject" or "drop" (GW-17).
+    """
+
+    def __init__(self, *, str root, Upstream upstream not None, mounts=(), Limits limits=None,
+                 Py_ssize_t streaming_threshold=1 << 20, str inner_authorization="reject"):
+        if not root.startswith("/") or not root.endswith("/"):
+            raise ConfigError("a service root begins and ends with /")
+        if inner_authorization not in ("reject", "drop"):
+            raise ConfigError("inner_authorization is reject or drop")
+        self.root = root.encode()
+        self.upstream = upstream
+        self.mounts = []
+        for prefix, mounted in mounts:
+            if not prefix.startswith(root) or not prefix.endswith("/") or prefix == root:
+                raise ConfigError(f"the prefix {prefix} does not lie under {root} or does not end with /")
+            self.mounts.append((prefix.encode()[len(self.root):], mounted))
+        self.mounts.sort(key=lambda mount: -len(mount[0]))
+        self.limits = limits or Limits()
+        self.streaming_threshold = streaming_threshold
+        self.drop_authorization = inner_authorization == "drop"
+
+    cdef Upstream upstream_of(self, bytes rest, Py_ssize_t* cut):
+        """Who serves a path below the root; cut: how much of it the mount takes away."""
+        cut[0] = 0
+        for prefix, upstream in self.mounts:
+            if rest.startswith(prefix):
+                cut[0] = len(prefix)
+                return upstream
+        return self.upstream

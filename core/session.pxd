@@ -1,0 +1,72 @@
+from batchwire.core.dialects.base cimport Reader, Writer
+from batchwire.core.dispatch.dispatcher cimport Dispatcher, Lane
+from batchwire.core.dispatch.limits cimport Limits
+from batchwire.core.inheritance cimport Inheritance
+from batchwire.core.model cimport Buffer, Call, Refusal, Result
+from batchwire.core.outbox cimport Outbox
+from batchwire.core.plan.order cimport Plan
+from batchwire.core.plan.urls cimport UrlRules
+from batchwire.core.route cimport Route
+from libc.stdint cimport uint64_t
+
+cdef class Session(Dispatcher):
+    cdef object loop
+    cdef Route route
+    cdef Limits limits
+    cdef Reader reader
+    cdef Writer writer
+    cdef Plan plan
+    cdef UrlRules rules
+    cdef Inheritance inheritance
+    cdef Outbox outbox
+    cdef Result own                         # for answers of the gateway's own
+    # how the batch is to be run
+    cdef bint strict, execute, continue_on_error
+    cdef readonly bint ordered
+    cdef Py_ssize_t threshold
+    # where it stands
+    cdef bint validating                    # GW-21: the document may still fit the threshold
+    cdef bint opened                        # writer.begin() has been called
+    cdef bint stalled                       # reading stopped because a bound is reached
+    cdef bint settling
+    cdef bint input_ended
+    cdef uint64_t fed
+    cdef uint64_t pending                   # calls admitted and not finished
+    cdef uint64_t[8] counts                 # by Outcome
+    cdef Refusal verdict                    # for every call that has not started: deadline or stop
+    cdef readonly bint finished
+    cdef readonly bint cancelled
+    cdef readonly object failure            # EnvelopeError or None
+    # request order (GW-23)
+    cdef uint64_t next_out
+    cdef dict held_back                     # number -> bytes
+    cdef Py_ssize_t held_bytes
+    cdef Buffer single
+    # the front's side
+    cdef object input_waiter
+    cdef object output_waiter
+    cdef object linger
+    cdef object alarm                       # deadline timer
+    cdef object watcher                     # idle timer
+    cdef bint flush
+    cdef double gap                         # smoothed seconds between results
+    cdef double last_result, last_feed, last_take
+    cdef int pull(self) except -1
+    cdef int take_options(self) except -1
+    cdef int settle(self) except -1
+    cdef int make_ready(self, Call call) except -1
+    cdef int refused(self, Call call) except -1
+    cdef int conclude(self, Call call, Result result) except -1
+    cdef Py_ssize_t write(self, Call call, Result result) except -1
+    cdef int emit(self, Call call, Result result) except -1
+    cdef int open(self) except -1
+    cdef int separate(self) except -1
+    cdef int go_on(self) except -1
+    cdef int check_end(self) except -1
+    cdef int break_off(self, object error) except -1
+    cdef int stop_rest(self, Refusal verdict) except -1
+    cdef int output_added(self) except -1
+    cdef int wake_output(self) except -1
+    cdef int wake_input(self) except -1
+    cdef int close(self) except -1
+    cdef bint window_full(self) noexcept

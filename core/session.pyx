@@ -1,0 +1,552 @@
+"""One batch in flight: what a front feeds and takes, and everything between.
+
+A front feeds bytes, says end or cancel, and takes bytes; wait_input() and wait_output() are its back-pressure.
+The session owns reader -> plan -> dispatcher -> writer. Must never know which front it serves, and never
+let a call of the batch go without exactly one result unless the batch is cancelled or broken.
+"""
+from batchwire.core.dialects.base cimport Reader, Writer
+from batchwire.core.dialects.proto_reader cimport ProtoReader
+from batchwire.core.dialects.proto_writer cimport ProtoWriter
+from batchwire.core.dispatch.dispatcher cimport Dispatcher, Lane
+from batchwire.core.dialects.json_reader import JsonReader
+from batchwire.core.dialects.json_writer import JsonWriter
+from batchwire.core.errors import BadUpstreamBody, EnvelopeError
+from batchwire.core.headers cimport HeaderBlock
+from batchwire.core.inheritance cimport Inheritance
+from batchwire.core.model cimport (
+    Buffer, Call, HeaderSlice, KIND_ENTITY_ID, KIND_LOCATION, OUTCOME_DEPENDENCY_FAILED, OUTCOME_FAILED,
+    OUTCOME_REFUSED, OUTCOME_SUCCEEDED, OUTCOME_TIMED_OUT, OUTCOME_UNREACHABLE, Refusal, Result, now,
+)
+from batchwire.core.outbox cimport Outbox
+from batchwire.core.plan.order cimport Plan
+from batchwire.core.plan.urls cimport UrlRules
+from batchwire.core.route cimport Route
+from batchwire.core.upstream.base cimport Upstream
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+
+cdef enum:
+    INPUT_HIGH = 262144       # unread bytes above which the front is asked to wait
+    FLUSH_BYTES = 32768       # results that are sent without looking whether more are near
+
+cdef double LINGER = 0.001    # seconds that a lone result waits for those that are near
+cdef double NEAR = 0.0002     # seconds between results below which the next one is near
+
+cdef unsigned long long sessions_open = 0
+cdef unsigned long long sessions_made = 0
+
+
+def stats():
+    """Debug counters: sessions open now and made since the start."""
+    return {"sessions": sessions_open, "sessions_made": sessions_made}
+
+
+cdef class Session(Dispatcher):
+    """
+    dialect, answer: "json" or "proto", of the request and of the answer. strict: the profile (PR-01).
+    authority: (scheme, host[:port]) of the batch URL, or None. headers: inherited outer headers
+    [(name, value)], bytes. authorization: value of the outer Authorization, or None.
+    continue_on_error, ordered (GW-23), deadline (seconds, 0: the route's): of the batch.
+    hops: gateways passed before this one. execute: answer in one piece at the end.
+    """
+
+    def __init__(self, loop, Route route not None, *, str dialect="json", str answer=None, bint strict=True,
+                 authority=None, list headers=None, bytes authorization=None, bint continue_on_error=True,
+                 bint ordered=False, double deadline=0, int hops=0, bint execute=False):
+        global sessions_open, sessions_made
+        cdef Limits limits = route.limits
+        cdef HeaderBlock block
+        if deadline <= 0 or 0 < limits.batch_deadline_seconds < deadline:
+            deadline = limits.batch_deadline_seconds
+        super().__init__(limits.max_in_flight, deadline, ordered)
+        self.loop = loop
+        self.route = route
+        self.limits = limits
+        self.strict = strict
+        self.execute = execute
+        self.continue_on_error = continue_on_error
+        self.ordered = ordered
+        if dialect == "proto":
+            block = HeaderBlock(False, True, route.drop_authorization, limits.max_header_bytes)
+            self.reader = ProtoReader(block, limits.max_call_bytes, limits.max_calls_per_message)
+        else:
+            self.reader = JsonReader(
+                limits.max_call_bytes, limits.max_depth, limits.max_header_bytes, route.drop_authorization)
+            self.threshold = route.streaming_threshold
+            self.validating = self.threshold > 0
+        if (answer or dialect) == "proto":
+            self.writer = ProtoWriter()
+        else:
+            self.writer = JsonWriter(limits.max_response_bytes, limits.max_depth)
+        self.writer.lowercase = strict
+        self.rules = UrlRules(route.root, authority, strict)
+        self.plan = Plan(self.rules, limits.reference_bytes)
+        self.inheritance = Inheritance(headers or [], authorization, hops + 1)
+        self.outbox = Outbox()
+        self.own = Result()
+        self.held_back = {}
+        self.single = Buffer()
+        self.last_feed = self.last_take = self.last_result = self.began
+        if deadline > 0:
+            self.alarm = loop.call_later(deadline, self.on_deadline)
+        self.watcher = loop.call_later(limits.client_idle_seconds, self.on_watch)
+        sessions_open += 1
+        sessions_made += 1
+
+    # --- the front's side: in
+
+    def feed(self, bytes data not None):
+        """Takes bytes of the request: any cut of a JSON document, whole messages of the protobuf dialect."""
+        if self.finished or self.failure is not None:
+            return
+        self.last_feed = now()
+        self.fed += PyBytes_GET_SIZE(data)
+        if self.limits.max_request_bytes and self.fed > self.limits.max_request_bytes:
+            self.break_off(EnvelopeError(413, "BatchTooLarge", "the batch is larger than allowed"))
+            return
+        if self.validating and self.fed > <uint64_t>self.threshold:
+            self.validating = False
+        self.reader.feed(data)
+        self.go_on()
+
+    def feed_end(self):
+        """Says that the request is complete."""
+        if self.finished or self.failure is not None or self.input_ended:
+            return
+        self.input_ended = True
+        self.reader.finish()
+        self.go_on()
+
+    async def wait_input(self):
+        """Returns when more of the request may be fed."""
+        while self.stalled and self.reader.buffered() >= INPUT_HIGH and not self.finished and self.failure is None:
+            self.input_waiter = self.loop.create_future()
+            await self.input_waiter
+
+    # --- the front's side: out
+
+    async def wait_output(self):
+        """Returns when take() has something worth sending, or the batch is finished."""
+        while not self.finished and not (self.flush and self.outbox.held):
+            self.output_waiter = self.loop.create_future()
+            await self.output_waiter
+
+    def take(self):
+        """One chunk of the answer, or None. Protobuf: one message."""
+        cdef bytes chunk = self.outbox.take()
+        self.last_take = now()
+        if self.outbox.held == 0:
+            self.flush = False
+        if chunk is not None and not self.finished:
+            self.pump()
+            if self.stalled:
+                self.go_on()
+        return chunk
+
+    def cancel(self):
+        """Stops the batch: running calls are abandoned, nothing more is started or sent."""
+        if not self.finished:
+            self.cancelled = True
+            self.abandon_all()
+            self.outbox.chunks.clear()
+            self.outbox.tail.clear()
+            self.outbox.held = 0
+            self.close()
+
+    @property
+    def summary(self):
+        """Counts by outcome and elapsed seconds."""
+        return {
+            "calls": self.plan.admitted,
+            "succeeded": self.counts[<int>OUTCOME_SUCCEEDED],
+            "failed": self.counts[<int>OUTCOME_FAILED],
+            "refused": self.counts[<int>OUTCOME_REFUSED],
+            "dependency_failed": self.counts[<int>OUTCOME_DEPENDENCY_FAILED],
+            "unreachable": self.counts[<int>OUTCOME_UNREACHABLE],
+            "timed_out": self.counts[<int>OUTCOME_TIMED_OUT],
+            "elapsed": now() - self.began,
+        }
+
+    @property
+    def sent_bytes(self):
+        """Bytes taken so far."""
+        return self.outbox.taken
+
+    @property
+    def fed_bytes(self):
+        """Bytes fed so far."""
+        return self.fed
+
+    # --- reading
+
+    cdef int pull(self) except -1:
+        """Reads calls while the bounds allow, and admits them."""
+        cdef Call call
+        cdef Reader reader = self.reader
+        cdef bint whole
+        self.stalled = False
+        if reader.ended:
+            return 0
+        while True:
+            # What must be checked whole is read whole: it is bounded by the threshold or the message.
+            whole = self.validating or reader.holding
+            if not whole and (
+                self.pending >= <uint64_t>self.limits.max_pending
+                or self.outbox.held >= self.limits.output_high_bytes
+                or (self.ordered and self.plan.admitted >= self.next_out + <uint64_t>self.limits.reorder_results)
+            ):
+                self.stalled = True
+                return 0
+            call = reader.next_call()
+            if reader.calls == 1 and call is not None:
+                self.take_options()
+            if call is None:
+                break
+            if self.limits.max_calls and reader.calls > self.limits.max_calls:
+                raise EnvelopeError(400, "TooManyCalls", f"a batch must not have more than {self.limits.max_calls} calls")
+            self.plan.admit(call)
+            self.pending += 1
+            if not self.validating and not reader.holding:
+                self.settle()
+        if reader.ended:
+            self.take_options()
+            self.validating = False
+            self.plan.end_of_calls()
+        return 0
+
+    cdef int take_options(self) except -1:
+        """The options that came inside the batch itself (protobuf)."""
+        cdef ProtoReader reader
+        cdef HeaderBlock block
+        cdef Call screen
+        cdef dict options
+        if not isinstance(self.reader, ProtoReader):
+            return 0
+        reader = self.reader
+        if reader.options is None:
+            return 0
+        options = reader.options
+        reader.options = None
+        self.continue_on_error = options["continue_on_error"]
+        if options["ordered"]:
+            self.ordered = self.by_number = True
+        if options["deadline"] > 0 and self.began + options["deadline"] < self.batch_deadline:
+            self.batch_deadline = self.began + options["deadline"]
+            if self.alarm is not None:
+                self.alarm.cancel()
+            self.alarm = self.loop.call_later(options["deadline"], self.on_deadline)
+        if options["headers"]:
+            block = HeaderBlock(False, True, False, self.limits.max_header_bytes)
+            screen = Call()
+            block.start(screen)
+            for name, value in options["headers"]:
+                block.add(name, len(name), value, len(value))
+            block.finish()
+            if screen.refusal is not None:
+                raise EnvelopeError(400, screen.refusal.code, screen.refusal.message, "options.headers")
+            for line in screen.head.split(b"\r\n"):
+                if line:
+                    name, _, value = line.partition(b": ")
+                    self.inheritance.add(name, value)
+            self.inheritance.freeze()
+        return 0
+
+    cdef int go_on(self) except -1:
+        """Reads, decides and starts what the bounds allow now."""
+        if self.settling or self.finished:
+            return 0
+        try:
+            if self.failure is None:
+                self.pull()
+        except EnvelopeError as error:
+            return self.break_off(error)
+        if self.failure is None and not self.validating and not self.reader.holding:
+            self.settle()
+            self.pump()
+        self.check_end()
+        if self.input_waiter is not None and not (self.stalled and self.reader.buffered() >= INPUT_HIGH):
+            self.wake_input()
+        return 0
+
+    # --- deciding and starting
+
+    cdef int settle(self) except -1:
+        """Takes every call whose dependencies are finished to the dispatcher, or answers it."""
+        cdef Call call
+        cdef object decided = self.plan.decided
+        if self.settling:
+            return 0
+        self.settling = True
+        try:
+            while decided:
+                call = decided.popleft()
+                if self.verdict is not None and call.refusal is None:
+                    call.refusal = self.verdict
+                self.plan.decide(call)
+                if call.refusal is None:
+                    self.make_ready(call)
+                else:
+                    self.refused(call)
+        finally:
+            self.settling = False
+        return 0
+
+    cdef int make_ready(self, Call call) except -1:
+        cdef Py_ssize_t cut = 0
+        cdef Upstream upstream = self.route.upstream_of(call.target, &cut)
+        call.upstream = upstream
+        call.target = upstream.base_path + (call.target[cut:] if cut else call.target)
+        call.extra = self.inheritance.lines_for(call, upstream)
+        return self.push(call)
+
+    cdef bint window_full(self) noexcept:
+        """GW-23: whether the reordering window holds all it may."""
+        return self.held_bytes >= self.limits.reorder_bytes
+
+    cdef bint may_start(self, Lane lane) except -1:
+        cdef uint64_t number
+        if self.running >= self.max_running or self.failure is not None or self.finished:
+            return False
+        if self.outbox.held >= self.limits.output_high_bytes:
+            return False
+        if self.ordered:
+            number = lane.first().number
+            # The earliest unanswered call may always start: the window empties through it alone.
+            if number != self.next_out and (
+                    self.window_full() or number >= self.next_out + <uint64_t>self.limits.reorder_results):
+                return False
+        return True
+
+    # --- results
+
+    cdef int refused(self, Call call) except -1:
+        """The gateway answers a call itself."""
+        cdef Result result = self.own
+        result.reset()
+        result.set_error(call.refusal.status, call.refusal.outcome, call.refusal.code, call.refusal.message)
+        return self.conclude(call, result)
+
+    cdef int finished_call(self, Call call, Result result) except -1:
+        self.conclude(call, result)
+        if self.settling:
+            return 0
+        if self.failure is None:
+            self.settle()
+            self.pump()
+            if self.stalled:
+                return self.go_on()
+        return self.check_end()
+
+    cdef int conclude(self, Call call, Result result) except -1:
+        """The one place where a call gets its result."""
+        cdef HeaderSlice* header
+        cdef int i
+        cdef bytes moved = None, moved_id = None, links
+        cdef Upstream upstream = call.upstream
+        if upstream is not None:
+            for i in range(result.header_count):
+                header = &result.headers[i]
+                if header.kind == KIND_LOCATION:
+                    moved = self.rules.public(header.value[:header.value_len], upstream.origin, upstream.base_path)
+                    header.value = PyBytes_AS_STRING(moved)
+                    header.value_len = <int>PyBytes_GET_SIZE(moved)
+                elif header.kind == KIND_ENTITY_ID:
+                    moved_id = self.rules.public(header.value[:header.value_len], upstream.origin, upstream.base_path)
+                    header.value = PyBytes_AS_STRING(moved_id)
+                    header.value_len = <int>PyBytes_GET_SIZE(moved_id)
+            if result.body_owner is not None:
+                links = self.rules.public_links(result.body, result.body_len, upstream.origin, upstream.base_path)
+                if links is not None:
+                    result.body_owner = links
+                    result.body = PyBytes_AS_STRING(links)
+                    result.body_len = PyBytes_GET_SIZE(links)
+        self.emit(call, result)
+        self.counts[result.outcome] += 1
+        self.pending -= 1
+        self.plan.finish(call, result, 200 <= result.status < 300)
+        if result.status >= 400 and not self.continue_on_error and self.verdict is None:
+            self.stop_rest(Refusal(424, "BatchStopped", "an earlier call failed and the batch is to stop then",
+                                   OUTCOME_DEPENDENCY_FAILED))
+        return self.output_added()
+
+    cdef Py_ssize_t write(self, Call call, Result result) except -1:
+        """Writes into `single` or the outbox; what cannot be said in the dialect becomes a 502."""
+        cdef Buffer out = self.single if self.ordered else self.outbox.tail
+        cdef uint64_t started = result.started_us, elapsed = result.elapsed_us
+        try:
+            return self.writer.write(out, call, result)
+        except BadUpstreamBody as error:
+            result.reset()
+            result.set_error(502, OUTCOME_UNREACHABLE, "BadUpstreamAnswer", str(error))
+            result.started_us = started
+            result.elapsed_us = elapsed
+            return self.writer.write(out, call, result)
+
+    cdef int emit(self, Call call, Result result) except -1:
+        cdef bytes written
+        self.open()
+        if not self.ordered:
+            self.separate()
+            self.outbox.added(self.write(call, result))
+            self.next_out += 1
+            return 0
+        self.write(call, result)
+        written = self.single.take()
+        self.held_back[call.number] = written
+        self.held_bytes += PyBytes_GET_SIZE(written)
+        while self.held_back:
+            written = self.held_back.pop(self.next_out, None)
+            if written is None:
+                break
+            self.held_bytes -= PyBytes_GET_SIZE(written)
+            self.separate()
+            self.outbox.tail.put_bytes(written)
+            self.outbox.added(PyBytes_GET_SIZE(written))
+            self.next_out += 1
+        return 0
+
+    cdef int separate(self) except -1:
+        """What stands between two results of the dialect."""
+        cdef Py_ssize_t before = self.outbox.tail.size
+        if self.next_out and self.writer.separator is not None:
+            self.outbox.tail.put_bytes(self.writer.separator)
+            self.outbox.held += self.outbox.tail.size - before
+        return 0
+
+    cdef int open(self) except -1:
+        cdef Py_ssize_t before = self.outbox.tail.size
+        if not self.opened:
+            self.opened = True
+            self.writer.begin(self.outbox.tail)
+            self.outbox.held += self.outbox.tail.size - before
+        return 0
+
+    # --- stopping and ending
+
+    cdef int stop_rest(self, Refusal verdict) except -1:
+        """Every call that has not started, now or later, gets this answer."""
+        cdef Call call
+        cdef Lane lane
+        self.verdict = verdict
+        for call in self.plan.waiting:
+            call.waiting = 0
+            if call.refusal is None:
+                call.refusal = verdict
+            self.plan.decided.append(call)
+        self.plan.waiting.clear()
+        for lane in self.lanes:
+            while lane.ready:
+                call = lane.pop()
+                self.queued -= 1
+                call.upstream = None
+                call.refusal = verdict
+                self.plan.decided.append(call)
+            lane.upstream.forget(self)
+        return 0
+
+    def on_deadline(self):
+        self.alarm = None
+        if self.finished or self.failure is not None:
+            return
+        self.stop_rest(Refusal(504, "BatchTimeout", "the batch did not finish in time", OUTCOME_TIMED_OUT))
+        self.validating = False
+        self.settle()
+        self.go_on()
+
+    def on_watch(self):
+        """Cuts a client that neither sends nor takes, so that nobody holds a batch open for nothing."""
+        cdef double t = now()
+        cdef double idle = self.limits.client_idle_seconds
+        self.watcher = None
+        if self.finished:
+            return
+        if self.outbox.held and t - self.last_take >= idle:
+            self.failure = EnvelopeError(408, "ClientStalled", "the client did not take its results")
+            self.cancel()
+            return
+        if self.pending == 0 and not self.outbox.held and not self.input_ended and t - self.last_feed >= idle:
+            self.break_off(EnvelopeError(408, "ClientIdle", "the client did not send the rest of its batch"))
+            return
+        self.watcher = self.loop.call_later(max(idle / 4, 0.05), self.on_watch)
+
+    cdef int break_off(self, object error) except -1:
+        """The envelope is broken (GW-21): start nothing more, let what runs finish, end without an end."""
+        cdef Lane lane
+        self.failure = error
+        self.plan.decided.clear()
+        self.plan.waiting.clear()
+        for lane in self.lanes:
+            lane.ready.clear()
+            lane.upstream.forget(self)
+        self.queued = 0
+        self.wake_input()
+        return self.check_end()
+
+    cdef int check_end(self) except -1:
+        if self.finished:
+            return 0
+        if self.failure is not None:
+            if self.running == 0:
+                self.close()
+            return 0
+        if self.pending == 0 and self.reader.ended and not self.settling:
+            self.open()
+            before = self.outbox.tail.size
+            self.writer.end(self.outbox.tail, self.summary)
+            self.outbox.added(self.outbox.tail.size - before)
+            self.close()
+        return 0
+
+    cdef int close(self) except -1:
+        global sessions_open
+        if self.finished:
+            return 0
+        self.finished = True
+        sessions_open -= 1
+        for timer in (self.alarm, self.watcher, self.linger):
+            if timer is not None:
+                timer.cancel()
+        self.alarm = self.watcher = self.linger = None
+        self.flush = True
+        self.wake_output()
+        return self.wake_input()
+
+    # --- waking the front
+
+    cdef int output_added(self) except -1:
+        """A result was written: it is sent at once, or with those that are near (design: gRPC messages are dear)."""
+        cdef double t = now()
+        self.gap += (t - self.last_result - self.gap) * 0.25
+        self.last_result = t
+        if self.flush or self.execute:
+            return 0
+        if self.outbox.held >= FLUSH_BYTES or self.gap > NEAR or self.pending == 0:
+            self.flush = True
+            return self.wake_output()
+        if self.linger is None:
+            self.linger = self.loop.call_later(LINGER, self.on_linger)
+        return 0
+
+    def on_linger(self):
+        self.linger = None
+        if self.outbox.held and not self.finished:
+            self.flush = True
+            self.wake_output()
+
+    cdef int wake_output(self) except -1:
+        cdef object waiter = self.output_waiter
+        if self.linger is not None:
+            self.linger.cancel()
+            self.linger = None
+        if waiter is not None:
+            self.output_waiter = None
+            if not waiter.done():
+                waiter.set_result(None)
+        return 0
+
+    cdef int wake_input(self) except -1:
+        cdef object waiter = self.input_waiter
+        if waiter is not None:
+            self.input_waiter = None
+            if not waiter.done():
+                waiter.set_result(None)
+        return 0
