@@ -69,19 +69,9 @@ def test_headers_are_there_even_when_empty() -> None:
     assert write_raw(204) == b'{"id":"1","status":204,"headers":{}}'
 
 
-def test_results_after_the_first_are_separated_by_a_comma() -> None:
+def test_separators_are_left_to_the_session() -> None:
     writer = JsonWriter()
-    assert writer.write_bytes(make_call(), make_result(204, [])).startswith(b"{")
-    with pytest.raises(BadUpstreamBody):
-        writer.write_bytes(make_call(), make_result(200, [JSON], b"{"))
-    assert writer.write_bytes(make_call(), make_result(204, [])).startswith(b",{")
-
-
-def test_a_body_that_failed_first_leaves_no_comma_behind() -> None:
-    writer = JsonWriter()
-    with pytest.raises(BadUpstreamBody):
-        writer.write_bytes(make_call(), make_result(200, [JSON], b"{"))
-    assert writer.write_bytes(make_call(), make_result(204, [])).startswith(b"{")
+    assert [bytes(writer.write_bytes(make_call(), make_result(204, [])))[:1] for _ in range(2)] == [b"{", b"{"]
 
 
 @pytest.mark.parametrize("status", [204, 304])
