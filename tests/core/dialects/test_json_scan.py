@@ -4,7 +4,8 @@ import json
 from itertools import pairwise
 
 import pytest
-from batchwire.core.dialects.json_scan import Validator, escape, unescape, validate
+from batchwire.core.dialects.json_scan import Validator, validate
+from batchwire.core.dialects.json_strings import escape, unescape
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -71,7 +71,8 @@ def test_headers_are_there_even_when_empty() -> None:
 
 def test_separators_are_left_to_the_session() -> None:
     writer = JsonWriter()
-    assert [bytes(writer.write_bytes(make_call(), make_result(204, [])))[:1] for _ in range(2)] == [b"{", b"{"]
+    for _ in range(2):
+        assert writer.write_bytes(make_call(), make_result(204, [])).startswith(b"{")
 
 
 @pytest.mark.parametrize("status", [204, 304])
