@@ -1,0 +1,234 @@
+"""The configuration of the gateway: typed, validated, from TOML, environment and command line.
+
+Every key, its default and its meaning stand here and nowhere else. Must never open a connection or build a core
+object.
+"""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+Seconds = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+Optional0 = Annotated[int, Field(ge=0)]
+
+
+class ConfigurationError(Exception):
+    """The configuration cannot be used; the message has one line for each key that is wrong."""
+
+
+def _address(value: str) -> str:
+    """HOST:PORT, [IPV6]:PORT, unix:/path, or "" for none."""
+    if value == "" or value.startswith("unix:/"):
+        return value
+    host, colon, port = value.rpartition(":")
+    if not colon or not host or not port.isdigit() or int(port) > 65535:
+        raise ValueError("must be HOST:PORT, unix:/path, or empty")
+    return value
+
+
+def _root(value: str) -> str:
+    if not value.startswith("/") or not value.endswith("/") or "//" in value or "?" in value or "$" in value:
+        raise ValueError('must be a path that begins and ends with "/"')
+    return value
+
+
+Address = Annotated[str, AfterValidator(_address)]
+RootPath = Annotated[str, AfterValidator(_root)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Listen(_Section):
+    """Where the gateway listens."""
+
+    grpc: Address = Field("127.0.0.1:50051", description="gRPC listener; empty: none")
+    http: Address = Field("127.0.0.1:8080", description="REST listener, also metrics and health; empty: none")
+    workers: Count = Field(1, description="processes that share the listeners (SO_REUSEPORT)")
+    grace_seconds: float = Field(10, ge=0, description="how long running batches may go on after SIGTERM")
+
+
+class Log(_Section):
+    """Logs, on standard error."""
+
+    format: Literal["json", "console"] = Field("json", description="one JSON object a line, or for people")
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
+
+
+class LimitSettings(_Section):
+    """Bounds of a batch; 0 means none where it says so."""
+
+    max_calls: Optional0 = Field(0, description="calls of a batch; 0: none")
+    max_request_bytes: Optional0 = Field(0, description="bytes of a batch; 0: none")
+    max_call_bytes: Count = Field(16 << 20, description="bytes of one call in its dialect")
+    max_response_bytes: Count = Field(16 << 20, description="bytes of one answer's body")
+    max_depth: int = Field(64, ge=4, le=1024, description="nesting of JSON")
+    max_header_bytes: Count = Field(32768, description="header bytes of one call or answer")
+    max_in_flight: Count = Field(64, description="calls of one batch that run at once")
+    max_pending: Count = Field(1024, description="calls of one batch read and not finished")
+    batch_deadline_seconds: float = Field(0, ge=0, description="longest time of a batch; 0: none")
+    client_idle_seconds: Seconds = Field(60, description="a client that neither sends nor takes is cut after it")
+    max_batches: Count = Field(1000, description="batches at once in a process")
+    grpc_max_message_bytes: int = Field(4 << 20, ge=1024, description="largest gRPC message taken")
+    output_high_bytes: Count = Field(1 << 20, description="results not taken, above which no call starts")
+    reference_bytes: Optional0 = Field(8 << 20, description="kept of finished calls for references to them")
+    reorder_bytes: Count = Field(8 << 20, description="window of results in request order, bytes")
+    reorder_results: Count = Field(1024, description="window of results in request order, results")
+    max_hops: Count = Field(4, description="batch gateways that a batch may pass through")
+
+
+class UpstreamSettings(_Section):
+    """One set of servers, or an ASGI app in this process."""
+
+    url: str = Field("", description="http://host:port/base/, https://..., or unix:/path.sock")
+    base: RootPath = Field("/", description="base path behind a UNIX socket")
+    app: str = Field("", description="ASGI app in this process, module:attribute; instead of url")
+    addresses: list[str] = Field(default_factory=list, description="several servers, HOST:PORT each, taken in turn")
+    host: str = Field("", description="Host header; default: of the url")
+    max_connections: Count = Field(128, description="connections to it, in all batches together")
+    max_in_flight: Optional0 = Field(0, description="calls to it at once; 0: max_connections")
+    connect_timeout_seconds: Seconds = Field(5, description="for a connection, TLS included")
+    call_timeout_seconds: Seconds = Field(30, description="for a call that has no timeout of its own")
+    idle_seconds: Seconds = Field(30, description="an unused connection is closed after it")
+    max_response_bytes: Optional0 = Field(0, description="bytes of one answer's body; 0: limits.max_response_bytes")
+    forward_authorization: bool = Field(False, description="send it the Authorization of the batch request")
+    ca_file: str = Field("", description="CA certificates for https (PEM); default: the system's")
+    cert_file: str = Field("", description="client certificate (PEM)")
+    key_file: str = Field("", description="key of the client certificate (PEM)")
+    verify: bool = Field(True, description="check its certificate")
+    server_name: str = Field("", description="name its certificate must have; default: of the url")
+
+    @model_validator(mode="after")
+    def _one_target(self) -> "UpstreamSettings":
+        if bool(self.url) == bool(self.app):
+            raise ValueError("needs either url or app")
+        if self.app and ":" not in self.app:
+            raise ValueError("app must be module:attribute")
+        if self.url and not self.url.startswith(("http://", "https://", "unix:/")):
+            raise ValueError("url must begin with http://, https:// or unix:/")
+        if bool(self.cert_file) != bool(self.key_file):
+            raise ValueError("cert_file and key_file go together")
+        for address in self.addresses:
+            if not _address(address) or address.startswith("unix:"):
+                raise ValueError("addresses must be HOST:PORT each")
+        return self
+
+
+class Mount(_Section):
+    """A part of a route that another upstream serves."""
+
+    prefix: RootPath = Field(description="path under the route's root")
+    upstream: str = Field(description="name of the upstream")
+
+
+class RouteSettings(_Section):
+    """A service root: batches are taken at {root}$batch."""
+
+    root: RootPath = Field(description="public service root, / at both ends")
+    upstream: str = Field(description="name of the upstream")
+    default: bool = Field(False, description="the route of gRPC batches that name none")
+    streaming_threshold: Optional0 = Field(1 << 20, description="documents up to it are checked whole first; 0: stream")
+    profile: Literal["auto", "strict", "compatible"] = Field("auto", description="answer profile (PR-01)")
+    status_202: bool = Field(False, description="answer 202 instead of 200 (PR-06)")
+    allow_inner_authorization: Literal["reject", "drop"] = Field("reject", description="Authorization inside a call")
+    mounts: list[Mount] = Field(default_factory=list, description="parts served by other upstreams")
+
+
+class Config(BaseSettings):
+    """The whole configuration."""
+
+    model_config = SettingsConfigDict(env_prefix="BATCHWIRE_", env_nested_delimiter="__", extra="forbid")
+
+    listen: Listen = Field(default_factory=lambda: Listen.model_validate({}))
+    log: Log = Field(default_factory=lambda: Log.model_validate({}))
+    limits: LimitSettings = Field(default_factory=lambda: LimitSettings.model_validate({}))
+    upstreams: dict[str, UpstreamSettings] = Field(default_factory=dict)
+    routes: list[RouteSettings] = Field(default_factory=list)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment wins over the file, which comes in as arguments."""
+        return env_settings, init_settings
+
+    @model_validator(mode="after")
+    def _whole(self) -> "Config":
+        roots: set[str] = set()
+        for number, route in enumerate(self.routes):
+            where = f"routes.{number}"
+            if route.root in roots:
+                raise ValueError(f"{where}.root: {route.root} is used by two routes")
+            roots.add(route.root)
+            if route.upstream not in self.upstreams:
+                raise ValueError(f"{where}.upstream: there is no upstream {route.upstream!r}")
+            for place, mount in enumerate(route.mounts):
+                if mount.upstream not in self.upstreams:
+                    raise ValueError(f"{where}.mounts.{place}.upstream: there is no upstream {mount.upstream!r}")
+                if not mount.prefix.startswith(route.root) or mount.prefix == route.root:
+                    raise ValueError(f"{where}.mounts.{place}.prefix: must lie under {route.root}")
+        if sum(route.default for route in self.routes) > 1:
+            raise ValueError("routes: only one route may be the default")
+        if not self.listen.grpc and not self.listen.http:
+            raise ValueError("listen: at least one of grpc and http is needed")
+        return self
+
+
+def load(path: str | Path | None = None, overrides: Mapping[str, Any] | None = None) -> Config:
+    """Reads a TOML file, lets the environment override it, and the command line both.
+
+    overrides: nested mapping in the form of the file. Raises ConfigurationError.
+    """
+    data: dict[str, Any] = {}
+    if path is not None:
+        try:
+            data = tomllib.loads(Path(path).read_text("utf-8"))
+        except OSError as error:
+            raise ConfigurationError(f"{path}: {error.strerror}") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigurationError(f"{path}: {error}") from None
+    try:
+        config = Config(**data)
+        if overrides:
+            config = Config.model_validate(_merged(config.model_dump(exclude_unset=True), overrides))
+    except ValidationError as error:
+        raise ConfigurationError("\n".join(_lines(error))) from None
+    return config
+
+
+def one_route(upstream: str, app: str, root: str) -> dict[str, Any]:
+    """The overrides that make the one route of the command line."""
+    target = {"app": app} if app else {"url": upstream}
+    return {"upstreams": {"main": target}, "routes": [{"root": root, "upstream": "main", "default": True}]}
+
+
+def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    made = dict(base)
+    for key, value in over.items():
+        old = made.get(key)
+        made[key] = _merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return made
+
+
+def _lines(error: ValidationError) -> Sequence[str]:
+    lines = []
+    for entry in error.errors():
+        key = ".".join(str(part) for part in entry["loc"])
+        message = entry["msg"].removeprefix("Value error, ")
+        if entry["type"] == "extra_forbidden":
+            message = "there is no such key"
+        elif entry["type"] not in ("missing", "value_error") and not isinstance(entry["input"], dict | list):
+            message = f"{message[0].lower()}{message[1:]} (was {entry['input']!r})"
+        lines.append(f"{key}: {message}" if key else message)
+    return lines

@@ -1,0 +1,69 @@
+"""Structured logs on standard error: one line a batch, and the life of the process.
+
+Must never log a URL, a header value or a body of a client.
+"""
+
+import logging
+import sys
+from typing import TYPE_CHECKING, Any, Literal
+
+import structlog
+
+if TYPE_CHECKING:
+    from .state import Batch
+
+_log = structlog.get_logger("batchwire")
+
+
+def set_up(form: Literal["json", "console"], level: str) -> None:
+    """Sends structlog's and the standard library's records to standard error in one form."""
+    number = logging.getLevelNamesMapping()[level.upper()]
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    last: Any = structlog.processors.JSONRenderer() if form == "json" else structlog.dev.ConsoleRenderer()
+    structlog.configure(
+        processors=[*shared, structlog.processors.format_exc_info, last],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                last,
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(max(number, logging.WARNING))
+
+
+def batch_line(
+    batch: "Batch", ended: str, summary: dict[str, Any], elapsed: float, bytes_in: int, bytes_out: int
+) -> None:
+    """The one line of a batch: who, where, how many calls with which outcomes, how long."""
+    fields: dict[str, Any] = {
+        "front": batch.front,
+        "route": batch.route,
+        "peer": batch.peer,
+        "ended": ended,
+        "elapsed_ms": round(elapsed * 1000, 3),
+        "bytes_in": bytes_in,
+        "bytes_out": bytes_out,
+    }
+    fields.update((key, value) for key, value in summary.items() if key != "elapsed" and (value or key == "calls"))
+    if batch.trace:
+        fields["trace"] = batch.trace
+    failure = batch.session.failure
+    if failure is not None:
+        fields["code"] = failure.code
+        fields["reason"] = failure.message
+    _log.info("batch", **fields)

@@ -1,0 +1,102 @@
+"""Prometheus metrics. Calls are counted once a batch from its summary, never one by one.
+
+With several workers each writes its own files below PROMETHEUS_MULTIPROC_DIR (set by workers.py before
+prometheus_client is imported), and any of them answers with the totals of all. Upstream figures are copied from
+the core's counters once a second and at each scrape, because the core knows nothing of Prometheus. Must never be
+called once a call.
+"""
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+OUTCOMES = ("succeeded", "failed", "refused", "dependency_failed", "unreachable", "timed_out")
+_COUNTED = {"calls": "calls", "connects": "connections made", "connect_failures": "connections that failed",
+            "failures": "calls without a usable answer", "timeouts": "calls that were late",
+            "retries": "calls sent once more after a stale connection"}  # fmt: skip
+_GAUGED = {"connections": "open connections", "idle": "connections without a call",
+           "in_flight": "calls running", "waiting_batches": "batches waiting for room"}  # fmt: skip
+
+
+class Measured(Protocol):
+    """An upstream of the core."""
+
+    name: str
+
+    def stats(self) -> Mapping[str, int]: ...
+
+
+class Metrics:
+    """All metrics of one worker."""
+
+    def __init__(self) -> None:
+        self._many = "PROMETHEUS_MULTIPROC_DIR" in os.environ
+        registry = CollectorRegistry()
+        mode: Any = {"multiprocess_mode": "livesum"} if self._many else {}
+        self._batches = Counter(
+            "batchwire_batches", "Batches ended", ["front", "route", "ended"], registry=registry
+        )
+        self._calls = Counter("batchwire_calls", "Calls by outcome", ["route", "outcome"], registry=registry)
+        self._seconds = Histogram(
+            "batchwire_batch_duration_seconds", "Time from first byte to last result", ["front"], registry=registry,
+            buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
+        )  # fmt: skip
+        self._received = Counter("batchwire_received_bytes", "Bytes of batches read", ["front"], registry=registry)
+        self._sent = Counter("batchwire_sent_bytes", "Bytes of answers sent", ["front"], registry=registry)
+        self._running = Gauge("batchwire_batches_in_flight", "Batches running", ["front"], registry=registry, **mode)
+        self._upstream_counters = {
+            key: Counter(f"batchwire_upstream_{key}", f"Upstream: {text}", ["upstream"], registry=registry)
+            for key, text in _COUNTED.items()
+        }
+        self._upstream_gauges = {
+            key: Gauge(f"batchwire_upstream_{key}", f"Upstream: {text}", ["upstream"], registry=registry, **mode)
+            for key, text in _GAUGED.items()
+        }
+        self._registry = registry
+        self._last: dict[tuple[str, str], int] = {}
+
+    def batch_opened(self, front: str) -> None:
+        """A batch begins."""
+        self._running.labels(front).inc()
+
+    def batch_closed(
+        self,
+        front: str,
+        route: str,
+        ended: str,
+        summary: Mapping[str, Any],
+        elapsed: float,
+        bytes_in: int,
+        bytes_out: int,
+    ) -> None:
+        """A batch has ended; summary: Session.summary."""
+        self._running.labels(front).dec()
+        self._batches.labels(front, route, ended).inc()
+        self._seconds.labels(front).observe(elapsed)
+        self._received.labels(front).inc(bytes_in)
+        self._sent.labels(front).inc(bytes_out)
+        for outcome in OUTCOMES:
+            if summary[outcome]:
+                self._calls.labels(route, outcome).inc(summary[outcome])
+
+    def copy_upstreams(self, upstreams: Iterable[Measured]) -> None:
+        """Takes over the core's counters and gauges."""
+        for upstream in upstreams:
+            stats = upstream.stats()
+            for key, gauge in self._upstream_gauges.items():
+                gauge.labels(upstream.name).set(stats.get(key, 0))
+            for key, counter in self._upstream_counters.items():
+                value = stats.get(key, 0)
+                counter.labels(upstream.name).inc(value - self._last.get((upstream.name, key), 0))
+                self._last[upstream.name, key] = value
+
+    def render(self) -> tuple[bytes, str]:
+        """The text of /metrics and its content type; over all workers."""
+        registry = self._registry
+        if self._many:
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        return generate_latest(registry), CONTENT_TYPE_LATEST

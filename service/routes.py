@@ -1,0 +1,161 @@
+"""Turns the configuration into upstreams and routes of the core, and finds the route of a batch.
+
+Must never look at a batch.
+"""
+
+import asyncio
+import importlib
+import ssl
+import sys
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from batchwire.core import AsgiUpstream, HttpUpstream, Limits, Route
+
+from .config import Config, ConfigurationError, LimitSettings, RouteSettings, UpstreamSettings
+
+Upstream = HttpUpstream | AsgiUpstream
+BATCH = "$batch"
+
+
+class RouteTable:
+    """The routes of one worker, with the upstreams behind them.
+
+    `settings` gives the configuration of a route by its root.
+    """
+
+    def __init__(self, config: Config, loop: asyncio.AbstractEventLoop) -> None:
+        limits = make_limits(config.limits)
+        self.upstreams: dict[str, Upstream] = {
+            name: make_upstream(name, settings, config.limits, loop) for name, settings in config.upstreams.items()
+        }
+        self.settings: dict[str, RouteSettings] = {route.root: route for route in config.routes}
+        self._by_root: dict[str, Route] = {}
+        self._default: Route | None = None
+        for settings in config.routes:
+            route = Route(
+                root=settings.root,
+                upstream=self.upstreams[settings.upstream],
+                mounts=[(mount.prefix, self.upstreams[mount.upstream]) for mount in settings.mounts],
+                limits=limits,
+                streaming_threshold=settings.streaming_threshold,
+                inner_authorization=settings.allow_inner_authorization,
+            )
+            self._by_root[settings.root] = route
+            if settings.default or len(config.routes) == 1:
+                self._default = route
+
+    def by_root(self, root: str) -> Route | None:
+        """The route of a service root; "" and a root without its last slash are understood."""
+        if not root:
+            return self._default
+        return self._by_root.get(root if root.endswith("/") else root + "/")
+
+    def by_batch_path(self, path: str) -> Route | None:
+        """The route whose batch endpoint a path is: {root}$batch, `$batch` case-sensitive (GB-01)."""
+        plain = unquote(path)
+        if not plain.endswith("/" + BATCH):
+            return None
+        return self._by_root.get(plain[: -len(BATCH)])
+
+    def default(self) -> Route | None:
+        """The route of gRPC batches that name none."""
+        return self._default
+
+    async def start(self) -> None:
+        """Starts the apps of ASGI upstreams."""
+        for upstream in self.upstreams.values():
+            if isinstance(upstream, AsgiUpstream):
+                await upstream.startup()
+
+    async def stop(self) -> None:
+        """Closes all connections and ends the apps."""
+        for upstream in self.upstreams.values():
+            if isinstance(upstream, AsgiUpstream):
+                await upstream.shutdown()
+            upstream.close()
+
+
+def make_limits(settings: LimitSettings) -> Limits:
+    """The core's bounds from the section [limits]."""
+    return Limits(**settings.model_dump())
+
+
+def make_upstream(
+    name: str, settings: UpstreamSettings, limits: LimitSettings, loop: asyncio.AbstractEventLoop
+) -> Upstream:
+    """An upstream of the core. Raises ConfigurationError for an app or a certificate that cannot be loaded."""
+    max_response_bytes = settings.max_response_bytes or limits.max_response_bytes
+    if settings.app:
+        return AsgiUpstream(
+            loop,
+            load_app(settings.app),
+            name=name,
+            base_path=settings.base,
+            max_in_flight=settings.max_in_flight or settings.max_connections,
+            call_timeout=settings.call_timeout_seconds,
+            max_response_bytes=max_response_bytes,
+            forward_authorization=settings.forward_authorization,
+        )
+    unix = settings.url.startswith("unix:")
+    url = urlsplit(settings.url if not unix else "http://localhost" + settings.base)
+    if url.hostname is None:
+        raise ConfigurationError(f"upstreams.{name}.url: has no host")
+    port = url.port or (443 if url.scheme == "https" else 80)
+    path = url.path if url.path.endswith("/") else url.path + "/"
+    addresses = [] if unix else [_split(address) for address in settings.addresses] or [(url.hostname, port)]
+    return HttpUpstream(
+        loop,
+        name=name,
+        scheme=url.scheme,
+        addresses=addresses,
+        unix_path=settings.url.removeprefix("unix:") if unix else None,
+        base_path=path,
+        host=settings.host or url.netloc.rpartition("@")[2],
+        ssl=make_tls(name, settings) if url.scheme == "https" else None,
+        server_name=settings.server_name or (url.hostname if url.scheme == "https" else None),
+        max_connections=settings.max_connections,
+        max_in_flight=settings.max_in_flight,
+        connect_timeout=settings.connect_timeout_seconds,
+        call_timeout=settings.call_timeout_seconds,
+        idle_timeout=settings.idle_seconds,
+        max_response_bytes=max_response_bytes,
+        max_header_bytes=limits.max_header_bytes,
+        forward_authorization=settings.forward_authorization,
+    )
+
+
+def make_tls(name: str, settings: UpstreamSettings) -> ssl.SSLContext:
+    """The TLS context of an https upstream."""
+    try:
+        context = ssl.create_default_context(cafile=settings.ca_file or None)
+        if settings.cert_file:
+            context.load_cert_chain(settings.cert_file, settings.key_file)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigurationError(f"upstreams.{name}: certificates cannot be loaded: {error.strerror or error}") from None
+    if not settings.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def load_app(target: str) -> object:
+    """Imports `module:attribute`; the current folder is searched first, as servers of apps do."""
+    module_name, _, attribute = target.partition(":")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        found: object = importlib.import_module(module_name)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError) as error:
+        raise ConfigurationError(f"the app {target} cannot be loaded: {error}") from None
+    if not callable(found):
+        raise ConfigurationError(f"the app {target} is no ASGI application")
+    return found
+
+
+def _split(address: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)

@@ -1,0 +1,105 @@
+"""What the fronts of one worker share: configuration, routes, running batches, readiness.
+
+Every batch of every front is opened and closed here, so that each has one log line and is counted once. Must never
+look at bytes of a batch.
+"""
+
+import asyncio
+import time
+from typing import Any, Literal
+
+from batchwire.core import Route, Session
+
+from .config import Config
+from .logs import batch_line
+from .metrics import Metrics
+from .routes import RouteTable
+
+Ending = Literal["ok", "cancelled", "broken", "deadline", "refused"]
+
+
+class TooManyBatchesError(Exception):
+    """limits.max_batches are running (REST: 429, gRPC: RESOURCE_EXHAUSTED)."""
+
+
+class Batch:
+    """A running batch: its session, and what is told of it when it ends."""
+
+    def __init__(self, service: "Service", session: Session, front: str, route: str, peer: str, trace: str) -> None:
+        self.session = session
+        self.front = front
+        self.route = route
+        self.peer = peer
+        self.trace = trace
+        self._service = service
+        self._began = time.monotonic()
+        self._open = True
+
+    def close(self, ended: Ending = "ok") -> None:
+        """Ends the batch, stopping what still runs. A second call does nothing."""
+        if not self._open:
+            return
+        self._open = False
+        session = self.session
+        if not session.finished:
+            session.cancel()
+        if ended == "ok" and session.cancelled:
+            ended = "cancelled"
+        if ended == "ok" and session.failure is not None:
+            ended = "broken"
+        self._service.closed(self, ended, time.monotonic() - self._began)
+
+
+class Service:
+    """One worker's state. `ready`: takes batches; `draining`: finishes those that run."""
+
+    def __init__(self, config: Config, table: RouteTable, metrics: Metrics, loop: asyncio.AbstractEventLoop) -> None:
+        self.config = config
+        self.table = table
+        self.metrics = metrics
+        self.loop = loop
+        self.ready = False
+        self.draining = False
+        self._batches: set[Batch] = set()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    @property
+    def running(self) -> int:
+        """Batches in flight."""
+        return len(self._batches)
+
+    def open_batch(self, front: str, route: Route, peer: str, trace: str = "", **session_args: Any) -> Batch:
+        """Opens a session (arguments: batchwire.core.Session). Raises TooManyBatchesError."""
+        if len(self._batches) >= self.config.limits.max_batches:
+            raise TooManyBatchesError("too many batches are running")
+        session = Session(self.loop, route, **session_args)
+        batch = Batch(self, session, front, route.root.decode(), peer, trace)
+        self._batches.add(batch)
+        self._idle.clear()
+        self.metrics.batch_opened(front)
+        return batch
+
+    def closed(self, batch: Batch, ended: Ending, elapsed: float) -> None:
+        """Counts and logs a batch that has ended; called by Batch.close."""
+        self._batches.discard(batch)
+        if not self._batches:
+            self._idle.set()
+        summary = batch.session.summary
+        bytes_in, bytes_out = batch.session.fed_bytes, batch.session.sent_bytes
+        self.metrics.batch_closed(batch.front, batch.route, ended, summary, elapsed, bytes_in, bytes_out)
+        batch_line(batch, ended, summary, elapsed, bytes_in, bytes_out)
+
+    async def drained(self, seconds: float) -> bool:
+        """Waits until no batch runs, at most so long; False: some still do."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._idle.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def cancel_all(self) -> None:
+        """Stops every running batch."""
+        for batch in list(self._batches):
+            batch.session.cancel()
