@@ -12,6 +12,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from batchwire.core.dialects.json_reader import JsonReader
@@ -32,7 +33,13 @@ ANSWER_HEADERS = [
 
 def entity(number: int, size: int) -> dict[str, Any]:
     """An entity of roughly `size` bytes of JSON."""
-    order = {"@odata.etag": f'W/"{number}"', "ID": number, "Name": f"Customer {number}", "Paid": True, "Total": 12.5}
+    order = {
+        "@odata.etag": f'W/"{number}"',
+        "ID": number,
+        "Name": f"Customer {number}",
+        "Paid": True,
+        "Total": 12.5,
+    }
     entities: dict[str, Any] = {"ID": number, "Name": f"Customer {number}", "Active": True}
     if size > 200:
         entities["Orders"] = [order] * (size // 90)
@@ -45,7 +52,11 @@ def request(number: int, shape: str) -> dict[str, Any]:
         call["headers"] = {"accept": "application/json"}
         return call
     call["method"] = "POST"
-    call["headers"] = {"content-type": "application/json", "accept": "application/json", "prefer": "return=minimal"}
+    call["headers"] = {
+        "content-type": "application/json",
+        "accept": "application/json",
+        "prefer": "return=minimal",
+    }
     if shape == "text":
         call["headers"]["content-type"] = "text/plain"
         call["body"] = "Grüße aus Köln, 漢字 und mehr.\n" * 30
@@ -53,7 +64,9 @@ def request(number: int, shape: str) -> dict[str, Any]:
         call["headers"]["content-type"] = "application/octet-stream"
         call["body"] = "QUJDREVGR0hJSktM" * 250
     else:
-        call["body"] = entity(number, {"post": 60, "post 1K": 1000, "post 4K": 4000, "post 16K": 16000}[shape])
+        call["body"] = entity(
+            number, {"post": 60, "post 1K": 1000, "post 4K": 4000, "post 16K": 16000}[shape]
+        )
     return call
 
 
@@ -113,7 +126,7 @@ def report_reading(chunk: int, rounds: int) -> None:
     for shape in ("get", "post", "post 1K", "post 4K", "post 16K", "text", "binary"):
         for indent in (False, True):
             data, count = document(shape, indent)
-            seconds = median(rounds, lambda data=data, count=count: read(data, count, chunk))
+            seconds = median(rounds, partial(read, data, count, chunk))
             print(
                 f"  {shape + (', spaced' if indent else ''):20} {len(data) // count:6} B/call"
                 f" {len(data) / seconds / 1e6:8.0f} MB/s {seconds / count * 1e9:7.0f} ns/call"

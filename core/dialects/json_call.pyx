@@ -4,7 +4,8 @@ The text has been validated by the scanner, which also noted where each member l
 twice here. What is wrong with the object alone is put on the Call as a refusal; only an id that cannot be
 told breaks the batch. Must never look at other calls: ids, groups and order are the plan's.
 """
-from batchwire.core.dialects.json_scan cimport Mark, unescaped
+from batchwire.core.dialects.json_scan cimport Mark
+from batchwire.core.dialects.json_strings cimport unescaped
 from batchwire.core.dialects.media cimport (
     MEDIA_JSON,
     MEDIA_NONE,
@@ -141,7 +142,7 @@ cdef class CallBuilder:
         cdef Member member
         cdef bytes name
         cdef int i
-        for i in range(MEMBER_COUNT):
+        for i in range(<int>MEMBER_COUNT):
             known[i] = NULL
         for i in range(count):
             mark = &marks[i]

@@ -18,8 +18,8 @@ from batchwire.core.dialects.json_scan cimport (
     scan,
     scan_message,
     scan_start,
-    unescaped,
 )
+from batchwire.core.dialects.json_strings cimport unescaped
 from batchwire.core.model cimport Buffer, Call
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint64_t

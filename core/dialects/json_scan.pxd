@@ -1,5 +1,4 @@
 # Strict incremental reading of one JSON value (RFC 8259), resumable at any byte.
-from batchwire.core.model cimport Buffer
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 cdef enum:
@@ -83,8 +82,3 @@ cdef str scan_message(int error)
 
 # Offset of the first wrong byte of a complete document (n: it is cut), or -1 when it is valid.
 cdef Py_ssize_t check(const uint8_t* p, Py_ssize_t n, int max_depth) noexcept nogil
-
-# Appends valid UTF-8 as the inside of a JSON string, without the quotes.
-cdef int put_escaped(Buffer out, const uint8_t* p, Py_ssize_t n) except -1
-# The UTF-8 of the raw inside of a valid JSON string.
-cdef bytes unescaped(const uint8_t* p, Py_ssize_t n)

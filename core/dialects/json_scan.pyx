@@ -1,17 +1,11 @@
-"""Strict incremental reading of one JSON value (RFC 8259), and the escaping of JSON strings.
+"""Strict incremental reading of one JSON value (RFC 8259).
 
 The one place that decides what valid JSON is: requests and upstream answers alike. Refuses ill-formed UTF-8
 (overlong forms, surrogates, above U+10FFFF), lone surrogate escapes, raw control characters, and nesting
 beyond a limit. Must never build values: text is found and checked here, and travels as it is.
 """
-from batchwire.core.dialects.scan cimport (
-    bw_string_run,
-    bw_unescape,
-    bw_unescaped_run,
-    bw_utf8_run,
-)
-from batchwire.core.model cimport Buffer
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from batchwire.core.dialects.scan cimport bw_string_run
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint64_t
 
 cdef tuple MESSAGES = (
@@ -350,45 +344,6 @@ cdef Py_ssize_t check(const uint8_t* p, Py_ssize_t n, int max_depth) noexcept no
     return i if i < n else -1
 
 
-cdef int put_escaped(Buffer out, const uint8_t* p, Py_ssize_t n) except -1:
-    cdef Py_ssize_t i = 0
-    cdef Py_ssize_t stop
-    cdef uint8_t c
-    cdef char[6] code
-    cdef int length
-    while True:
-        stop = bw_unescaped_run(p, i, n)
-        out.put(<const char*>(p + i), stop - i)
-        if stop >= n:
-            return 0
-        c = p[stop]
-        code[0] = c'\\'
-        length = 2
-        if c == c'"' or c == c'\\':
-            code[1] = c
-        elif c == 10:
-            code[1] = c'n'
-        elif c == 13:
-            code[1] = c'r'
-        elif c == 9:
-            code[1] = c't'
-        else:
-            length = 6
-            code[1] = c'u'
-            code[2] = c'0'
-            code[3] = c'0'
-            code[4] = c'1' if c & 0x10 else c'0'
-            code[5] = <char>((c & 15) + (48 if (c & 15) < 10 else 87))
-        out.put(code, length)
-        i = stop + 1
-
-
-cdef bytes unescaped(const uint8_t* p, Py_ssize_t n):
-    cdef bytes room = PyBytes_FromStringAndSize(NULL, n)
-    cdef Py_ssize_t length = bw_unescape(p, n, <uint8_t*>PyBytes_AS_STRING(room))
-    return room if length == n else room[:length]
-
-
 cdef class Validator:
     """The scanner for tests and tools: feed() bytes in any split, then end()."""
     cdef Scan state
@@ -417,21 +372,3 @@ def validate(bytes data not None, int max_depth=512):
     """Offset of the first wrong byte of a complete JSON document (its length: the text is cut), or None."""
     cdef Py_ssize_t at = check(<const uint8_t*>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), max_depth)
     return None if at < 0 else at
-
-
-def escape(bytes text not None):
-    """UTF-8 as the inside of a JSON string. Raises ValueError when the text is not UTF-8."""
-    cdef Buffer out = Buffer()
-    cdef const uint8_t* p = <const uint8_t*>PyBytes_AS_STRING(text)
-    cdef Py_ssize_t n = PyBytes_GET_SIZE(text)
-    if bw_utf8_run(p, 0, n) != n:
-        raise ValueError("the text is not UTF-8")
-    put_escaped(out, p, n)
-    return out.take()
-
-
-def unescape(bytes inside not None):
-    """The UTF-8 of the inside of a JSON string. Raises ValueError when it is not valid."""
-    if validate(b'"' + inside + b'"') is not None:
-        raise ValueError("the text is not the inside of a JSON string")
-    return unescaped(<const uint8_t*>PyBytes_AS_STRING(inside), PyBytes_GET_SIZE(inside))

@@ -6,7 +6,8 @@ before a byte of it counts.
 """
 from batchwire.core.dialects.base cimport Writer
 from batchwire.core.dialects.header_names cimport put_name
-from batchwire.core.dialects.json_scan cimport MAX_DEPTH, check, put_escaped
+from batchwire.core.dialects.json_scan cimport MAX_DEPTH, check
+from batchwire.core.dialects.json_strings cimport put_escaped
 from batchwire.core.dialects.media cimport (
     MEDIA_JSON,
     MEDIA_NONE,

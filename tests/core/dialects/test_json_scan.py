@@ -1,9 +1,11 @@
 """The scanner against a table of documents, against the json module, and in every split."""
 
 import json
+from itertools import pairwise
 
 import pytest
-from batchwire.core.dialects.json_scan import Validator, escape, unescape, validate
+from batchwire.core.dialects.json_scan import Validator, validate
+from batchwire.core.dialects.json_strings import escape, unescape
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -133,7 +135,7 @@ def in_splits(data: bytes, *cuts: int) -> int | None:
     """validate() by way of the incremental scanner."""
     scanner = Validator()
     edges = [0, *sorted(cuts), len(data)]
-    for start, stop in zip(edges, edges[1:], strict=False):
+    for start, stop in pairwise(edges):
         wrong = scanner.feed(data[start:stop])
         if wrong is not None:
             return wrong
@@ -205,8 +207,9 @@ DOCUMENTS = st.builds(
     st.sampled_from([None, 1]),
 )
 NASTY = st.sampled_from(
-    [b'"', b"\\", b"\\u", b"\\ud800", b"\\udc00", b"{", b"}", b"[", b"]", b",", b":", b"0", b"-", b".", b"e", b"1",
-     b"\x00", b"\x1f", b"\x80", b"\xc0", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xef\xbb\xbf", b" ", b"\n", b"tru"]
+    [b'"', b"\\", b"\\u", b"\\ud800", b"\\udc00", b"{", b"}", b"[", b"]", b",", b":", b"0", b"-", b".",
+     b"e", b"1", b"\x00", b"\x1f", b"\x80", b"\xc0", b"\xed\xa0\x80", b"\xf4\x90\x80\x80",
+     b"\xef\xbb\xbf", b" ", b"\n", b"tru"]
 )  # fmt: skip
 
 
@@ -245,7 +248,10 @@ def test_escaped_text_comes_back(text: str) -> None:
 
 
 def test_escaping_is_minimal() -> None:
-    assert escape("a\"\\\n\r\t\x00\x1f\u2028é".encode()) == b'a\\"\\\\\\n\\r\\t\\u0000\\u001f' + "\u2028é".encode()
+    assert (
+        escape('a"\\\n\r\t\x00\x1f\u2028é'.encode())
+        == b'a\\"\\\\\\n\\r\\t\\u0000\\u001f' + "\u2028é".encode()
+    )
 
 
 @pytest.mark.parametrize("inside", [b'a"', b'","', b"\\", b"\n", b"\xff", b"\\ud800"])

@@ -1,0 +1,8 @@
+# Escaping and unescaping of JSON strings.
+from batchwire.core.model cimport Buffer
+from libc.stdint cimport uint8_t
+
+# Appends valid UTF-8 as the inside of a JSON string, without the quotes.
+cdef int put_escaped(Buffer out, const uint8_t* p, Py_ssize_t n) except -1
+# The UTF-8 of the raw inside of a valid JSON string.
+cdef bytes unescaped(const uint8_t* p, Py_ssize_t n)

@@ -1,0 +1,67 @@
+"""The inside of JSON strings: escaping of UTF-8, and what an escaped text stands for.
+
+Must never judge: text to escape is valid UTF-8, text to unescape has been validated by the scanner.
+"""
+from batchwire.core.dialects.json_scan cimport check
+from batchwire.core.dialects.scan cimport bw_unescape, bw_unescaped_run, bw_utf8_run
+from batchwire.core.model cimport Buffer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.stdint cimport uint8_t
+
+
+cdef int put_escaped(Buffer out, const uint8_t* p, Py_ssize_t n) except -1:
+    cdef Py_ssize_t i = 0
+    cdef Py_ssize_t stop
+    cdef uint8_t c
+    cdef char[6] code
+    cdef int length
+    while True:
+        stop = bw_unescaped_run(p, i, n)
+        out.put(<const char*>(p + i), stop - i)
+        if stop >= n:
+            return 0
+        c = p[stop]
+        code[0] = c'\\'
+        length = 2
+        if c == c'"' or c == c'\\':
+            code[1] = c
+        elif c == 10:
+            code[1] = c'n'
+        elif c == 13:
+            code[1] = c'r'
+        elif c == 9:
+            code[1] = c't'
+        else:
+            length = 6
+            code[1] = c'u'
+            code[2] = c'0'
+            code[3] = c'0'
+            code[4] = c'1' if c & 0x10 else c'0'
+            code[5] = <char>((c & 15) + (48 if (c & 15) < 10 else 87))
+        out.put(code, length)
+        i = stop + 1
+
+
+cdef bytes unescaped(const uint8_t* p, Py_ssize_t n):
+    cdef bytes room = PyBytes_FromStringAndSize(NULL, n)
+    cdef Py_ssize_t length = bw_unescape(p, n, <uint8_t*>PyBytes_AS_STRING(room))
+    return room if length == n else room[:length]
+
+
+def escape(bytes text not None):
+    """UTF-8 as the inside of a JSON string. Raises ValueError when the text is not UTF-8."""
+    cdef Buffer out = Buffer()
+    cdef const uint8_t* p = <const uint8_t*>PyBytes_AS_STRING(text)
+    cdef Py_ssize_t n = PyBytes_GET_SIZE(text)
+    if bw_utf8_run(p, 0, n) != n:
+        raise ValueError("the text is not UTF-8")
+    put_escaped(out, p, n)
+    return out.take()
+
+
+def unescape(bytes inside not None):
+    """The UTF-8 of the inside of a JSON string. Raises ValueError when it is not valid."""
+    cdef bytes text = b'"' + inside + b'"'
+    if check(<const uint8_t*>PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text), 1) >= 0:
+        raise ValueError("the text is not the inside of a JSON string")
+    return unescaped(<const uint8_t*>PyBytes_AS_STRING(inside), PyBytes_GET_SIZE(inside))
