@@ -9,9 +9,12 @@ from .errors import BatchwireError, ConfigError, EnvelopeError
 from .inspect import check_document
 from .route import Route
 from .session import Session, stats
+from .upstream.asgi import AsgiUpstream
+from .upstream.base import Upstream
 from .upstream.pool import HttpUpstream
 
 __all__ = [
+    "AsgiUpstream",
     "BatchwireError",
     "ConfigError",
     "EnvelopeError",
@@ -19,6 +22,7 @@ __all__ = [
     "Limits",
     "Route",
     "Session",
+    "Upstream",
     "check_document",
     "peek_options",
     "stats",

@@ -1,0 +1,342 @@
+"""The in-process upstream: calls an ASGI 3 application instead of a server.
+
+One task a call, because ASGI applications are coroutines. What an application raises is logged through the
+standard library and becomes a 500; its text never reaches a client. Must never let a call wait for an application
+beyond the call's deadline, nor hold more of an answer than max_response_bytes.
+"""
+from batchwire.core.headers cimport valid_value
+from batchwire.core.model cimport (
+    Buffer, Call, OUTCOME_FAILED, OUTCOME_SUCCEEDED, OUTCOME_TIMED_OUT, OUTCOME_UNREACHABLE, Result, now,
+)
+from batchwire.core.upstream.base cimport CallOwner, Upstream
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+
+import asyncio
+import logging
+import re
+from urllib.parse import unquote_to_bytes
+
+from batchwire.core.errors import ConfigError
+
+cdef double TICK = 0.02           # seconds between looks at the deadlines while calls run
+cdef double GRACE = 1.0           # seconds an application gets to notice that nobody waits any more
+_TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
+_log = logging.getLogger("batchwire.asgi")
+
+
+class AnswerTooLarge(Exception):
+    """The application sent more than max_response_bytes."""
+
+
+class BadAnswer(Exception):
+    """The application broke the ASGI protocol or sent what is no HTTP."""
+
+
+cdef class Exchange:
+    """One call at the application: the two ASGI channels, receive and send."""
+    cdef AsgiUpstream home
+    cdef Call call
+    cdef object task
+    cdef bytes body
+    cdef bint body_given
+    cdef bint settled                 # nobody waits for the answer any more
+    cdef object gone                  # future: set when the client is to be told gone
+    cdef int status
+    cdef list headers
+    cdef Buffer content
+    cdef bint finished                # the last body message has come
+
+    def __init__(self, AsgiUpstream home, Call call):
+        self.home = home
+        self.call = call
+        self.body = b"" if call.body_owner is None else call.body_ptr[:call.body_len]
+        self.content = Buffer()
+
+    async def receive(self):
+        """ASGI receive: the body in one piece, then a wait for the end."""
+        if not self.body_given:
+            self.body_given = True
+            body, self.body = self.body, None
+            return {"type": "http.request", "body": body, "more_body": False}
+        if not self.settled and not self.finished:
+            if self.gone is None:
+                self.gone = self.home.loop.create_future()
+            await asyncio.shield(self.gone)
+        return {"type": "http.disconnect"}
+
+    async def send(self, message):
+        """ASGI send."""
+        if self.settled:
+            raise OSError("the client is gone")
+        kind = message["type"]
+        if kind == "http.response.start":
+            if self.status:
+                raise BadAnswer("the answer was started twice")
+            status = message["status"]
+            if not 200 <= status <= 599:
+                raise BadAnswer("its status is out of range")
+            self.headers = self.screened(message.get("headers", ()))
+            self.status = status
+        elif kind == "http.response.body":
+            if not self.status:
+                raise BadAnswer("a body came before the answer was started")
+            if self.finished:
+                raise BadAnswer("a body came after the end of the answer")
+            self.gather(message.get("body", b""))
+            if not message.get("more_body", False):
+                self.finished = True
+                self.release()
+                self.home.answered(self)
+        else:
+            raise BadAnswer(f"the message {kind!r} is not part of an HTTP answer")
+
+    def screened(self, headers):
+        kept = []
+        for name, value in headers:
+            name, value = bytes(name), bytes(value).strip(b" \t")
+            if _TOKEN.match(name) is None or not valid_value(value, len(value)):
+                raise BadAnswer("a header of its answer is malformed")
+            kept.append((name, value))
+        return kept
+
+    cdef int gather(self, object data) except -1:
+        cdef const unsigned char[::1] view
+        if not data:
+            return 0
+        view = data
+        if self.content.size + view.shape[0] > self.home.max_response_bytes:
+            raise AnswerTooLarge()
+        return self.content.put(<const char*>&view[0], view.shape[0])
+
+    cdef int release(self) except -1:
+        """Lets an application that waits for the disconnect go on."""
+        if self.gone is not None and not self.gone.done():
+            self.gone.set_result(None)
+        return 0
+
+
+cdef class AsgiUpstream(Upstream):
+    """
+    app: an ASGI 3 application. base_path: put before every target, so it is part of the path that the application
+    sees; root_path: as the ASGI scope has it. host: value of the host header. Other arguments: see Upstream.
+    """
+    cdef object loop
+    cdef object app
+    cdef str root_path
+    cdef bytes host
+    cdef dict exchanges               # Call -> Exchange
+    cdef object ticker
+    cdef object lifespan              # task, or None
+    cdef object lifespan_in           # queue to the application
+    cdef object stopped               # future
+    cdef dict state
+    cdef unsigned long long crashes
+
+    def __init__(self, loop, app, *, str name, str base_path="/", str root_path="", str host="localhost",
+                 int max_in_flight=128, double call_timeout=30.0, Py_ssize_t max_response_bytes=16 << 20,
+                 bint forward_authorization=False):
+        if max_in_flight < 1:
+            raise ConfigError("max_in_flight must be at least 1")
+        super().__init__(name, base_path.encode(), f"http://{host}".encode(), max_in_flight, call_timeout,
+                         max_response_bytes, forward_authorization)
+        self.loop = loop
+        self.app = app
+        self.root_path = root_path
+        self.host = host.encode()
+        self.exchanges = {}
+        self.state = {}
+
+    # --- lifespan
+
+    async def startup(self):
+        """Starts the application (ASGI lifespan). RuntimeError when it says that it cannot start."""
+        started = self.loop.create_future()
+        self.stopped = self.loop.create_future()
+        self.lifespan_in = asyncio.Queue()
+        self.lifespan_in.put_nowait({"type": "lifespan.startup"})
+
+        async def send(message):
+            kind = message["type"]
+            if kind == "lifespan.startup.complete" and not started.done():
+                started.set_result(None)
+            elif kind == "lifespan.startup.failed" and not started.done():
+                started.set_result(message.get("message") or "no reason given")
+            elif kind in ("lifespan.shutdown.complete", "lifespan.shutdown.failed") and not self.stopped.done():
+                self.stopped.set_result(None)
+
+        async def run():
+            scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": self.state}
+            try:
+                await self.app(scope, self.lifespan_in.get, send)
+            except Exception as error:
+                # The specification: an application that raises here does not know lifespan, and goes without.
+                if started.done():
+                    _log.error("the application failed in its lifespan", exc_info=error)
+            finally:
+                for waited in (started, self.stopped):
+                    if not waited.done():
+                        waited.set_result(None)
+
+        self.lifespan = self.loop.create_task(run())
+        why = await started
+        if why is not None:
+            raise RuntimeError(f"the application did not start: {why}")
+
+    async def shutdown(self):
+        """Ends the application (ASGI lifespan)."""
+        if self.lifespan is None:
+            return
+        self.lifespan_in.put_nowait({"type": "lifespan.shutdown"})
+        try:
+            async with asyncio.timeout(10):
+                await self.stopped
+        except TimeoutError:
+            _log.error("the application did not end in time")
+        self.lifespan.cancel()
+        await asyncio.gather(self.lifespan, return_exceptions=True)
+        self.lifespan = None
+
+    # --- Upstream
+
+    cdef int start(self, Call call) except -1:
+        cdef Exchange exchange = Exchange(self, call)
+        self.in_flight += 1
+        self.calls += 1
+        self.exchanges[call] = exchange
+        exchange.task = self.loop.create_task(self.run(exchange, self.scope_of(call)))
+        if self.ticker is None:
+            self.ticker = self.loop.call_later(TICK, self.tick)
+        return 0
+
+    cdef int abandon(self, Call call) except -1:
+        cdef Exchange exchange = self.exchanges.pop(call, None)
+        if exchange is not None:
+            self.in_flight -= 1
+            self.dismiss(exchange)
+        return 0
+
+    def scope_of(self, Call call):
+        path, _, query = call.target.partition(b"?")
+        headers = [(b"host", self.host)]
+        for block in (call.head, call.extra):
+            if block:
+                for line in block.split(b"\r\n"):
+                    if line:
+                        name, _, value = line.partition(b": ")
+                        headers.append((name.lower(), value))
+        if call.body_owner is not None or call.method in (b"POST", b"PUT", b"PATCH"):
+            headers.append((b"content-length", b"%d" % (call.body_len if call.body_owner is not None else 0)))
+        return {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": "1.1",
+            "method": call.method.decode(),
+            "scheme": "http",
+            "path": unquote_to_bytes(path).decode("utf-8", "replace"),
+            "raw_path": path,
+            "query_string": query,
+            "root_path": self.root_path,
+            "headers": headers,
+            "client": None,
+            "server": (self.host.decode(), 80),
+            "state": self.state.copy(),
+        }
+
+    async def run(self, Exchange exchange, scope):
+        why = None
+        try:
+            await self.app(scope, exchange.receive, exchange.send)
+        except AnswerTooLarge:
+            why = (502, OUTCOME_UNREACHABLE, "UpstreamBroken", "the answer of the application is larger than allowed")
+        except BadAnswer as error:
+            _log.error("the application broke the protocol: %s", error)
+            why = (502, OUTCOME_UNREACHABLE, "UpstreamBroken", "the application did not answer with valid HTTP")
+        except Exception as error:
+            if exchange.settled or exchange.finished:
+                # Nobody waits for it: an application may well raise when its client is gone.
+                _log.debug("the application raised after its answer", exc_info=error)
+                return
+            self.crashes += 1
+            _log.error("the application raised", exc_info=error)
+            if exchange.status:
+                why = (502, OUTCOME_UNREACHABLE, "UpstreamBroken", "the application failed in the middle of its answer")
+            else:
+                why = (500, OUTCOME_FAILED, "UpstreamFailed", "the application failed")
+        if exchange.settled or exchange.finished:
+            return
+        if why is None:
+            why = (502, OUTCOME_UNREACHABLE, "UpstreamBroken", "the application did not finish its answer")
+        self.end(exchange, *why)
+
+    def answered(self, Exchange exchange):
+        cdef Call call = exchange.call
+        cdef Result result
+        if self.exchanges.pop(call, None) is None:
+            return
+        exchange.settled = True
+        result = Result()
+        body = None
+        if exchange.status not in (204, 304) and call.method != b"HEAD":
+            body = exchange.content.take()
+        if len(exchange.headers) > 100:
+            result.reset()
+            result.set_error(502, OUTCOME_UNREACHABLE, "UpstreamBroken", "the answer has too many headers")
+        else:
+            result.fill(exchange.status, exchange.headers, body,
+                        OUTCOME_SUCCEEDED if exchange.status < 300 else OUTCOME_FAILED)
+        self.hand_over(call, result)
+
+    def end(self, Exchange exchange, int status, int outcome, str code, str message):
+        cdef Call call = exchange.call
+        cdef Result result
+        if self.exchanges.pop(call, None) is None:
+            return
+        exchange.settled = True
+        result = Result()
+        result.reset()
+        result.set_error(status, outcome, code, message)
+        if status == 504:
+            self.timeouts += 1
+        else:
+            self.failures += 1
+        self.hand_over(call, result)
+
+    cdef int hand_over(self, Call call, Result result) except -1:
+        self.in_flight -= 1
+        (<CallOwner>call.owner).complete(call, result)
+        if self.in_ring:
+            self.give_room()
+        return 0
+
+    cdef int dismiss(self, Exchange exchange) except -1:
+        """Nobody waits any more: the application is told, and after a grace its task is cancelled."""
+        exchange.settled = True
+        exchange.release()
+        self.loop.call_later(GRACE, exchange.task.cancel)
+        return 0
+
+    def tick(self):
+        cdef double t = now()
+        cdef Exchange exchange
+        self.ticker = None
+        late = [exchange for exchange in self.exchanges.values() if (<Exchange>exchange).call.deadline < t]
+        for exchange in late:
+            self.end(exchange, 504, OUTCOME_TIMED_OUT, "UpstreamTimeout", "the upstream did not answer in time")
+            self.dismiss(exchange)
+        if self.exchanges and self.ticker is None:
+            self.ticker = self.loop.call_later(TICK, self.tick)
+
+    def close(self):
+        """Ends every running call with 502; the upstream takes no call afterwards."""
+        self.closed = True
+        if self.ticker is not None:
+            self.ticker.cancel()
+            self.ticker = None
+        for exchange in list(self.exchanges.values()):
+            self.end(exchange, 502, OUTCOME_UNREACHABLE, "UpstreamClosed", "the gateway is stopping")
+            (<Exchange>exchange).task.cancel()
+
+    def stats(self):
+        figures = super().stats()
+        figures["crashes"] = self.crashes
+        return figures
