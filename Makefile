@@ -1,0 +1,54 @@
+# Two commands on a fresh machine: `make run` and `make test`. Everything else is a part of them.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := $(shell find core proto -name '*.pyx' -o -name '*.pxd' -o -name '*.h' -o -name '*.proto') setup.py
+
+.PHONY: help setup system run test lint build bench clean
+
+help: ## what there is to make
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+
+setup: build/installed.stamp ## .venv with everything in it, the core built
+
+run: setup build ## the gateway with the demo upstream (ARGS="--http 127.0.0.1:9000" for options)
+	$(BIN)/batchwire demo $(ARGS)
+
+test: setup build lint ## lint, types and the whole suite
+	$(BIN)/python -m pytest tests
+
+lint: setup ## ruff, mypy, cython-lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check service clients tests bench setup.py
+	$(BIN)/mypy service clients/python
+	$(BIN)/cython-lint core bench
+
+build: build/built.stamp ## compile the core
+
+bench: setup build ## measure, with peers and the limit in the same run (ARGS="--quick")
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || bash .ci/packages nginx-light; \
+		command -v wrk >/dev/null || bash .ci/packages wrk; fi
+	$(BIN)/python -m bench $(ARGS)
+
+clean: ## remove what was made, .venv excepted
+	rm -rf build core/*.c core/*/*.c
+	find core -name '*.so' -delete
+
+# --- what the targets above stand on
+
+$(VENV)/made.stamp: requirements.lock
+	@bash .ci/packages --check
+	[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	@touch $@
+
+build/installed.stamp: $(VENV)/made.stamp pyproject.toml
+	@mkdir -p build
+	flock build/lock $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@touch $@
+
+build/built.stamp: $(SOURCES) build/installed.stamp
+	flock build/lock $(BIN)/python setup.py --quiet build_ext --inplace
+	@touch $@
