@@ -31,42 +31,48 @@ cdef struct Rule:
     int verdict
 
 # Identity headers: background/peers: CVE-2022-24112. AspNetCoreOData drops the same names.
-cdef Rule[34] RULES = [
+cdef Rule[34] RULES = [            # by length, so that a name is compared with few
+    Rule("te", 2, REFUSE),
+    Rule("via", 3, DROP),
+    Rule("from", 4, REFUSE),
     Rule("host", 4, DROP),
-    Rule("content-length", 14, DROP),
-    Rule("content-type", 12, CONTENT_TYPE),
-    Rule("connection", 10, CONNECTION),
-    Rule("accept-encoding", 15, ACCEPT_ENCODING),
-    Rule("transfer-encoding", 17, TRANSFER_ENCODING),
-    Rule("keep-alive", 10, DROP),
-    Rule("proxy-connection", 16, DROP),
-    Rule("proxy-authenticate", 18, DROP),
-    Rule("upgrade", 7, DROP),
+    Rule("range", 5, REFUSE),
+    Rule("expect", 6, REFUSE),
     Rule("trailer", 7, DROP),
+    Rule("upgrade", 7, DROP),
     Rule("forwarded", 9, DROP),
+    Rule("x-real-ip", 9, DROP),
+    Rule("connection", 10, CONNECTION),
+    Rule("keep-alive", 10, DROP),
+    Rule("x-client-ip", 11, DROP),
+    Rule("content-type", 12, CONTENT_TYPE),
+    Rule("max-forwards", 12, REFUSE),
+    Rule("authorization", 13, REFUSE),
+    Rule("batchwire-hop", 13, DROP),
+    Rule("x-rewrite-url", 13, DROP),
+    Rule("content-length", 14, DROP),
+    Rule("true-client-ip", 14, DROP),
+    Rule("x-original-url", 14, DROP),
+    Rule("accept-encoding", 15, ACCEPT_ENCODING),
     Rule("x-forwarded-for", 15, DROP),
+    Rule("x-original-host", 15, DROP),
+    Rule("proxy-connection", 16, DROP),
     Rule("x-forwarded-host", 16, DROP),
-    Rule("x-forwarded-proto", 17, DROP),
     Rule("x-forwarded-port", 16, DROP),
+    Rule("transfer-encoding", 17, TRANSFER_ENCODING),
+    Rule("x-forwarded-proto", 17, DROP),
+    Rule("proxy-authenticate", 18, DROP),
     Rule("x-forwarded-prefix", 18, DROP),
     Rule("x-forwarded-server", 18, DROP),
-    Rule("x-original-host", 15, DROP),
-    Rule("x-original-url", 14, DROP),
-    Rule("x-rewrite-url", 13, DROP),
-    Rule("x-real-ip", 9, DROP),
-    Rule("true-client-ip", 14, DROP),
-    Rule("x-client-ip", 11, DROP),
-    Rule("via", 3, DROP),
-    Rule("batchwire-hop", 13, DROP),
-    Rule("x-http-method-override", 22, DROP),
-    Rule("authorization", 13, REFUSE),
     Rule("proxy-authorization", 19, REFUSE),
-    Rule("expect", 6, REFUSE),
-    Rule("from", 4, REFUSE),
-    Rule("max-forwards", 12, REFUSE),
-    Rule("range", 5, REFUSE),
-    Rule("te", 2, REFUSE),
+    Rule("x-http-method-override", 22, DROP),
 ]
+cdef int[34] FIRST                 # index of the first rule of a length
+_at = 0
+for _c in range(34):
+    while _at < 34 and RULES[_at].length < _c:
+        _at += 1
+    FIRST[_c] = _at
 # Families of identity headers of proxies; `_` is compared as `-` because CGI-style servers fold the two.
 cdef Rule[3] PREFIXES = [
     Rule("x-forwarded-", 12, DROP),
@@ -85,8 +91,8 @@ cdef int verdict_of(const char* name, Py_ssize_t n) noexcept nogil:
         c = name[j]
         folded[j] = <char>45 if c == 95 else (<char>(c + 32) if 65 <= c <= 90 else c)
     if n <= 32:
-        for i in range(34):
-            if RULES[i].length == n and memcmp(RULES[i].name, folded, n) == 0:
+        for i in range(FIRST[n], FIRST[n + 1]):
+            if memcmp(RULES[i].name, folded, n) == 0:
                 # An underscore spelling is never the header itself, only an attempt to pass for it.
                 if RULES[i].verdict > REFUSE and memchr(name, 95, n) != NULL:
                     return DROP
