@@ -70,3 +70,4 @@ cdef class Session(Dispatcher):
     cdef int wake_input(self) except -1
     cdef int close(self) except -1
     cdef bint window_full(self) noexcept
+    cdef bint output_full(self) noexcept

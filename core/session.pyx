@@ -26,6 +26,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 
 cdef enum:
     INPUT_HIGH = 262144       # unread bytes above which the front is asked to wait
+    EXECUTE_BYTES = 67108864  # the largest answer in one piece
     FLUSH_BYTES = 32768       # results that are sent without looking whether more are near
 
 cdef double LINGER = 0.001    # seconds that a lone result waits for those that are near
@@ -191,7 +192,7 @@ cdef class Session(Dispatcher):
             whole = self.validating or reader.holding
             if not whole and (
                 self.pending >= <uint64_t>self.limits.max_pending
-                or self.outbox.held >= self.limits.output_high_bytes
+                or self.output_full()
                 or (self.ordered and self.plan.admitted >= self.next_out + <uint64_t>self.limits.reorder_results)
             ):
                 self.stalled = True
@@ -302,11 +303,15 @@ cdef class Session(Dispatcher):
         """GW-23: whether the reordering window holds all it may."""
         return self.held_bytes >= self.limits.reorder_bytes
 
+    cdef bint output_full(self) noexcept:
+        """Whether results wait that the front should take first. Nobody takes any before the end of execute."""
+        return self.outbox.held >= self.limits.output_high_bytes and not self.execute
+
     cdef bint may_start(self, Lane lane) except -1:
         cdef uint64_t number
         if self.running >= self.max_running or self.failure is not None or self.finished:
             return False
-        if self.outbox.held >= self.limits.output_high_bytes:
+        if self.output_full():
             return False
         if self.ordered:
             number = lane.first().number
@@ -471,6 +476,8 @@ cdef class Session(Dispatcher):
     cdef int break_off(self, object error) except -1:
         """The envelope is broken (GW-21): start nothing more, let what runs finish, end without an end."""
         cdef Lane lane
+        if self.launched:
+            error.message += f" ({self.launched} calls had been started)"
         self.failure = error
         self.plan.decided.clear()
         self.plan.waiting.clear()
@@ -517,7 +524,11 @@ cdef class Session(Dispatcher):
         cdef double t = now()
         self.gap += (t - self.last_result - self.gap) * 0.25
         self.last_result = t
-        if self.flush or self.execute:
+        if self.execute:
+            if self.outbox.held > EXECUTE_BYTES and self.failure is None:
+                self.break_off(EnvelopeError(413, "AnswerTooLarge", "the answer does not fit one message; use Batch"))
+            return 0
+        if self.flush:
             return 0
         if self.outbox.held >= FLUSH_BYTES or self.gap > NEAR or self.pending == 0:
             self.flush = True

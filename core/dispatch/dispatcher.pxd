@@ -15,6 +15,7 @@ cdef class Dispatcher(CallOwner):
     cdef list lanes
     cdef Lane only                          # the lane of a batch that has one upstream
     cdef readonly int running               # calls handed to upstreams
+    cdef readonly unsigned long long launched   # calls ever handed to upstreams
     cdef int max_running
     cdef bint by_number
     cdef set started                        # the running Calls

@@ -107,6 +107,7 @@ cdef class Dispatcher(CallOwner):
             call.deadline = self.batch_deadline
         call.state = CALL_RUNNING
         self.running += 1
+        self.launched += 1
         self.started.add(call)
         return lane.upstream.start(call)
 
@@ -143,4 +144,7 @@ cdef class Dispatcher(CallOwner):
             lane.ready.clear()
             lane.upstream.forget(self)
         self.queued = 0
+        # The room that this leaves is for the batches that wait in the ring.
+        for lane in self.lanes:
+            lane.upstream.give_room()
         return 0
