@@ -1,0 +1,141 @@
+"""Between the client's dataclasses and the generated messages, and how calls are packed into messages. No I/O."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from batchwire.v1 import batch_pb2
+from google.protobuf.duration_pb2 import Duration
+
+from ._model import Call, Headers, Outcome, Result, Summary, Timings
+
+MAX_CALLS = 256
+MAX_BYTES = 256 * 1024
+
+
+def options(
+    route: str,
+    deadline: float | None,
+    continue_on_error: bool,
+    ordered: bool,
+    headers: Mapping[str, str] | Sequence[tuple[str, str]],
+) -> Any:
+    """BatchOptions of a batch."""
+    made = batch_pb2.BatchOptions(route=route)
+    if deadline is not None:
+        made.deadline.CopyFrom(_duration(deadline))
+    if not continue_on_error:
+        made.continue_on_error = False
+    if ordered:
+        made.result_order = batch_pb2.RESULT_ORDER_REQUEST
+    for name, value in _pairs(headers):
+        made.headers.add(name=name, value=value)
+    return made
+
+
+def encode(call: Call, number: int) -> Any:
+    """A Call message; a call without id gets its number as id."""
+    made = batch_pb2.Call(
+        id=call.id or str(number),
+        method=call.method.upper(),
+        url=call.url,
+        depends_on=call.depends_on,
+        atomicity_group=call.atomicity_group,
+    )
+    named = False
+    for name, value in _pairs(call.headers):
+        named = named or name.lower() == "content-type"
+        made.headers.add(name=name, value=value)
+    if call.json is not None:
+        if call.body is not None:
+            raise ValueError("a call has either body or json")
+        made.body = json.dumps(call.json, ensure_ascii=False, separators=(",", ":")).encode()
+        if not named:
+            made.headers.add(name="content-type", value="application/json")
+    elif call.body is not None:
+        made.body = call.body.encode() if isinstance(call.body, str) else call.body
+        if not named:
+            media = "text/plain;charset=utf-8" if isinstance(call.body, str) else "application/octet-stream"
+            made.headers.add(name="content-type", value=media)
+    if call.condition is not None:
+        made.condition = call.condition
+    if call.timeout is not None:
+        made.timeout.CopyFrom(_duration(call.timeout))
+    return made
+
+
+def decode(message: Any) -> Result:
+    """The Result of a Result message."""
+    return Result(
+        id=message.id,
+        status=message.status,
+        headers=Headers([(header.name, header.value) for header in message.headers]),
+        body=message.body if message.HasField("body") else None,
+        outcome=Outcome(message.outcome),
+        atomicity_group=message.atomicity_group,
+        timings=Timings(message.timings.started_us / 1e6, message.timings.elapsed_us / 1e6),
+    )
+
+
+def summary(message: Any) -> Summary:
+    """The Summary of a BatchSummary message."""
+    return Summary(
+        calls=message.calls,
+        succeeded=message.succeeded,
+        failed=message.failed,
+        refused=message.refused,
+        dependency_failed=message.dependency_failed,
+        unreachable=message.unreachable,
+        timed_out=message.timed_out,
+        elapsed=message.elapsed.ToNanoseconds() / 1e9,
+    )
+
+
+class Packer:
+    """Gathers calls into request messages: at most MAX_CALLS calls, or about MAX_BYTES bytes, each."""
+
+    def __init__(self, first_options: Any) -> None:
+        self._options = first_options
+        self._calls: list[Any] = []
+        self._bytes = 0
+        self._number = 0
+
+    def add(self, call: Call) -> bool:
+        """Adds a call; True: the message is full."""
+        encoded = encode(call, self._number)
+        self._number += 1
+        self._calls.append(encoded)
+        self._bytes += encoded.ByteSize()
+        return len(self._calls) >= MAX_CALLS or self._bytes >= MAX_BYTES
+
+    def pending(self) -> bool:
+        """Whether there is something to send."""
+        return bool(self._calls) or self._options is not None
+
+    def take(self) -> Any:
+        """The next BatchRequest."""
+        message = batch_pb2.BatchRequest(options=self._options, calls=self._calls)
+        self._options = None
+        self._calls = []
+        self._bytes = 0
+        return message
+
+
+def requests(calls: Iterator[Call], first_options: Any) -> Iterator[Any]:
+    """Calls packed into messages, pulled only as far as the next message needs."""
+    packer = Packer(first_options)
+    for call in calls:
+        if packer.add(call):
+            yield packer.take()
+    if packer.pending():
+        yield packer.take()
+
+
+def _duration(seconds: float) -> Duration:
+    made = Duration()
+    made.FromNanoseconds(int(seconds * 1e9))
+    return made
+
+
+def _pairs(headers: Mapping[str, str] | Sequence[tuple[str, str]]) -> Sequence[tuple[str, str]]:
+    return list(headers.items()) if isinstance(headers, Mapping) else headers

@@ -1,0 +1,199 @@
+"""The asynchronous client, on grpc.aio."""
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import grpc
+from batchwire.v1 import batch_pb2, batch_pb2_grpc
+
+from ._codec import Packer, decode, encode, options, summary
+from ._model import Call, Result, Summary
+from .errors import batch_error
+
+Fields = Mapping[str, str] | Sequence[tuple[str, str]]
+MAX_EXECUTE_BYTES = 2 * 1024 * 1024
+MAX_EXECUTE_CALLS = 10_000
+PAUSE_SECONDS = 0.001
+"""How long a message that is not full waits for a producer's next call."""
+
+
+class AsyncBatch:
+    """A running batch: iterate over it for the results, as they finish.
+
+    `summary` is set when the iteration has ended. Leaving the iteration or the context early cancels the batch.
+    """
+
+    summary: Summary | None = None
+
+    def __init__(self, rpc: Any, calls: Iterable[Call] | AsyncIterable[Call], packer: Packer) -> None:
+        self._rpc = rpc
+        self._packer = packer
+        self._sender = asyncio.ensure_future(self._send(calls))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Stops the batch if it still runs."""
+        self._rpc.cancel()
+        self._sender.cancel()
+        await asyncio.gather(self._sender, return_exceptions=True)
+
+    async def __aiter__(self) -> AsyncIterator[Result]:
+        try:
+            async for message in self._rpc:
+                for result in message.results:
+                    yield decode(result)
+                if message.HasField("summary"):
+                    self.summary = summary(message.summary)
+            await self._reraise_producer()
+        except grpc.aio.AioRpcError as error:
+            await self._reraise_producer()
+            raise batch_error(error) from None
+        except asyncio.CancelledError:
+            await self._reraise_producer()
+            raise
+        finally:
+            await self.aclose()
+
+    async def _reraise_producer(self) -> None:
+        """When the user's own iterable raised, that is the error to report."""
+        if self._sender.done() and not self._sender.cancelled():
+            error = self._sender.exception()
+            if error is not None:
+                raise error
+
+    async def _send(self, calls: Iterable[Call] | AsyncIterable[Call]) -> None:
+        try:
+            if isinstance(calls, AsyncIterable):
+                await self._send_paced(calls)
+            else:
+                for call in calls:
+                    if self._packer.add(call):
+                        await self._rpc.write(self._packer.take())
+                if self._packer.pending():
+                    await self._rpc.write(self._packer.take())
+            await self._rpc.done_writing()
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            # The RPC has ended: whoever reads the results learns why.
+            return
+        except BaseException:
+            self._rpc.cancel()
+            raise
+
+    async def _send_paced(self, calls: AsyncIterable[Call]) -> None:
+        """As the producer yields: what it has yielded is sent when it pauses."""
+        iterator = aiter(calls)
+        following: asyncio.Future[Call] | None = None
+        try:
+            while True:
+                if following is None:
+                    following = asyncio.ensure_future(_next(iterator))
+                if self._packer.pending():
+                    await asyncio.wait([following], timeout=PAUSE_SECONDS)
+                    if not following.done():
+                        await self._rpc.write(self._packer.take())
+                try:
+                    call = await following
+                except StopAsyncIteration:
+                    break
+                following = None
+                if self._packer.add(call):
+                    await self._rpc.write(self._packer.take())
+        finally:
+            if following is not None:
+                following.cancel()
+        if self._packer.pending():
+            await self._rpc.write(self._packer.take())
+
+
+async def _next(iterator: AsyncIterator[Call]) -> Call:
+    return await anext(iterator)
+
+
+class AsyncClient:
+    """A connection to a gateway.
+
+    target: "host:port". route: service root of the route, "" for the gateway's default. credentials: TLS, None for
+    plain text. metadata: sent with every batch, such as [("authorization", "Bearer ...")].
+
+    >>> async with AsyncClient("127.0.0.1:50051", route="/svc/") as client:
+    ...     results = await client.execute([Call("things/1"), Call("things/2")])
+    """
+
+    def __init__(
+        self,
+        target: str,
+        *,
+        route: str = "",
+        credentials: grpc.ChannelCredentials | None = None,
+        metadata: Sequence[tuple[str, str]] = (),
+        channel_options: Sequence[tuple[str, Any]] = (),
+    ) -> None:
+        self._route = route
+        self._metadata = tuple(metadata)
+        if credentials is None:
+            self._channel = grpc.aio.insecure_channel(target, options=channel_options)
+        else:
+            self._channel = grpc.aio.secure_channel(target, credentials, options=channel_options)
+        self._stub: Any = batch_pb2_grpc.BatchServiceStub(self._channel)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Closes the connection; running batches are cancelled."""
+        await self._channel.close()
+
+    def batch(
+        self,
+        calls: Iterable[Call] | AsyncIterable[Call],
+        *,
+        deadline: float | None = None,
+        continue_on_error: bool = True,
+        ordered: bool = False,
+        headers: Fields = (),
+        timeout: float | None = None,
+    ) -> AsyncBatch:
+        """Starts a batch of any length. deadline: seconds the gateway gives it; timeout: of the RPC itself.
+
+        >>> async with client.batch(calls) as batch:
+        ...     async for result in batch:
+        ...         ...
+        """
+        packer = Packer(options(self._route, deadline, continue_on_error, ordered, headers))
+        return AsyncBatch(self._stub.Batch(metadata=self._metadata, timeout=timeout), calls, packer)
+
+    async def run(self, calls: Iterable[Call] | AsyncIterable[Call], **batch_options: Any) -> AsyncIterator[Result]:
+        """The results of a batch, as they finish; options as for batch()."""
+        async with self.batch(calls, **batch_options) as batch:
+            async for result in batch:
+                yield result
+
+    async def execute(self, calls: Iterable[Call], **batch_options: Any) -> list[Result]:
+        """Runs a batch and returns its results in the order of the calls; options as for batch()."""
+        calls = list(calls)
+        timeout = batch_options.pop("timeout", None)
+        encoded = [encode(call, number) for number, call in enumerate(calls)]
+        order = {call.id: number for number, call in enumerate(encoded)}
+        if len(encoded) > MAX_EXECUTE_CALLS or sum(call.ByteSize() for call in encoded) > MAX_EXECUTE_BYTES:
+            results = [result async for result in self.run(calls, timeout=timeout, **batch_options)]
+        else:
+            settings = {"deadline": None, "continue_on_error": True, "ordered": False, "headers": (), **batch_options}
+            request = batch_pb2.ExecuteRequest(options=options(self._route, **settings), calls=encoded)
+            try:
+                answer = await self._stub.Execute(request, metadata=self._metadata, timeout=timeout)
+            except grpc.aio.AioRpcError as error:
+                raise batch_error(error) from None
+            results = [decode(result) for result in answer.results]
+        return sorted(results, key=lambda result: order[result.id])
