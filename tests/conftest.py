@@ -1,0 +1,72 @@
+"""Fixtures of the wire tests: one upstream and one gateway process per configuration and session."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+from harness import config
+from harness.batches import FRONTS
+from harness.gateway import Gateway
+from harness.scripted import ScriptedUpstream
+
+
+@pytest.fixture(scope="session")
+def _things() -> Iterator[ScriptedUpstream]:
+    with ScriptedUpstream() as upstream:
+        yield upstream
+
+
+@pytest.fixture(scope="session")
+def _orders() -> Iterator[ScriptedUpstream]:
+    with ScriptedUpstream() as upstream:
+        yield upstream
+
+
+@pytest.fixture(scope="session")
+def dead_origin() -> Iterator[str]:
+    """An origin whose port is taken but refuses connections."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{taken.getsockname()[1]}"
+
+
+@pytest.fixture(scope="session")
+def gateway(
+    _things: ScriptedUpstream,
+    _orders: ScriptedUpstream,
+    dead_origin: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Gateway]:
+    """The gateway of the contract tests, see harness.config.contract."""
+    settings = config.contract(_things.origin, _orders.origin, dead_origin)
+    with Gateway(settings, tmp_path_factory.mktemp("gateway")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def small_gateway(_things: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """A gateway with limits that are quickly reached, see harness.config.small_limits."""
+    with Gateway(config.small_limits(_things.origin), tmp_path_factory.mktemp("small")) as running:
+        yield running
+
+
+@pytest.fixture
+def upstream(_things: ScriptedUpstream) -> ScriptedUpstream:
+    """The upstream behind nearly all routes, without scripts and with an empty log."""
+    _things.reset()
+    return _things
+
+
+@pytest.fixture
+def orders(_orders: ScriptedUpstream) -> ScriptedUpstream:
+    """The upstream behind the mount /mounted/orders/."""
+    _orders.reset()
+    return _orders
+
+
+@pytest.fixture(params=FRONTS)
+def front(request: pytest.FixtureRequest) -> str:
+    """Each front in turn."""
+    return str(request.param)

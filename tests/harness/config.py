@@ -1,0 +1,96 @@
+"""Gateway configurations of the tests as plain dictionaries, written out as TOML.
+
+Must never hold a port that is not given by the system.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Mapping
+from typing import Any
+
+Config = dict[str, Any]
+
+
+def to_toml(config: Mapping[str, Any], prefix: str = "") -> str:
+    """TOML of nested tables, arrays of tables and scalar values (strings, numbers, booleans, lists)."""
+    plain: list[str] = []
+    tables: list[str] = []
+    for key, value in config.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            tables.append(f"\n[{name}]\n{to_toml(value, name + '.')}")
+        elif isinstance(value, list) and value and isinstance(value[0], Mapping):
+            tables.extend(f"\n[[{name}]]\n{to_toml(item, name + '.')}" for item in value)
+        else:
+            plain.append(f"{key} = {json.dumps(value)}\n")
+    return "".join(plain + tables)
+
+
+BASE: Config = {
+    "listen": {"grpc": "127.0.0.1:0", "http": "127.0.0.1:0", "workers": 1, "grace_seconds": 10},
+    "log": {"format": "json", "level": "info"},
+}
+
+
+def make(upstreams: Config, routes: list[Config], limits: Config | None = None, **sections: Config) -> Config:
+    """A whole configuration; `sections` add to or overrule single keys of the base."""
+    config = copy.deepcopy(BASE)
+    for section, keys in sections.items():
+        config.setdefault(section, {}).update(keys)
+    if limits:
+        config["limits"] = limits
+    config["upstreams"] = upstreams
+    config["routes"] = routes
+    return config
+
+
+def contract(things: str, other: str, dead: str) -> Config:
+    """The configuration of the contract tests.
+
+    `things` and `other` are origins such as "http://127.0.0.1:4711". Every route but /mounted/orders/
+    leads to the root "/" of `things`; /base/ leads to its "/api/v1/", /dead/ to `dead`, where nobody listens.
+    """
+    upstreams = {
+        "things": {"url": things + "/"},
+        "based": {"url": things + "/api/v1/"},
+        "trusted": {"url": things + "/", "forward_authorization": True},
+        "orders": {"url": other + "/"},
+        "dead": {"url": dead + "/"},
+    }
+    routes: list[Config] = [
+        {"root": "/svc/", "upstream": "things", "default": True},
+        {"root": "/stream/", "upstream": "things", "streaming_threshold": 0},
+        {"root": "/strict/", "upstream": "things", "profile": "strict"},
+        {"root": "/compatible/", "upstream": "things", "profile": "compatible"},
+        {"root": "/old/", "upstream": "things", "status_202": True},
+        {"root": "/trusted/", "upstream": "trusted"},
+        {"root": "/dropping/", "upstream": "things", "allow_inner_authorization": "drop"},
+        {"root": "/base/", "upstream": "based"},
+        {"root": "/dead/", "upstream": "dead"},
+        {
+            "root": "/mounted/",
+            "upstream": "things",
+            "mounts": [{"prefix": "/mounted/orders/", "upstream": "orders"}],
+        },
+    ]
+    return make(upstreams, routes)
+
+
+def small_limits(things: str) -> Config:
+    """The same upstream behind limits that a test reaches quickly; /stream/ validates nothing ahead."""
+    limits = {
+        "max_calls": 5,
+        "max_request_bytes": 20_000,
+        "max_call_bytes": 4_000,
+        "max_response_bytes": 5_000,
+        "max_depth": 8,
+        "max_header_bytes": 4_096,
+        "max_in_flight": 2,
+    }
+    routes: list[Config] = [
+        {"root": "/svc/", "upstream": "things", "default": True},
+        {"root": "/stream/", "upstream": "things", "streaming_threshold": 0},
+    ]
+    return make({"things": {"url": things + "/"}}, routes, limits)

@@ -1,0 +1,183 @@
+"""A real `batchwire serve` process of its own for the tests.
+
+The process listens on ports that the system gives; they are read from its JSON log. Stopping it
+must show a clean exit and a log without a traceback, so that no test passes over a broken service.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+from prometheus_client.parser import text_string_to_metric_families
+
+from .config import Config, to_toml
+
+
+class Gateway:
+    """Starts in `__enter__`, stops in `__exit__` with the checks of `stop()`."""
+
+    def __init__(self, config: Config, folder: Path) -> None:
+        self.config_file = folder / "gateway.toml"
+        self.config_file.write_text(to_toml(config))
+        self._lines: list[str] = []
+        self._process: subprocess.Popen[str] | None = None
+        self._reader: threading.Thread | None = None
+        self.http_port = 0
+        self.grpc_address = ""
+
+    def __enter__(self) -> Gateway:
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self.stop()
+        else:
+            self.kill()
+
+    @property
+    def process(self) -> subprocess.Popen[str]:
+        assert self._process is not None, "the gateway has not been started"
+        return self._process
+
+    def start(self) -> None:
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("BATCHWIRE_")}
+        program = Path(sys.executable).with_name("batchwire")
+        self._process = subprocess.Popen(
+            [str(program), "serve", "--config", str(self.config_file)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=environment,
+        )
+        self._reader = threading.Thread(target=self._read_log, daemon=True)
+        self._reader.start()
+        try:
+            self.wait(self._listening, "both fronts listening")
+            self.wait(self.ready, "/readyz 200")
+        except BaseException:
+            self.kill()
+            raise
+
+    def _read_log(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self._lines.append(line.rstrip("\n"))
+
+    def _listening(self) -> bool:
+        if self.process.poll() is not None:
+            raise RuntimeError(
+                f"the gateway ended with {self.process.returncode}:\n" + "\n".join(self._lines)
+            )
+        found = {e["front"]: e["address"] for e in self.logs() if e.get("event") == "listening"}
+        if not {"http", "grpc"} <= found.keys():
+            return False
+        self.http_port = int(found["http"].rpartition(":")[2])
+        self.grpc_address = found["grpc"]
+        return True
+
+    def wait(self, condition: Callable[[], bool], what: str, timeout: float = 20.0) -> None:
+        """Polls until the condition holds; fails with the log otherwise."""
+        end = time.monotonic() + timeout
+        while not condition():
+            if time.monotonic() > end:
+                raise AssertionError(
+                    f"waited {timeout} s in vain for: {what}\n" + "\n".join(self._lines[-50:])
+                )
+            time.sleep(0.02)
+
+    def get(self, path: str) -> tuple[int, str]:
+        """Status and text of a GET on the HTTP listener."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=10)
+        try:
+            connection.request("GET", path)
+            response = connection.getresponse()
+            return response.status, response.read().decode()
+        finally:
+            connection.close()
+
+    def ready(self) -> bool:
+        try:
+            return self.get("/readyz")[0] == 200
+        except OSError:
+            return False
+
+    def logs(self) -> list[dict[str, Any]]:
+        """The log as JSON objects; a line that is none comes as {"raw": line}."""
+        entries: list[dict[str, Any]] = []
+        for line in list(self._lines):
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                entry = {"raw": line}
+            entries.append(entry if isinstance(entry, dict) else {"raw": line})
+        return entries
+
+    def metrics(self) -> dict[str, float]:
+        """Samples of /metrics by name with labels, as in `name{label="value"}`."""
+        status, text = self.get("/metrics")
+        assert status == 200, text
+        found: dict[str, float] = {}
+        for family in text_string_to_metric_families(text):
+            for sample in family.samples:
+                labels = ",".join(f'{k}="{v}"' for k, v in sorted(sample.labels.items()))
+                found[sample.name + (f"{{{labels}}}" if labels else "")] = sample.value
+        return found
+
+    def in_flight(self) -> float:
+        """The sum of all gauges of what is in flight; 0 when the gateway is idle."""
+        gauges = {k: v for k, v in self.metrics().items() if "in_flight" in k.partition("{")[0]}
+        assert gauges, "/metrics has no gauge of what is in flight"
+        return sum(gauges.values())
+
+    def wait_idle(self, timeout: float = 15.0) -> None:
+        self.wait(lambda: self.in_flight() == 0, "nothing in flight", timeout)
+
+    def _family(self) -> list[psutil.Process]:
+        parent = psutil.Process(self.process.pid)
+        return [parent, *parent.children(recursive=True)]
+
+    def fds(self) -> int:
+        """Open file descriptors of the process and its children."""
+        return sum(process.num_fds() for process in self._family())
+
+    def rss(self) -> int:
+        """Resident bytes of the process and its children."""
+        return sum(int(process.memory_info().rss) for process in self._family())
+
+    def terminate(self) -> None:
+        self.process.send_signal(signal.SIGTERM)
+
+    def stop(self, timeout: float = 20.0) -> None:
+        """Ends the process with SIGTERM and checks that it ended well."""
+        if self.process.poll() is None:
+            self.terminate()
+        try:
+            code = self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(
+                "the gateway did not end on SIGTERM:\n" + "\n".join(self._lines[-50:])
+            ) from None
+        assert self._reader is not None
+        self._reader.join(5)
+        text = "\n".join(self._lines)
+        assert code == 0, f"the gateway ended with {code}:\n{text[-5000:]}"
+        assert "Traceback" not in text, f"a traceback in the log:\n{text[-8000:]}"
+
+    def kill(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(10)
