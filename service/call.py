@@ -19,6 +19,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 CHUNK = 65536
 # Every response object begins so (JsonWriter, also of other gateways that follow the member order of ours).
 _RESPONSE = re.compile(rb'\{"id":"(?:[^"\\]|\\.)*",(?:"atomicityGroup":"(?:[^"\\]|\\.)*",)?"status":([0-9]{3})')
+_STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]]', re.DOTALL)
 _LONGEST_HEAD = 4096
 
 
@@ -29,48 +30,46 @@ class CallError(Exception):
 class Tally:
     """Counts the response objects of an answer that comes in pieces.
 
-    Bodies cannot be taken for response objects' heads: JSON text inside a string has its quotes escaped, and a JSON
-    body that repeats the pattern is told apart by its depth.
+    A response object is an object at depth 3 of the document ({"responses":[{...}]}); text is stepped over whole, so
+    that nothing inside a string or a body is taken for one.
     """
 
     def __init__(self) -> None:
         self.responses = 0
         self.failed = 0
         self._depth = 0
-        self._in_text = False
-        self._escaped = False
-        self._head = bytearray()
+        self._held = b""
+        self._head = b""
 
     def add(self, data: bytes) -> None:
         """The next piece of the answer."""
-        for byte in data:
-            if self._depth == 3 and len(self._head) < _LONGEST_HEAD:
-                self._head.append(byte)
-            if self._in_text:
-                if self._escaped:
-                    self._escaped = False
-                elif byte == 0x5C:
-                    self._escaped = True
-                elif byte == 0x22:
-                    self._in_text = False
-            elif byte == 0x22:
-                self._in_text = True
-            elif byte in b"{[":
+        data = self._held + data
+        done = start = 0
+        for found in _STRUCTURE.finditer(data):
+            mark = found.group()
+            done = found.end()
+            if mark in (b"{", b"["):
                 self._depth += 1
-                if self._depth == 3 and byte == 0x7B:
-                    self._head[:] = b"{"
-            elif byte in b"}]":
-                if self._depth == 3 and byte == 0x7D:
-                    self._count()
+                if self._depth == 3 and mark == b"{":
+                    start = found.start()
+                    self._head = b""
+            elif mark in (b"}", b"]"):
+                if self._depth == 3 and mark == b"}":
+                    self._count(self._head + data[start : start + _LONGEST_HEAD])
                 self._depth -= 1
+        # A string that goes on in the next piece is looked at again with it.
+        opened = data.find(b'"', done)
+        self._held = data[opened:] if opened >= 0 else b""
+        if self._depth >= 3 and len(self._head) < _LONGEST_HEAD:
+            self._head += data[start : len(data) - len(self._held)][:_LONGEST_HEAD]
 
     def complete(self) -> bool:
         """Whether the answer was closed as JSON is."""
-        return self._depth == 0 and not self._in_text
+        return self._depth == 0 and not self._held
 
-    def _count(self) -> None:
+    def _count(self, head: bytes) -> None:
         self.responses += 1
-        found = _RESPONSE.match(bytes(self._head))
+        found = _RESPONSE.match(head)
         if found is None or not found.group(1).startswith(b"2"):
             self.failed += 1
 
