@@ -56,24 +56,24 @@ class RawServer:
     open: int = 0
     most_open: int = 0
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
-    writers: set[asyncio.StreamWriter] = field(default_factory=set)
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
     port: int = 0
     server: asyncio.Server | None = None
 
     async def __aenter__(self) -> Self:
         if self.path is not None:
-            self.server = await asyncio.start_unix_server(self._serve, self.path, ssl=self.tls)
+            self.server = await asyncio.start_unix_server(self._accept, self.path, ssl=self.tls)
         else:
-            self.server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, ssl=self.tls)
+            self.server = await asyncio.start_server(self._accept, "127.0.0.1", self.port, ssl=self.tls)
             self.port = self.server.sockets[0].getsockname()[1]
         return self
 
     async def __aexit__(self, *_: object) -> None:
         assert self.server is not None
         self.server.close()
-        for writer in list(self.writers):
-            writer.close()
-        await self.until(lambda: self.open == 0)
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks)
 
     @property
     def address(self) -> tuple[str, int]:
@@ -88,15 +88,21 @@ class RawServer:
         async with self.changed:
             self.changed.notify_all()
 
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         number = self.accepted
         self.accepted += 1
         self.open += 1
         self.most_open = max(self.most_open, self.open)
-        self.writers.add(writer)
         await self._note()
         try:
-            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
+            with contextlib.suppress(
+                ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError, ssl.SSLError
+            ):
                 while True:
                     request = await read_request(reader, number)
                     self.requests.append(request)
@@ -109,9 +115,17 @@ class RawServer:
                     await writer.drain()
         finally:
             writer.close()
-            self.writers.discard(writer)
             self.open -= 1
             await self._note()
+
+
+async def turned(true: Callable[[], bool]) -> None:
+    """Lets the loop turn until something is true that nobody tells of."""
+    for _ in range(100_000):
+        if true():
+            return
+        await asyncio.sleep(0)
+    raise TimeoutError
 
 
 async def read_request(reader: asyncio.StreamReader, connection: int = 0) -> Request:
