@@ -45,10 +45,11 @@ Answering = Callable[[Request], "bytes | Awaitable[bytes | None] | None"]
 class RawServer:
     """Answers every request with what `answering` gives; None closes the connection.
 
-    counts: requests, accepted and now open connections.
+    serve: handles whole connections instead. Counts: requests, accepted and now open connections.
     """
 
     answering: Answering = echo
+    serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]] | None = None
     tls: ssl.SSLContext | None = None
     path: str | None = None
     requests: list[Request] = field(default_factory=list)
@@ -89,34 +90,37 @@ class RawServer:
             self.changed.notify_all()
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
+        task = asyncio.get_running_loop().create_task(self._guard(reader, writer))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        number = self.accepted
-        self.accepted += 1
+    async def _guard(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.open += 1
         self.most_open = max(self.most_open, self.open)
+        self.accepted += 1
         await self._note()
         try:
             with contextlib.suppress(
                 ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError, ssl.SSLError
             ):
-                while True:
-                    request = await read_request(reader, number)
-                    self.requests.append(request)
-                    await self._note()
-                    given = self.answering(request)
-                    data = given if given is None or isinstance(given, bytes) else await given
-                    if data is None:
-                        break
-                    writer.write(data)
-                    await writer.drain()
+                await (self.serve or self._serve)(reader, writer)
         finally:
             writer.close()
             self.open -= 1
             await self._note()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        number = self.accepted - 1
+        while True:
+            request = await read_request(reader, number)
+            self.requests.append(request)
+            await self._note()
+            given = self.answering(request)
+            data = given if given is None or isinstance(given, bytes) else await given
+            if data is None:
+                break
+            writer.write(data)
+            await writer.drain()
 
 
 async def turned(true: Callable[[], bool]) -> None:
