@@ -7,7 +7,7 @@ from batchwire.core.model cimport Buffer
 from collections import deque
 
 cdef enum:
-    CHUNK = 65536
+    CHUNK = 131072
 
 
 cdef class Outbox:

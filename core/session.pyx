@@ -27,9 +27,9 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 cdef enum:
     INPUT_HIGH = 262144       # unread bytes above which the front is asked to wait
     EXECUTE_BYTES = 67108864  # the largest answer in one piece
-    FLUSH_BYTES = 32768       # results that are sent without looking whether more are near
+    FLUSH_BYTES = 65536       # results that are sent without looking whether more are near
 
-cdef double LINGER = 0.001    # seconds that a lone result waits for those that are near
+cdef double LINGER = 0.003    # seconds that results wait for those that are near
 cdef double NEAR = 0.0002     # seconds between results below which the next one is near
 
 cdef unsigned long long sessions_open = 0
@@ -142,6 +142,11 @@ cdef class Session(Dispatcher):
             if self.stalled:
                 self.go_on()
         return chunk
+
+    def fail(self, error):
+        """Breaks the batch off for a reason that the front has found (an EnvelopeError): GW-21."""
+        if not self.finished and self.failure is None:
+            self.break_off(error)
 
     def cancel(self):
         """Stops the batch: running calls are abandoned, nothing more is started or sent."""

@@ -19,7 +19,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 CHUNK = 65536
 # Every response object begins so (JsonWriter, also of other gateways that follow the member order of ours).
 _RESPONSE = re.compile(rb'\{"id":"(?:[^"\\]|\\.)*",(?:"atomicityGroup":"(?:[^"\\]|\\.)*",)?"status":([0-9]{3})')
-_STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]]', re.DOTALL)
+# A string may go on in the next piece, even in the middle of an escape.
+_TEXT = rb'(?:[^"\\]|\\.)*+(?P<end>"|\\?\Z)'
+_REST_OF_TEXT = re.compile(_TEXT, re.DOTALL)
+_STRUCTURE = re.compile(rb'"' + _TEXT + rb"|[{}\[\]]", re.DOTALL)
 _LONGEST_HEAD = 4096
 
 
@@ -38,16 +41,17 @@ class Tally:
         self.responses = 0
         self.failed = 0
         self._depth = 0
-        self._held = b""
+        self._in_text = False
+        self._escaped = False
         self._head = b""
 
     def add(self, data: bytes) -> None:
         """The next piece of the answer."""
-        data = self._held + data
-        done = start = 0
-        for found in _STRUCTURE.finditer(data):
+        at = start = 0
+        if self._in_text:
+            at = self._text_ends(_REST_OF_TEXT.match(data, 1 if self._escaped else 0))
+        for found in _STRUCTURE.finditer(data, at):
             mark = found.group()
-            done = found.end()
             if mark in (b"{", b"["):
                 self._depth += 1
                 if self._depth == 3 and mark == b"{":
@@ -57,15 +61,22 @@ class Tally:
                 if self._depth == 3 and mark == b"}":
                     self._count(self._head + data[start : start + _LONGEST_HEAD])
                 self._depth -= 1
-        # A string that goes on in the next piece is looked at again with it.
-        opened = data.find(b'"', done)
-        self._held = data[opened:] if opened >= 0 else b""
+            else:
+                self._text_ends(found)
         if self._depth >= 3 and len(self._head) < _LONGEST_HEAD:
-            self._head += data[start : len(data) - len(self._held)][:_LONGEST_HEAD]
+            self._head += data[start : start + _LONGEST_HEAD]
 
     def complete(self) -> bool:
         """Whether the answer was closed as JSON is."""
-        return self._depth == 0 and not self._held
+        return self._depth == 0 and not self._in_text
+
+    def _text_ends(self, found: re.Match[bytes] | None) -> int:
+        """Notes whether a string ended in this piece; where the scan goes on."""
+        if found is None:
+            return 0
+        self._in_text = found.group("end") != b'"'
+        self._escaped = found.group("end") == b"\\"
+        return found.end()
 
     def _count(self, head: bytes) -> None:
         self.responses += 1
@@ -159,7 +170,7 @@ def _by_grpc(target: str, route: str, body: Iterator[bytes], timeout: float) -> 
     from google.api.httpbody_pb2 import HttpBody
 
     with grpc.insecure_channel(target) as channel:
-        stub: Any = batch_pb2_grpc.BatchServiceStub(channel)
+        stub: Any = batch_pb2_grpc.BatchServiceStub(channel)  # type: ignore[no-untyped-call]
         metadata = (("batchwire-route", route),) if route else ()
         messages = (HttpBody(content_type="application/json", data=data) for data in body)
         try:

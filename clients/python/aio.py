@@ -141,7 +141,7 @@ class AsyncClient:
             self._channel = grpc.aio.insecure_channel(target, options=channel_options)
         else:
             self._channel = grpc.aio.secure_channel(target, credentials, options=channel_options)
-        self._stub: Any = batch_pb2_grpc.BatchServiceStub(self._channel)
+        self._stub: Any = batch_pb2_grpc.BatchServiceStub(self._channel)  # type: ignore[no-untyped-call]
 
     async def __aenter__(self) -> Self:
         return self

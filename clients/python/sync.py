@@ -90,7 +90,7 @@ class Client:
             self._channel = grpc.insecure_channel(target, options=channel_options)
         else:
             self._channel = grpc.secure_channel(target, credentials, options=channel_options)
-        self._stub: Any = batch_pb2_grpc.BatchServiceStub(self._channel)
+        self._stub: Any = batch_pb2_grpc.BatchServiceStub(self._channel)  # type: ignore[no-untyped-call]
 
     def __enter__(self) -> Self:
         return self

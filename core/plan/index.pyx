@@ -117,3 +117,34 @@ cdef class CallIndex:
         shard.entries = entries
         shard.capacity = capacity
         return 0
+
+    # --- for tests
+
+    def put(self, bytes name not None, object pending not None, bint group=False):
+        """insert(): True when the name was new. The index holds no reference: the caller keeps `pending` alive."""
+        return self.insert(name, pending, group) == FOUND_NOTHING
+
+    def end(self, bytes name not None, int status, bint succeeded):
+        """finish() of a name that is there; KeyError otherwise."""
+        cdef int kind = self.find(name)
+        self.found = None
+        if kind == FOUND_NOTHING:
+            raise KeyError(name)
+        self.finish(name, kind == FOUND_GROUP or kind == FOUND_DONE_GROUP, status, succeeded)
+
+    def look(self, bytes name not None):
+        """find() as (kind, pending or None, succeeded, status); kind: "", "call" or "group"."""
+        cdef int kind = self.find(name)
+        found, self.found = self.found, None
+        done = kind == FOUND_DONE_CALL or kind == FOUND_DONE_GROUP
+        return (
+            "" if kind == FOUND_NOTHING else "call" if kind == FOUND_CALL or kind == FOUND_DONE_CALL else "group",
+            found, self.succeeded if done else None, self.status if done else None,
+        )
+
+    def footprint(self):
+        """Bytes held by the entries."""
+        cdef uint64_t total = 0
+        for i in range(64):
+            total += self.shards[i].capacity
+        return total * sizeof(Entry)

@@ -255,3 +255,16 @@ cdef class UrlRules:
         if rest is None:
             raise ValueError(self.why)
         return rest
+
+    def publish(self, bytes location not None, bytes upstream_origin not None, bytes base_path not None):
+        """public() for tests."""
+        return self.public(location, upstream_origin, base_path)
+
+    def follow(self, bytes location not None, bytes upstream_origin not None, bytes base_path not None,
+               bytes own not None):
+        """locate() for tests."""
+        return self.locate(location, upstream_origin, base_path, own)
+
+    def publish_links(self, bytes body not None, bytes upstream_origin not None, bytes base_path not None):
+        """public_links() for tests."""
+        return self.public_links(PyBytes_AS_STRING(body), PyBytes_GET_SIZE(body), upstream_origin, base_path)

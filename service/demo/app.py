@@ -35,9 +35,7 @@ class Operation:
     handler: Handler
 
 
-def create_app(
-    storage: Path | None = None, *, prefix: str = PREFIX, limits: StoreLimits | None = None
-) -> Starlette:
+def create_app(storage: Path | None = None, *, prefix: str = PREFIX, limits: StoreLimits | None = None) -> Starlette:
     """Build an app with its own documents, seeded if it has none.
 
     storage  folder in which documents outlive the app; None keeps them in memory only
@@ -47,9 +45,7 @@ def create_app(
     store = Store(storage, limits)
     sow(store)
     operations = _operations(DocumentApi(store, prefix), StorageApi(store, prefix))
-    table = [
-        {"Method": entry.method, "Path": _plain(entry.path), "Summary": entry.summary} for entry in operations
-    ]
+    table = [{"Method": entry.method, "Path": _plain(entry.path), "Summary": entry.summary} for entry in operations]
 
     async def service_document(request: Request) -> Response:
         return JSONResponse({"Name": "batchwire demo", "Root": f"{prefix}/", "Operations": table})

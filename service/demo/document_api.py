@@ -198,9 +198,7 @@ class DocumentApi:
             return Response(status_code=304, headers={"ETag": stored.etag})
         return self._answer(body, stored)
 
-    async def _change(
-        self, request: Request, work: Callable[[Document], tuple[Answer, bool]]
-    ) -> tuple[Stored, Answer]:
+    async def _change(self, request: Request, work: Callable[[Document], tuple[Answer, bool]]) -> tuple[Stored, Answer]:
         """Run `work` on the document; store the result if it says that it changed something."""
         path = _path_of(request)
 

@@ -25,9 +25,7 @@ class ApiError(Exception):
         self.message = message
 
 
-def error_response(
-    status: int, code: str, message: str, headers: dict[str, str] | None = None
-) -> JSONResponse:
+def error_response(status: int, code: str, message: str, headers: dict[str, str] | None = None) -> JSONResponse:
     """The one shape in which errors are answered."""
     body = {"error": {"code": code, "message": message}}
     return JSONResponse(body, status, {"Content-Language": "en", **(headers or {})})

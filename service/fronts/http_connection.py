@@ -35,7 +35,7 @@ class Connection(HttpToolsProtocol):
         self._head_open = True
         self._head_bytes = 0
         self._linger_timer: asyncio.TimerHandle | None = None
-        self._head_timer = self._start_head_timer()
+        self._head_timer: asyncio.TimerHandle | None = self._start_head_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timers()

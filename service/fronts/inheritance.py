@@ -19,9 +19,7 @@ _AS_THEY_ARE = (
 _PREFERENCES = ("include-annotations", "allow-entityreferences")
 
 
-def inherited_headers(
-    fields: dict[str, str], preferences: dict[str, Preference]
-) -> list[tuple[bytes, bytes]]:
+def inherited_headers(fields: dict[str, str], preferences: dict[str, Preference]) -> list[tuple[bytes, bytes]]:
     """Header fields, names in lower case, for every call that has none of the same name."""
     found = [(name, fields[name]) for name in _AS_THEY_ARE if fields.get(name)]
     accept = _inherited_accept(fields.get("accept", ""))

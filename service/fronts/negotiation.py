@@ -124,9 +124,7 @@ class _RefusedError(Exception):
         self.refusal = refuse(status, code, message, *headers)
 
 
-def refuse(
-    status: int, code: str, message: str, *headers: tuple[bytes, bytes], version: str = "4.0"
-) -> Refusal:
+def refuse(status: int, code: str, message: str, *headers: tuple[bytes, bytes], version: str = "4.0") -> Refusal:
     """A Refusal with the header fields that every error answer has (ER-02, GB-14)."""
     odata_version = (b"odata-version", version.encode())
     return Refusal(status, code, message, (*ERROR_HEADERS, odata_version, *headers))
@@ -164,9 +162,7 @@ def _negotiate(request: OuterRequest, policy: Policy) -> Accepted | Probe:
     _screen(fields, policy)
     preferences = parse_preferences(fields.get("prefer", ""))
     if "return" in preferences:
-        raise _RefusedError(
-            400, "PreferenceNotAllowed", "The preference return is not for a batch as a whole."
-        )
+        raise _RefusedError(400, "PreferenceNotAllowed", "The preference return is not for a batch as a whole.")
     version, strict = _version(fields, policy)
     answer_to = _request_format(fields)
     answer = _answer_format(request.query, fields, answer_to)
@@ -221,9 +217,7 @@ def _screen(fields: dict[str, str], policy: Policy) -> None:
             raise _RefusedError(412, "IsolationNotSupported", "Snapshot isolation is not supported.")
     length = fields.get("content-length", "0")
     if policy.max_request_bytes and length.isdecimal() and int(length) > policy.max_request_bytes:
-        raise _RefusedError(
-            413, "RequestTooLarge", f"The batch is larger than {policy.max_request_bytes} bytes."
-        )
+        raise _RefusedError(413, "RequestTooLarge", f"The batch is larger than {policy.max_request_bytes} bytes.")
 
 
 def _version(fields: dict[str, str], policy: Policy) -> tuple[str, bool]:
@@ -272,9 +266,7 @@ def _answer_format(query: bytes, fields: dict[str, str], request: Format) -> For
     if option is not None:
         answer = format_option(option)
         if answer is None or not answer.dialect:
-            raise _RefusedError(
-                406, "NotAcceptable", f"This version answers {_names()}, not what $format names."
-            )
+            raise _RefusedError(406, "NotAcceptable", f"This version answers {_names()}, not what $format names.")
         return answer
     if not fields.get("accept"):
         return request
@@ -298,13 +290,9 @@ def _format_option(query: bytes) -> str | None:
         if not name.startswith(("$", "@")):
             continue
         if name.lower() != "$format":
-            raise _RefusedError(
-                400, "QueryOptionNotAllowed", "Of the system query options a batch takes only $format."
-            )
+            raise _RefusedError(400, "QueryOptionNotAllowed", "Of the system query options a batch takes only $format.")
         if found is not None:
-            raise _RefusedError(
-                400, "RepeatedQueryOption", "The query option $format is given more than once."
-            )
+            raise _RefusedError(400, "RepeatedQueryOption", "The query option $format is given more than once.")
         found = unquote_plus(value)
     return found
 

@@ -29,7 +29,9 @@ def listening_socket(address: str, *, shared: bool, user_timeout: float = 0.0) -
     if address.startswith(UNIX):
         return _unix_socket(address.removeprefix(UNIX))
     host, port = split_address(address)
-    family, _, _, _, target = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    family, _, _, _, target = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[
+        0
+    ]
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

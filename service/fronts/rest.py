@@ -1,0 +1,284 @@
+"""The REST front: OData batches over HTTP/1.1, streamed both ways, on uvicorn in the loop of the worker.
+
+Moves bytes between ASGI and the session, and answers health and metrics. What a head means is decided in
+negotiation.py. Must never hold a whole request or answer, nor let an answer that broke off look complete (ER-07).
+"""
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+from batchwire.core import EnvelopeError, Route, Session
+
+from ..state import Batch, Ending, TooManyBatchesError
+from .decoding import BodyDecoder
+from .http_connection import EXTENSION, Connection, connection_class
+from .idle import Exchange, IdleSweep
+from .negotiation import Accepted, OuterRequest, Policy, Probe, Refusal, batch_root, negotiate, refuse
+from .odata_errors import error_body
+from .sockets import bound_address, listening_socket
+
+if TYPE_CHECKING:
+    from ..state import Service
+
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Scope = MutableMapping[str, Any]
+
+
+class RestFront:
+    """An HTTP listener. address: "host:port", port 0 for any; or "unix:/path"."""
+
+    def __init__(self, service: "Service", address: str) -> None:
+        limits = service.config.limits
+        self._service = service
+        self._address = address
+        self._socket: socket.socket | None = None
+        self._idle = IdleSweep(service.loop, limits.client_idle_seconds)
+        self._server = _Server(
+            uvicorn.Config(
+                _Application(service, self._idle),
+                loop="none",
+                http=connection_class(limits.max_header_bytes * 2, limits.client_idle_seconds),
+                ws="none",
+                lifespan="off",
+                access_log=False,
+                log_config=None,
+                server_header=False,
+                date_header=True,
+                timeout_keep_alive=75,
+            )
+        )
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        self._serving: asyncio.Task[None] | None = None
+
+    async def start(self) -> str:
+        """Listens; the bound address. Raises OSError."""
+        shared = self._service.config.listen.workers > 1
+        self._socket = listening_socket(
+            self._address, shared=shared, user_timeout=self._service.config.limits.client_idle_seconds
+        )
+        address = bound_address(self._socket)
+        self._serving = self._service.loop.create_task(self._server.serve(sockets=[self._socket]))
+        while not self._server.started:
+            if self._serving.done():
+                self._serving.result()
+                raise OSError(f"{self._address} cannot be listened on")
+            await asyncio.sleep(0.005)
+        return address
+
+    async def stop(self, grace: float) -> None:
+        """Goes on answering /readyz and refusing batches until those that run have ended, or grace is over."""
+        await self._service.drained(grace)
+        self._idle.close()
+        self._server.should_exit = True
+        self._server.force_exit = self._service.running > 0
+        if self._serving is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(2):
+                    await asyncio.shield(self._serving)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handling: the worker's lifecycle decides."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Any:
+        yield
+
+
+class _Exchange(Exchange):
+    """A batch, as the idle sweep sees it."""
+
+    def __init__(self, session: Session, connection: Connection) -> None:
+        self.session = session
+        self.connection = connection
+        self.sent = False
+        self.idle = False
+
+    def unsent_bytes(self) -> int:
+        return self.connection.unsent_bytes()
+
+    def expire(self) -> None:
+        """The client neither sends nor takes: 408 if nothing was sent yet, else the connection is cut."""
+        self.idle = True
+        self.session.cancel()
+        if self.sent:
+            self.connection.abort()
+
+
+class _Application:
+    """The ASGI application that uvicorn calls for each request."""
+
+    def __init__(self, service: "Service", idle: IdleSweep) -> None:
+        self._service = service
+        self._idle = idle
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["raw_path"].decode("latin-1")
+        found = batch_root(path)
+        route = self._service.table.by_root(found[0]) if found is not None and found[0] else None
+        if found is not None and route is not None and (not found[1] or scope["method"] == "HEAD"):
+            await self._batch(scope, receive, send, route)
+        elif path in ("/healthz", "/readyz", "/metrics") and scope["method"] in ("GET", "HEAD"):
+            await self._operations(path, send)
+        else:
+            await _refuse(send, refuse(404, "NotFound", "There is nothing here; batches go to {root}$batch."))
+
+    async def _operations(self, path: str, send: Send) -> None:
+        status, content_type, body = 200, "text/plain; charset=utf-8", b"ok\n"
+        if path == "/readyz" and not self._service.ready:
+            status, body = 503, b"not ready\n"
+        elif path == "/metrics":
+            self._service.metrics.copy_upstreams(self._service.table.upstreams.values())
+            body, content_type = self._service.metrics.render()
+        await _answer(send, status, ((b"content-type", content_type.encode()),), body)
+
+    async def _batch(self, scope: Scope, receive: Receive, send: Send, route: Route) -> None:
+        settings = self._service.table.settings[route.root.decode()]
+        limits = route.limits
+        outcome = negotiate(
+            OuterRequest(scope["method"], scope["scheme"], scope["query_string"], scope["headers"], _server(scope)),
+            Policy(settings.profile, settings.status_202, limits.max_hops, limits.max_request_bytes),
+        )
+        if isinstance(outcome, Probe):
+            await _answer(send, 200, outcome.headers, b"")
+            return
+        if isinstance(outcome, Refusal):
+            await _refuse(send, outcome)
+            return
+        if self._service.draining:
+            await _refuse(send, refuse(503, "Draining", "The gateway is stopping.", (b"connection", b"close")))
+            return
+        client = scope.get("client")
+        trace = dict(scope["headers"]).get(b"traceparent", b"").decode("latin-1")
+        try:
+            batch = self._service.open_batch(
+                "rest", route, f"{client[0]}:{client[1]}" if client else "unix", trace, **outcome.session_arguments()
+            )
+        except TooManyBatchesError as error:
+            await _refuse(send, refuse(429, "TooManyBatches", str(error), (b"retry-after", b"1")))
+            return
+        await _Transfer(batch, outcome, scope["extensions"][EXTENSION], self._idle).run(receive, send)
+
+
+class _Transfer:
+    """Moves the bytes of one batch both ways."""
+
+    def __init__(self, batch: Batch, accepted: Accepted, connection: Connection, idle: IdleSweep) -> None:
+        self._batch = batch
+        self._session = batch.session
+        self._accepted = accepted
+        self._connection = connection
+        self._idle = idle
+        self._exchange = _Exchange(batch.session, connection)
+        self._decoder = BodyDecoder(accepted.decoding) if accepted.decoding else None
+
+    async def run(self, receive: Receive, send: Send) -> None:
+        """Until the answer is sent, broken off, or nobody waits for it."""
+        ended: Ending = "cancelled"
+        self._connection.on_lost = self._session.cancel
+        self._idle.add(self._exchange)
+        reader = asyncio.ensure_future(self._read(receive))
+        try:
+            ended = await self._write(send)
+        finally:
+            reader.cancel()
+            self._idle.discard(self._exchange)
+            self._batch.close(ended)
+
+    async def _read(self, receive: Receive) -> None:
+        session, exchange = self._session, self._exchange
+        try:
+            more = True
+            while more:
+                exchange.waiting += 1
+                message = await receive()
+                exchange.waiting -= 1
+                exchange.moved = asyncio.get_running_loop().time()
+                if message["type"] == "http.disconnect":
+                    session.cancel()
+                    return
+                more = message.get("more_body", False)
+                data = message.get("body", b"")
+                if self._decoder is None:
+                    if data:
+                        session.feed(data)
+                        await session.wait_input()
+                else:
+                    for piece in self._decoder.decode(data):
+                        session.feed(piece)
+                        await session.wait_input()
+            if self._decoder is not None:
+                self._decoder.finish()
+            session.feed_end()
+        except EnvelopeError as error:
+            session.fail(error)
+
+    async def _write(self, send: Send) -> Ending:
+        session, exchange = self._session, self._exchange
+        accepted = self._accepted
+        started = False
+        while True:
+            await session.wait_output()
+            finished = session.finished
+            if finished and (failure := self._failure()) is not None:
+                return await self._fail(send, failure, started)
+            if finished and session.cancelled:
+                return "cancelled"
+            if not started:
+                started = exchange.sent = True
+                head = {"type": "http.response.start", "status": accepted.status, "headers": accepted.answer_headers}
+                await send(head)
+            pieces = []
+            while (chunk := session.take()) is not None:
+                pieces.append(chunk)
+            body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            exchange.waiting += 1
+            await send({"type": "http.response.body", "body": body, "more_body": not finished})
+            exchange.waiting -= 1
+            exchange.moved = asyncio.get_running_loop().time()
+            if finished:
+                return "ok"
+
+    def _failure(self) -> EnvelopeError | None:
+        if self._exchange.idle:
+            return EnvelopeError(408, "ClientIdle", "The client did not send the rest of its batch.")
+        return self._session.failure
+
+    async def _fail(self, send: Send, failure: EnvelopeError, started: bool) -> Ending:
+        """GW-21: an answer that has begun is broken off, any other is an error answer."""
+        session = self._session
+        if started:
+            pieces = []
+            while (chunk := session.take()) is not None:
+                pieces.append(chunk)
+            if pieces:
+                await send({"type": "http.response.body", "body": b"".join(pieces), "more_body": True})
+            self._connection.end_broken()
+            return "broken"
+        body = error_body(failure.code, failure.message, failure.target)
+        version = (b"odata-version", self._accepted.version.encode())
+        close = (b"connection", b"close")
+        head = ((b"content-type", b"application/json"), (b"content-language", b"en"), version, close)
+        await _answer(send, failure.status, head, body)
+        return "refused"
+
+
+def _server(scope: Scope) -> str:
+    server = scope.get("server")
+    return f"{server[0]}:{server[1]}" if server and server[1] else "localhost"
+
+
+async def _refuse(send: Send, refusal: Refusal) -> None:
+    await _answer(send, refusal.status, refusal.headers, refusal.body())
+
+
+async def _answer(send: Send, status: int, headers: tuple[tuple[bytes, bytes], ...], body: bytes) -> None:
+    length = (b"content-length", str(len(body)).encode())
+    await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
+    await send({"type": "http.response.body", "body": body})
