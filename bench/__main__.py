@@ -43,9 +43,7 @@ def _settings() -> tuple[Settings, str]:
         parser.error(f"unknown part {unknown[0]!r}; known: {', '.join(PARTS)}")
     values: dict[str, Any] = dict(QUICK) if options.quick else {}
     values |= {
-        name: value
-        for name in ("rounds", "seconds", "memory_calls")
-        if (value := getattr(options, name)) is not None
+        name: value for name in ("rounds", "seconds", "memory_calls") if (value := getattr(options, name)) is not None
     }
     parts = tuple(options.parts) or tuple(PARTS)
     name = options.name or "-".join(options.parts or ["all"]) + ("-quick" if options.quick else "")

@@ -15,6 +15,8 @@ from .settings import CONNECTIONS, Settings
 from .table import Outcome, Sample, Table, median, number, spread
 from .upstream import Upstream
 
+_STARTS = (servers.batchwire, servers.peer, servers.floor)
+
 Key = tuple[str, str, int, int]
 """Gateway, front, calls a batch, batches at once."""
 
@@ -36,10 +38,10 @@ def load(
 
 
 def run(settings: Settings, upstream: Upstream) -> Outcome:
-    """Every size of batch, alone and several at once, on every front of both gateways."""
+    """Every size of batch, alone and several at once, on every front of every gateway."""
     samples: dict[Key, list[Sample]] = {}
     with ExitStack() as stack:
-        gateways = [stack.enter_context(start(upstream)) for start in (servers.batchwire, servers.peer)]
+        gateways = [stack.enter_context(start(upstream)) for start in _STARTS]
         for turn in range(settings.rounds):
             for calls in settings.sizes:
                 say(f"gateway: round {turn + 1} of {settings.rounds}, batches of {calls}")
@@ -69,6 +71,7 @@ def _table(samples: dict[Key, list[Sample]]) -> Table:
         columns,
         notes=[
             "At once: batches the load generator keeps in flight. CPU: of the gateway's processes alone.",
+            "grpc.aio, no calls: the gRPC front alone, answering what it has made beforehand.",
             "p99 is left out where a window held fewer than 100 batches.",
         ],
     )

@@ -64,9 +64,7 @@ def request(number: int, shape: str) -> dict[str, Any]:
         call["headers"]["content-type"] = "application/octet-stream"
         call["body"] = "QUJDREVGR0hJSktM" * 250
     else:
-        call["body"] = entity(
-            number, {"post": 60, "post 1K": 1000, "post 4K": 4000, "post 16K": 16000}[shape]
-        )
+        call["body"] = entity(number, {"post": 60, "post 1K": 1000, "post 4K": 4000, "post 16K": 16000}[shape])
     return call
 
 

@@ -29,16 +29,18 @@ class Window:
     """A stretch of time in which one worker sends batches, and how long each took, in seconds.
 
     With `interval` 0 a worker sends the next batch when it has the answer. Otherwise batches are due
-    every `interval` seconds and the time counts from when a batch was due, sent late or not.
+    every `interval` seconds, the first after `offset`, and the time counts from when a batch was due,
+    sent late or not.
     """
 
     seconds: float
     interval: float = 0.0
+    offset: float = 0.0
     took: list[float] = field(default_factory=list)
 
     def due(self) -> Iterator[float]:
         """When each batch is due, at least one, until the window is over (time.perf_counter)."""
-        start = due = time.perf_counter()
+        start = due = time.perf_counter() + self.offset
         while True:
             yield due
             now = time.perf_counter()
@@ -112,7 +114,9 @@ def _run_rest(options: argparse.Namespace, windows: list[Window]) -> None:
 
 def _run(options: argparse.Namespace, seconds: float) -> list[float]:
     interval = options.concurrency / options.rate if options.rate else 0.0
-    windows = [Window(seconds, interval) for _ in range(options.concurrency)]
+    # Workers take turns: batches are due one by one, not several together.
+    turns = [number * interval / options.concurrency for number in range(options.concurrency)]
+    windows = [Window(seconds, interval, turn) for turn in turns]
     if options.front == "grpc":
         asyncio.run(_run_grpc(options, windows))
     else:

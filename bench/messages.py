@@ -7,10 +7,7 @@ from .settings import CALLS_PER_MESSAGE
 
 def grpc_messages(calls: int) -> list[bytes]:
     """The request messages of one `Batch` of GETs, at most CALLS_PER_MESSAGE calls each."""
-    return [
-        grpc_message(first, min(calls, first + CALLS_PER_MESSAGE))
-        for first in range(0, calls, CALLS_PER_MESSAGE)
-    ]
+    return [grpc_message(first, min(calls, first + CALLS_PER_MESSAGE)) for first in range(0, calls, CALLS_PER_MESSAGE)]
 
 
 def grpc_message(first: int, end: int, last: int = -1) -> bytes:

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -39,7 +39,7 @@ def resident_bytes(pid: int) -> int:
 class PeakMemory:
     """Samples the resident memory of a process tree while it is entered; `before` and `peak` in bytes."""
 
-    def __init__(self, pid: int, every: float = 0.02) -> None:
+    def __init__(self, pid: int, every: float = 0.05) -> None:
         self._pid = pid
         self._every = every
         self._stop = threading.Event()

@@ -52,6 +52,14 @@ def peer(upstream: Upstream) -> Iterator[Gateway]:
 
 
 @contextmanager
+def floor(upstream: Upstream) -> Iterator[Gateway]:
+    """grpc.aio that answers at once and calls nothing; the upstream is not used."""
+    command = [sys.executable, "-m", "bench.peers.grpcio_floor"]
+    with _running("grpc.aio, no calls", command, {"grpc"}) as gateway:
+        yield gateway
+
+
+@contextmanager
 def _running(name: str, command: list[str], fronts: set[str]) -> Iterator[Gateway]:
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
     lines: queue.Queue[str | None] = queue.Queue()

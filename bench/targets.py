@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from .table import Table, number
 
 PEER = "grpc.aio + aiohttp"
+FLOOR = "grpc.aio, no calls"
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,9 @@ def targets(figures: dict[str, float]) -> Iterator[Target]:
     text = f"calls a CPU second against {PEER}, 100 GETs a batch"
     yield Target(text, ratio, 5.0, at_most=False, unit="x")
     for way in ("read", "write"):
-        yield Target(f"JSON: {way}", figures.get(f"json/{way}/mb_per_s"), 300.0, at_most=False, unit=" MB/s")
+        yield Target(
+            f"JSON: {way}, slowest shape", figures.get(f"json/{way}/mb_per_s"), 300.0, at_most=False, unit=" MB/s"
+        )
     for front, name in (("grpc", "gRPC"), ("rest", "REST JSON")):
         growth = figures.get(f"memory/{front}/growth_mib")
         text = f"growth of memory in one large streamed batch, {name}"
@@ -49,6 +52,9 @@ def targets(figures: dict[str, float]) -> Iterator[Target]:
     for front, name in (("grpc", "gRPC"), ("rest", "REST JSON")):
         lead = figures.get(f"memory/{front}/first_call_lead_s")
         text = f"first call reaches the upstream before the document ends, {name}"
+        yield Target(text, lead, 0.0, at_most=False, unit=" s before")
+        lead = figures.get(f"memory/{front}/first_result_lead_s")
+        text = f"first result reaches the client before the last call starts, {name}"
         yield Target(text, lead, 0.0, at_most=False, unit=" s before")
 
 
@@ -59,4 +65,16 @@ def table(figures: dict[str, float]) -> Table:
         bound = f"{'≤' if target.at_most else '≥'} {target.bound:g}{target.unit}"
         found = "" if target.found is None else f"{number(target.found)}{target.unit}"
         result.rows.append([target.text, bound, found, target.verdict])
+    result.notes = [note for calls in (100, 1000) if (note := _floor(figures, calls))]
     return result
+
+
+def _floor(figures: dict[str, float], calls: int) -> str:
+    """What the front costs before any work of batchwire: it says where to look, and moves no target."""
+    bare, front = (figures.get(f"{name}/{calls}/1/cpu_us") for name in ("bare client/none", f"{FLOOR}/grpc"))
+    if bare is None or front is None:
+        return ""
+    return (
+        f"At {calls:,} GETs a batch the bare client costs {number(bare)} µs a call and {FLOOR} {number(front)} µs:"
+        f" together {number((bare + front) / bare)}x the bare client."
+    )
