@@ -19,7 +19,6 @@ cdef class HeaderBlock:
     cdef readonly bytes content_type
     cdef readonly bytes transfer_encoding
     cdef bint refuse_duplicates      # GW-12: the JSON dialects
-    cdef bint keep_accept_encoding   # gRPC: the client gets the bytes as they are
     cdef bint drop_authorization     # GW-17's switch
     cdef Py_ssize_t max_bytes
     cdef list names

@@ -18,12 +18,11 @@ for _c in bytearray(b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFG
 
 cdef enum Verdict:
     PASS = 0
-    DROP = 1              # hop-by-hop, ours, or an identity that a client must not claim
+    DROP = 1              # hop-by-hop, ours (GW-08: also what codings we take), or an identity that a client must not claim
     REFUSE = 2            # MB-17, GW-17: must not be in an inner request
     CONTENT_TYPE = 3
     TRANSFER_ENCODING = 4
     CONNECTION = 5
-    ACCEPT_ENCODING = 6
 
 cdef struct Rule:
     const char* name
@@ -53,7 +52,7 @@ cdef Rule[34] RULES = [            # by length, so that a name is compared with 
     Rule("content-length", 14, DROP),
     Rule("true-client-ip", 14, DROP),
     Rule("x-original-url", 14, DROP),
-    Rule("accept-encoding", 15, ACCEPT_ENCODING),
+    Rule("accept-encoding", 15, DROP),
     Rule("x-forwarded-for", 15, DROP),
     Rule("x-original-host", 15, DROP),
     Rule("proxy-connection", 16, DROP),
@@ -148,11 +147,9 @@ cdef class HeaderBlock:
     max_bytes: bound on the lines of one call; a call above it is refused with 431's inner form, 400.
     """
 
-    def __init__(self, bint refuse_duplicates=True, bint keep_accept_encoding=False,
-                 bint drop_authorization=False, Py_ssize_t max_bytes=32768):
+    def __init__(self, bint refuse_duplicates=True, bint drop_authorization=False, Py_ssize_t max_bytes=32768):
         self.out = Buffer()
         self.refuse_duplicates = refuse_duplicates
-        self.keep_accept_encoding = keep_accept_encoding
         self.drop_authorization = drop_authorization
         self.max_bytes = max_bytes
 
@@ -202,8 +199,6 @@ cdef class HeaderBlock:
                 return 0
             elif verdict == CONNECTION:
                 return self.name_hop_headers(value[:value_len])
-            elif verdict == ACCEPT_ENCODING and not self.keep_accept_encoding:
-                return 0
         if self.refuse_duplicates and self.has(name, name_len):
             return self.call.refuse(400, "DuplicateHeader", f"the header {name[:name_len].decode()} is given twice")
         self.out.grow(name_len + value_len + 4)

@@ -2,7 +2,7 @@
 
 Rules HD-02..HD-05, GW-08. Which outer headers are inherited is the front's decision; here they only are joined to
 calls. The outer Authorization goes to upstreams that are configured for it and to no other. Must never
-override a field of the call.
+override a field of the call; of Prefer, each preference counts as a field.
 """
 from batchwire.core.headers cimport block_get, block_has
 from batchwire.core.model cimport Call
@@ -45,18 +45,22 @@ cdef class Inheritance:
             if not block_has(call.head, name, len(name)):
                 kept.append(line)
             elif name == b"prefer":
-                # HD-05 is about single preferences: those that the call does not name itself are added.
-                line = missing_preferences(call.head, line)
-                if line is not None:
-                    kept.append(line)
+                call.head = with_preferences(call.head, line)
         kept.append(tail)
         return b"".join(kept)
 
 
-cdef bytes missing_preferences(bytes head, bytes line):
-    own = block_get(head, b"prefer", 6).lower().replace(b"odata.", b"")
+cdef bytes with_preferences(bytes head, bytes line):
+    """HD-05: the call's header lines, its Prefer extended by the inherited preferences that it does not name."""
+    cdef bytes own = block_get(head, b"prefer", 6)
+    cdef bytes named = own.lower().replace(b"odata.", b"")
     wanted = [
         part.strip() for part in line.partition(b": ")[2].rstrip().split(b",")
-        if part.strip().partition(b"=")[0].strip().lower().replace(b"odata.", b"") not in own
+        if part.strip().partition(b"=")[0].strip().lower().replace(b"odata.", b"") not in named
     ]
-    return b"Prefer: " + b", ".join(wanted) + b"\r\n" if wanted else None
+    if not wanted:
+        return head
+    lines = head.split(b"\r\n")
+    at = next(i for i, field in enumerate(lines) if field[:7].lower() == b"prefer:")
+    lines[at] = b", ".join([lines[at], *wanted])
+    return b"\r\n".join(lines)

@@ -21,7 +21,8 @@ def check_document(bytes data not None, str root="/", Limits limits=None, bint s
     cdef list found = []
     if limits is None:
         limits = Limits()
-    reader = JsonReader(limits.max_call_bytes, limits.max_depth, limits.max_header_bytes)
+    reader = JsonReader(
+        limits.max_call_bytes, limits.max_depth, limits.max_header_bytes, integer_ids=not strict)
     plan = Plan(UrlRules(root.encode(), authority, strict), limits.reference_bytes)
     reader.feed(data)
     reader.finish()

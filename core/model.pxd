@@ -24,7 +24,7 @@ cdef enum HeaderKind:
     KIND_CONTENT_ENCODING = 3
     KIND_CONTENT_LANGUAGE = 4
     KIND_LOCATION = 5         # Location
-    KIND_ENTITY_ID = 6        # OData-EntityId
+    KIND_ENTITY_ID = 6        # OData-EntityId, Content-Location
     KIND_ETAG = 7
     KIND_ODATA_VERSION = 8
 

@@ -145,7 +145,7 @@ cdef struct KnownHeader:
     int length
     int kind
 
-cdef KnownHeader[17] KNOWN = [
+cdef KnownHeader[19] KNOWN = [
     KnownHeader("connection", 10, KIND_HOP),
     KnownHeader("content-length", 14, KIND_HOP),
     KnownHeader("keep-alive", 10, KIND_HOP),
@@ -162,6 +162,8 @@ cdef KnownHeader[17] KNOWN = [
     KnownHeader("content-language", 16, KIND_CONTENT_LANGUAGE),
     KnownHeader("location", 8, KIND_LOCATION),
     KnownHeader("odata-entityid", 14, KIND_ENTITY_ID),
+    KnownHeader("content-location", 16, KIND_ENTITY_ID),
+    KnownHeader("odata-version", 13, KIND_ODATA_VERSION),
     KnownHeader("etag", 4, KIND_ETAG),
 ]
 
@@ -169,11 +171,9 @@ cdef KnownHeader[17] KNOWN = [
 cdef int header_kind(const char* name, int n) noexcept nogil:
     """Which of the headers that mean something to us `name` is (any case)."""
     cdef int i
-    for i in range(17):
+    for i in range(19):
         if KNOWN[i].length == n and strncasecmp(KNOWN[i].name, name, n) == 0:
             return KNOWN[i].kind
-    if n == 13 and strncasecmp("odata-version", name, 13) == 0:
-        return KIND_ODATA_VERSION
     return KIND_OTHER
 
 

@@ -67,11 +67,11 @@ cdef class Session(Dispatcher):
         self.continue_on_error = continue_on_error
         self.ordered = ordered
         if dialect == "proto":
-            block = HeaderBlock(False, True, route.drop_authorization, limits.max_header_bytes)
+            block = HeaderBlock(False, route.drop_authorization, limits.max_header_bytes)
             self.reader = ProtoReader(block, limits.max_call_bytes, limits.max_calls_per_message)
         else:
             self.reader = JsonReader(
-                limits.max_call_bytes, limits.max_depth, limits.max_header_bytes, route.drop_authorization)
+                limits.max_call_bytes, limits.max_depth, limits.max_header_bytes, route.drop_authorization, not strict)
             self.threshold = route.streaming_threshold
             self.validating = self.threshold > 0
         if (answer or dialect) == "proto":
@@ -241,7 +241,7 @@ cdef class Session(Dispatcher):
                 self.alarm.cancel()
             self.alarm = self.loop.call_later(options["deadline"], self.on_deadline)
         if options["headers"]:
-            block = HeaderBlock(False, True, False, self.limits.max_header_bytes)
+            block = HeaderBlock(False, False, self.limits.max_header_bytes)
             screen = Call()
             block.start(screen)
             for name, value in options["headers"]:
@@ -350,19 +350,19 @@ cdef class Session(Dispatcher):
         """The one place where a call gets its result."""
         cdef HeaderSlice* header
         cdef int i
-        cdef bytes moved = None, moved_id = None, links
+        cdef bytes moved, links
+        cdef list owners = None           # keep what the headers point to
         cdef Upstream upstream = call.upstream
         if upstream is not None:
             for i in range(result.header_count):
                 header = &result.headers[i]
-                if header.kind == KIND_LOCATION:
+                if header.kind == KIND_LOCATION or header.kind == KIND_ENTITY_ID:
                     moved = self.rules.public(header.value[:header.value_len], upstream.origin, upstream.base_path)
                     header.value = PyBytes_AS_STRING(moved)
                     header.value_len = <int>PyBytes_GET_SIZE(moved)
-                elif header.kind == KIND_ENTITY_ID:
-                    moved_id = self.rules.public(header.value[:header.value_len], upstream.origin, upstream.base_path)
-                    header.value = PyBytes_AS_STRING(moved_id)
-                    header.value_len = <int>PyBytes_GET_SIZE(moved_id)
+                    if owners is None:
+                        owners = []
+                    owners.append(moved)
             if result.body_owner is not None:
                 links = self.rules.public_links(result.body, result.body_len, upstream.origin, upstream.base_path)
                 if links is not None:

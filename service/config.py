@@ -4,6 +4,7 @@ Every key, its default and its meaning stand here and nowhere else. Must never o
 object.
 """
 
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -37,8 +38,15 @@ def _root(value: str) -> str:
     return value
 
 
+def _origin(value: str) -> str:
+    if value and not re.fullmatch(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?", value):
+        raise ValueError("must be http(s)://host[:port]")
+    return value.lower()
+
+
 Address = Annotated[str, AfterValidator(_address)]
 RootPath = Annotated[str, AfterValidator(_root)]
+Origin = Annotated[str, AfterValidator(_origin)]
 
 
 class _Section(BaseModel):
@@ -135,9 +143,17 @@ class RouteSettings(_Section):
     default: bool = Field(False, description="the route of gRPC batches that name none")
     streaming_threshold: Optional0 = Field(1 << 20, description="documents up to it are checked whole first; 0: stream")
     profile: Literal["auto", "strict", "compatible"] = Field("auto", description="answer profile (PR-01)")
+    origin: Origin = Field(
+        "", description="public http(s)://host[:port]; default: of the request, none in gRPC (GW-05)"
+    )
     status_202: bool = Field(False, description="answer 202 instead of 200 (PR-06)")
     allow_inner_authorization: Literal["reject", "drop"] = Field("reject", description="Authorization inside a call")
     mounts: list[Mount] = Field(default_factory=list, description="parts served by other upstreams")
+
+    def public_origin(self) -> tuple[str, str] | None:
+        """Scheme and host[:port] of `origin`."""
+        scheme, _, host = self.origin.partition("://")
+        return (scheme, host) if host else None
 
 
 class Config(BaseSettings):

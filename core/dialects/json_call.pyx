@@ -128,8 +128,9 @@ cdef Py_ssize_t string_end(const uint8_t* p, Py_ssize_t i, Py_ssize_t n, bint* e
 
 
 cdef class CallBuilder:
-    def __init__(self, HeaderBlock block not None, Py_ssize_t max_body):
+    def __init__(self, HeaderBlock block not None, Py_ssize_t max_body, bint integer_ids):
         self.block = block
+        self.integer_ids = integer_ids
         self.scratch = Buffer()
         self.max_body = max_body
 
@@ -192,11 +193,11 @@ cdef class CallBuilder:
         return call
 
     cdef int identify(self, Call call, const uint8_t* text, Mark* mark, uint64_t number) except -1:
-        """JB-08, ID-03. An integer is taken as the string of its digits (documented deviation)."""
+        """JB-08, ID-03. The compatible profile takes an integer as the string of its digits."""
         if mark != NULL:
             if mark.kind == c'"':
                 call.id = string_of(text, mark)
-            elif is_integer(text + mark.value, mark.value_end - mark.value):
+            elif self.integer_ids and is_integer(text + mark.value, mark.value_end - mark.value):
                 call.id = text[mark.value:mark.value_end]
             if is_identifier(call.id):
                 return 0
@@ -276,7 +277,8 @@ cdef class CallBuilder:
             else:
                 while text[i] not in (c',', c']', c' ', c'\n', c'\r', c'\t'):
                     i += 1
-                if not (text[start] == c'-' or c'0' <= text[start] <= c'9') or not is_integer(text + start, i - start):
+                if not self.integer_ids or not (text[start] == c'-' or c'0' <= text[start] <= c'9') \
+                        or not is_integer(text + start, i - start):
                     call.refuse(400, "BadDependsOn", "dependsOn must hold ids only")
                     return names
                 names.append(text[start:i])               # JB-08: integer ids are echoed as strings

@@ -180,7 +180,7 @@ cdef class JsonWriter(Writer):
         return 0
 
     cdef int write_headers(self, Buffer out, Result result, Body* body) except -1:
-        """JR-07, JR-09: one member a name; content-type whenever there is a body."""
+        """JR-07, JR-09: one member a name; content-type whenever there is a body, PR-02: or always."""
         cdef HeaderSlice* header
         cdef Py_ssize_t first = out.size
         cdef bint typed = False
@@ -206,9 +206,13 @@ cdef class JsonWriter(Writer):
             if header.kind == KIND_OTHER or header.kind == KIND_CONTENT_LANGUAGE:
                 self.write_more_values(out, result, i)
             out.put_char(c'"')
-        if body.size and not typed:
+        if not typed and (body.size or not self.lowercase):
+            # PR-02: clients of the compatible profile look for it in every answer.
             self.write_name(out, b"content-type", 12, first)
-            self.write_value(out, body.media, body.media_size)
+            if body.media != NULL:
+                self.write_value(out, body.media, body.media_size)
+            else:
+                out.put(b"application/json", 16)
             out.put_char(c'"')
         return 0
 

@@ -22,7 +22,7 @@ cdef enum:
 
 _ETAG_REFERENCE = re.compile(rb"(?:^|\n)(if-match|if-none-match): \$([A-Za-z0-9._~-]+)\r", re.IGNORECASE)
 _BODY_REFERENCE = re.compile(rb'"\$([A-Za-z0-9._~-]+)(?:/[^"]*)?"')
-_QUERY_REFERENCE = re.compile(rb"(?<![A-Za-z0-9._~-])\$([A-Za-z0-9._~-]+)")
+_QUERY_REFERENCE = re.compile(rb"(?:(?<![A-Za-z0-9._~-])|(?<=%[0-9A-Fa-f]{2}))\$([A-Za-z0-9._~-]+)")
 
 
 cdef class Kept:

@@ -15,7 +15,7 @@ from urllib.parse import unquote_to_bytes
 
 # ID-07: names that mean the system resource and not a call's id.
 SYSTEM_RESOURCES = frozenset([b"batch", b"crossjoin", b"all", b"entity", b"root", b"id", b"metadata"])
-_SCHEME = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://")
+_SCHEME = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*:")
 # A link whose text needs no unescaping; others are rare enough to stay as they are.
 _NEXT_LINK = re.compile(rb'("@(?:odata\.)?nextLink"\s*:\s*")([^"\\]*)"')
 _REFERENCE = re.compile(rb"\$([A-Za-z0-9._~-]+)(?=[/?]|$)")
@@ -80,7 +80,11 @@ cdef class UrlRules:
             if self.origin is None:
                 self.why = "an absolute URL is not accepted here"
                 return None
-            scheme, _, after = url.partition(b"://")
+            scheme, _, after = url.partition(b":")
+            if not after.startswith(b"//"):
+                self.why = "the URL has a scheme but no server"
+                return None
+            after = after[2:]
             cut = min([i for i in (after.find(b"/"), after.find(b"?"), len(after)) if i >= 0])
             host = after[:cut].lower()
             default = b":80" if scheme.lower() == b"http" else b":443"
@@ -137,6 +141,10 @@ cdef class UrlRules:
             rest = self.checked(rest)
             if rest is None:
                 return None
+        if reference_of(rest) is not None:
+            # `./$1`, or a Location that looks like a reference: GW-14 forwards none as it stands.
+            self.why = "the URL hides a reference"
+            return None
         if encode:
             rest = b"".join([
                 bytes((c,)) if CLASSES[c] != ENCODE else b"%" + HEX[c >> 4:(c >> 4) + 1] + HEX[c & 15:(c & 15) + 1]

@@ -10,7 +10,7 @@ RFC 9112 grammar, as far as a client needs it:
 A bare LF ends a line too (2.2); obs-fold and white space before the colon are refused (5.1, 5.2).
 """
 from batchwire.core.headers cimport valid_value
-from batchwire.core.model cimport Buffer, HeaderSlice, KIND_HOP, Result
+from batchwire.core.model cimport Buffer, HeaderSlice, KIND_HOP, KIND_OTHER, Result
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t
 from libc.string cimport memchr, memcpy
@@ -45,6 +45,20 @@ cdef bint has_token(const char* p, Py_ssize_t n, const char* token, Py_ssize_t k
                 return True
         start = stop + 1
     return False
+
+
+cdef void drop_named(Result result) noexcept nogil:
+    """What Connection names is of this hop only (RFC 9110 7.6.1)."""
+    cdef HeaderSlice* header
+    cdef HeaderSlice* named
+    cdef int i, j
+    for i in range(result.header_count):
+        header = &result.headers[i]
+        if header.name_len == 10 and strncasecmp(header.name, "connection", 10) == 0:
+            for j in range(result.header_count):
+                named = &result.headers[j]
+                if named.kind == KIND_OTHER and has_token(header.value, header.value_len, named.name, named.name_len):
+                    named.kind = KIND_HOP
 
 
 cdef class Answer:
@@ -245,6 +259,7 @@ cdef class Answer:
         cdef const char* c
         cdef int status, minor
         cdef bint chunked = False, has_length = False, closing = False, keep = False, coded = False
+        cdef bint names = False           # Connection may name further hop-by-hop fields
         cdef Py_ssize_t length = 0, parsed, k
         # RFC 9112 2.2: an empty line before the status line is ignored.
         while line < end and (line[0] == 13 or line[0] == 10):
@@ -326,6 +341,7 @@ cdef class Answer:
                 elif k == 10 and strncasecmp(line, "connection", 10) == 0:
                     closing = closing or has_token(value, stop - value, "close", 5)
                     keep = keep or has_token(value, stop - value, "keep-alive", 10)
+                    names = names or not (stop - value == 5 and closing or stop - value == 10 and keep)
             line = lf + 1
         if lf + 1 - p > self.max_head:
             self.broken("its header block is too large")
@@ -344,6 +360,8 @@ cdef class Answer:
             self.keep_alive = False
         result.status = status
         result.head_owner = data
+        if names:
+            drop_named(result)
         if self.no_body or status == 204 or status == 304:
             self.state = ANSWER_DONE
         else:

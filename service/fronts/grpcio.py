@@ -180,6 +180,7 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
             dict(headers).get(b"traceparent", b"").decode("latin-1"),
             dialect="proto",
             strict=True,
+            authority=self._service.table.settings[route.root.decode()].public_origin(),
             headers=headers,
             authorization=authorization,
             hops=hops,
@@ -191,7 +192,7 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
         fields = [
             (key.encode(), value.encode("latin-1", "replace"))
             for key, value in context.invocation_metadata() or ()
-            if isinstance(value, str) and key not in ("content-type", "user-agent")
+            if isinstance(value, str) and key not in ("content-type", "user-agent", "host")
         ]
         fields.append((b"content-type", (first.content_type or "application/json").encode("latin-1", "replace")))
         names = dict(fields)
@@ -200,8 +201,7 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
         except EnvelopeError as error:
             await _abort(context, error)
         settings = self._service.table.settings[route.root.decode()]
-        policy = Policy(settings.profile, settings.status_202, route.limits.max_hops, route.limits.max_request_bytes)
-        outcome = negotiate(OuterRequest("POST", "http", b"", fields, "localhost"), policy)
+        outcome = negotiate(OuterRequest("POST", "http", b"", fields), Policy.of(settings, route.limits))
         if isinstance(outcome, Refusal):
             await _abort(context, EnvelopeError(outcome.status, outcome.code, outcome.message))
         assert isinstance(outcome, Accepted)

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_plus
 
+from batchwire.core import Limits
+
+from ..config import RouteSettings
 from .decoding import DECODINGS
 from .inheritance import inherited_headers
 from .media import (
@@ -39,13 +42,26 @@ class Policy:
     """What a route and the limits say about outer heads.
 
     profile: "auto", "strict" or "compatible" (PR-01). max_hops: batches that a batch may have passed
-    through. max_request_bytes: 0 for no limit.
+    through. max_request_bytes: 0 for no limit. origin: scheme and host[:port] that clients know the route by,
+    None: what the batch request says.
     """
 
     profile: str = "auto"
     status_202: bool = False
     max_hops: int = 4
     max_request_bytes: int = 0
+    origin: tuple[str, str] | None = None
+
+    @classmethod
+    def of(cls, settings: RouteSettings, limits: Limits) -> "Policy":
+        """The policy of a configured route."""
+        return cls(
+            settings.profile,
+            settings.status_202,
+            limits.max_hops,
+            limits.max_request_bytes,
+            settings.public_origin(),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +110,7 @@ class Accepted:
     strict: bool
     ordered: bool
     continue_on_error: bool
-    authority: tuple[str, str]
+    authority: tuple[str, str] | None
     inherited: list[tuple[bytes, bytes]]
     authorization: bytes | None
     hops: int
@@ -174,7 +190,7 @@ def _negotiate(request: OuterRequest, policy: Policy) -> Accepted | Probe:
         strict=strict,
         ordered=not strict if ordered is None else ordered,
         continue_on_error=answer_to.continue_by_default if continue_on_error is None else continue_on_error,
-        authority=_authority(request, fields),
+        authority=policy.origin or _authority(request, fields),
         inherited=inherited_headers(fields, preferences),
         authorization=fields["authorization"].encode("latin-1") if "authorization" in fields else None,
         hops=_hops(fields, policy) + 1,
@@ -320,12 +336,12 @@ def _applied(
     return ((b"preference-applied", ", ".join(applied).encode()),) if applied else ()
 
 
-def _authority(request: OuterRequest, fields: dict[str, str]) -> tuple[str, str]:
-    """Scheme and host[:port] of the batch URL, for absolute URLs in it (GW-05, GW-10)."""
+def _authority(request: OuterRequest, fields: dict[str, str]) -> tuple[str, str] | None:
+    """Scheme and host[:port] of the batch URL, for absolute URLs in it (GW-05, GW-10); None: not known."""
     host = fields.get("host") or request.authority
     if host and not _AUTHORITY.match(host):
         raise _RefusedError(400, "MalformedHost", "The header host is not a host.")
-    return request.scheme, host.lower()
+    return (request.scheme, host.lower()) if host else None
 
 
 def _hops(fields: dict[str, str], policy: Policy) -> int:

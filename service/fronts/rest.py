@@ -143,7 +143,7 @@ class _Application:
         limits = route.limits
         outcome = negotiate(
             OuterRequest(scope["method"], scope["scheme"], scope["query_string"], scope["headers"], _server(scope)),
-            Policy(settings.profile, settings.status_202, limits.max_hops, limits.max_request_bytes),
+            Policy.of(settings, limits),
         )
         if isinstance(outcome, Probe):
             await _answer(send, 200, outcome.headers, b"")

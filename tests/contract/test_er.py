@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grpc
 import pytest
 from harness import grpcc, rest
 from harness.batches import JSON_FRONTS, REST, Call, by_id, check_error, run_batch, statuses
@@ -9,9 +10,7 @@ from harness.gateway import Gateway
 from harness.scripted import ScriptedUpstream, json_reply, odata_error
 
 
-def test_ER_01_gateway_made_errors_are_odata_errors(
-    front: str, gateway: Gateway, upstream: ScriptedUpstream
-) -> None:
+def test_ER_01_gateway_made_errors_are_odata_errors(front: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
     calls = [
         Call("0", "ok"),
         Call("400", "A", "HEAD"),
@@ -51,9 +50,7 @@ def test_ER_02_content_language_of_messages(front: str, gateway: Gateway) -> Non
         assert result.headers.get("content-language")
 
 
-def test_ER_03_a_refused_group_changes_nothing(
-    front: str, gateway: Gateway, upstream: ScriptedUpstream
-) -> None:
+def test_ER_03_a_refused_group_changes_nothing(front: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
     calls = [Call("1", "A", "POST", group="g", body=b"{}"), Call("2", "B", "PATCH", group="g", body=b"{}")]
     assert set(statuses(run_batch(front, gateway, calls)).values()) == {501}
     assert upstream.lines == []
@@ -89,9 +86,7 @@ def test_ER_06_a_424_request_never_reaches_the_upstream(
     assert upstream.lines == ["GET /bad"]
 
 
-def test_ER_07_a_late_envelope_error_leaves_the_body_malformed(
-    gateway: Gateway, upstream: ScriptedUpstream
-) -> None:
+def test_ER_07_a_late_envelope_error_leaves_the_body_malformed(gateway: Gateway, upstream: ScriptedUpstream) -> None:
     upstream.on("GET", "/A")
     with rest.Wire(gateway.http_port) as wire:
         fields = {"Content-Type": "application/json", "Transfer-Encoding": "chunked", **rest.STRICT}
@@ -110,9 +105,7 @@ def test_ER_07_a_late_envelope_error_leaves_the_body_malformed(
     assert upstream.lines == ["GET /A"]
 
 
-def test_ER_07_grpc_ends_with_invalid_argument_after_the_results(
-    gateway: Gateway, upstream: ScriptedUpstream
-) -> None:
+def test_ER_07_grpc_ends_with_invalid_argument_after_the_results(gateway: Gateway, upstream: ScriptedUpstream) -> None:
     upstream.on("GET", "/A")
     feed = grpcc.Feed()
     with grpcc.Client(gateway.grpc_address) as client:
@@ -121,10 +114,10 @@ def test_ER_07_grpc_ends_with_invalid_argument_after_the_results(
         first = next(stream)
         assert [result.id for result in first.results] == ["1"]
         feed.put(grpcc.message(grpcc.call("2", "A"), grpcc.call("1", "A")))
-        with pytest.raises(grpcc.grpc.RpcError) as caught:
+        with pytest.raises(grpc.RpcError) as caught:
             list(stream)
         feed.close()
-    assert caught.value.code() == grpcc.grpc.StatusCode.INVALID_ARGUMENT
+    assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
     assert upstream.lines == ["GET /A"]
 
 

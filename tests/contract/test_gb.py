@@ -35,9 +35,7 @@ def test_GB_01_outside_all_routes_is_404(gateway: Gateway) -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH"])
-def test_GB_02_other_methods_are_405_with_allow(
-    method: str, gateway: Gateway, upstream: ScriptedUpstream
-) -> None:
+def test_GB_02_other_methods_are_405_with_allow(method: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
     answer = rest.request(gateway.http_port, method, "/svc/$batch")
     assert answer.status == 405
     allowed = {name.strip() for name in (answer.header("allow") or "").split(",")}
@@ -47,9 +45,7 @@ def test_GB_02_other_methods_are_405_with_allow(
     assert upstream.lines == []
 
 
-def test_GB_03_metadata_and_service_document(
-    front: str, gateway: Gateway, upstream: ScriptedUpstream
-) -> None:
+def test_GB_03_metadata_and_service_document(front: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
     upstream.on("GET", "/$metadata", json_reply({"$Version": "4.01"}))
     upstream.on("GET", "/", json_reply({"value": []}))
     calls = [Call("m", "$metadata"), Call("s", "/svc/"), Call("e", "")]
@@ -128,9 +124,7 @@ def test_GB_10_nothing_acceptable_is_406(accept: str, gateway: Gateway, upstream
 
 
 @pytest.mark.parametrize("accept", [None, "*/*"])
-def test_GB_11_no_preference_answers_in_the_format_of_the_request(
-    accept: str | None, gateway: Gateway
-) -> None:
+def test_GB_11_no_preference_answers_in_the_format_of_the_request(accept: str | None, gateway: Gateway) -> None:
     answer = rest.post(gateway.http_port, ONE, {"Accept": accept} if accept else {})
     assert (answer.header("content-type") or "").startswith("application/json")
     assert answer.by_id()["1"]["status"] == 200
@@ -158,9 +152,7 @@ def test_GB_13_custom_query_options_only(gateway: Gateway, upstream: ScriptedUps
 
 
 @pytest.mark.parametrize("front", JSON_FRONTS)
-def test_GB_14_inner_response_keeps_its_own_version(
-    front: str, gateway: Gateway, upstream: ScriptedUpstream
-) -> None:
+def test_GB_14_inner_response_keeps_its_own_version(front: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
     upstream.on("GET", "/old", json_reply({}, headers=[("OData-Version", "4.0")]))
     calls = [Call("1", "old", headers={"odata-maxversion": "4.0"})]
     assert by_id(run_batch(front, gateway, calls))["1"].headers["odata-version"] == "4.0"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 import grpc
+import h11
 import pytest
 from batchwire.v1 import batch_pb2
 from harness import grpcc, rest
@@ -24,9 +25,7 @@ def _script(upstream: ScriptedUpstream) -> None:
 TOO_MUCH = (400, 413, 429, grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.RESOURCE_EXHAUSTED)
 
 
-def statuses_or_refusal(
-    front: str, gateway: Gateway, calls: list[Call]
-) -> dict[str, int] | int | grpc.StatusCode:
+def statuses_or_refusal(front: str, gateway: Gateway, calls: list[Call]) -> dict[str, int] | int | grpc.StatusCode:
     """Statuses by id, or the status with which the batch was refused."""
     try:
         return statuses(run_batch(front, gateway, calls))
@@ -48,9 +47,7 @@ def test_GW_13_count_of_requests(front: str, small_gateway: Gateway, upstream: S
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_GW_13_bytes_of_the_request_are_413(
-    chunked: bool, small_gateway: Gateway, upstream: ScriptedUpstream
-) -> None:
+def test_GW_13_bytes_of_the_request_are_413(chunked: bool, small_gateway: Gateway, upstream: ScriptedUpstream) -> None:
     document = rest.encode({"@x.pad": "p" * 30_000, "requests": gets(1)})
     with rest.Wire(small_gateway.http_port) as wire:
         if chunked:
@@ -80,9 +77,7 @@ def test_GW_13_bytes_of_one_call(small_gateway: Gateway, upstream: ScriptedUpstr
 
 
 @pytest.mark.parametrize("front", [GRPC_BATCH, GRPC_EXECUTE])
-def test_GW_13_bytes_of_one_call_over_grpc(
-    front: str, small_gateway: Gateway, upstream: ScriptedUpstream
-) -> None:
+def test_GW_13_bytes_of_one_call_over_grpc(front: str, small_gateway: Gateway, upstream: ScriptedUpstream) -> None:
     calls = [Call("0", "A(0)"), Call("big", "A", "PUT", {"content-type": "text/plain"}, b"y" * 5_000)]
     found = statuses_or_refusal(front, small_gateway, calls)
     if isinstance(found, dict):
@@ -96,18 +91,14 @@ def test_GW_13_bytes_of_one_call_over_grpc(
 def test_GW_13_bytes_of_an_answer(front: str, small_gateway: Gateway, upstream: ScriptedUpstream) -> None:
     upstream.on("GET", "/big", Reply(200, [("Content-Type", "text/plain")], b"z" * 6_000))
     upstream.on("GET", "/chunks", Reply(200, [("Content-Type", "text/plain")], b"z" * 6_000, chunked=True))
-    results = by_id(
-        run_batch(front, small_gateway, [Call("1", "big"), Call("2", "chunks"), Call("3", "A(1)")])
-    )
+    results = by_id(run_batch(front, small_gateway, [Call("1", "big"), Call("2", "chunks"), Call("3", "A(1)")]))
     check_error(results["1"], 502)
     check_error(results["2"], 502)
     assert results["3"].status == 200
 
 
 @pytest.mark.parametrize("opening", ["[", '{"a":'])
-def test_GW_13_nesting_of_the_request(
-    opening: str, small_gateway: Gateway, upstream: ScriptedUpstream
-) -> None:
+def test_GW_13_nesting_of_the_request(opening: str, small_gateway: Gateway, upstream: ScriptedUpstream) -> None:
     closing = "]" if opening == "[" else "}"
     deep = opening * 30 + "1" + closing * 30
     text = f'{{"requests":[{{"id":"1","method":"put","url":"A","body":{deep}}}]}}'.encode()
@@ -239,16 +230,14 @@ def test_GW_21_a_truncated_stream_is_no_whole_answer(text: bytes, gateway: Gatew
         wire.chunk(b"")
         try:
             answer = wire.answer()
-        except (rest.h11.RemoteProtocolError, ConnectionError):
+        except (h11.RemoteProtocolError, ConnectionError):
             answer = None
     assert answer is None or answer.status == 400
 
 
 def test_GW_21_each_grpc_message_is_checked_whole(gateway: Gateway, upstream: ScriptedUpstream) -> None:
     with grpcc.Client(gateway.grpc_address) as client, pytest.raises(grpc.RpcError) as caught:
-        client.batch(
-            [grpcc.message(grpcc.call("1", "A(1)"), grpcc.call("a b", "A(2)"), options=grpcc.options())]
-        )
+        client.batch([grpcc.message(grpcc.call("1", "A(1)"), grpcc.call("a b", "A(2)"), options=grpcc.options())])
     assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
     assert upstream.lines == []
 
@@ -285,18 +274,14 @@ def test_GW_23_order_of_results(
         assert prefer.replace('"', "") in (answer.header("preference-applied") or "").replace('"', "")
 
 
-@pytest.mark.parametrize(
-    "choice", ["RESULT_ORDER_UNSPECIFIED", "RESULT_ORDER_COMPLETION", "RESULT_ORDER_REQUEST"]
-)
+@pytest.mark.parametrize("choice", ["RESULT_ORDER_UNSPECIFIED", "RESULT_ORDER_COMPLETION", "RESULT_ORDER_REQUEST"])
 def test_GW_23_order_over_grpc(choice: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
     upstream.on("GET", "/slow", json_reply({}, delay=0.5))
     calls = [grpcc.call("1", "slow"), grpcc.call("2", "A(2)"), grpcc.call("3", "A(3)")]
     choices = grpcc.options(result_order=batch_pb2.ResultOrder.Value(choice))
     with grpcc.Client(gateway.grpc_address) as client:
         streamed = [r.id for r in grpcc.results_of(client.batch([grpcc.message(*calls, options=choices)]))]
-        at_once = [
-            r.id for r in client.execute(batch_pb2.ExecuteRequest(calls=calls, options=choices)).results
-        ]
+        at_once = [r.id for r in client.execute(batch_pb2.ExecuteRequest(calls=calls, options=choices)).results]
     for order in (streamed, at_once):
         if choice == "RESULT_ORDER_REQUEST":
             assert order == ["1", "2", "3"]
@@ -304,9 +289,7 @@ def test_GW_23_order_over_grpc(choice: str, gateway: Gateway, upstream: Scripted
             assert order[-1] == "1"
 
 
-def test_GW_23_the_first_result_does_not_wait_for_the_last(
-    gateway: Gateway, upstream: ScriptedUpstream
-) -> None:
+def test_GW_23_the_first_result_does_not_wait_for_the_last(gateway: Gateway, upstream: ScriptedUpstream) -> None:
     gate = upstream.gate()
     upstream.on("GET", "/held", json_reply({}, gate=gate))
     with grpcc.Client(gateway.grpc_address) as client:

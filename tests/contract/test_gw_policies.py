@@ -40,9 +40,7 @@ def _script(upstream: ScriptedUpstream) -> None:
 
 
 @pytest.mark.parametrize("calls", BROKEN)
-def test_GW_01_a_broken_envelope_starts_nothing(
-    calls: list[Any], gateway: Gateway, upstream: ScriptedUpstream
-) -> None:
+def test_GW_01_a_broken_envelope_starts_nothing(calls: list[Any], gateway: Gateway, upstream: ScriptedUpstream) -> None:
     answer = rest.post(gateway.http_port, {"requests": calls})
     assert answer.status == 400
     assert rest.is_odata_error(answer.json())
@@ -56,9 +54,7 @@ def test_GW_01_truncated_documents_start_nothing(gateway: Gateway, upstream: Scr
     assert upstream.lines == []
 
 
-def test_GW_02_one_broken_request_fails_alone(
-    front: str, gateway: Gateway, upstream: ScriptedUpstream
-) -> None:
+def test_GW_02_one_broken_request_fails_alone(front: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
     calls = [
         Call("1", "ok"),
         Call("2", "ok", "HEAD"),
@@ -184,9 +180,7 @@ def test_GW_08_inner_identity_and_hop_headers_are_not_forwarded(
         assert not any("evil" in v or "6.6.6.6" in v for _, v in call.headers), call.headers
 
 
-def test_GW_08_accept_encoding_is_not_forwarded(
-    front: str, gateway: Gateway, upstream: ScriptedUpstream
-) -> None:
+def test_GW_08_accept_encoding_is_not_forwarded(front: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
     """A compressed body could not be spliced into the answer."""
     run_batch(front, gateway, [Call("1", "ok", headers={"Accept-Encoding": "gzip"})])
     assert "gzip" not in (upstream.call("GET /ok").header("accept-encoding") or "")
@@ -211,9 +205,7 @@ def test_GW_12_a_header_given_twice_is_400(gateway: Gateway, upstream: ScriptedU
 
 
 @pytest.mark.parametrize("url", ["$nobody/Orders", "$later/Orders", "$self/Orders"])
-def test_GW_14_unknown_reference_is_400(
-    url: str, front: str, gateway: Gateway, upstream: ScriptedUpstream
-) -> None:
+def test_GW_14_unknown_reference_is_400(url: str, front: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
     calls = [Call("self", url, depends_on=[]), Call("later", "ok")]
     results = by_id(run_batch(front, gateway, calls))
     check_error(results["self"], 400)
@@ -221,9 +213,7 @@ def test_GW_14_unknown_reference_is_400(
     assert upstream.lines == ["GET /ok"]
 
 
-def test_GW_14_post_without_location_gives_no_url(
-    front: str, gateway: Gateway, upstream: ScriptedUpstream
-) -> None:
+def test_GW_14_post_without_location_gives_no_url(front: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
     upstream.on("POST", "/A", json_reply({"ID": 1}, 201))
     calls = [Call("1", "A", "POST", body=b"{}"), Call("2", "$1/Orders", depends_on=["1"])]
     check_error(by_id(run_batch(front, gateway, calls))["2"], 400)
@@ -241,9 +231,7 @@ def test_GW_14_request_url_without_query_stands_in(
 
 
 @pytest.mark.parametrize("name", ["@etag", "@odata.etag"])
-def test_GW_14_etag_of_the_body_stands_in(
-    name: str, front: str, gateway: Gateway, upstream: ScriptedUpstream
-) -> None:
+def test_GW_14_etag_of_the_body_stands_in(name: str, front: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
     upstream.on("GET", "/A(1)", json_reply({name: 'W/"b"', "ID": 1}))
     upstream.on("DELETE", "/A(1)", Reply(204, expect_headers={"if-match": 'W/"b"'}))
     calls = [Call("1", "A(1)"), Call("2", "A(1)", "DELETE", {"if-match": "$1"}, depends_on=["1"])]
@@ -251,9 +239,7 @@ def test_GW_14_etag_of_the_body_stands_in(
 
 
 @pytest.mark.parametrize("value", ["$1", "$nobody"])
-def test_GW_14_no_usable_etag_is_400(
-    value: str, front: str, gateway: Gateway, upstream: ScriptedUpstream
-) -> None:
+def test_GW_14_no_usable_etag_is_400(value: str, front: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
     calls = [Call("1", "ok"), Call("2", "ok", "DELETE", {"if-match": value}, depends_on=["1"])]
     check_error(by_id(run_batch(front, gateway, calls))["2"], 400)
     assert upstream.lines == ["GET /ok"]
@@ -299,9 +285,7 @@ def test_GW_17_or_dropped_by_a_switch(front: str, gateway: Gateway, upstream: Sc
     assert upstream.call("GET /ok").header("authorization") is None
 
 
-def test_GW_17_outer_credentials_for_trusted_upstreams_only(
-    gateway: Gateway, upstream: ScriptedUpstream
-) -> None:
+def test_GW_17_outer_credentials_for_trusted_upstreams_only(gateway: Gateway, upstream: ScriptedUpstream) -> None:
     fields = {"Authorization": "Bearer outer"}
     document = {"requests": [rest.get_call("1", "ok")]}
     assert rest.post(gateway.http_port, document, fields).by_id()["1"]["status"] == 200
@@ -327,9 +311,7 @@ def test_GW_18_a_cycle_is_400(front: str, gateway: Gateway, upstream: ScriptedUp
     assert upstream.lines == []
 
 
-def test_GW_20_a_group_waits_for_outside_dependencies(
-    front: str, gateway: Gateway, upstream: ScriptedUpstream
-) -> None:
+def test_GW_20_a_group_waits_for_outside_dependencies(front: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
     upstream.on("GET", "/bad", odata_error(500))
     calls = [
         Call("1", "ok"),

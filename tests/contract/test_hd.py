@@ -76,9 +76,7 @@ def test_HD_03_accept_is_inherited(front: str, gateway: Gateway, upstream: Scrip
 
 def test_HD_03_inner_accept_wins(gateway: Gateway, upstream: ScriptedUpstream) -> None:
     outer = {"Accept": "application/json;odata.metadata=none"}
-    assert (
-        seen_by_upstream(REST, gateway, upstream, outer, {"accept": "text/plain"})["accept"] == "text/plain"
-    )
+    assert seen_by_upstream(REST, gateway, upstream, outer, {"accept": "text/plain"})["accept"] == "text/plain"
 
 
 @pytest.mark.parametrize("front", JSON_FRONTS)
@@ -92,9 +90,7 @@ def test_HD_04_languages_are_inherited(front: str, gateway: Gateway, upstream: S
 
 
 @pytest.mark.parametrize("front", JSON_FRONTS)
-def test_HD_05_two_preferences_are_inherited(
-    front: str, gateway: Gateway, upstream: ScriptedUpstream
-) -> None:
+def test_HD_05_two_preferences_are_inherited(front: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
     outer = {"Prefer": 'include-annotations="display.*", allow-entityreferences'}
     seen = seen_by_upstream(front, gateway, upstream, outer)
     assert 'include-annotations="display.*"' in seen["prefer"]
@@ -142,9 +138,7 @@ def test_HD_09_paging_preferences_are_not_pushed_down(
     assert "prefer" not in seen_by_upstream(REST, gateway, upstream, {"Prefer": prefer})
 
 
-def test_HD_09_they_may_stand_on_inner_requests(
-    front: str, gateway: Gateway, upstream: ScriptedUpstream
-) -> None:
+def test_HD_09_they_may_stand_on_inner_requests(front: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
     seen = seen_by_upstream(front, gateway, upstream, {}, {"prefer": "maxpagesize=2"})
     assert seen["prefer"] == "maxpagesize=2"
 
@@ -168,12 +162,8 @@ def test_HD_11_outer_respond_async_may_be_answered_at_once(gateway: Gateway) -> 
     assert "respond-async" not in (answer.header("preference-applied") or "")
 
 
-def test_HD_11_inner_respond_async_is_that_request(
-    front: str, gateway: Gateway, upstream: ScriptedUpstream
-) -> None:
-    upstream.on(
-        "POST", "/job", Reply(202, [("Location", "http://gw.example/svc/jobs(1)"), ("Retry-After", "3")])
-    )
+def test_HD_11_inner_respond_async_is_that_request(front: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
+    upstream.on("POST", "/job", Reply(202, [("Location", "http://gw.example/svc/jobs(1)"), ("Retry-After", "3")]))
     calls = [Call("1", "job", "POST", {"prefer": "respond-async"}, b"{}"), Call("2", "A(1)")]
     results = by_id(run_batch(front, gateway, calls))
     assert results["1"].status == 202
@@ -200,9 +190,7 @@ def test_HD_13_wait_is_per_level(gateway: Gateway, upstream: ScriptedUpstream) -
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-def test_HD_19_gzip_belongs_to_the_outer_body(
-    streamed: bool, gateway: Gateway, upstream: ScriptedUpstream
-) -> None:
+def test_HD_19_gzip_belongs_to_the_outer_body(streamed: bool, gateway: Gateway, upstream: ScriptedUpstream) -> None:
     upstream.on("POST", "/A", Reply(204, expect_body=b'{"x":1}'))
     call = {"id": "1", "method": "post", "url": "A", "body": {"x": 1}}
     body = gzip.compress(rest.encode({"requests": [call]}))
@@ -239,9 +227,7 @@ def test_HD_21_entity_headers_stay_inside(gateway: Gateway, upstream: ScriptedUp
     public = "http://gw.example/svc/A(7)"
     headers = [("ETag", '"7"'), ("Location", public), ("OData-EntityId", public)]
     upstream.on("POST", "/A", Reply(204, headers))
-    answer = rest.post(
-        gateway.http_port, {"requests": [{"id": "1", "method": "post", "url": "A", "body": {}}]}
-    )
+    answer = rest.post(gateway.http_port, {"requests": [{"id": "1", "method": "post", "url": "A", "body": {}}]})
     inner = answer.by_id()["1"]["headers"]
     assert (inner["etag"], inner["location"], inner["odata-entityid"]) == ('"7"', public, public)
     assert not {"etag", "location", "odata-entityid"} & {name for name, _ in answer.headers}

@@ -58,9 +58,7 @@ def test_HD_16_the_default_of_json_is_to_go_on(front: str, gateway: Gateway) -> 
     assert statuses(run_batch(front, gateway, calls)) == {"1": 500, "2": 200, "3": 200}
 
 
-def test_HD_17_false_stops_and_the_rest_gets_424(
-    front: str, gateway: Gateway, upstream: ScriptedUpstream
-) -> None:
+def test_HD_17_false_stops_and_the_rest_gets_424(front: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
     calls = [
         Call("1", "Bad"),
         Call("2", "Good", depends_on=["1"], condition="true"),

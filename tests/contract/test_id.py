@@ -40,9 +40,7 @@ def test_ID_01_ids_are_case_sensitive(front: str, gateway: Gateway, upstream: Sc
     assert results["A"].json() == {"path": "/A"}
 
 
-def test_ID_02_duplicate_id_refuses_the_batch(
-    front: str, gateway: Gateway, upstream: ScriptedUpstream
-) -> None:
+def test_ID_02_duplicate_id_refuses_the_batch(front: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
     refused_whole(front, gateway, upstream, [Call("1", "a"), Call("2", "b"), Call("1", "c")])
 
 
@@ -70,15 +68,11 @@ def test_ID_04_every_request_needs_an_id(gateway: Gateway, upstream: ScriptedUps
 
 
 @pytest.mark.parametrize("front", [GRPC_BATCH, GRPC_EXECUTE])
-def test_ID_04_an_absent_id_is_empty_in_grpc(
-    front: str, gateway: Gateway, upstream: ScriptedUpstream
-) -> None:
+def test_ID_04_an_absent_id_is_empty_in_grpc(front: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
     refused_whole(front, gateway, upstream, [Call("", "a")])
 
 
-def test_ID_05_reference_to_what_was_created(
-    front: str, gateway: Gateway, upstream: ScriptedUpstream
-) -> None:
+def test_ID_05_reference_to_what_was_created(front: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
     upstream.on("POST", "/Customers", location("http://gw.example/svc/Customers(7)"))
     upstream.on("POST", "/Customers(7)/Orders", location("http://gw.example/svc/Orders(70)"))
     calls = [
@@ -89,9 +83,7 @@ def test_ID_05_reference_to_what_was_created(
     assert upstream.lines == ["POST /Customers", "POST /Customers(7)/Orders"]
 
 
-def test_ID_05_reference_to_what_was_returned(
-    front: str, gateway: Gateway, upstream: ScriptedUpstream
-) -> None:
+def test_ID_05_reference_to_what_was_returned(front: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
     upstream.on("GET", "/Customers(7)?$select=Name")
     upstream.on("DELETE", "/Customers(7)/Orders(1)", Reply(204))
     calls = [
@@ -101,9 +93,7 @@ def test_ID_05_reference_to_what_was_returned(
     assert statuses(run_batch(front, gateway, calls)) == {"c": 200, "d": 204}
 
 
-def test_ID_06_the_whole_first_segment_is_replaced(
-    front: str, gateway: Gateway, upstream: ScriptedUpstream
-) -> None:
+def test_ID_06_the_whole_first_segment_is_replaced(front: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
     upstream.on("POST", "/A", location("http://gw.example/svc/A(1)"))
     upstream.on("POST", "/B", location("http://gw.example/svc/B(10)"))
     upstream.on("GET", "/B(10)/Items")
@@ -121,9 +111,7 @@ def test_ID_06_the_whole_first_segment_is_replaced(
 
 
 @pytest.mark.parametrize("name", ["metadata", "all", "root", "id", "crossjoin", "entity"])
-def test_ID_07_system_resources_win(
-    name: str, front: str, gateway: Gateway, upstream: ScriptedUpstream
-) -> None:
+def test_ID_07_system_resources_win(name: str, front: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
     upstream.on("POST", "/A", location("http://gw.example/svc/A(1)"))
     upstream.on("GET", f"/${name}")
     calls = [Call(name, "A", "POST", JSON, b"{}"), Call("2", f"${name}", depends_on=[name])]
@@ -154,9 +142,7 @@ def test_ID_09_etag_reference(name: str, front: str, gateway: Gateway, upstream:
     assert upstream.problems == []
 
 
-def test_ID_10_a_quoted_reference_is_a_literal_etag(
-    front: str, gateway: Gateway, upstream: ScriptedUpstream
-) -> None:
+def test_ID_10_a_quoted_reference_is_a_literal_etag(front: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
     upstream.on("GET", "/E(0)", json_reply({"ID": 0}, headers=[("ETag", 'W/"v7"')]))
     upstream.on("PATCH", "/E(0)", Reply(412, expect_headers={"if-match": '"$1"'}))
     calls = [
@@ -198,9 +184,7 @@ def test_ID_11_a_dollar_that_names_no_request_is_forwarded(
     assert statuses(run_batch(front, gateway, [Call("1", "Orders", "POST", JSON, body)])) == {"1": 204}
 
 
-def test_ID_12_value_reference_in_a_query_is_501(
-    front: str, gateway: Gateway, upstream: ScriptedUpstream
-) -> None:
+def test_ID_12_value_reference_in_a_query_is_501(front: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
     upstream.on("GET", "/Employees(0)", json_reply({"Building": "B1"}))
     calls = [
         Call("1", "Employees(0)"),
@@ -213,9 +197,7 @@ def test_ID_12_value_reference_in_a_query_is_501(
 
 
 @pytest.mark.parametrize("name", ["it", "root"])
-def test_ID_13_predefined_literals_win(
-    name: str, front: str, gateway: Gateway, upstream: ScriptedUpstream
-) -> None:
+def test_ID_13_predefined_literals_win(name: str, front: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
     line = f"Employees?$filter=${name}/Age%20gt%201"
     upstream.on("GET", "/Employees(0)")
     upstream.on("GET", f"/{line}")

@@ -84,9 +84,7 @@ def test_JB_02_empty_batch_on_every_front(front: str, gateway: Gateway) -> None:
 
 
 @pytest.mark.parametrize("missing", ["url", "method"])
-def test_JB_03_missing_url_or_method_is_inner_400(
-    missing: str, gateway: Gateway, upstream: ScriptedUpstream
-) -> None:
+def test_JB_03_missing_url_or_method_is_inner_400(missing: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
     member = {"id": "1", "method": "get", "url": "A(1)"}
     del member[missing]
     check_inner_400(gateway, upstream, member)
@@ -100,9 +98,7 @@ def test_JB_03_missing_id_refuses_the_batch(gateway: Gateway, upstream: Scripted
 
 @pytest.mark.parametrize("name", ["method", "url"])
 @pytest.mark.parametrize("value", [1, None, True, ["get"], {}])
-def test_JB_03_they_are_strings(
-    name: str, value: object, gateway: Gateway, upstream: ScriptedUpstream
-) -> None:
+def test_JB_03_they_are_strings(name: str, value: object, gateway: Gateway, upstream: ScriptedUpstream) -> None:
     check_inner_400(gateway, upstream, {**rest.get_call("1", "A(1)"), name: value})
 
 
@@ -121,12 +117,8 @@ def test_JB_03_they_are_strings(
         "http://gw.example/svc/$batch",
     ],
 )
-def test_JB_04_nested_batch_is_refused(
-    url: str, front: str, gateway: Gateway, upstream: ScriptedUpstream
-) -> None:
-    results = by_id(
-        run_batch(front, gateway, [Call("1", url, "POST", body=b'{"requests":[]}'), Call("2", "A(1)")])
-    )
+def test_JB_04_nested_batch_is_refused(url: str, front: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
+    results = by_id(run_batch(front, gateway, [Call("1", url, "POST", body=b'{"requests":[]}'), Call("2", "A(1)")]))
     check_error(results["1"], 400)
     assert results["2"].status == 200
     assert upstream.lines == ["GET /A(1)"]
@@ -145,30 +137,22 @@ def test_JB_06_unknown_members_are_ignored_and_names_are_case_sensitive(gateway:
 
 
 def test_JB_06_members_in_any_order(gateway: Gateway, upstream: ScriptedUpstream) -> None:
-    upstream.on(
-        "POST", "/A", Reply(204, expect_body=b'{"x":1}', expect_headers={"content-type": "application/json"})
-    )
+    upstream.on("POST", "/A", Reply(204, expect_body=b'{"x":1}', expect_headers={"content-type": "application/json"}))
     text = b"""{"requests":[{"body":{"x":1},"headers":{"content-type":"application/json"},
         "url":"A","method":"post","id":"1"}]}"""
     assert rest.post(gateway.http_port, text).by_id()["1"]["status"] == 204
 
 
-def test_JB_06_headers_after_the_body_decide_about_the_body(
-    gateway: Gateway, upstream: ScriptedUpstream
-) -> None:
+def test_JB_06_headers_after_the_body_decide_about_the_body(gateway: Gateway, upstream: ScriptedUpstream) -> None:
     upstream.on("POST", "/A", Reply(204, expect_body=b"plain"))
     text = b'{"requests":[{"id":"1","method":"post","url":"A","body":"plain","headers":{"content-type":"text/plain"}}]}'
     assert rest.post(gateway.http_port, text).by_id()["1"]["status"] == 204
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_JB_07_methods_in_any_case(
-    verb: str, front: str, gateway: Gateway, upstream: ScriptedUpstream
-) -> None:
+def test_JB_07_methods_in_any_case(verb: str, front: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
     upstream.on(verb, "/M", Reply(204))
-    calls = [
-        Call(str(n), "M", spelling) for n, spelling in enumerate([verb, verb.lower(), verb.capitalize()])
-    ]
+    calls = [Call(str(n), "M", spelling) for n, spelling in enumerate([verb, verb.lower(), verb.capitalize()])]
     assert set(statuses(run_batch(front, gateway, calls)).values()) == {204}
     assert upstream.lines == [f"{verb} /M"] * 3
 
@@ -178,9 +162,7 @@ def test_JB_07_mixed_case_in_json(gateway: Gateway, upstream: ScriptedUpstream) 
     assert inner(gateway, {"id": "1", "method": "pAtCh", "url": "M"})["status"] == 204
 
 
-@pytest.mark.parametrize(
-    "method", ["HEAD", "OPTIONS", "MERGE", "TRACE", "CONNECT", "GETX", "G ET", "", "GET /x"]
-)
+@pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "MERGE", "TRACE", "CONNECT", "GETX", "G ET", "", "GET /x"])
 def test_JB_07_other_methods_are_inner_400(
     method: str, front: str, gateway: Gateway, upstream: ScriptedUpstream
 ) -> None:
@@ -273,9 +255,7 @@ def test_JB_12_group_names_are_request_ids(group: str, gateway: Gateway, upstrea
 
 
 @pytest.mark.parametrize("order", [0, 1])
-def test_JB_12_group_name_differs_from_every_id(
-    order: int, gateway: Gateway, upstream: ScriptedUpstream
-) -> None:
+def test_JB_12_group_name_differs_from_every_id(order: int, gateway: Gateway, upstream: ScriptedUpstream) -> None:
     calls = [rest.get_call("1", "A(1)", atomicityGroup="x"), rest.get_call("x", "A(1)")]
     answer = rest.post(gateway.http_port, {"requests": calls[::-1] if order else calls})
     assert answer.status == 400

@@ -43,9 +43,7 @@ def _script(upstream: ScriptedUpstream) -> None:
 
 
 def test_JB_20_header_names_in_any_case(front: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
-    calls = [
-        Call("1", "A", "PUT", {"Content-Type": "text/plain", "X-Custom": "a, b", "PREFER": "wait=1"}, b"x")
-    ]
+    calls = [Call("1", "A", "PUT", {"Content-Type": "text/plain", "X-Custom": "a, b", "PREFER": "wait=1"}, b"x")]
     assert statuses(run_batch(front, gateway, calls)) == {"1": 204}
     call = upstream.call("PUT /A")
     assert call.header("content-type") == "text/plain"
@@ -109,9 +107,7 @@ def test_JB_22_null_is_no_body(gateway: Gateway, upstream: ScriptedUpstream) -> 
 
 
 @pytest.mark.parametrize("body", [{}, [], {"a": [1, {"b": None}]}, "text", "", 1, 1.5, True, False, [[]]])
-@pytest.mark.parametrize(
-    "kind", [None, "application/json", "application/json;odata.metadata=full", "Application/JSON"]
-)
+@pytest.mark.parametrize("kind", [None, "application/json", "application/json;odata.metadata=full", "Application/JSON"])
 def test_JB_23_any_json_value_under_json(
     body: object, kind: str | None, gateway: Gateway, upstream: ScriptedUpstream
 ) -> None:
@@ -130,9 +126,7 @@ def test_JB_23_any_json_value_under_json(
         b'{"b":1,"a":2,"b":3}',
     ],
 )
-def test_JB_23_json_bodies_are_forwarded_as_written(
-    text: bytes, gateway: Gateway, upstream: ScriptedUpstream
-) -> None:
+def test_JB_23_json_bodies_are_forwarded_as_written(text: bytes, gateway: Gateway, upstream: ScriptedUpstream) -> None:
     document = b'{"requests":[{"id":"1","method":"put","url":"A","body":' + text + b"}]}"
     [response] = rest.post(gateway.http_port, document).responses
     check_forwarded(upstream, response, text)
@@ -146,26 +140,24 @@ def test_JB_24_text_is_a_string(kind: str, text: str, gateway: Gateway, upstream
 
 
 @pytest.mark.parametrize("body", [1, {}, ["a"], True])
-def test_JB_24_text_that_is_no_string_is_400(
-    body: object, gateway: Gateway, upstream: ScriptedUpstream
-) -> None:
+def test_JB_24_text_that_is_no_string_is_400(body: object, gateway: Gateway, upstream: ScriptedUpstream) -> None:
     check_inner_400(upstream, put(gateway, body, "text/plain"))
 
 
-@pytest.mark.parametrize(
-    "kind", ["image/png", "application/xml", "multipart/mixed; boundary=b", "application/http"]
-)
+@pytest.mark.parametrize("kind", ["image/png", "application/xml", "multipart/mixed; boundary=b", "application/http"])
 def test_JB_25_everything_else_is_base64url(kind: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
     check_forwarded(upstream, put(gateway, base64.urlsafe_b64encode(BYTES).decode().rstrip("="), kind), BYTES)
 
 
 @pytest.mark.parametrize(
     "text",
-    [base64.urlsafe_b64encode(BYTES).decode(), base64.b64encode(BYTES).decode(), "-__-AD4P____--_8"[:14]],
+    [
+        base64.urlsafe_b64encode(BYTES).decode(),
+        base64.b64encode(BYTES).decode(),
+        base64.urlsafe_b64encode(BYTES).decode().rstrip("="),
+    ],
 )
-def test_JB_25_padding_and_plain_base64_are_accepted(
-    text: str, gateway: Gateway, upstream: ScriptedUpstream
-) -> None:
+def test_JB_25_padding_and_plain_base64_are_accepted(text: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
     check_forwarded(upstream, put(gateway, text, "image/png"), BYTES)
 
 

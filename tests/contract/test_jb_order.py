@@ -15,9 +15,7 @@ def _script(upstream: ScriptedUpstream) -> None:
     upstream.on("GET", "/bad", odata_error(404))
 
 
-def test_JB_13_members_of_a_group_are_adjacent(
-    front: str, gateway: Gateway, upstream: ScriptedUpstream
-) -> None:
+def test_JB_13_members_of_a_group_are_adjacent(front: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
     calls = [Call("1", "ok", group="g"), Call("2", "next"), Call("3", "last", group="g")]
     with pytest.raises(Refused) as caught:
         run_batch(front, gateway, calls)
@@ -41,17 +39,13 @@ def test_JB_14_no_forward_or_unknown_dependency(
     assert sorted(upstream.lines) == ["GET /last", "GET /ok"]
 
 
-def test_JB_14_an_id_inside_a_group_may_be_listed(
-    front: str, gateway: Gateway, upstream: ScriptedUpstream
-) -> None:
+def test_JB_14_an_id_inside_a_group_may_be_listed(front: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
     calls = [Call("1", "ok", group="g"), Call("2", "next", depends_on=["1"])]
     assert statuses(run_batch(front, gateway, calls)) == {"1": 200, "2": 200}
     assert upstream.lines == ["GET /ok", "GET /next"]
 
 
-def test_JB_15_a_group_name_waits_for_the_group(
-    front: str, gateway: Gateway, upstream: ScriptedUpstream
-) -> None:
+def test_JB_15_a_group_name_waits_for_the_group(front: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
     upstream.on("GET", "/ok", json_reply({}, delay=0.2))
     calls = [Call("1", "ok", group="g"), Call("2", "next", depends_on=["g"])]
     assert statuses(run_batch(front, gateway, calls)) == {"1": 200, "2": 200}
@@ -60,18 +54,14 @@ def test_JB_15_a_group_name_waits_for_the_group(
     assert first <= upstream.call("GET /next").started
 
 
-def test_JB_15_a_failed_group_fails_its_dependents(
-    front: str, gateway: Gateway, upstream: ScriptedUpstream
-) -> None:
+def test_JB_15_a_failed_group_fails_its_dependents(front: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
     calls = [Call("1", "bad", group="g"), Call("2", "next", depends_on=["g"])]
     assert statuses(run_batch(front, gateway, calls)) == {"1": 404, "2": 424}
     assert upstream.lines == ["GET /bad"]
 
 
 @pytest.mark.parametrize("status", [300, 301, 304, 400, 404, 500, 503])
-def test_JB_16_only_2xx_is_success(
-    status: int, front: str, gateway: Gateway, upstream: ScriptedUpstream
-) -> None:
+def test_JB_16_only_2xx_is_success(status: int, front: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
     upstream.on("GET", "/first", Reply(status))
     calls = [Call("1", "first"), Call("2", "next", depends_on=["1"])]
     results = by_id(run_batch(front, gateway, calls))
@@ -81,9 +71,7 @@ def test_JB_16_only_2xx_is_success(
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
-def test_JB_16_every_2xx_is_success(
-    status: int, front: str, gateway: Gateway, upstream: ScriptedUpstream
-) -> None:
+def test_JB_16_every_2xx_is_success(status: int, front: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
     upstream.on("GET", "/first", Reply(status))
     calls = [Call("1", "first"), Call("2", "next", depends_on=["1"])]
     assert statuses(run_batch(front, gateway, calls)) == {"1": status, "2": 200}
@@ -109,9 +97,7 @@ def test_JB_17_failed_dependency_cascades(front: str, gateway: Gateway, upstream
     assert sorted(upstream.lines) == ["GET /bad", "GET /last"]
 
 
-def test_JB_17_a_refused_call_fails_its_dependents(
-    front: str, gateway: Gateway, upstream: ScriptedUpstream
-) -> None:
+def test_JB_17_a_refused_call_fails_its_dependents(front: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
     calls = [Call("1", "ok", "HEAD"), Call("2", "next", depends_on=["1"])]
     assert statuses(run_batch(front, gateway, calls)) == {"1": 400, "2": 424}
     assert upstream.lines == []
@@ -126,9 +112,7 @@ def test_JB_18_if_replaces_the_default_condition(
     assert upstream.lines == ["GET /bad", "GET /next"]
 
 
-def test_JB_18_false_is_424_though_all_succeeded(
-    front: str, gateway: Gateway, upstream: ScriptedUpstream
-) -> None:
+def test_JB_18_false_is_424_though_all_succeeded(front: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
     calls = [Call("1", "ok"), Call("2", "next", depends_on=["1"], condition="false")]
     results = by_id(run_batch(front, gateway, calls))
     check_error(results["2"], 424)
@@ -189,9 +173,7 @@ def test_JB_19_a_condition_that_cannot_be_evaluated_is_424(
     assert upstream.lines == ["GET /ok"]
 
 
-def test_JB_19_the_group_of_a_false_condition_fails(
-    front: str, gateway: Gateway, upstream: ScriptedUpstream
-) -> None:
+def test_JB_19_the_group_of_a_false_condition_fails(front: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
     calls = [
         Call("1", "ok"),
         Call("2", "next", depends_on=["1"], group="g", condition="false"),

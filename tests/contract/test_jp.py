@@ -16,9 +16,7 @@ def _script(upstream: ScriptedUpstream) -> None:
     upstream.on("GET", "/bad", odata_error(409))
 
 
-def test_JP_01_a_group_of_several_applies_nothing(
-    front: str, gateway: Gateway, upstream: ScriptedUpstream
-) -> None:
+def test_JP_01_a_group_of_several_applies_nothing(front: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
     """No upstream here can roll back, so every member is 501 before any of them runs (GW-04 c)."""
     calls = [
         Call("1", "C", "POST", group="g", body=b"{}"),
@@ -35,9 +33,7 @@ def test_JP_01_a_group_of_several_applies_nothing(
     assert upstream.lines == ["GET /ok"]
 
 
-def test_JP_02_an_error_stops_only_its_dependents(
-    front: str, gateway: Gateway, upstream: ScriptedUpstream
-) -> None:
+def test_JP_02_an_error_stops_only_its_dependents(front: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
     calls = [
         Call("1", "bad"),
         Call("2", "ok", depends_on=["1"]),
@@ -54,9 +50,7 @@ def run_in_thread(front: str, gateway: Gateway, calls: list[Call]) -> tuple[thre
     return thread, results
 
 
-def test_JP_03_independent_calls_run_in_parallel(
-    front: str, gateway: Gateway, upstream: ScriptedUpstream
-) -> None:
+def test_JP_03_independent_calls_run_in_parallel(front: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
     """All ten are at the upstream before the first of them is answered."""
     gate = upstream.gate()
     for n in range(10):
@@ -67,9 +61,7 @@ def test_JP_03_independent_calls_run_in_parallel(
     finally:
         gate.open()
         thread.join()
-    assert {name: result.json() for name, result in by_id(results).items()} == {
-        str(n): {"n": n} for n in range(10)
-    }
+    assert {name: result.json() for name, result in by_id(results).items()} == {str(n): {"n": n} for n in range(10)}
 
 
 def test_JP_03_dependents_wait(front: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:

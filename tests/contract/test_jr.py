@@ -26,18 +26,14 @@ def test_JR_01_one_object_with_responses(root: str, gateway: Gateway, upstream: 
     assert list(answer.responses[0]) == ["id", "status", "headers", "body"]
 
 
-def test_JR_02_no_context_and_no_next_link_of_a_whole_answer(
-    gateway: Gateway, upstream: ScriptedUpstream
-) -> None:
+def test_JR_02_no_context_and_no_next_link_of_a_whole_answer(gateway: Gateway, upstream: ScriptedUpstream) -> None:
     upstream.on("GET", "/A")
     document = rest.post(gateway.http_port, {"requests": [rest.get_call("1", "A")]}).json()
     assert not [name for name in document if "context" in name or "nextLink" in name]
 
 
 @pytest.mark.parametrize("name", ["r1", "R1", "0.0", "a~b", "00", "1e3"])
-def test_JR_03_the_id_is_repeated_exactly(
-    name: str, front: str, gateway: Gateway, upstream: ScriptedUpstream
-) -> None:
+def test_JR_03_the_id_is_repeated_exactly(name: str, front: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
     upstream.on("GET", "/A")
     assert [result.id for result in run_batch(front, gateway, [Call(name, "A")])] == [name]
 
@@ -61,9 +57,7 @@ def test_JR_06_status_is_a_number(gateway: Gateway, upstream: ScriptedUpstream) 
     assert isinstance(status, int)
 
 
-def test_JR_07_lower_case_names_and_joined_values(
-    front: str, gateway: Gateway, upstream: ScriptedUpstream
-) -> None:
+def test_JR_07_lower_case_names_and_joined_values(front: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
     fields = [
         ("ETag", '"1"'),
         ("X-Many", "a"),
@@ -75,9 +69,7 @@ def test_JR_07_lower_case_names_and_joined_values(
     [result] = run_batch(front, gateway, [Call("1", "A")])
     assert result.headers["etag"] == '"1"'
     assert result.headers["x-many"] == "a, b"
-    assert (
-        not {"set-cookie", "connection", "x-hop", "keep-alive", "transfer-encoding"} & result.headers.keys()
-    )
+    assert not {"set-cookie", "connection", "x-hop", "keep-alive", "transfer-encoding"} & result.headers.keys()
 
 
 def test_JR_07_names_in_the_document_are_lower_case(gateway: Gateway, upstream: ScriptedUpstream) -> None:
@@ -114,9 +106,7 @@ def test_JR_08_text_bodies_are_strings(text: str, gateway: Gateway, upstream: Sc
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 255, 4096])
-def test_JR_08_other_bodies_are_base64url(
-    size: int, front: str, gateway: Gateway, upstream: ScriptedUpstream
-) -> None:
+def test_JR_08_other_bodies_are_base64url(size: int, front: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
     body = bytes(n * 7 & 255 for n in range(size))
     upstream.on("GET", "/A", Reply(200, [("Content-Type", "application/octet-stream")], body))
     [result] = run_batch(front, gateway, [Call("1", "A")])
@@ -132,12 +122,8 @@ def test_JR_08_never_plus_or_slash(gateway: Gateway, upstream: ScriptedUpstream)
     assert base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)) == body
 
 
-@pytest.mark.parametrize(
-    "kind", ["application/json;odata.metadata=minimal", "application/problem+json", "text/plain"]
-)
-def test_JR_09_content_type_is_kept(
-    kind: str, front: str, gateway: Gateway, upstream: ScriptedUpstream
-) -> None:
+@pytest.mark.parametrize("kind", ["application/json;odata.metadata=minimal", "application/problem+json", "text/plain"])
+def test_JR_09_content_type_is_kept(kind: str, front: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
     upstream.on("GET", "/A", Reply(200, [("Content-Type", kind)], b"12"))
     [result] = run_batch(front, gateway, [Call("1", "A")])
     assert result.headers["content-type"] == kind
@@ -150,9 +136,7 @@ def test_JR_10_as_they_finish(front: str, gateway: Gateway, upstream: ScriptedUp
     assert [result.id for result in results] == ["2", "1"]
 
 
-def test_JR_11_no_reference_in_response_urls(
-    front: str, gateway: Gateway, upstream: ScriptedUpstream
-) -> None:
+def test_JR_11_no_reference_in_response_urls(front: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
     upstream.on("POST", "/C", json_reply({}, 201, [("Location", "http://gw.example/svc/C(7)")]))
     upstream.on("POST", "/C(7)/Orders", json_reply({}, 201, [("Location", "Orders(5)")]))
     calls = [Call("1", "C", "POST", body=b"{}"), Call("2", "$1/Orders", "POST", body=b"{}", depends_on=["1"])]
@@ -161,9 +145,7 @@ def test_JR_11_no_reference_in_response_urls(
     assert urljoin("http://gw.example/svc/C(7)/Orders", location) == "http://gw.example/svc/C(7)/Orders(5)"
 
 
-def test_JR_12_all_members_of_a_failed_group_fail(
-    front: str, gateway: Gateway, upstream: ScriptedUpstream
-) -> None:
+def test_JR_12_all_members_of_a_failed_group_fail(front: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
     calls = [Call("1", "A", group="g"), Call("2", "A", "HEAD", group="g"), Call("3", "A", depends_on=["1"])]
     results = by_id(run_batch(front, gateway, calls))
     assert results["1"].status in (424, 501)

@@ -56,9 +56,7 @@ def test_PR_01_grpc_is_strict(front: str, gateway: Gateway) -> None:
 
 
 @pytest.mark.parametrize("kind", ["application/json", "text/plain", "image/png"])
-def test_PR_02_compatible_always_has_content_type(
-    kind: str, gateway: Gateway, upstream: ScriptedUpstream
-) -> None:
+def test_PR_02_compatible_always_has_content_type(kind: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
     upstream.on("GET", "/A", Reply(200, [("content-type", kind)], b"12"))
     answer = rest.post(gateway.http_port, ONE, version={})
     assert answer.by_id()["1"]["headers"]["Content-Type"].startswith(kind)
@@ -117,9 +115,7 @@ def test_PR_06_or_the_route_says_so(gateway: Gateway) -> None:
 
 
 @pytest.mark.parametrize("target", ["/svc/$batch", "/svc/$batch/"])
-def test_PR_08_head_answers_200_and_starts_nothing(
-    target: str, gateway: Gateway, upstream: ScriptedUpstream
-) -> None:
+def test_PR_08_head_answers_200_and_starts_nothing(target: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
     answer = rest.request(gateway.http_port, "HEAD", target, {"x-csrf-token": "Fetch"})
     assert (answer.status, answer.body) == (200, b"")
     assert upstream.lines == []

@@ -66,9 +66,7 @@ def send(gateway: Gateway, request: Vector) -> rest.Answer:
         body = base64.b64decode(request["body_base64"])
     url = urlsplit(request["url"])
     target = url.path + (f"?{url.query}" if url.query else "")
-    return rest.request(
-        gateway.http_port, request["method"], target, request["headers"], body, host=url.netloc
-    )
+    return rest.request(gateway.http_port, request["method"], target, request["headers"], body, host=url.netloc)
 
 
 def check_headers(found: dict[str, str], expected: dict[str, str]) -> None:

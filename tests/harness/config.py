@@ -75,6 +75,8 @@ def contract(things: str, other: str, dead: str) -> Config:
             "mounts": [{"prefix": "/mounted/orders/", "upstream": "orders"}],
         },
     ]
+    for route in routes:
+        route["origin"] = "http://gw.example"
     return make(upstreams, routes)
 
 

@@ -78,9 +78,7 @@ class Gateway:
 
     def _listening(self) -> bool:
         if self.process.poll() is not None:
-            raise RuntimeError(
-                f"the gateway ended with {self.process.returncode}:\n" + "\n".join(self._lines)
-            )
+            raise RuntimeError(f"the gateway ended with {self.process.returncode}:\n" + "\n".join(self._lines))
         found = {e["front"]: e["address"] for e in self.logs() if e.get("event") == "listening"}
         if not {"http", "grpc"} <= found.keys():
             return False
@@ -93,9 +91,7 @@ class Gateway:
         end = time.monotonic() + timeout
         while not condition():
             if time.monotonic() > end:
-                raise AssertionError(
-                    f"waited {timeout} s in vain for: {what}\n" + "\n".join(self._lines[-50:])
-                )
+                raise AssertionError(f"waited {timeout} s in vain for: {what}\n" + "\n".join(self._lines[-50:]))
             time.sleep(0.02)
 
     def get(self, path: str) -> tuple[int, str]:
@@ -168,9 +164,7 @@ class Gateway:
             code = self.process.wait(timeout)
         except subprocess.TimeoutExpired:
             self.kill()
-            raise AssertionError(
-                "the gateway did not end on SIGTERM:\n" + "\n".join(self._lines[-50:])
-            ) from None
+            raise AssertionError("the gateway did not end on SIGTERM:\n" + "\n".join(self._lines[-50:])) from None
         assert self._reader is not None
         self._reader.join(5)
         text = "\n".join(self._lines)

@@ -29,7 +29,7 @@ class Client:
 
     def __init__(self, address: str, **options: Any) -> None:
         self.channel = channel(address, **options)
-        self.stub = batch_pb2_grpc.BatchServiceStub(self.channel)
+        self.stub: Any = batch_pb2_grpc.BatchServiceStub(self.channel)
 
     def __enter__(self) -> Client:
         return self
@@ -37,9 +37,7 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self.channel.close()
 
-    def batch(
-        self, messages: Iterable[Any], timeout: float = 30.0, metadata: Metadata | None = None
-    ) -> list[Any]:
+    def batch(self, messages: Iterable[Any], timeout: float = 30.0, metadata: Metadata | None = None) -> list[Any]:
         """All response messages of one Batch RPC."""
         return list(self.stub.Batch(iter(messages), timeout=timeout, metadata=metadata))
 

@@ -220,9 +220,7 @@ class ScriptedUpstream:
             writer.close()
             self._note(lambda: self._count_connection(-1))
 
-    async def _exchange(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int
-    ) -> bool:
+    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int) -> bool:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         started = time.monotonic()
         line, *fields = head[:-4].split("\r\n")

@@ -16,9 +16,7 @@ from json_batches import batch, one, one_raw, read
 def posted(body: Any, content_type: str | None = None, **headers: str) -> dict[str, Any]:
     if content_type is not None:
         headers["content-type"] = content_type
-    return one(
-        method="post", headers={name.replace("_", "-"): value for name, value in headers.items()}, body=body
-    )
+    return one(method="post", headers={name.replace("_", "-"): value for name, value in headers.items()}, body=body)
 
 
 @pytest.mark.parametrize(
@@ -32,9 +30,7 @@ def posted(body: Any, content_type: str | None = None, **headers: str) -> dict[s
         "application/vnd.x+json;v=1",
     ],
 )
-@pytest.mark.parametrize(
-    "text", ['{"a": [1, "\\u00fc"]}', "[ ]", '"Zm9v"', '""', "0", "-1.5E+3", "true", "false"]
-)
+@pytest.mark.parametrize("text", ['{"a": [1, "\\u00fc"]}', "[ ]", '"Zm9v"', '""', "0", "-1.5E+3", "true", "false"])
 def test_json_is_forwarded_as_the_bytes_it_is(media: str | None, text: str) -> None:
     headers = f'"headers":{{"content-type":"{media}"}},' if media else ""
     call = one_raw(f'{{"id":"1","method":"post","url":"x",{headers}"body": {text} }}')
@@ -72,9 +68,7 @@ def test_text_is_sent_in_its_charset(media: str, said: str, sent: bytes) -> None
     for ascii_only in (True, False):
         body = json.dumps(said, ensure_ascii=ascii_only)
         media_text = json.dumps(media)
-        call = one_raw(
-            f'{{"id":"1","method":"put","url":"x","body":{body},"headers":{{"content-type":{media_text}}}}}'
-        )
+        call = one_raw(f'{{"id":"1","method":"put","url":"x","body":{body},"headers":{{"content-type":{media_text}}}}}')
         assert call["refusal"] is None
         assert call["body"] == sent
 
@@ -114,9 +108,7 @@ def test_bodies_that_do_not_fit_their_type_are_refused(media: str, body: Any) ->
 )
 def test_everything_else_is_base64(media: str) -> None:
     for text in ("-__-AD4__w", "-__-AD4__w==", "+//+AD4//w==", "+//+AD4//w", "\\u002b\\/\\/-AD4__w"):
-        call = one_raw(
-            f'{{"id":"1","method":"put","url":"x","headers":{{"content-type":"{media}"}},"body":"{text}"}}'
-        )
+        call = one_raw(f'{{"id":"1","method":"put","url":"x","headers":{{"content-type":"{media}"}},"body":"{text}"}}')
         assert call["body"] == base64.b64decode("+//+AD4//w==")
 
 

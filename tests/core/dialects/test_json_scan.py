@@ -248,10 +248,7 @@ def test_escaped_text_comes_back(text: str) -> None:
 
 
 def test_escaping_is_minimal() -> None:
-    assert (
-        escape('a"\\\n\r\t\x00\x1f\u2028é'.encode())
-        == b'a\\"\\\\\\n\\r\\t\\u0000\\u001f' + "\u2028é".encode()
-    )
+    assert escape('a"\\\n\r\t\x00\x1f\u2028é'.encode()) == b'a\\"\\\\\\n\\r\\t\\u0000\\u001f' + "\u2028é".encode()
 
 
 @pytest.mark.parametrize("inside", [b'a"', b'","', b"\\", b"\n", b"\xff", b"\\ud800"])

@@ -161,9 +161,7 @@ def test_what_is_no_field_name_is_dropped() -> None:
 # ---------------------------------------------------------------- bodies
 
 
-@pytest.mark.parametrize(
-    "media", [b"application/json", b"Application/JSON;charset=utf-8", b"application/problem+json"]
-)
+@pytest.mark.parametrize("media", [b"application/json", b"Application/JSON;charset=utf-8", b"application/problem+json"])
 @pytest.mark.parametrize("body", [b'{"a":"\xc3\xbc"}', b"[1, 2]\n", b'"x"', b"null", b" 1 "])
 def test_json_is_put_in_as_it_is(media: bytes, body: bytes) -> None:
     raw = write_raw(200, [(b"Content-Type", media)], body)
@@ -259,10 +257,7 @@ def test_content_codings_are_undone_and_their_header_dropped(coding: bytes, body
 
 def test_content_codings_in_several_fields_are_undone_in_reverse() -> None:
     body = gzip.compress(zlib.compress(b"1"))
-    assert (
-        write(200, [JSON, (b"content-encoding", b"deflate"), (b"Content-Encoding", b"gzip")], body)["body"]
-        == 1
-    )
+    assert write(200, [JSON, (b"content-encoding", b"deflate"), (b"Content-Encoding", b"gzip")], body)["body"] == 1
 
 
 @pytest.mark.parametrize(
@@ -297,13 +292,9 @@ VALUES = st.recursive(
 
 @settings(max_examples=200, deadline=None)
 @given(st.sampled_from(["json", "text", "binary"]), VALUES, st.text(), st.binary(), st.booleans())
-def test_what_is_written_reads_as_it_was_sent(
-    kind: str, value: Any, text: str, data: bytes, strict: bool
-) -> None:
+def test_what_is_written_reads_as_it_was_sent(kind: str, value: Any, text: str, data: bytes, strict: bool) -> None:
     media = {"json": b"application/json", "text": b"text/plain", "binary": b"image/png"}[kind]
-    body = {"json": json.dumps(value, ensure_ascii=False).encode(), "text": text.encode(), "binary": data}[
-        kind
-    ]
+    body = {"json": json.dumps(value, ensure_ascii=False).encode(), "text": text.encode(), "binary": data}[kind]
     answer = write(200, [(b"content-type", media)], body, strict=strict)
     # The same object, given to the reader as a request, yields the same bytes: JR-08 mirrors JB-23..25.
     reader = JsonReader()

@@ -46,7 +46,7 @@ batches = st.lists(calls(), max_size=5).map(lambda made: pb.BatchRequest(calls=m
 
 
 def reader(max_call_bytes: int = 1 << 20, max_calls: int = 16384) -> ProtoReader:
-    return ProtoReader(HeaderBlock(False, True), max_call_bytes, max_calls)
+    return ProtoReader(HeaderBlock(False), max_call_bytes, max_calls)
 
 
 def read(*messages: bytes, into: ProtoReader | None = None) -> list[dict[str, Any]]:

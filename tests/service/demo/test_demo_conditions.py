@@ -80,9 +80,7 @@ def test_unchanged_document_keeps_its_tag(client: httpx.Client) -> None:
 async def test_concurrent_changes_of_one_document_are_all_kept(root: str) -> None:
     async with httpx.AsyncClient(base_url=root, timeout=60) as client:
         await client.post("documents", json={"Name": "a.docx"})
-        answers = await asyncio.gather(
-            *(client.post("a.docx/paragraphs", json={"Text": str(n)}) for n in range(12))
-        )
+        answers = await asyncio.gather(*(client.post("a.docx/paragraphs", json={"Text": str(n)}) for n in range(12)))
         assert [answer.status_code for answer in answers] == [201] * 12
         assert len({answer.headers["location"] for answer in answers}) == 12
         text = (await client.get("a.docx/text")).text
@@ -103,10 +101,7 @@ async def test_of_many_conditional_changes_one_wins(root: str) -> None:
         etag = (await client.get("welcome.docx")).headers["etag"]
         headers = {"if-match": etag}
         answers = await asyncio.gather(
-            *(
-                client.put("welcome.docx/paragraphs/0", json={"Text": str(n)}, headers=headers)
-                for n in range(6)
-            )
+            *(client.put("welcome.docx/paragraphs/0", json={"Text": str(n)}, headers=headers) for n in range(6))
         )
     assert sorted(answer.status_code for answer in answers) == [200] + [412] * 5
 

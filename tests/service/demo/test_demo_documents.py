@@ -96,9 +96,7 @@ def test_put_takes_links_and_runs_away(client: httpx.Client) -> None:
     stored(client, package(paragraph(text_run("a ", "<w:b/>"), link, text_run(" b"))))
     assert client.get("t.docx/paragraphs/0").json()["Paragraph"]["Text"] == "a link b"
     client.put("t.docx/paragraphs/0", json={"Text": "plain"})
-    assert [run["Text"] for run in client.get("t.docx/paragraphs/0").json()["Paragraph"]["ChildNodes"]] == [
-        "plain"
-    ]
+    assert [run["Text"] for run in client.get("t.docx/paragraphs/0").json()["Paragraph"]["ChildNodes"]] == ["plain"]
 
 
 def test_sections(client: httpx.Client) -> None:

@@ -10,15 +10,11 @@ from batchwire.service.fronts.decoding import PIECE_BYTES, BodyDecoder
 TEXT = b'{"requests":[' + b",".join(b'{"id":"%d","method":"GET","url":"a"}' % n for n in range(5000)) + b"]}"
 
 
-@pytest.mark.parametrize(
-    ("coding", "encoded"), [("gzip", gzip.compress(TEXT)), ("deflate", zlib.compress(TEXT))]
-)
+@pytest.mark.parametrize(("coding", "encoded"), [("gzip", gzip.compress(TEXT)), ("deflate", zlib.compress(TEXT))])
 @pytest.mark.parametrize("step", [1, 7, 1 << 20])
 def test_hd19_decodes_in_any_split(coding: str, encoded: bytes, step: int) -> None:
     decoder = BodyDecoder(coding)
-    pieces = [
-        piece for at in range(0, len(encoded), step) for piece in decoder.decode(encoded[at : at + step])
-    ]
+    pieces = [piece for at in range(0, len(encoded), step) for piece in decoder.decode(encoded[at : at + step])]
     decoder.finish()
     assert b"".join(pieces) == TEXT
     assert max(map(len, pieces)) <= PIECE_BYTES

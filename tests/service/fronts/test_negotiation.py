@@ -192,9 +192,7 @@ def test_gb13_custom_options_are_allowed(query: str) -> None:
     assert accepted(query=query).status == 200
 
 
-@pytest.mark.parametrize(
-    "query", ["$top=1", "%24filter=x", "a=1&$unknown=2", "$format=json&$skip=1", "@p=1", "$"]
-)
+@pytest.mark.parametrize("query", ["$top=1", "%24filter=x", "a=1&$unknown=2", "$format=json&$skip=1", "@p=1", "$"])
 def test_gb13_system_and_unknown_dollar_options_are_400(query: str) -> None:
     assert refused(query=query).status == 400
 
@@ -294,9 +292,7 @@ def test_hd05_hd08_hd09_only_two_preferences_are_inherited() -> None:
         'odata.include-annotations="display.*", Allow-EntityReferences, respond-async, continue-on-error,'
         " maxpagesize=2, track-changes, wait=3, callback; url=x"
     )
-    assert inherited(("Prefer", prefer))["prefer"] == (
-        'odata.include-annotations="display.*", Allow-EntityReferences'
-    )
+    assert inherited(("Prefer", prefer))["prefer"] == ('odata.include-annotations="display.*", Allow-EntityReferences')
     assert "prefer" not in inherited(("Prefer", "maxpagesize=2, respond-async"))
 
 
@@ -425,18 +421,14 @@ def test_er01_er02_refusals_are_odata_errors_in_english() -> None:
     [("gw.example:8080", "gw.example:8080"), ("GW.Example", "gw.example"), ("[::1]:80", "[::1]:80")],
 )
 def test_gw05_authority_is_the_host_field(host: str, authority: str) -> None:
-    request = OuterRequest(
-        "POST", "https", b"", [(b"host", host.encode()), (b"content-type", b"application/json")]
-    )
+    request = OuterRequest("POST", "https", b"", [(b"host", host.encode()), (b"content-type", b"application/json")])
     outcome = negotiate(request, Policy())
     assert isinstance(outcome, Accepted)
     assert outcome.authority == ("https", authority)
 
 
 def test_gw05_authority_without_host_is_the_listener() -> None:
-    request = OuterRequest(
-        "POST", "http", b"", [(b"content-type", b"application/json")], authority="127.0.0.1:8080"
-    )
+    request = OuterRequest("POST", "http", b"", [(b"content-type", b"application/json")], authority="127.0.0.1:8080")
     outcome = negotiate(request, Policy())
     assert isinstance(outcome, Accepted)
     assert outcome.authority == ("http", "127.0.0.1:8080")
@@ -444,9 +436,7 @@ def test_gw05_authority_without_host_is_the_listener() -> None:
 
 @pytest.mark.parametrize("host", ["a/b", "a b", "user@host", "a:port", "[::1"])
 def test_gw05_a_malformed_host_is_400(host: str) -> None:
-    request = OuterRequest(
-        "POST", "http", b"", [(b"host", host.encode()), (b"content-type", b"application/json")]
-    )
+    request = OuterRequest("POST", "http", b"", [(b"host", host.encode()), (b"content-type", b"application/json")])
     outcome = negotiate(request, Policy())
     assert isinstance(outcome, Refusal)
     assert outcome.status == 400
