@@ -188,11 +188,11 @@ cdef class UrlRules:
                 if name in (b".", b"..") and plain != b".":
                     self.why = "the URL has a disguised dot segment"
                     return True
+                if name == b"$batch":
+                    self.why = "a batch must not hold a batch"
+                    return True
             if b"\0" in plain or b"\r" in plain or b"\n" in plain:
                 self.why = "the URL has a character that is not allowed"
-                return True
-            if plain.partition(b";")[0] == b"$batch":
-                self.why = "a batch must not hold a batch"
                 return True
             decoded = unquote_to_bytes(plain)
             if decoded == plain:

@@ -199,7 +199,10 @@ cdef class AsgiUpstream(Upstream):
     # --- Upstream
 
     cdef int start(self, Call call) except -1:
-        cdef Exchange exchange = Exchange(self, call)
+        cdef Exchange exchange
+        if self.closed:
+            return self.turn_away(call)
+        exchange = Exchange(self, call)
         self.in_flight += 1
         self.calls += 1
         self.exchanges[call] = exchange

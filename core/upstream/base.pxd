@@ -36,3 +36,4 @@ cdef class Upstream:
     cdef int give_room(self) except -1
     cdef int start(self, Call call) except -1
     cdef int abandon(self, Call call) except -1
+    cdef int turn_away(self, Call call) except -1

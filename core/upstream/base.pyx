@@ -2,7 +2,7 @@
 
 Must never look at a batch's order or dialect: a call arrives here ready to be sent.
 """
-from batchwire.core.model cimport Call, Result
+from batchwire.core.model cimport Call, OUTCOME_UNREACHABLE, Result
 
 from collections import deque
 
@@ -32,7 +32,7 @@ cdef class Upstream:
 
     cdef bint has_room(self) noexcept:
         """Whether a batch that is not in the ring may start a call now; those in the ring come first."""
-        return self.in_flight < self.max_in_flight and not self.closed and not self.in_ring
+        return self.in_flight < self.max_in_flight and not self.in_ring
 
     cdef int wait(self, CallOwner owner) except -1:
         if owner not in self.in_ring:
@@ -67,6 +67,14 @@ cdef class Upstream:
 
     cdef int abandon(self, Call call) except -1:
         raise NotImplementedError
+
+    cdef int turn_away(self, Call call) except -1:
+        """Answers a call that came after close()."""
+        cdef Result result = Result()
+        result.reset()
+        result.set_error(502, OUTCOME_UNREACHABLE, "UpstreamClosed", "the gateway is stopping")
+        self.failures += 1
+        return (<CallOwner>call.owner).complete(call, result)
 
     def stats(self):
         """Counters since the start and gauges of now, as a dict of ints."""

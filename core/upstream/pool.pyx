@@ -38,8 +38,9 @@ cdef class HttpUpstream(ConnectionHome):
     cdef object queue               # calls that wait for a connection being made
     cdef set connections            # open ones
     cdef set attempts               # tasks that connect
-    cdef int turn
+    cdef unsigned int turn
     cdef object ticker
+    cdef bint ticking               # at the pace of running calls
     cdef unsigned long long connects, connect_failures, retries
     cdef Result spare
 
@@ -81,10 +82,12 @@ cdef class HttpUpstream(ConnectionHome):
 
     cdef int start(self, Call call) except -1:
         cdef HttpConnection connection
+        if self.closed:
+            return self.turn_away(call)
         self.in_flight += 1
         self.calls += 1
-        if self.ticker is None:
-            self.arm(TICK)
+        if not self.ticking:
+            self.arm(True)
         if self.idle:
             connection = self.idle.pop()
             self.run(connection, call)
@@ -206,8 +209,10 @@ cdef class HttpUpstream(ConnectionHome):
 
     async def connect(self):
         cdef HttpConnection connection
+        cdef unsigned int turn = self.turn, attempt
         why = "no address"
-        for _ in range(max(1, len(self.addresses))):
+        self.turn += 1
+        for attempt in range(max(1, len(self.addresses))):
             try:
                 async with asyncio.timeout(self.connect_timeout):
                     if self.unix_path is not None:
@@ -215,8 +220,7 @@ cdef class HttpUpstream(ConnectionHome):
                             self.make_connection, self.unix_path, ssl=self.ssl,
                             server_hostname=self.server_name if self.ssl else None)
                     else:
-                        host, port = self.addresses[self.turn % len(self.addresses)]
-                        self.turn += 1
+                        host, port = self.addresses[(turn + attempt) % len(self.addresses)]
                         _, made = await self.loop.create_connection(
                             self.make_connection, host, port, ssl=self.ssl,
                             server_hostname=(self.server_name or host) if self.ssl else None)
@@ -247,8 +251,11 @@ cdef class HttpUpstream(ConnectionHome):
 
     # --- time
 
-    cdef int arm(self, double seconds) except -1:
-        self.ticker = self.loop.call_later(seconds, self.tick)
+    cdef int arm(self, bint ticking) except -1:
+        if self.ticker is not None:
+            self.ticker.cancel()
+        self.ticking = ticking
+        self.ticker = self.loop.call_later(TICK if ticking else IDLE_TICK, self.tick)
         return 0
 
     def tick(self):
@@ -271,10 +278,9 @@ cdef class HttpUpstream(ConnectionHome):
         while self.idle and (<HttpConnection>self.idle[0]).idle_since + self.idle_timeout < t:
             connection = self.idle.pop(0)
             connection.shut()
-        if self.in_flight:
-            self.arm(TICK)
-        elif self.connections:
-            self.arm(IDLE_TICK)
+        self.ticking = False
+        if self.in_flight or self.connections:
+            self.arm(self.in_flight > 0)
 
     cdef int expire(self, Call call) except -1:
         cdef HttpConnection connection

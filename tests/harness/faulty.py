@@ -177,7 +177,6 @@ for _name, _data in BAD_ANSWERS.items():
 BAD_JSON: dict[str, bytes] = {
     "json-truncated": b'{"a":',
     "json-html": b"<html></html>",
-    "json-empty": b"",
     "json-two-values": b"{}{}",
     "json-breaks-out": b'{}},{"id":"9","status":200,"body":{}',
     "json-bad-utf8": b'"\xff\xfe"',
@@ -200,6 +199,7 @@ sends("http-1-0", b'HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n{"f
 sends("no-length", b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{"fine": 1}')
 sends("connection-close", FINE.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
 sends("lf-only", FINE.replace(b"\r\n", b"\n"), keep=True)
+sends("empty-body", JSON_HEAD + b"Content-Length: 0\r\n\r\n", keep=True)
 sends("no-reason", FINE.replace(b"200 OK", b"200"), keep=True)
 sends(
     "text-of-bad-utf8",

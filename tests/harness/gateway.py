@@ -33,6 +33,7 @@ class Gateway:
         self._lines: list[str] = []
         self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
+        self._terminated = False
         self.http_port = 0
         self.grpc_address = ""
 
@@ -154,12 +155,13 @@ class Gateway:
         return sum(int(process.memory_info().rss) for process in self._family())
 
     def terminate(self) -> None:
+        self._terminated = True
         self.process.send_signal(signal.SIGTERM)
 
     def stop(self, timeout: float = 20.0) -> None:
         """Ends the process with SIGTERM and checks that it ended well."""
-        if self.process.poll() is None:
-            self.terminate()
+        if self.process.poll() is None and not self._terminated:
+            self.terminate()  # once: a second signal ends a gateway at once
         try:
             code = self.process.wait(timeout)
         except subprocess.TimeoutExpired:

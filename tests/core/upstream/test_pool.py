@@ -179,7 +179,6 @@ async def test_one_dead_address_of_several_does_no_harm() -> None:
             assert_quiet(upstream)
 
 
-@pytest.mark.xfail(strict=True, reason="attempts share the turn, so that one may try the dead address twice")
 async def test_a_call_does_not_wait_for_another_because_an_address_is_dead() -> None:
     gate = Gate()
     async with (
@@ -346,7 +345,6 @@ async def test_a_batch_that_waits_goes_on_when_the_one_before_it_is_cancelled() 
         assert_quiet(upstream)
 
 
-@pytest.mark.xfail(strict=True, reason="a closed upstream still takes calls from its ring and makes others wait")
 async def test_closing_the_upstream_ends_what_runs_and_what_waits() -> None:
     gate = Gate()
     async with serving(gate, max_connections=2, limits=Limits(max_in_flight=4)) as (server, upstream, route):

@@ -154,7 +154,6 @@ async def test_a_late_call_is_504_and_the_others_are_delivered() -> None:
         assert (await run(route, [call("a", "after")]))["a"].body == b"/after"
 
 
-@pytest.mark.xfail(strict=True, reason="a pool that was idle looks at its deadlines only each second")
 async def test_a_timeout_is_kept_on_an_upstream_that_was_idle() -> None:
     never = asyncio.Event()
 

@@ -1,0 +1,115 @@
+"""SIGTERM: what is in flight finishes, what is new is turned away, the process ends well."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+from harness import config, rest
+from harness.batches import GRPC_BATCH, REST, Call, Refused, Result, run_batch, statuses
+from harness.gateway import Gateway
+from harness.scripted import Gate, ScriptedUpstream, json_reply
+
+
+@pytest.fixture
+def own_gateway(_things: ScriptedUpstream, tmp_path: Path) -> Iterator[Gateway]:
+    """A gateway that one test may end."""
+    routes = [{"root": "/svc/", "upstream": "things", "default": True}]
+    settings = config.make({"things": {"url": _things.origin + "/"}}, routes, listen={"grace_seconds": 15})
+    with Gateway(settings, tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+def gate(upstream: ScriptedUpstream) -> Gate:
+    gate = upstream.gate()
+    upstream.on("GET", "/held", json_reply({}, gate=gate))
+    upstream.on("GET", "/after")
+    return gate
+
+
+CALLS = [Call("1", "held"), Call("2", "after", depends_on=["1"])]
+
+
+@pytest.mark.parametrize("front", [REST, GRPC_BATCH])
+def test_a_batch_in_flight_finishes(front: str, own_gateway: Gateway, upstream: ScriptedUpstream, gate: Gate) -> None:
+    results: list[Result] = []
+    thread = threading.Thread(target=lambda: results.extend(run_batch(front, own_gateway, CALLS)))
+    thread.start()
+    try:
+        upstream.wait_for_calls(1)
+        own_gateway.terminate()
+        own_gateway.wait(lambda: not own_gateway.ready(), "/readyz no longer 200")
+        assert own_gateway.process.poll() is None
+    finally:
+        gate.open()
+        thread.join()
+    assert statuses(results) == {"1": 200, "2": 200}
+    own_gateway.stop()
+
+
+def status_of(get: Callable[[], int]) -> int:
+    """The status of a GET, or 0 when the listener does not take connections any more."""
+    try:
+        return get()
+    except OSError:
+        return 0
+
+
+def test_readyz_is_503_while_healthz_is_200(own_gateway: Gateway, upstream: ScriptedUpstream, gate: Gate) -> None:
+    """The HTTP listener stays open for them until the last batch has ended."""
+    results: list[Result] = []
+    thread = threading.Thread(target=lambda: results.extend(run_batch(REST, own_gateway, CALLS)))
+    thread.start()
+    try:
+        upstream.wait_for_calls(1)
+        own_gateway.terminate()
+        own_gateway.wait(lambda: not own_gateway.ready(), "/readyz no longer 200")
+        assert own_gateway.get("/readyz")[0] == 503
+        assert own_gateway.get("/healthz")[0] == 200
+    finally:
+        gate.open()
+        thread.join()
+    assert statuses(results) == {"1": 200, "2": 200}
+
+
+def test_new_batches_are_turned_away(own_gateway: Gateway, upstream: ScriptedUpstream, gate: Gate) -> None:
+    results: list[Result] = []
+    thread = threading.Thread(target=lambda: results.extend(run_batch(REST, own_gateway, CALLS)))
+    thread.start()
+    try:
+        upstream.wait_for_calls(1)
+        own_gateway.terminate()
+        own_gateway.wait(lambda: not own_gateway.ready(), "/readyz no longer 200")
+        document = {"requests": [rest.get_call("1", "after")]}
+        assert status_of(lambda: rest.post(own_gateway.http_port, document).status) in (0, 503)
+        with pytest.raises(Refused) as caught:
+            run_batch(GRPC_BATCH, own_gateway, [Call("1", "after")], timeout=5)
+        assert caught.value.status in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+        assert upstream.lines == ["GET /held"]
+    finally:
+        gate.open()
+        thread.join()
+    assert statuses(results) == {"1": 200, "2": 200}
+
+
+def test_an_idle_gateway_ends_at_once(own_gateway: Gateway) -> None:
+    with rest.Wire(own_gateway.http_port) as idle:
+        own_gateway.stop(timeout=5)
+        assert idle.closed()
+
+
+def test_the_grace_period_ends(upstream: ScriptedUpstream, gate: Gate, tmp_path: Path) -> None:
+    routes = [{"root": "/svc/", "upstream": "things", "default": True}]
+    settings = config.make({"things": {"url": upstream.origin + "/"}}, routes, listen={"grace_seconds": 1})
+    with Gateway(settings, tmp_path) as running, rest.Wire(running.http_port) as wire:
+        body = rest.encode({"requests": [rest.get_call("1", "held")]})
+        wire.begin("POST", "/svc/$batch", {"Content-Type": "application/json", "Content-Length": str(len(body))})
+        wire.send(body)
+        upstream.wait_for_calls(1)
+        running.stop()
+        assert upstream.wait_until(lambda: upstream.current == 0)
+    gate.open()
