@@ -22,7 +22,7 @@ lint: setup ## ruff, mypy, cython-lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check service clients tests bench setup.py
 	$(BIN)/mypy service clients/python
-	$(BIN)/cython-lint core bench
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/cython-lint core bench
 
 build: build/built.stamp ## compile the core
 
