@@ -85,6 +85,7 @@ os.chdir(HERE)
 lay_out_tree()
 generate_protobuf()
 setup(
+    options={"build_ext": {"parallel": os.cpu_count() or 1}},
     ext_modules=cythonize(
         extensions(),
         include_path=[str(TREE)],
@@ -99,5 +100,5 @@ setup(
             "embedsignature": True,
             "freethreading_compatible": False,
         },
-    )
+    ),
 )

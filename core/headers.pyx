@@ -164,7 +164,6 @@ cdef class HeaderBlock:
     cdef int add(self, const char* name, Py_ssize_t name_len, const char* value, Py_ssize_t value_len) except -1:
         cdef int verdict
         cdef Py_ssize_t i
-        cdef char* p
         if self.call.refusal is not None:
             return 0
         if name_len == 0:

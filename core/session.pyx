@@ -4,7 +4,7 @@ A front feeds bytes, says end or cancel, and takes bytes; wait_input() and wait_
 The session owns reader -> plan -> dispatcher -> writer. Must never know which front it serves, and never
 let a call of the batch go without exactly one result unless the batch is cancelled or broken.
 """
-from batchwire.core.dialects.base cimport Reader, Writer
+from batchwire.core.dialects.base cimport Reader
 from batchwire.core.dialects.proto_reader cimport ProtoReader
 from batchwire.core.dialects.proto_writer cimport ProtoWriter
 from batchwire.core.dispatch.dispatcher cimport Dispatcher, Lane
@@ -22,7 +22,7 @@ from batchwire.core.plan.order cimport Plan
 from batchwire.core.plan.urls cimport UrlRules
 from batchwire.core.route cimport Route
 from batchwire.core.upstream.base cimport Upstream
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
 cdef enum:
     INPUT_HIGH = 262144       # unread bytes above which the front is asked to wait

@@ -2,7 +2,6 @@
 
 Must never let a member of a group of several run on its own.
 """
-from batchwire.core.model cimport Call
 
 
 cdef class Group:

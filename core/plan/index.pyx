@@ -4,7 +4,6 @@ An entry is a 64-bit hash and a payload: a borrowed pointer to the unfinished Ca
 one its status and 48 more bits of hash. Two ids are taken for the same only if all 112 bits agree, both
 hashes being keyed with random numbers. Must never hold a call alive or keep an id's text.
 """
-from batchwire.core.model cimport Call
 from cpython.object cimport PyObject, PyObject_Hash
 from libc.stdint cimport uint8_t, uint64_t
 from libc.stdlib cimport calloc, free
@@ -42,12 +41,12 @@ cdef class CallIndex:
     cdef Entry* slot(self, uint64_t hash, uint64_t check) noexcept:
         """The entry of a name, or the empty one where it would go; NULL: the shard has no room at all."""
         cdef Shard* shard = &self.shards[hash >> 58]
-        cdef uint64_t at, n
+        cdef uint64_t at, _n
         cdef Entry* entry
         if shard.capacity == 0:
             return NULL
         at = hash % shard.capacity
-        for n in range(shard.capacity):
+        for _n in range(shard.capacity):
             entry = &shard.entries[at]
             if entry.hash == 0:
                 return entry

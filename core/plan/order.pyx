@@ -6,7 +6,7 @@ either refused (call.refusal says how) or ready, and the dispatcher takes it fro
 """
 from batchwire.core.errors import EnvelopeError
 from batchwire.core.model cimport (
-    CALL_DONE, CALL_NEW, CALL_READY, CALL_WAITING, Call, OUTCOME_DEPENDENCY_FAILED, Refusal, Result,
+    CALL_DONE, CALL_READY, CALL_WAITING, Call, OUTCOME_DEPENDENCY_FAILED, Refusal, Result,
 )
 from batchwire.core.plan.conditions cimport Expression, parse
 from batchwire.core.plan.conditions import MISSING, ConditionError
@@ -36,7 +36,6 @@ cdef class Plan:
 
     cdef int admit(self, Call call) except -1:
         """Takes the next call. It is then among `decided`, or waits. EnvelopeError: the batch is broken."""
-        cdef int found
         cdef bytes name, rest, reference
         call.number = self.admitted
         self.enter_group(call)

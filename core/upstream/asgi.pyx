@@ -9,7 +9,6 @@ from batchwire.core.model cimport (
     Buffer, Call, OUTCOME_FAILED, OUTCOME_SUCCEEDED, OUTCOME_TIMED_OUT, OUTCOME_UNREACHABLE, Result, now,
 )
 from batchwire.core.upstream.base cimport CallOwner, Upstream
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
 import asyncio
 import logging

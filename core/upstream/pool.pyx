@@ -7,7 +7,7 @@ from batchwire.core.errors import ConfigError
 from batchwire.core.model cimport (
     Buffer, Call, OUTCOME_FAILED, OUTCOME_SUCCEEDED, OUTCOME_TIMED_OUT, OUTCOME_UNREACHABLE, Result, now,
 )
-from batchwire.core.upstream.base cimport CallOwner, Upstream
+from batchwire.core.upstream.base cimport CallOwner
 from batchwire.core.upstream.http1 cimport ConnectionHome, HttpConnection
 
 import asyncio
