@@ -91,8 +91,18 @@ cdef class Call:
     cdef double started                 # seconds, monotonic; 0: never started
     cdef double deadline                # seconds, monotonic
     cdef bint retried                   # sent once more after a stale connection
+    cdef int rank                       # index among the dispatcher's started calls
+    cdef Call behind                    # the next one of the CallQueue that this call stands in
     cdef int set_body(self, object owner, const char* p, Py_ssize_t n) except -1
     cdef int refuse(self, int status, str code, str message) except -1
+
+cdef class CallQueue:
+    """First in, first out. A call stands in one queue at a time; nothing is allocated for its place."""
+    cdef Call first
+    cdef Call last
+    cdef int append(self, Call call) except -1
+    cdef Call popleft(self)
+    cdef int clear(self) except -1
 
 cdef class Result:
     # Filled by an upstream or by the gateway, read at once by the writer. Pointers live as long as the owners.

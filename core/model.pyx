@@ -140,39 +140,74 @@ cdef class Call:
         }
 
 
+cdef class CallQueue:
+    cdef int append(self, Call call) except -1:
+        if self.last is None:
+            self.first = call
+        else:
+            self.last.behind = call
+        self.last = call
+        return 0
+
+    cdef Call popleft(self):
+        """The first call; the queue must not be empty."""
+        cdef Call call = self.first
+        self.first = call.behind
+        call.behind = None
+        if self.first is None:
+            self.last = None
+        return call
+
+    cdef int clear(self) except -1:
+        # One by one: a long chain that is let go at once would be freed recursively.
+        while self.first is not None:
+            self.popleft()
+        return 0
+
+
 cdef struct KnownHeader:
     const char* name
     int length
     int kind
 
-cdef KnownHeader[19] KNOWN = [
-    KnownHeader("connection", 10, KIND_HOP),
-    KnownHeader("content-length", 14, KIND_HOP),
-    KnownHeader("keep-alive", 10, KIND_HOP),
-    KnownHeader("proxy-authenticate", 18, KIND_HOP),
-    KnownHeader("proxy-authentication-info", 25, KIND_HOP),
-    KnownHeader("proxy-connection", 16, KIND_HOP),
-    KnownHeader("set-cookie", 10, KIND_HOP),
+cdef KnownHeader[19] KNOWN = [     # by length, so that a name is compared with few
     KnownHeader("te", 2, KIND_HOP),
+    KnownHeader("etag", 4, KIND_ETAG),
     KnownHeader("trailer", 7, KIND_HOP),
-    KnownHeader("transfer-encoding", 17, KIND_HOP),
     KnownHeader("upgrade", 7, KIND_HOP),
+    KnownHeader("location", 8, KIND_LOCATION),
+    KnownHeader("connection", 10, KIND_HOP),
+    KnownHeader("keep-alive", 10, KIND_HOP),
+    KnownHeader("set-cookie", 10, KIND_HOP),
     KnownHeader("content-type", 12, KIND_CONTENT_TYPE),
+    KnownHeader("odata-version", 13, KIND_ODATA_VERSION),
+    KnownHeader("content-length", 14, KIND_HOP),
+    KnownHeader("odata-entityid", 14, KIND_ENTITY_ID),
+    KnownHeader("proxy-connection", 16, KIND_HOP),
     KnownHeader("content-encoding", 16, KIND_CONTENT_ENCODING),
     KnownHeader("content-language", 16, KIND_CONTENT_LANGUAGE),
-    KnownHeader("location", 8, KIND_LOCATION),
-    KnownHeader("odata-entityid", 14, KIND_ENTITY_ID),
     KnownHeader("content-location", 16, KIND_ENTITY_ID),
-    KnownHeader("odata-version", 13, KIND_ODATA_VERSION),
-    KnownHeader("etag", 4, KIND_ETAG),
+    KnownHeader("transfer-encoding", 17, KIND_HOP),
+    KnownHeader("proxy-authenticate", 18, KIND_HOP),
+    KnownHeader("proxy-authentication-info", 25, KIND_HOP),
 ]
+cdef enum:
+    LONGEST_KNOWN = 25
+cdef int[LONGEST_KNOWN + 2] FIRST_KNOWN      # index of the first of a length
+_at = 0
+for _n in range(LONGEST_KNOWN + 2):
+    while _at < 19 and KNOWN[_at].length < _n:
+        _at += 1
+    FIRST_KNOWN[_n] = _at
 
 
 cdef int header_kind(const char* name, int n) noexcept nogil:
     """Which of the headers that mean something to us `name` is (any case)."""
     cdef int i
-    for i in range(19):
-        if KNOWN[i].length == n and strncasecmp(KNOWN[i].name, name, n) == 0:
+    if n > LONGEST_KNOWN:
+        return KIND_OTHER
+    for i in range(FIRST_KNOWN[n], FIRST_KNOWN[n + 1]):
+        if strncasecmp(KNOWN[i].name, name, n) == 0:
             return KNOWN[i].kind
     return KIND_OTHER
 

@@ -1,10 +1,15 @@
 from batchwire.core.model cimport Buffer
 
+cdef double LINGER
+
 cdef class Outbox:
-    """Results written and not yet taken, in chunks that end where a result ends."""
-    cdef Buffer tail
-    cdef object chunks                      # deque of bytes
+    cdef Buffer tail                        # where the writer appends
+    cdef object chunks                      # deque of bytes, full chunks
     cdef readonly Py_ssize_t held           # bytes not taken
-    cdef readonly unsigned long long taken  # bytes taken so far
+    cdef readonly unsigned long long taken  # bytes taken since the start
+    cdef double last_taken                  # seconds, monotonic
+    cdef double last_added
+    cdef double gap                         # smoothed seconds between results
     cdef int added(self, Py_ssize_t n) except -1
+    cdef double wait_for_more(self, double t, int running) noexcept
     cdef bytes take(self)

@@ -49,8 +49,8 @@ cdef class Session(Dispatcher):
     cdef object alarm                       # deadline timer
     cdef object watcher                     # idle timer
     cdef bint flush
-    cdef double gap                         # smoothed seconds between results
-    cdef double last_result, last_feed, last_take
+    cdef bint pump_due                      # on_pump() runs before the loop waits again
+    cdef double last_feed, last_take
     cdef int pull(self) except -1
     cdef int take_options(self) except -1
     cdef int settle(self) except -1

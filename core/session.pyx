@@ -14,10 +14,10 @@ from batchwire.core.errors import BadUpstreamBody, EnvelopeError
 from batchwire.core.headers cimport HeaderBlock
 from batchwire.core.inheritance cimport Inheritance
 from batchwire.core.model cimport (
-    Buffer, Call, HeaderSlice, KIND_ENTITY_ID, KIND_LOCATION, OUTCOME_DEPENDENCY_FAILED, OUTCOME_FAILED,
+    Buffer, Call, CallQueue, HeaderSlice, KIND_ENTITY_ID, KIND_LOCATION, OUTCOME_DEPENDENCY_FAILED, OUTCOME_FAILED,
     OUTCOME_REFUSED, OUTCOME_SUCCEEDED, OUTCOME_TIMED_OUT, OUTCOME_UNREACHABLE, Refusal, Result, now,
 )
-from batchwire.core.outbox cimport Outbox
+from batchwire.core.outbox cimport LINGER, Outbox
 from batchwire.core.plan.order cimport Plan
 from batchwire.core.plan.urls cimport UrlRules
 from batchwire.core.route cimport Route
@@ -27,10 +27,6 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 cdef enum:
     INPUT_HIGH = 262144       # unread bytes above which the front is asked to wait
     EXECUTE_BYTES = 67108864  # the largest answer in one piece
-    FLUSH_BYTES = 65536       # results that are sent without looking whether more are near
-
-cdef double LINGER = 0.003    # seconds that results wait for those that are near
-cdef double NEAR = 0.0002     # seconds between results below which the next one is near
 
 cdef unsigned long long sessions_open = 0
 cdef unsigned long long sessions_made = 0
@@ -82,11 +78,11 @@ cdef class Session(Dispatcher):
         self.rules = UrlRules(route.root, authority, strict)
         self.plan = Plan(self.rules, limits.reference_bytes)
         self.inheritance = Inheritance(headers or [], authorization, hops)
-        self.outbox = Outbox()
+        self.outbox = Outbox(self.began)
         self.own = Result()
         self.held_back = {}
         self.single = Buffer()
-        self.last_feed = self.last_take = self.last_result = self.began
+        self.last_feed = self.last_take = self.began
         if deadline > 0:
             self.alarm = loop.call_later(deadline, self.on_deadline)
         self.watcher = loop.call_later(limits.client_idle_seconds, self.on_watch)
@@ -134,9 +130,14 @@ cdef class Session(Dispatcher):
     def take(self):
         """One chunk of the answer, or None. Protobuf: one message."""
         cdef bytes chunk = self.outbox.take()
-        self.last_take = now()
+        self.last_take = self.outbox.last_taken = now()
         if self.outbox.held == 0:
             self.flush = False
+        elif not self.outbox.chunks and self.pending and not self.finished:
+            # What came behind the full chunks waits for more, as it would have without them.
+            self.flush = False
+            if self.linger is None:
+                self.linger = self.loop.call_later(LINGER, self.on_linger)
         if chunk is not None and not self.finished:
             self.pump()
             if self.stalled:
@@ -278,12 +279,12 @@ cdef class Session(Dispatcher):
     cdef int settle(self) except -1:
         """Takes every call whose dependencies are finished to the dispatcher, or answers it."""
         cdef Call call
-        cdef object decided = self.plan.decided
+        cdef CallQueue decided = self.plan.decided
         if self.settling:
             return 0
         self.settling = True
         try:
-            while decided:
+            while decided.first is not None:
                 call = decided.popleft()
                 if self.verdict is not None and call.refusal is None:
                     call.refusal = self.verdict
@@ -331,6 +332,7 @@ cdef class Session(Dispatcher):
     cdef int refused(self, Call call) except -1:
         """The gateway answers a call itself."""
         cdef Result result = self.own
+        self.clock = now()
         result.reset()
         result.set_error(call.refusal.status, call.refusal.outcome, call.refusal.code, call.refusal.message)
         return self.conclude(call, result)
@@ -341,10 +343,18 @@ cdef class Session(Dispatcher):
             return 0
         if self.failure is None:
             self.settle()
+            if (self.queued or self.stalled) and not self.pump_due:
+                self.pump_due = True
+                self.loop.call_soon(self.on_pump)
+        return self.check_end()
+
+    def on_pump(self):
+        """Starts what has become ready in this turn of the loop: together, so that an upstream is woken up once."""
+        self.pump_due = False
+        if self.failure is None and not self.finished:
             self.pump()
             if self.stalled:
-                return self.go_on()
-        return self.check_end()
+                self.go_on()
 
     cdef int conclude(self, Call call, Result result) except -1:
         """The one place where a call gets its result."""
@@ -444,7 +454,7 @@ cdef class Session(Dispatcher):
             self.plan.decided.append(call)
         self.plan.waiting.clear()
         for lane in self.lanes:
-            while lane.ready:
+            while lane.size:
                 call = lane.pop()
                 self.queued -= 1
                 call.upstream = None
@@ -487,7 +497,7 @@ cdef class Session(Dispatcher):
         self.plan.decided.clear()
         self.plan.waiting.clear()
         for lane in self.lanes:
-            lane.ready.clear()
+            lane.clear()
             lane.upstream.forget(self)
         self.queued = 0
         self.wake_input()
@@ -526,20 +536,18 @@ cdef class Session(Dispatcher):
 
     cdef int output_added(self) except -1:
         """A result was written: it is sent at once, or with those that are near (design: gRPC messages are dear)."""
-        cdef double t = now()
-        self.gap += (t - self.last_result - self.gap) * 0.25
-        self.last_result = t
+        cdef double wait = self.outbox.wait_for_more(self.clock, self.running)
         if self.execute:
             if self.outbox.held > EXECUTE_BYTES and self.failure is None:
                 self.break_off(EnvelopeError(413, "AnswerTooLarge", "the answer does not fit one message; use Batch"))
             return 0
         if self.flush:
             return 0
-        if self.outbox.held >= FLUSH_BYTES or self.gap > NEAR or self.pending == 0:
+        if wait <= 0 or self.pending == 0:
             self.flush = True
             return self.wake_output()
         if self.linger is None:
-            self.linger = self.loop.call_later(LINGER, self.on_linger)
+            self.linger = self.loop.call_later(wait, self.on_linger)
         return 0
 
     def on_linger(self):

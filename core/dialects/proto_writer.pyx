@@ -4,7 +4,7 @@ Each write() appends one `results` field, so any run of whole writes is a valid 
 upstream's bytes. Must never alter a body.
 """
 from batchwire.core.dialects.base cimport Writer
-from batchwire.core.dialects.wire cimport put_field, put_varint, varint_size
+from batchwire.core.dialects.wire cimport field_at, put_field, put_varint, varint_at, varint_size
 from batchwire.core.model cimport Buffer, Call, HeaderSlice, KIND_HOP, Result
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint64_t
@@ -34,7 +34,8 @@ cdef class ProtoWriter(Writer):
         cdef HeaderSlice* header
         cdef list recoded = None
         cdef bytes value
-        cdef char* name
+        cdef char* p
+        cdef char c
         # Field by field as in batch.proto; first the length, which stands in front.
         size = length_size(PyBytes_GET_SIZE(call.id)) + 1 + varint_size(result.status) + 2
         for i in range(result.header_count):
@@ -62,44 +63,48 @@ cdef class ProtoWriter(Writer):
             timings += 1 + varint_size(result.elapsed_us)
         if timings:
             size += 2 + timings
+        # The size is known, so nothing below looks whether there is room.
         out.grow(size + 12)
-        out.put_char(0x0A)                                          # results = 1
-        put_varint(out, size)
-        put_field(out, 0x0A, PyBytes_AS_STRING(call.id), PyBytes_GET_SIZE(call.id))
-        out.put_char(0x10)                                          # status = 2
-        put_varint(out, result.status)
+        p = out.data + out.size
+        p[0] = 0x0A                                                 # results = 1
+        p = varint_at(p + 1, size)
+        p = field_at(p, 0x0A, PyBytes_AS_STRING(call.id), PyBytes_GET_SIZE(call.id))
+        p[0] = 0x10                                                 # status = 2
+        p = varint_at(p + 1, result.status)
         for i in range(result.header_count):
             header = &result.headers[i]
             if header.kind == KIND_HOP:
                 continue
             value = None if recoded is None else recoded[i]
             j = header.value_len if value is None else <int>PyBytes_GET_SIZE(value)
-            out.put_char(0x1A)                                      # headers = 3
-            put_varint(out, length_size(header.name_len) + length_size(j))
-            put_field(out, 0x0A, header.name, header.name_len)
-            name = out.data + out.size - header.name_len
+            p[0] = 0x1A                                             # headers = 3
+            p = varint_at(p + 1, length_size(header.name_len) + length_size(j))
+            p[0] = 0x0A
+            p = varint_at(p + 1, header.name_len)
             for j in range(header.name_len):
-                if 65 <= name[j] <= 90:
-                    name[j] += 32
+                c = header.name[j]
+                p[j] = c + 32 if 65 <= c <= 90 else c
+            p += header.name_len
             if value is None:
-                put_field(out, 0x12, header.value, header.value_len)
+                p = field_at(p, 0x12, header.value, header.value_len)
             else:
-                put_field(out, 0x12, PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value))
+                p = field_at(p, 0x12, PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value))
         if result.body_owner is not None:
-            put_field(out, 0x22, result.body, result.body_len)      # body = 4
+            p = field_at(p, 0x22, result.body, result.body_len)     # body = 4
         if group:
-            put_field(out, 0x2A, PyBytes_AS_STRING(call.group), group)
+            p = field_at(p, 0x2A, PyBytes_AS_STRING(call.group), group)
         if timings:
-            out.put_char(0x32)                                      # timings = 6
-            put_varint(out, timings)
+            p[0] = 0x32                                             # timings = 6
+            p = varint_at(p + 1, timings)
             if result.started_us:
-                out.put_char(0x08)
-                put_varint(out, result.started_us)
+                p[0] = 0x08
+                p = varint_at(p + 1, result.started_us)
             if result.elapsed_us:
-                out.put_char(0x10)
-                put_varint(out, result.elapsed_us)
-        out.put_char(0x38)                                          # outcome = 7
-        put_varint(out, result.outcome)
+                p[0] = 0x10
+                p = varint_at(p + 1, result.elapsed_us)
+        p[0] = 0x38                                                 # outcome = 7
+        p = varint_at(p + 1, result.outcome)
+        out.size = p - out.data
         return out.size - before
 
     cdef bytes recode(self, bytes value):

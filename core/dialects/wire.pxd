@@ -1,6 +1,7 @@
 # The protobuf wire format (protobuf.dev/programming-guides/encoding), as far as batch.proto needs it.
 from batchwire.core.model cimport Buffer
 from libc.stdint cimport uint64_t
+from libc.string cimport memcpy
 
 cdef enum WireType:
     WIRE_VARINT = 0
@@ -26,3 +27,19 @@ cdef const char* next_field(const char* p, const char* end, Field* field) noexce
 cdef int put_varint(Buffer out, uint64_t n) except -1
 cdef int put_field(Buffer out, int tag, const char* data, Py_ssize_t n) except -1
 cdef double read_duration(const char* p, Py_ssize_t n) noexcept
+
+cdef inline char* varint_at(char* p, uint64_t n) noexcept nogil:
+    """Writes at p, where there must be room; returns what follows."""
+    while n >= 0x80:
+        p[0] = <char>(n & 0x7f | 0x80)
+        p += 1
+        n >>= 7
+    p[0] = <char>n
+    return p + 1
+
+cdef inline char* field_at(char* p, int tag, const char* data, Py_ssize_t n) noexcept nogil:
+    """put_field() where there is room."""
+    p[0] = <char>tag
+    p = varint_at(p + 1, n)
+    memcpy(p, data, n)
+    return p + n

@@ -1,14 +1,17 @@
-from batchwire.core.model cimport Call, Result
+from batchwire.core.model cimport Call, CallQueue, Result
 from batchwire.core.upstream.base cimport CallOwner, Upstream
 
 cdef class Lane:
     """The ready calls of one batch for one upstream."""
     cdef Upstream upstream
     cdef bint by_number                     # take the earliest call of the batch first
-    cdef object ready                       # deque of Calls; by_number: heap of (number, Call)
+    cdef CallQueue ready
+    cdef list heap                          # by_number: of (number, Call), instead of ready
+    cdef Py_ssize_t size
     cdef int put(self, Call call) except -1
     cdef Call first(self)
     cdef Call pop(self)
+    cdef int clear(self) except -1
 
 cdef class Dispatcher(CallOwner):
     """Starts ready calls within bounds. Session completes it. See dispatcher.pyx."""
@@ -18,9 +21,10 @@ cdef class Dispatcher(CallOwner):
     cdef readonly unsigned long long launched   # calls ever handed to upstreams
     cdef int max_running
     cdef bint by_number
-    cdef set started                        # the running Calls
+    cdef list started                       # the running Calls, each at its rank
     cdef Py_ssize_t queued                  # ready Calls in all lanes
     cdef bint pumping
+    cdef double clock                       # when the last call completed, monotonic seconds
     cdef double began                       # of the batch, monotonic seconds
     cdef double batch_deadline              # monotonic seconds
     cdef int push(self, Call call) except -1

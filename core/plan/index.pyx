@@ -31,11 +31,11 @@ cdef class CallIndex:
         """48 bits of keyed FNV-1a, independent of Python's own hash."""
         cdef const uint8_t* p = name
         cdef Py_ssize_t i
-        cdef uint64_t h = self.seed ^ <uint64_t>0xcbf29ce484222325
+        cdef uint64_t h = self.seed ^ 0xcbf29ce484222325ULL
         for i in range(len(name)):
-            h = (h ^ p[i]) * <uint64_t>0x100000001b3
+            h = (h ^ p[i]) * 0x100000001b3ULL
         h ^= h >> 29
-        h *= <uint64_t>0xbf58476d1ce4e5b9
+        h *= 0xbf58476d1ce4e5b9ULL
         return (h ^ (h >> 32)) & 0xffffffffffff
 
     cdef Entry* slot(self, uint64_t hash, uint64_t check) noexcept:

@@ -1,4 +1,4 @@
-from batchwire.core.model cimport Call, Result
+from batchwire.core.model cimport Call, CallQueue, Result
 from batchwire.core.plan.groups cimport Group
 from batchwire.core.plan.index cimport CallIndex
 from batchwire.core.plan.references cimport Kept, References
@@ -20,7 +20,7 @@ cdef class Plan:
     cdef Group open_group
     cdef readonly uint64_t admitted
     cdef public bint input_open             # calls may still come that refer to finished ones
-    cdef object decided                     # deque of Calls whose dependencies are all finished
+    cdef CallQueue decided                  # Calls whose dependencies are all finished
     cdef set waiting                        # Calls that wait
     cdef int admit(self, Call call) except -1
     cdef int end_of_calls(self) except -1

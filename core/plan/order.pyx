@@ -6,7 +6,7 @@ either refused (call.refusal says how) or ready, and the dispatcher takes it fro
 """
 from batchwire.core.errors import EnvelopeError
 from batchwire.core.model cimport (
-    CALL_DONE, CALL_READY, CALL_WAITING, Call, OUTCOME_DEPENDENCY_FAILED, Refusal, Result,
+    CALL_DONE, CALL_READY, CALL_WAITING, Call, CallQueue, OUTCOME_DEPENDENCY_FAILED, Refusal, Result,
 )
 from batchwire.core.plan.conditions cimport Expression, parse
 from batchwire.core.plan.conditions import MISSING, ConditionError
@@ -20,7 +20,6 @@ from batchwire.core.plan.references cimport (
 from batchwire.core.plan.urls cimport UrlRules, reference_of
 
 import json
-from collections import deque
 
 
 cdef class Plan:
@@ -28,7 +27,7 @@ cdef class Plan:
         self.rules = rules
         self.index = CallIndex()
         self.references = References(reference_bytes)
-        self.decided = deque()
+        self.decided = CallQueue()
         self.waiting = set()
         self.input_open = True
 

@@ -5,8 +5,9 @@ docs/architecture.md). Must never decide which call runs next: that is the pool'
 """
 from batchwire.core.model cimport Buffer, Call
 from batchwire.core.upstream.http1_answer cimport ANSWER_DONE, Answer
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.errno cimport EAGAIN, EINTR, errno
+from libc.string cimport memcpy
 
 cdef extern from "<sys/socket.h>" nogil:
     ssize_t c_send "send" (int fd, const void* p, size_t n, int flags)
@@ -15,6 +16,11 @@ cdef extern from "<sys/socket.h>" nogil:
 
 cdef enum:
     INLINE_BODY = 16384        # bodies up to this size are sent in one piece with the head
+
+
+cdef inline char* added(char* p, bytes b) noexcept:
+    memcpy(p, PyBytes_AS_STRING(b), PyBytes_GET_SIZE(b))
+    return p + PyBytes_GET_SIZE(b)
 
 
 cdef class ConnectionHome(Upstream):
@@ -80,18 +86,23 @@ cdef class HttpConnection:
     cdef int send(self, Call call) except -1:
         """Sends a call; its end reaches home.answered() or home.broke()."""
         cdef Buffer out = self.home.scratch
+        cdef char* p
         cdef Py_ssize_t sent, body = call.body_len if call.body_owner is not None else 0
         self.call = call
         self.handed_over = False
         self.unsent = True
         self.answer.start(call.method == b"HEAD")
         out.size = 0
-        out.put_bytes(call.method)
-        out.put_char(32)
-        out.put_bytes(call.target)
-        out.put(" HTTP/1.1\r\n", 11)
-        out.put_bytes(self.home.host_line)
-        out.put_bytes(call.head)
+        # Room for all of the head at once; 64 is more than the constant parts take.
+        out.grow(PyBytes_GET_SIZE(call.method) + PyBytes_GET_SIZE(call.target) + PyBytes_GET_SIZE(call.head)
+                 + PyBytes_GET_SIZE(self.home.host_line) + 64)
+        p = added(out.data, call.method)
+        p[0] = 32
+        p = added(p + 1, call.target)
+        memcpy(p, " HTTP/1.1\r\n", 11)
+        p = added(p + 11, self.home.host_line)
+        p = added(p, call.head)
+        out.size = p - out.data
         if call.extra is not None:
             out.put_bytes(call.extra)
         # RFC 9110 8.6: a length of 0 is said for methods that usually have a body, not for GET.

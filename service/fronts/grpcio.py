@@ -151,9 +151,10 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
         try:
             while True:
                 await session.wait_output()
-                while (chunk := session.take()) is not None:
+                # One at a time: what comes in while a message is written need not be worth one yet.
+                if (chunk := session.take()) is not None:
                     await context.write(wrap(chunk))
-                if session.finished:
+                elif session.finished:
                     break
             ended = "ok"
             if session.failure is not None:
