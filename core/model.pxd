@@ -73,6 +73,7 @@ cdef class Call:
     cdef readonly double timeout        # seconds; 0: the upstream's default
     cdef readonly Refusal refusal       # the reader's verdict (GW-02), or None
     # --- the plan's
+    cdef readonly int group_size        # calls of its group, once that is known; 0: not known
     cdef readonly uint64_t number       # position in the batch, from 0
     cdef uint64_t id_hash
     cdef int state
