@@ -541,7 +541,8 @@ cdef class Session(Dispatcher):
             if self.outbox.held > EXECUTE_BYTES and self.failure is None:
                 self.break_off(EnvelopeError(413, "AnswerTooLarge", "the answer does not fit one message; use Batch"))
             return 0
-        if self.flush:
+        # A result that waits in the reordering window is nothing to send yet: the front must not be woken for it.
+        if self.flush or self.outbox.held == 0:
             return 0
         if wait <= 0 or self.pending == 0:
             self.flush = True

@@ -29,7 +29,10 @@ class Headers:
 
     def get(self, name: str, default: str | None = None) -> str | None:
         """The value as `headers[name]`, or the default."""
-        return self.get(name, default)
+        try:
+            return self[name]
+        except KeyError:
+            return default
 
     def get_all(self, name: str) -> list[str]:
         """Every value of a name."""

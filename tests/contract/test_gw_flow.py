@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 
 import grpc
@@ -302,3 +303,32 @@ def test_GW_23_the_first_result_does_not_wait_for_the_last(gateway: Gateway, ups
         rest_of_it = list(stream)
     assert [result.id for result in grpcc.results_of(rest_of_it)] == ["1"]
     assert rest_of_it[-1].summary.calls == 2
+
+
+def test_GW_23_a_full_window_never_stops_the_batch(gateway: Gateway, upstream: ScriptedUpstream) -> None:
+    """More calls than the window holds wait behind a slow first one; all results come, in order."""
+    upstream.on("GET", "/slow", json_reply({}, delay=0.3))
+    calls = [rest.get_call("first", "slow"), *(rest.get_call(str(n), "A(1)") for n in range(12_000))]
+    answer = rest.post(gateway.http_port, {"requests": calls}, {"Prefer": "order=request"})
+    assert [found["id"] for found in answer.json()["responses"]] == [call["id"] for call in calls]
+
+
+def test_GW_23_what_the_window_lets_go_is_sent_at_once(gateway: Gateway, upstream: ScriptedUpstream) -> None:
+    """The first result comes last but one; those it held back are sent with it, not with the last."""
+    gate = upstream.gate()
+    upstream.on("GET", "/slow", json_reply({}, delay=0.2))
+    upstream.on("GET", "/held", json_reply({}, gate=gate))
+    calls = [rest.get_call("0", "slow"), rest.get_call("1", "A(1)"), rest.get_call("2", "held")]
+    with rest.Wire(gateway.http_port) as wire:
+        wire.begin("POST", "/svc/$batch", {"Content-Type": "application/json", "Transfer-Encoding": "chunked"})
+        wire.chunk(rest.encode({"requests": calls}))
+        wire.send(b"0\r\n\r\n")
+        assert wire.head().status == 200
+        early = b""
+        while b'"id":"1"' not in early:
+            early += wire.data()
+        assert b'"id":"2"' not in early
+        gate.open()
+        late, whole = wire.remainder()
+    assert whole
+    assert [found["id"] for found in json.loads(early + late)["responses"]] == ["0", "1", "2"]
