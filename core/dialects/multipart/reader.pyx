@@ -7,7 +7,6 @@ sets could be cut in half.
 """
 from batchwire.core.dialects.base cimport Reader
 from batchwire.core.dialects.multipart.lines cimport (
-    DELIMITER_CLOSE,
     DELIMITER_NONE,
     DELIMITER_OPEN,
     LONGEST_DELIMITER,
