@@ -113,6 +113,10 @@ cdef class MultipartReader(Reader):
     cdef Py_ssize_t buffered(self) noexcept:
         return self.waiting + self.size - self.start + self.partial.size
 
+    def held_bytes(self):
+        """buffered() for tests and tools."""
+        return self.buffered()
+
     cdef Call next_call(self):
         cdef Call call
         if self.failure is not None:

@@ -104,7 +104,9 @@ def test_mb_08_preamble_and_epilogue_are_ignored() -> None:
     plain = batch(part(POST))
     assert read(b"This is\r\n --b\r\nx--b\r\n\r\n" + plain + b"\r\n--b\r\nend --b--") == read(plain)
     inner = change_set(part(POST, boundary=b"c"))
-    noisy = inner.replace(b"boundary=c\r\n\r\n", b"boundary=c\r\n\r\npreamble\r\n\r\n") + b"\r\nepilogue\r\n--c\r\nmore\r\n"
+    noisy = (
+        inner.replace(b"boundary=c\r\n\r\n", b"boundary=c\r\n\r\npreamble\r\n\r\n") + b"\r\nepilogue\r\n--c\r\nmore\r\n"
+    )
     assert read(batch(noisy)) == read(batch(inner))
 
 

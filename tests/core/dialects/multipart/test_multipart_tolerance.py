@@ -69,7 +69,9 @@ def test_a_change_set_without_parts_is_passed_over() -> None:
     assert [call["group"] for call in read(batch(change_set(), part()))] == [None]
 
 
-@pytest.mark.parametrize("line", [b"no colon", b": x", b" folded: x", b"a b: c", b"a\x00: b", b"a: b\x00", b"a: b\rc: d"])
+@pytest.mark.parametrize(
+    "line", [b"no colon", b": x", b" folded: x", b"a b: c", b"a\x00: b", b"a: b\x00", b"a: b\rc: d"]
+)
 def test_a_line_that_is_no_header_field_is_refused(line: bytes) -> None:
     assert one(b"GET A HTTP/1.1\r\n" + line + b"\r\n\r\n")["refusal"] == (400, "BadHeader")
 
@@ -144,7 +146,9 @@ def test_document_several_parents() -> None:
     assert call["depends_on"] == [b"p", b"q", b"r"]
 
 
-@pytest.mark.parametrize("lines", [b"", b"RequestId: \r\n", b"RequestId: \xfc\r\n", b"RequestId: " + b"a" * 257 + b"\r\n"])
+@pytest.mark.parametrize(
+    "lines", [b"", b"RequestId: \r\n", b"RequestId: \xfc\r\n", b"RequestId: " + b"a" * 257 + b"\r\n"]
+)
 def test_document_ids_are_needed(lines: bytes) -> None:
     assert envelope_error(document(lines), flavour="document") == "BadId"
 
