@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from . import clients, gateway, json_part, latency, limit, machine, memory, report
+from . import clients, gateway, json_part, latency, limit, machine, memory, multipart_part, report
 from .processes import ROOT
 from .progress import say
 from .settings import QUICK, Settings
@@ -18,34 +18,36 @@ from .upstream import NotInstalled, Upstream, nginx
 
 Part = Callable[[Settings, Upstream], Outcome]
 
-PARTS: dict[str, Part | None] = {
+PARTS: dict[str, Part] = {
     "limit": limit.run,
     "gateway": gateway.run,
     "clients": clients.run,
     "latency": latency.run,
     "memory": memory.run,
-    "json": None,
 }
-"""Parts by name; None: needs no upstream."""
+"""Parts by name that call an upstream."""
+
+ALONE: dict[str, Callable[[Settings], Outcome]] = {"json": json_part.run, "multipart": multipart_part.run}
+"""Parts by name that need none."""
 
 
 def _settings() -> tuple[Settings, str]:
     parser = argparse.ArgumentParser("python -m bench", description="Measures batchwire and its peers.")
-    parser.add_argument("parts", nargs="*", metavar="part", help=f"any of {', '.join(PARTS)}; none: all")
+    parser.add_argument("parts", nargs="*", metavar="part", help=f"any of {', '.join([*PARTS, *ALONE])}; none: all")
     parser.add_argument("--rounds", type=int, help="windows of each measurement (default 5)")
     parser.add_argument("--seconds", type=float, help="length of a window (default 2)")
     parser.add_argument("--memory-calls", type=int, help="calls of the memory part's batch (default 1000000)")
     parser.add_argument("--quick", action="store_true", help="short windows, two rounds: not for quoting")
     parser.add_argument("--name", help="the report's file is <date>-<name>.md")
     options = parser.parse_args()
-    unknown = [part for part in options.parts if part not in PARTS]
+    unknown = [part for part in options.parts if part not in PARTS and part not in ALONE]
     if unknown:
-        parser.error(f"unknown part {unknown[0]!r}; known: {', '.join(PARTS)}")
+        parser.error(f"unknown part {unknown[0]!r}; known: {', '.join([*PARTS, *ALONE])}")
     values: dict[str, Any] = dict(QUICK) if options.quick else {}
     values |= {
         name: value for name in ("rounds", "seconds", "memory_calls") if (value := getattr(options, name)) is not None
     }
-    parts = tuple(options.parts) or tuple(PARTS)
+    parts = tuple(options.parts) or (*PARTS, *ALONE)
     name = options.name or "-".join(options.parts or ["all"]) + ("-quick" if options.quick else "")
     return Settings(**values, parts=parts), name
 
@@ -56,11 +58,10 @@ def _note(part: str, text: str) -> Outcome:
 
 
 def _run(part: str, settings: Settings) -> Outcome:
-    measure = PARTS[part]
-    if measure is None:
-        return json_part.run(settings)
+    if part in ALONE:
+        return ALONE[part](settings)
     with nginx() as upstream:
-        return measure(settings, upstream)
+        return PARTS[part](settings, upstream)
 
 
 def main() -> int:

@@ -45,6 +45,9 @@ def targets(figures: dict[str, float]) -> Iterator[Target]:
         yield Target(
             f"JSON: {way}, slowest shape", figures.get(f"json/{way}/mb_per_s"), 300.0, at_most=False, unit=" MB/s"
         )
+    for way in ("read", "write"):
+        found = figures.get(f"multipart/{way}/mb_per_s")
+        yield Target(f"multipart: {way}, slowest shape of 1 KB bodies", found, 200.0, at_most=False, unit=" MB/s")
     for front, name in (("grpc", "gRPC"), ("rest", "REST JSON")):
         growth = figures.get(f"memory/{front}/growth_mib")
         text = f"growth of memory in one large streamed batch, {name}"

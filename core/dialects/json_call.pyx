@@ -4,6 +4,7 @@ The text has been validated by the scanner, which also noted where each member l
 twice here. What is wrong with the object alone is put on the Call as a refusal; only an id that cannot be
 told breaks the batch. Must never look at other calls: ids, groups and order are the plan's.
 """
+from batchwire.core.dialects.identifiers cimport is_request_id
 from batchwire.core.dialects.json_scan cimport Mark
 from batchwire.core.dialects.json_strings cimport unescaped
 from batchwire.core.dialects.media cimport (
@@ -48,20 +49,6 @@ cdef bytes PUT = b"PUT"
 cdef bytes PATCH = b"PATCH"
 cdef bytes DELETE = b"DELETE"
 cdef bytes NOTHING = b""
-
-# ID-03: RFC 3986 unreserved.
-cdef uint8_t[256] UNRESERVED
-for _c in bytearray(b"-._~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"):
-    UNRESERVED[_c] = 1
-
-
-cdef bint is_identifier(bytes name) noexcept:
-    cdef const uint8_t* p = <const uint8_t*>PyBytes_AS_STRING(name)
-    cdef Py_ssize_t i
-    for i in range(PyBytes_GET_SIZE(name)):
-        if not UNRESERVED[p[i]]:
-            return False
-    return PyBytes_GET_SIZE(name) > 0
 
 
 cdef Member member_named(const uint8_t* name, Py_ssize_t n) noexcept nogil:
@@ -199,7 +186,7 @@ cdef class CallBuilder:
                 call.id = string_of(text, mark)
             elif self.integer_ids and is_integer(text + mark.value, mark.value_end - mark.value):
                 call.id = text[mark.value:mark.value_end]
-            if is_identifier(call.id):
+            if is_request_id(PyBytes_AS_STRING(call.id), PyBytes_GET_SIZE(call.id)):
                 return 0
         raise EnvelopeError(
             400, "BadId",
@@ -294,7 +281,7 @@ cdef class CallBuilder:
             return 0
         if mark.kind == c'"':
             name = string_of(text, mark)
-            if is_identifier(name):
+            if is_request_id(PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name)):
                 call.group = name
                 return 0
         return call.refuse(400, "BadAtomicityGroup", "atomicityGroup must be a string of letters, digits and -._~")

@@ -20,6 +20,7 @@ from batchwire.core.dialects.media cimport (
     put_base64url,
     with_utf8,
 )
+from batchwire.core.dialects.plain_body cimport plain_body
 from batchwire.core.dialects.scan cimport bw_plain_run, bw_utf8_run
 from batchwire.core.model cimport (
     KIND_CONTENT_ENCODING,
@@ -36,7 +37,6 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t
 from libc.string cimport memcmp
 
-from batchwire.core.dialects.codings import decode
 from batchwire.core.errors import BadUpstreamBody, ConfigError
 
 cdef extern from "<strings.h>" nogil:
@@ -113,6 +113,7 @@ cdef class JsonWriter(Writer):
         """Finds out how the body is to be written, and checks it (JR-08, JR-13, GW-11)."""
         cdef HeaderSlice* media = result.find(KIND_CONTENT_TYPE)
         cdef HeaderSlice* coding = result.find(KIND_CONTENT_ENCODING)
+        cdef bytes plain
         body.data = <const uint8_t*>result.body
         body.size = result.body_len
         body.media = NULL
@@ -121,7 +122,10 @@ cdef class JsonWriter(Writer):
         if body.size == 0:
             return 0
         if coding != NULL:
-            self.undo_codings(result, body, kept)
+            plain = plain_body(result, self.max_body_bytes)
+            kept.append(plain)
+            body.data = <const uint8_t*>PyBytes_AS_STRING(plain)
+            body.size = PyBytes_GET_SIZE(plain)
             if body.size == 0:
                 return 0
         body.kind = MEDIA_NONE if media == NULL else media_kind(media.value, media.value_len)
@@ -138,22 +142,6 @@ cdef class JsonWriter(Writer):
                 raise BadUpstreamBody("the upstream's body is not the JSON that its content-type says")
         elif body.kind == MEDIA_TEXT:
             self.prepare_text(media.value[:media.value_len], body, kept)
-        return 0
-
-    cdef int undo_codings(self, Result result, Body* body, list kept) except -1:
-        """The client reads the body inside JSON, so codings of the hop before must be gone (HD-19)."""
-        cdef bytes codings = b",".join([
-            result.headers[i].value[:result.headers[i].value_len]
-            for i in range(result.header_count) if result.headers[i].kind == KIND_CONTENT_ENCODING
-        ])
-        cdef bytes plain
-        try:
-            plain = decode(codings, (<const char*>body.data)[:body.size], self.max_body_bytes)
-        except ValueError as error:
-            raise BadUpstreamBody(f"content-encoding of the upstream's body: {error}") from None
-        kept.append(plain)
-        body.data = <const uint8_t*>PyBytes_AS_STRING(plain)
-        body.size = PyBytes_GET_SIZE(plain)
         return 0
 
     cdef int prepare_text(self, bytes media, Body* body, list kept) except -1:

@@ -5,12 +5,12 @@ and `holding` stays true until its last Call is returned, so that the plan can r
 Must never copy a body.
 """
 from batchwire.core.dialects.base cimport Reader
+from batchwire.core.dialects.identifiers cimport is_request_id
 from batchwire.core.dialects.wire cimport Field, WIRE_BYTES, WIRE_VARINT, next_field, read_duration
 from batchwire.core.errors import EnvelopeError
 from batchwire.core.headers cimport HeaderBlock
 from batchwire.core.model cimport Call
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.stdint cimport uint8_t
 from libc.string cimport memcmp
 
 from collections import deque
@@ -23,19 +23,6 @@ cdef bytes DELETE = b"DELETE"
 cdef dict METHODS = {b"GET": GET, b"PUT": PUT, b"POST": POST, b"PATCH": PATCH, b"DELETE": DELETE}
 
 cdef dict DEFAULTS = {"route": "", "deadline": 0.0, "continue_on_error": True, "ordered": False, "headers": ()}
-
-# ID-03: request-id = 1*unreserved
-cdef uint8_t[256] UNRESERVED
-for _c in bytearray(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"):
-    UNRESERVED[_c] = 1
-
-
-cdef bint is_request_id(const char* p, Py_ssize_t n) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(n):
-        if not UNRESERVED[<uint8_t>p[i]]:
-            return False
-    return n > 0
 
 
 cpdef object read_options(bytes message):

@@ -1,0 +1,269 @@
+"""Results -> the multipart batch answer (MP-05..MP-15, PR-07, section 2.3; clients.md).
+
+Written for clients that cut the text apart by hand: canonical names, CRLF, no preamble, a Content-Length in each
+part. Must never leave half of a part in the output, and never alter a body that is not JSON.
+"""
+from batchwire.core.dialects.base cimport Writer
+from batchwire.core.dialects.header_names cimport put_name
+from batchwire.core.dialects.media cimport MEDIA_JSON, media_kind
+from batchwire.core.dialects.multipart.change_set cimport ChangeSet
+from batchwire.core.dialects.multipart.part cimport FLAVOUR_DOCUMENT, FLAVOUR_GOOGLE, FLAVOUR_ODATA
+from batchwire.core.dialects.plain_body cimport plain_body
+from batchwire.core.headers cimport valid_value
+from batchwire.core.model cimport (
+    KIND_CONTENT_ENCODING,
+    KIND_CONTENT_TYPE,
+    KIND_HOP,
+    Buffer,
+    Call,
+    HeaderSlice,
+    Result,
+)
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.stdint cimport uint8_t
+from libc.string cimport memchr
+
+from batchwire.core.dialects.multipart.status_lines import status_lines
+from batchwire.core.errors import BadUpstreamBody, ConfigError
+
+cdef extern from "<strings.h>" nogil:
+    int strncasecmp(const char* a, const char* b, size_t n)
+
+FLAVOURS = {"odata": FLAVOUR_ODATA, "document": FLAVOUR_DOCUMENT, "google": FLAVOUR_GOOGLE}
+
+cdef list STATUS_LINES = status_lines()
+
+
+cdef bint is_ascii(const char* p, int n) noexcept nogil:
+    cdef int i
+    for i in range(n):
+        if <uint8_t>p[i] >= 0x80:
+            return False
+    return True
+
+
+cdef class MultipartWriter(Writer):
+    """Writer of multipart batch answers.
+
+    boundary: of the answer (boundaries.new_boundary). flavour: "odata", "document" (status lines without HTTP/1.1,
+    ids in RequestId) or "google" (`response-` before the Content-ID). flat: each member of a change set has its
+    own part. nested: the request was multipart, so that groups are its change sets; otherwise they do not show
+    (MP-12). last_only: the answer is the last result alone. max_body_bytes: bound on a body whose content-coding
+    is undone; 0: no limit. max_set_bytes: bound on the answer of one change set, which is kept until its last
+    member has finished; 0: no limit.
+
+    With call.group_size the answer of a set is written with its last member; without (0), the gateway has refused
+    all the members, and the first one speaks for the set. write() then appends nothing for the other members.
+    """
+    cdef bytes boundary
+    cdef int flavour
+    cdef bint gathers                 # change sets have one answer
+    cdef bint last_only
+    cdef Py_ssize_t max_body_bytes
+    cdef Py_ssize_t max_set_bytes
+    cdef ChangeSet open_set
+    cdef bytes answered               # name of the set that has been answered before its last member
+    cdef Buffer last                  # last_only: the part written last
+
+    def __init__(self, bytes boundary not None, *, str flavour="odata", bint flat=False, bint nested=True,
+                 bint last_only=False, Py_ssize_t max_body_bytes=16777216, Py_ssize_t max_set_bytes=16777216):
+        if flavour not in FLAVOURS:
+            raise ConfigError(f"the flavour of a multipart batch must be one of {', '.join(FLAVOURS)}")
+        self.boundary = boundary
+        self.flavour = FLAVOURS[flavour]
+        self.gathers = nested and not flat and self.flavour == FLAVOUR_ODATA
+        self.last_only = last_only
+        self.max_body_bytes = max_body_bytes
+        self.max_set_bytes = max_set_bytes
+        self.last = Buffer()
+
+    cdef int begin(self, Buffer out) except -1:
+        return 0
+
+    cdef int end(self, Buffer out, object summary) except -1:
+        if self.open_set is not None:
+            self.put_set(out)
+        out.put(self.last.data, self.last.size)
+        self.last.clear()
+        out.put(b"--", 2)
+        out.put_bytes(self.boundary)
+        return out.put(b"--\r\n", 4)
+
+    cdef Py_ssize_t write(self, Buffer out, Call call, Result result) except -1:
+        cdef Py_ssize_t start = out.size
+        cdef ChangeSet before = self.open_set
+        cdef Buffer part
+        try:
+            if self.last_only:
+                part = Buffer()
+                self.put_part(part, self.boundary, call, result)
+                self.last = part
+            elif call.group is not None and self.gathers:
+                self.write_member(out, call, result)
+            else:
+                if self.open_set is not None:
+                    self.put_set(out)
+                self.put_part(out, self.boundary, call, result)
+        except BaseException:
+            out.size = start
+            self.open_set = before
+            raise
+        return out.size - start
+
+    def write_member_bytes(self, Call call not None, Result result not None, int group_size):
+        """write_bytes() for a member of a set of this size: for tests and tools."""
+        call.group_size = group_size
+        return self.write_bytes(call, result)
+
+    def end_bytes(self):
+        """What end() appends, as bytes: for tests and tools."""
+        cdef Buffer out = Buffer()
+        self.end(out, None)
+        return out.take()
+
+    cdef int write_member(self, Buffer out, Call call, Result result) except -1:
+        cdef ChangeSet found = self.open_set
+        cdef Buffer part
+        if call.group == self.answered:
+            return 0
+        if found is not None and found.name != call.group:
+            self.put_set(out)
+            found = None
+        if found is None:
+            if call.group_size == 0:
+                self.put_part(out, self.boundary, call, result)
+                self.answered = call.group
+                return 0
+            found = ChangeSet(call.group)
+        # The part comes first: when it cannot be written, the set is as it was.
+        if 200 <= result.status < 400:
+            part = Buffer()
+            if not found.failed:
+                self.put_part(part, found.boundary, call, result)
+                if self.max_set_bytes and found.parts.size + part.size > self.max_set_bytes:
+                    raise BadUpstreamBody("the answers to the change set are too large")
+            found.add(part)
+        elif found.wants_failure(result.status):
+            part = Buffer()
+            self.put_part(part, self.boundary, call, result)
+            found.fail(part, result.status)
+        else:
+            found.fail(None, result.status)
+        self.open_set = found
+        if found.members >= call.group_size:
+            self.put_set(out)
+        return 0
+
+    cdef int put_set(self, Buffer out) except -1:
+        cdef ChangeSet found = self.open_set
+        self.open_set = None
+        return found.put(out, self.boundary)
+
+    cdef int put_part(self, Buffer out, bytes boundary, Call call, Result result) except -1:
+        cdef bytes owner = None
+        cdef HeaderSlice* media = result.find(KIND_CONTENT_TYPE)
+        cdef const char* body = result.body
+        cdef Py_ssize_t size = result.body_len
+        if result.body_owner is None or result.status < 200 or result.status == 204 or result.status == 304:
+            size = 0
+        elif size and result.find(KIND_CONTENT_ENCODING) != NULL:
+            owner = plain_body(result, self.max_body_bytes)
+            body = PyBytes_AS_STRING(owner)
+            size = PyBytes_GET_SIZE(owner)
+        out.grow(size + 512)
+        out.put(b"--", 2)
+        out.put_bytes(boundary)
+        self.put_part_head(out, call)
+        if self.flavour != FLAVOUR_DOCUMENT:
+            out.put(b"HTTP/1.1 ", 9)
+        if 0 <= result.status < 600:
+            out.put_bytes(<bytes>STATUS_LINES[result.status])
+        else:
+            out.put_uint(result.status)
+            out.put(b" Unknown\r\n", 10)
+        if self.flavour == FLAVOUR_DOCUMENT:
+            out.put(b"RequestId: ", 11)
+            out.put_bytes(call.id)
+            out.put(b"\r\n", 2)
+        self.put_headers(out, result)
+        out.put(b"Content-Length: ", 16)
+        out.put_uint(size)
+        out.put(b"\r\n\r\n", 4)
+        if size and media != NULL and media_kind(media.value, media.value_len) == MEDIA_JSON:
+            self.put_json(out, body, size)
+        elif size:
+            out.put(body, size)
+        return out.put(b"\r\n", 2)
+
+    cdef int put_part_head(self, Buffer out, Call call) except -1:
+        """From the end of the delimiter line to the status line."""
+        cdef const char* p = PyBytes_AS_STRING(call.id)
+        cdef Py_ssize_t n = PyBytes_GET_SIZE(call.id)
+        cdef Py_ssize_t i
+        if self.flavour == FLAVOUR_DOCUMENT:
+            out.put(b'\r\nContent-Disposition: form-data; name="', 40)
+            for i in range(n):
+                if p[i] == c'"' or p[i] == c'\\':
+                    out.put_char(c'\\')
+                out.put_char(p[i])
+            return out.put(b'"\r\nContent-Type: application/http; msgtype=response\r\n\r\n', 55)
+        out.put(b"\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n", 69)
+        if n:
+            out.put(b"Content-ID: ", 12)
+            if self.flavour == FLAVOUR_GOOGLE:
+                if p[0] == c'<':
+                    out.put_char(c'<')
+                    p += 1
+                    n -= 1
+                out.put(b"response-", 9)
+            out.put(p, n)
+            out.put(b"\r\n", 2)
+        return out.put(b"\r\n", 2)
+
+    cdef int put_headers(self, Buffer out, Result result) except -1:
+        """All fields that may pass, in canonical case; what could break the part apart does not pass."""
+        cdef HeaderSlice* header
+        cdef bint typed = False
+        cdef int i
+        for i in range(result.header_count):
+            header = &result.headers[i]
+            if header.kind == KIND_HOP or header.kind == KIND_CONTENT_ENCODING:
+                continue
+            if header.kind == KIND_CONTENT_TYPE:
+                if typed:
+                    continue
+                typed = True
+            if self.flavour == FLAVOUR_DOCUMENT and header.name_len == 9 \
+                    and strncasecmp(header.name, b"requestid", 9) == 0:
+                continue                                  # the client takes the last one for its own
+            if not valid_value(header.value, header.value_len) or not put_name(out, header.name, header.name_len, False):
+                continue
+            out.put(b": ", 2)
+            if is_ascii(header.value, header.value_len):
+                out.put(header.value, header.value_len)
+            else:
+                out.put_bytes(self.in_utf8(header.value[:header.value_len]))
+            out.put(b"\r\n", 2)
+        return 0
+
+    cdef bytes in_utf8(self, bytes value):
+        """As it is, or read as Latin-1 (RFC 9110 5.5): some clients decode the whole answer at once."""
+        try:
+            value.decode()
+        except UnicodeDecodeError:
+            return value.decode("latin-1").encode()
+        return value
+
+    cdef int put_json(self, Buffer out, const char* body, Py_ssize_t size) except -1:
+        """PR-07: no CRLF in JSON. A carriage return can only be white space there, so a space does as well."""
+        cdef char* p
+        cdef char* end
+        out.put(body, size)
+        p = out.data + out.size - size
+        end = out.data + out.size
+        while True:
+            p = <char*>memchr(p, c'\r', end - p)
+            if p == NULL:
+                return 0
+            p[0] = c' '
+            p += 1
