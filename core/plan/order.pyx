@@ -369,6 +369,31 @@ cdef class Plan:
                 call.head = put_etag(call.head, name, rest)
         return 0
 
+    # --- for tests
+
+    def enter(self, Call call not None):
+        """admit()."""
+        self.admit(call)
+
+    def take(self):
+        """decide() for all calls that can be: they are given out in order."""
+        cdef list calls = []
+        cdef Call call
+        while self.decided.first is not None:
+            call = self.decided.popleft()
+            self.decide(call)
+            calls.append(call)
+        return calls
+
+    def end(self, Call call not None, Result result not None):
+        """finish(): the call got this result."""
+        self.finish(call, result, 200 <= result.status < 300)
+
+    @property
+    def holding(self):
+        """Bytes of bodies kept for calls still to come, and held by waiting calls."""
+        return self.references.held, self.references.handed
+
 
 cdef class Lookup:
     """What a condition may ask about the calls it names (plan.conditions)."""

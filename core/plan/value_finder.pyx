@@ -45,7 +45,8 @@ _SEGMENT = (
     rb"|%(?:[89A-Fa-f][0-9A-Fa-f]|2[4DdEe]|3[0-9]|4[0-9A-Fa-f]|5[0-9AaFf]|6[1-9A-Fa-f]|7[0-9AaEe]))+"
 )
 _REFERENCE = (
-    rb"(?:(?<![A-Za-z0-9._~-])|(?<=%[0-9A-Fa-f]{2}))(?:\$|%24)([A-Za-z0-9._~-]+)((?:(?:/|%2[Ff])" + _SEGMENT + rb")*)"
+    rb"(?:(?<![A-Za-z0-9._~-])|(?<=%[0-9A-Fa-f]{2}))(?:\$|%24)([A-Za-z0-9._~-]+)"
+    rb"((?:(?:/|%2[Ff])" + _SEGMENT + rb")*)"
 )
 _IN_QUERY = re.compile(b"|".join([_QUOTED, _INNER_OPTION, _REFERENCE]), re.DOTALL)
 _IN_EXPRESSION = re.compile(b"|".join([_QUOTED, _PHRASE, _INNER_OPTION, _REFERENCE]), re.DOTALL)
@@ -102,7 +103,11 @@ def query_references(bytes target not None):
         if equals >= 0:
             option = unquote_to_bytes(target[at:equals])
             expression = option.startswith((b"$", b"@"))
-            kind = AS_PLAIN if not expression or option in _OPAQUE else AS_PHRASE if option == b"$search" else AS_LITERAL
+            kind = AS_LITERAL if expression else AS_PLAIN
+            if option in _OPAQUE:
+                kind = AS_PLAIN
+            elif option == b"$search":
+                kind = AS_PHRASE
             for found in (_IN_EXPRESSION if expression else _IN_QUERY).finditer(target, equals + 1, end):
                 name = found.group(1)
                 if name is None or name in PREDEFINED:

@@ -12,6 +12,7 @@ from batchwire.core.dialects.json_walk cimport walk
 from batchwire.core.model cimport Buffer, Call
 from batchwire.core.plan.references cimport Kept, is_json, resource_url
 from batchwire.core.plan.urls cimport UrlRules
+from batchwire.core.plan.value_finder import body_references, query_references
 from batchwire.core.plan.value_finder cimport AS_LITERAL, AS_PHRASE, AS_PLAIN, AS_URL, Reference
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t
@@ -133,3 +134,37 @@ cdef int fill_body(Call call, list references, UrlRules rules, Py_ssize_t max_bo
     if check(<const uint8_t*>PyBytes_AS_STRING(body), PyBytes_GET_SIZE(body), max_depth) >= 0:
         return call.refuse(400, "UnresolvedReference", "the references make the body nested too deeply")
     return call.set_body(body, PyBytes_AS_STRING(body), PyBytes_GET_SIZE(body))
+
+
+# --- for tests
+
+cdef Call call_with(list references, dict results):
+    cdef Call call = Call.__new__(Call)
+    cdef Kept kept
+    call.values = [reference for reference in references if reference.name in results]
+    call.inputs = {}
+    for name, body in results.items():
+        kept = Kept.__new__(Kept)
+        kept.body = body
+        call.inputs[name] = kept
+    return call
+
+
+def filled_query(bytes target not None, dict results not None):
+    """The target with values of JSON results (id -> bytes) put in; ValueError says why not."""
+    cdef Call call = call_with(list(query_references(target)), results)
+    call.target = target
+    fill_values(call, UrlRules(b"/"), 0, 0)
+    if call.refusal is not None:
+        raise ValueError(call.refusal.message)
+    return call.target
+
+
+def filled_body(bytes body not None, dict results not None, Py_ssize_t max_body=1 << 20, int max_depth=64):
+    """The JSON body with values of JSON results (id -> bytes) put in; ValueError says why not."""
+    cdef Call call = call_with(body_references(body), results)
+    call.set_body(body, PyBytes_AS_STRING(body), PyBytes_GET_SIZE(body))
+    fill_values(call, UrlRules(b"/"), max_body, max_depth)
+    if call.refusal is not None:
+        raise ValueError(call.refusal.message)
+    return call.body_ptr[:call.body_len]

@@ -98,7 +98,7 @@ def test_HD_20_the_length_is_that_of_the_filled_body(front: str, gateway: Gatewa
 def test_ID_12_values_in_a_query(
     query: str, filled: str, front: str, gateway: Gateway, upstream: ScriptedUpstream
 ) -> None:
-    answer = '{"Building":"O\'Hara & S\\u00f6hne","n":1e+2,"no":null}'.encode()
+    answer = b'{"Building":"O\'Hara & S\\u00f6hne","n":1e+2,"no":null}'
     upstream.on("GET", "/Employees(0)", Reply(200, [("Content-Type", "application/json")], answer))
     upstream.on("GET", f"/Employees?{filled}")
     calls = [Call("1", "Employees(0)"), Call("2", f"Employees?{query}")]
@@ -161,9 +161,7 @@ def test_ID_05_a_call_that_was_not_run_has_no_url(front: str, gateway: Gateway, 
 
 
 @pytest.mark.parametrize("expression", ["$it/Age gt 1", "Orders/$count gt 1", "$this eq 2", "$root/A/B eq 1"])
-def test_ID_13_predefined_names_stay(
-    expression: str, front: str, gateway: Gateway, upstream: ScriptedUpstream
-) -> None:
+def test_ID_13_predefined_names_stay(expression: str, front: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
     line = "Employees?$filter=" + expression.replace(" ", "%20")
     upstream.on("GET", "/a", json_reply({"Age": 1, "A": {"B": 1}}))
     upstream.on("GET", f"/{line}")
