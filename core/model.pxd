@@ -83,6 +83,7 @@ cdef class Call:
     cdef object group_state             # plan.groups.Group or None
     cdef object expression              # plan.conditions.Expression or None
     cdef dict inputs                    # id -> plan.references.Kept, for references and conditions
+    cdef list values                    # plan.value_finder.References in query and body, or None
     cdef uint32_t flags                 # plan's own bits
     # --- the dispatcher's
     cdef bytes target                   # path and query for the upstream

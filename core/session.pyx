@@ -76,7 +76,7 @@ cdef class Session(Dispatcher):
             self.writer = JsonWriter(limits.max_response_bytes, limits.max_depth)
         self.writer.lowercase = strict
         self.rules = UrlRules(route.root, authority, strict)
-        self.plan = Plan(self.rules, limits.reference_bytes)
+        self.plan = Plan(self.rules, limits.reference_bytes, limits.max_call_bytes, limits.max_depth)
         self.inheritance = Inheritance(headers or [], authorization, hops)
         self.outbox = Outbox(self.began)
         self.own = Result()

@@ -3,6 +3,7 @@ from batchwire.core.plan.groups cimport Group
 from batchwire.core.plan.index cimport CallIndex
 from batchwire.core.plan.references cimport Kept, References
 from batchwire.core.plan.urls cimport UrlRules
+from batchwire.core.plan.value_finder cimport Reference
 from libc.stdint cimport uint64_t
 
 cdef enum PlanFlag:
@@ -11,6 +12,7 @@ cdef enum PlanFlag:
     NOT_EVALUABLE = 4         # its condition cannot be parsed or names an unknown call
     URL_REFERENCE = 8
     ETAG_REFERENCE = 16
+    WANTS_BYTES = 128         # wants whole results: resultOf(<id>)
 
 cdef class Plan:
     """What waits for what. See order.pyx."""
@@ -19,13 +21,20 @@ cdef class Plan:
     cdef UrlRules rules
     cdef Group open_group
     cdef readonly uint64_t admitted
+    cdef Py_ssize_t max_body                # of a call after references are filled in
+    cdef int max_depth                      # of its JSON
+    cdef public bint result_of              # `resultOf(<id>)` in bodies is understood
     cdef public bint input_open             # calls may still come that refer to finished ones
     cdef CallQueue decided                  # Calls whose dependencies are all finished
     cdef set waiting                        # Calls that wait
     cdef int admit(self, Call call) except -1
     cdef int end_of_calls(self) except -1
     cdef int finish(self, Call call, Result result, bint succeeded) except -1
+    cdef int admit_values(self, Call call) except -1
+    cdef int admit_value(self, Call call, Reference reference) except -1
     cdef int decide(self, Call call) except -1
+    cdef int judge(self, Call call) except -1
+    cdef int fill(self, Call call) except -1
     cdef int fill_references(self, Call call) except -1
     cdef int enter_group(self, Call call) except -1
     cdef int close_group(self) except -1

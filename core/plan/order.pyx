@@ -1,8 +1,8 @@
 """What waits for what: admits calls in document order, decides each when all it waits for has finished.
 
-Rules JB-13..JB-19, JP-01..JP-03, ID-02, GW-02..GW-04, GW-14, GW-16, GW-18, GW-20. State of a finished call is
-its entry in the index and, within a budget, what references need. Must never start a call: a decided call is
-either refused (call.refusal says how) or ready, and the dispatcher takes it from there.
+Rules JB-13..JB-19, JP-01..JP-03, ID-02, ID-11..ID-13, GW-02..GW-04, GW-14, GW-16, GW-18, GW-20. State of a
+finished call is its entry in the index and, within a budget, what references need. Must never start a call: a
+decided call is either refused (call.refusal says how) or ready, and the dispatcher takes it from there.
 """
 from batchwire.core.errors import EnvelopeError
 from batchwire.core.model cimport (
@@ -15,16 +15,23 @@ from batchwire.core.plan.index cimport (
     CallIndex, FOUND_CALL, FOUND_DONE_CALL, FOUND_DONE_GROUP, FOUND_GROUP, FOUND_NOTHING,
 )
 from batchwire.core.plan.references cimport (
-    Kept, References, etag_of, etag_reference, put_etag, unsupported_reference, url_of,
+    Kept, References, etag_of, etag_reference, put_etag, resource_url,
 )
+from batchwire.core.plan.result_of cimport fill_result_of, result_of_ids
 from batchwire.core.plan.urls cimport UrlRules, reference_of
+from batchwire.core.plan.value_finder cimport BodyScan, Reference, body_may_refer, query_may_refer, scan_body
+from batchwire.core.plan.value_finder import query_references
+from batchwire.core.plan.values cimport MAX_PATH, MAX_REFERENCES, fill_values
 
 import json
 
 
 cdef class Plan:
-    def __init__(self, UrlRules rules not None, Py_ssize_t reference_bytes):
+    def __init__(self, UrlRules rules not None, Py_ssize_t reference_bytes, Py_ssize_t max_body=16 << 20,
+                 int max_depth=64):
         self.rules = rules
+        self.max_body = max_body
+        self.max_depth = max_depth
         self.index = CallIndex()
         self.references = References(reference_bytes)
         self.decided = CallQueue()
@@ -65,11 +72,8 @@ cdef class Plan:
             if call.depends_on is not None:
                 for name in call.depends_on:
                     self.depend(call, name, True)
-                if call.refusal is None:
-                    reference = unsupported_reference(call, call.target)
-                    if reference is not None:
-                        call.refuse(501, "NotImplemented",
-                                    f"references to ${reference.decode()} in a body or a query are not supported")
+            if call.refusal is None:
+                self.admit_values(call)
             if call.condition is not None and call.refusal is None:
                 self.admit_condition(call)
         if call.refusal is not None or call.waiting == 0:
@@ -96,6 +100,50 @@ cdef class Plan:
                     call.flags |= NOT_EVALUABLE
                 else:
                     self.depend(call, name, True)
+
+    cdef int admit_values(self, Call call) except -1:
+        """Finds the references in query and body; each is a dependency, as dependsOn may leave it out."""
+        cdef BodyScan scan
+        cdef Reference reference
+        cdef bytes name
+        if query_may_refer(call.target):
+            for reference in query_references(call.target):
+                self.admit_value(call, reference)
+                if call.refusal is not None:
+                    return 0
+        if body_may_refer(call):
+            scan = scan_body(call.body_ptr, call.body_len)
+            while call.refusal is None:
+                reference = scan.next()
+                if reference is None:
+                    break
+                self.admit_value(call, reference)
+        if self.result_of:
+            for name in result_of_ids(call):
+                call.flags |= WANTS_BYTES
+                self.depend(call, name, False)
+        return 0
+
+    cdef int admit_value(self, Call call, Reference reference) except -1:
+        cdef int found = self.index.find(reference.name)
+        cdef bint earlier = found == FOUND_DONE_CALL or (found == FOUND_CALL and self.index.found is not call)
+        cdef Reference other
+        self.index.found = None
+        if not earlier and not reference.needed:
+            return 0                        # plain text, such as a price
+        if call.values is None:
+            call.values = []
+        if len(call.values) == MAX_REFERENCES:
+            return call.refuse(400, "TooManyReferences", f"a call must not have more than {MAX_REFERENCES} references")
+        if reference.path is not None and len(reference.path) > MAX_PATH:
+            return call.refuse(400, "UnresolvedReference", "the path of a reference is too long")
+        for other in call.values:
+            if other.name == reference.name:
+                break
+        else:
+            self.depend(call, reference.name, False)
+        call.values.append(reference)
+        return 0
 
     cdef int depend(self, Call call, bytes name, bint listed) except -1:
         """Makes a call wait for a call or group before it; listed: named in dependsOn, not only as `$<id>`."""
@@ -135,13 +183,8 @@ cdef class Plan:
             if found == FOUND_DONE_CALL:
                 kept = self.references.get(name)
                 if kept is not None:
-                    self.hand(call, name, kept)
+                    self.references.hand(call, name, kept)
         return 0
-
-    def hand(self, Call call, bytes name, Kept kept):
-        if call.inputs is None:
-            call.inputs = {}
-        call.inputs[name] = kept
 
     # --- groups
 
@@ -230,20 +273,28 @@ cdef class Plan:
     cdef int finish(self, Call call, Result result, bint succeeded) except -1:
         """The call has its result: those that wait for it go on."""
         cdef Call dependent
-        cdef Kept kept = None
+        cdef Kept kept = None, whole = None, given = None
         cdef Group group
         cdef list dependents = call.dependents
         call.state = CALL_DONE
         self.index.finish(call.id, False, result.status, succeeded)
         if self.input_open:
-            kept = self.references.keep(call, result, True)
+            kept = self.references.keep(call, result, True, self.result_of)
         if dependents is not None:
             call.dependents = None
             for dependent in dependents:
-                if dependent.flags & WANTS_VALUES:
-                    if kept is None or kept.body is None:
-                        kept = self.references.keep(call, result, False)
-                    self.hand(dependent, call.id, kept)
+                if dependent.waiting == 0:
+                    continue                # refused meanwhile: needs nothing
+                if dependent.flags & WANTS_BYTES:
+                    if whole is None:
+                        whole = kept if kept is not None and kept.content is not None \
+                            else self.references.keep(call, result, False, True)
+                    self.references.hand(dependent, call.id, whole)
+                elif dependent.flags & WANTS_VALUES:
+                    if given is None:
+                        given = kept if kept is not None and kept.body is not None \
+                            else self.references.keep(call, result, False, False)
+                    self.references.hand(dependent, call.id, given)
                 self.release(dependent, succeeded)
         if call.group_state is not None:
             group = call.group_state
@@ -259,8 +310,18 @@ cdef class Plan:
 
     cdef int decide(self, Call call) except -1:
         """All that the call waited for has finished: sets call.refusal, or makes the call ready to start."""
-        if call.refusal is not None:
-            return 0
+        if call.refusal is None:
+            self.judge(call)
+        if call.refusal is None:
+            self.fill(call)
+        if call.refusal is None:
+            call.state = CALL_READY
+        self.references.let_go(call)
+        call.values = None
+        return 0
+
+    cdef int judge(self, Call call) except -1:
+        """Whether the call is to run, by its condition or its dependencies."""
         if call.condition is not None:
             if call.flags & NOT_EVALUABLE:
                 call.refusal = Refusal(424, "FailedDependency", "the condition cannot be evaluated",
@@ -273,30 +334,27 @@ cdef class Plan:
         elif call.flags & DEPENDENCY_FAILED:
             call.refusal = Refusal(424, "FailedDependency", "a call that this one depends on failed",
                                    OUTCOME_DEPENDENCY_FAILED)
-            return 0
-        if call.flags & (URL_REFERENCE | ETAG_REFERENCE):
+        return 0
+
+    cdef int fill(self, Call call) except -1:
+        """Puts in what the call takes from others. Values first: what a Location says is never searched for any."""
+        if call.values is not None:
+            fill_values(call, self.rules, self.max_body, self.max_depth)
+        if call.flags & (URL_REFERENCE | ETAG_REFERENCE) and call.refusal is None:
             self.fill_references(call)
-        if call.refusal is None:
-            call.state = CALL_READY
-        call.inputs = None
+        if call.flags & WANTS_BYTES and call.refusal is None:
+            fill_result_of(call, call.inputs)
         return 0
 
     cdef int fill_references(self, Call call) except -1:
-        cdef bytes name, base, rest, tail
+        cdef bytes name, rest
         cdef Kept kept
         if call.flags & URL_REFERENCE:
             name = reference_of(call.target)
             kept = None if call.inputs is None else call.inputs.get(name)
-            base = None if kept is None else url_of(kept, self.rules)
-            if base is None:
+            if kept is None:
                 return call.refuse(400, "UnresolvedReference", f"${name.decode()} gave no usable URL")
-            tail = call.target[len(name) + 1:]
-            if b"?" in base and tail:
-                # The reference stands for a resource; its query does not belong in front of a path.
-                base = base.partition(b"?")[0]
-            if tail.startswith(b"/"):
-                base = base.rstrip(b"/")
-            call.target = self.rules.normal(base + tail)
+            call.target = resource_url(kept, call.target[len(name) + 1:], self.rules)
             if call.target is None:
                 return call.refuse(400, "UnresolvedReference", f"${name.decode()} leads nowhere: {self.rules.why}")
         if call.flags & ETAG_REFERENCE:
@@ -310,6 +368,31 @@ cdef class Plan:
                     return call.refuse(400, "UnresolvedReference", f"${name.decode()} gave no ETag")
                 call.head = put_etag(call.head, name, rest)
         return 0
+
+    # --- for tests
+
+    def enter(self, Call call not None):
+        """admit()."""
+        self.admit(call)
+
+    def take(self):
+        """decide() for all calls that can be: they are given out in order."""
+        cdef list calls = []
+        cdef Call call
+        while self.decided.first is not None:
+            call = self.decided.popleft()
+            self.decide(call)
+            calls.append(call)
+        return calls
+
+    def end(self, Call call not None, Result result not None):
+        """finish(): the call got this result."""
+        self.finish(call, result, 200 <= result.status < 300)
+
+    @property
+    def holding(self):
+        """Bytes of bodies kept for calls still to come, and held by waiting calls."""
+        return self.references.held, self.references.handed
 
 
 cdef class Lookup:

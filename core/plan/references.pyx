@@ -1,12 +1,19 @@
-"""What calls may take from the calls they depend on: a URL, an ETag, values for conditions.
+"""What calls may take from the calls they depend on: a URL, an ETag, values, whole results.
 
 Rules ID-05..ID-10, GW-14. References are resolved by looking values up, never by evaluating anything
-(background: CVE-2014-7205). What is kept for calls still to come is bounded: the oldest goes first.
+(background: CVE-2014-7205). What is kept for calls still to come is bounded: the oldest goes first. So is what
+waiting calls hold: beyond that a body is not kept, and who refers to it is refused.
 """
-from batchwire.core.model cimport Call, HeaderSlice, KIND_CONTENT_TYPE, KIND_ETAG, KIND_LOCATION, Result
+from batchwire.core.dialects.codings import decode
+from batchwire.core.dialects.json_scan cimport MAX_DEPTH, check
+from batchwire.core.dialects.media cimport MEDIA_JSON, media_kind
+from batchwire.core.model cimport (
+    Call, HeaderSlice, KIND_CONTENT_ENCODING, KIND_CONTENT_TYPE, KIND_ETAG, KIND_LOCATION, Result,
+)
 from batchwire.core.plan.urls cimport UrlRules
 from batchwire.core.upstream.base cimport Upstream
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.stdint cimport uint8_t
 
 import json
 import re
@@ -19,10 +26,9 @@ cdef enum:
     MAX_BODY = 1 << 20          # a larger answer cannot be referred to by its values
     MAX_BODY_FOR_LATER = 65536
     OVERHEAD = 256              # what a Kept costs beside its bytes
+    MAX_HANDED = 64 << 20       # bytes of bodies that waiting calls of a batch hold
 
 _ETAG_REFERENCE = re.compile(rb"(?:^|\n)(if-match|if-none-match): \$([A-Za-z0-9._~-]+)\r", re.IGNORECASE)
-_BODY_REFERENCE = re.compile(rb'"\$([A-Za-z0-9._~-]+)(?:/[^"]*)?"')
-_QUERY_REFERENCE = re.compile(rb"(?:(?<![A-Za-z0-9._~-])|(?<=%[0-9A-Fa-f]{2}))\$([A-Za-z0-9._~-]+)")
 
 
 cdef class Kept:
@@ -37,12 +43,14 @@ cdef class References:
         self.order = deque()
         self.budget = budget
 
-    cdef Kept keep(self, Call call, Result result, bint for_later):
+    cdef Kept keep(self, Call call, Result result, bint for_later, bint whole):
+        """What `call` leaves; whole: also a body that is not JSON, whatever its size."""
         cdef Kept kept = Kept.__new__(Kept)
         cdef Upstream upstream = call.upstream
         cdef HeaderSlice* header
         cdef Kept oldest
         cdef Py_ssize_t most = MAX_BODY_FOR_LATER if for_later else MAX_BODY
+        cdef bint is_json_type
         kept.status = result.status
         kept.method = call.method
         kept.target = call.target
@@ -55,10 +63,17 @@ cdef class References:
         header = result.find(KIND_ETAG)
         if header != NULL:
             kept.etag = PyBytes_FromStringAndSize(header.value, header.value_len)
+        if whole:
+            most = self.budget if for_later else MAX_HANDED
+        if not for_later and self.handed and self.handed + result.body_len > MAX_HANDED:
+            most = -1
         if result.body_owner is not None and result.body_len <= most:
             header = result.find(KIND_CONTENT_TYPE)
-            if header != NULL and memmem(header.value, header.value_len, b"json", 4) != NULL:
-                kept.body = PyBytes_FromStringAndSize(result.body, result.body_len)
+            is_json_type = header != NULL and media_kind(header.value, header.value_len) == MEDIA_JSON
+            if whole or is_json_type:
+                kept.content = plain_body(result, most)
+            if is_json_type and kept.content is not None and PyBytes_GET_SIZE(kept.content) <= MAX_BODY:
+                kept.body = kept.content
         if for_later:
             self.kept[call.id] = kept
             self.order.append(call.id)
@@ -69,16 +84,61 @@ cdef class References:
         return kept
 
     def cost(self, Kept kept):
-        return OVERHEAD + len(kept.target or b"") + len(kept.location or b"") + len(kept.body or b"")
+        return OVERHEAD + len(kept.target or b"") + len(kept.location or b"") + len(kept.content or b"")
 
     cdef Kept get(self, bytes name):
         return self.kept.get(name)
+
+    cdef int hand(self, Call call, bytes name, Kept kept) except -1:
+        """Gives a waiting call what an earlier one left."""
+        if call.inputs is None:
+            call.inputs = {}
+        if name not in call.inputs:
+            call.inputs[name] = kept
+            if kept.holders == 0 and kept.content is not None:
+                self.handed += PyBytes_GET_SIZE(kept.content)
+            kept.holders += 1
+        return 0
+
+    cdef int let_go(self, Call call) except -1:
+        """The call needs nothing any more of what it was handed."""
+        cdef Kept kept
+        if call.inputs is not None:
+            for kept in call.inputs.values():
+                kept.holders -= 1
+                if kept.holders == 0 and kept.content is not None:
+                    self.handed -= PyBytes_GET_SIZE(kept.content)
+            call.inputs = None
+        return 0
+
+
+cdef bytes plain_body(Result result, Py_ssize_t most):
+    """The body without content codings, or None when that is too long or cannot be had."""
+    cdef bytes body = PyBytes_FromStringAndSize(result.body, result.body_len)
+    cdef HeaderSlice* header = result.find(KIND_CONTENT_ENCODING)
+    if header == NULL:
+        return body
+    try:
+        return decode(header.value[:header.value_len], body, most)
+    except ValueError:
+        return None
+
+
+cdef bint is_json(Kept kept) noexcept:
+    """Whether the body is there and valid JSON: over gRPC nobody else has looked."""
+    if kept.body is None:
+        return False
+    if kept.checked == 0:
+        kept.checked = 1 if check(
+            <const uint8_t*>PyBytes_AS_STRING(kept.body), PyBytes_GET_SIZE(kept.body), MAX_DEPTH) < 0 else -1
+    return kept.checked > 0
 
 
 cdef bytes url_of(Kept kept, UrlRules rules):
     """The part below the service root that `$<id>` stands for (GW-14), or None."""
     cdef bytes own
-    if kept.target is None or not kept.target.startswith(kept.base_path):
+    # A call that the gateway answered itself has no upstream.
+    if kept.target is None or kept.base_path is None or not kept.target.startswith(kept.base_path):
         return None
     own = kept.target[len(kept.base_path):]
     if kept.location is not None:
@@ -86,6 +146,20 @@ cdef bytes url_of(Kept kept, UrlRules rules):
     if kept.method in (b"GET", b"PUT", b"PATCH"):
         return own.partition(b"?")[0]
     return None
+
+
+cdef bytes resource_url(Kept kept, bytes tail, UrlRules rules):
+    """The URL of the resource with what follows the reference, checked; None: there is none, or rules.why says why."""
+    cdef bytes base = url_of(kept, rules)
+    if base is None:
+        rules.why = "it has no usable URL"
+        return None
+    if b"?" in base and tail:
+        # The reference stands for a resource; its query does not belong in front of a path.
+        base = base.partition(b"?")[0]
+    if tail.startswith(b"/"):
+        base = base.rstrip(b"/")
+    return rules.normal(base + tail)
 
 
 cdef bytes etag_of(Kept kept):
@@ -119,24 +193,3 @@ cdef bytes put_etag(bytes head, bytes name, bytes etag):
         else found.group(0),
         head,
     )
-
-
-cdef bytes unsupported_reference(Call call, bytes rest):
-    """The id of a dependency that the body or the query refers to (ID-11, ID-12), which is not offered.
-
-    Only names in depends_on count: a `$100` in somebody's text is text.
-    """
-    if call.depends_on is None:
-        return None
-    if call.body_owner is not None and memmem(call.body_ptr, call.body_len, b'"$', 2) != NULL:
-        for found in _BODY_REFERENCE.finditer(call.body_ptr[:call.body_len]):
-            if found.group(1) in call.depends_on:
-                return found.group(1)
-    query = rest.partition(b"?")[2]
-    if b"$" in query:
-        for option in query.split(b"&"):
-            for found in _QUERY_REFERENCE.finditer(option.partition(b"=")[2]):
-                # ID-13: predefined names win over ids.
-                if found.group(1) in call.depends_on and found.group(1) not in (b"it", b"root", b"this"):
-                    return found.group(1)
-    return None
