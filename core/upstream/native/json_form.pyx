@@ -73,6 +73,7 @@ cdef class JsonForm(NativeForm):
                         dict inner) except -1:
         cdef dict fields = {}
         cdef list waits
+        cdef Buffer inside = None
         cdef bytes name, value, body
         for name, value in fields_of(call, inner):
             name = name.lower()
@@ -90,8 +91,8 @@ cdef class JsonForm(NativeForm):
             if waits:
                 out.put_bytes(b',"dependsOn":["' + b'","'.join(waits) + b'"]')
         if body is not None:
-            out.put(b',"body":', 8)
-            self.put_body(out, call, fields, index, inner, body)
+            inside = Buffer()                             # how it is put decides on content-type, which comes before it
+            self.put_body(inside, fields, index, inner, body)
         out.put(b',"headers":{', 12)
         first = True
         for name, value in fields.items():
@@ -102,7 +103,11 @@ cdef class JsonForm(NativeForm):
             put_name(out, PyBytes_AS_STRING(name), <int>PyBytes_GET_SIZE(name), True)
             out.put(b'":', 2)
             put_string(out, value)
-        return out.put(b"}}", 2)
+        out.put_char(c'}')
+        if inside is not None:
+            out.put(b',"body":', 8)
+            out.put(inside.data, inside.size)
+        return out.put_char(c'}')
 
     cdef bytes plain_body(self, Call call, dict fields, Py_ssize_t index):
         """The body without codings, which JSON cannot carry (HD-19), or None."""
@@ -118,7 +123,7 @@ cdef class JsonForm(NativeForm):
                 raise UnfitMember(index, "the body is not what its content-encoding says") from None
         return body or None
 
-    cdef int put_body(self, Buffer out, Call call, dict fields, Py_ssize_t index, dict inner, bytes body) except -1:
+    cdef int put_body(self, Buffer out, dict fields, Py_ssize_t index, dict inner, bytes body) except -1:
         """JB-23..JB-25. Without a media type it is bytes, and that is said, because no type would mean JSON."""
         cdef bytes media = fields.setdefault(b"content-type", b"application/octet-stream")
         cdef MediaKind kind = media_kind(PyBytes_AS_STRING(media), PyBytes_GET_SIZE(media))
@@ -160,4 +165,4 @@ cdef class JsonForm(NativeForm):
         found = None if text is None else responses_in(text, count, self.max_depth)
         if found is None:
             return bad_answer(count, "the upstream's answer is not a JSON batch response")
-        return settled(found, atomic)
+        return settled(found, members, atomic)

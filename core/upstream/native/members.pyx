@@ -5,6 +5,7 @@ that the members have in the upstream's batch: the upstream resolves them, insid
 let an Authorization of the batch into a member (MB-17): it is lifted to the request that carries them all.
 """
 from batchwire.core.model cimport Call
+
 import json
 import re
 

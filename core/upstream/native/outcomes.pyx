@@ -5,6 +5,7 @@ failure of the upstream, a batch that was refused as a whole fails every member.
 failed group a success, whatever the upstream said of it before it rolled back.
 """
 from batchwire.core.model cimport (
+    Call,
     HeaderSlice,
     KIND_CONTENT_ENCODING,
     OUTCOME_DEPENDENCY_FAILED,
@@ -14,10 +15,17 @@ from batchwire.core.model cimport (
     OUTCOME_UNREACHABLE,
     Result,
 )
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.string cimport memcpy
+
+import re
 
 from batchwire.core.dialects.codings import decode
 
+cdef extern from "<string.h>" nogil:
+    void* memmem(const void* haystack, size_t n, const void* needle, size_t k)
+
+_CONTENT_ID = re.compile(rb'("@(?:Org\.OData\.)?Core\.ContentID"[ \t\r\n]*:[ \t\r\n]*")([0-9]+)"')
 # Said of the client or of the load, and so as true for each member as for the batch.
 cdef frozenset SHARED = frozenset([401, 403, 429, 503])
 
@@ -83,7 +91,27 @@ cdef Py_ssize_t member_index(bytes name, Py_ssize_t count) except -2:
     return number - 1 if number <= count else -1
 
 
-cdef list settled(list found, bint atomic):
+cdef int name_member(Result result, list members) except -1:
+    """An error body may name the member that failed: by our id, which would mean nothing or another call there."""
+    cdef bytes body
+    cdef Call call
+    cdef Py_ssize_t index
+    if result.body_owner is None or memmem(result.body, result.body_len, b"Core.ContentID", 14) == NULL:
+        return 0
+
+    body = result.body[:result.body_len]
+    for said in reversed(list(_CONTENT_ID.finditer(body))):
+        index = member_index(said.group(2), len(members))
+        if index >= 0:
+            call = members[index]                         # ID-03: nothing in an id needs an escape
+            body = body[:said.start(2)] + call.id + body[said.end(2):]
+    result.body_owner = body
+    result.body = PyBytes_AS_STRING(body)
+    result.body_len = PyBytes_GET_SIZE(body)
+    return 0
+
+
+cdef list settled(list found, list members, bint atomic):
     """found: for each member its Result, or None when the answer has none that can be read."""
     cdef Py_ssize_t i
     cdef Result result
@@ -94,6 +122,8 @@ cdef list settled(list found, bint atomic):
         else:
             failed = failed or result.status >= 400
             result.outcome = OUTCOME_SUCCEEDED if 200 <= result.status < 300 else OUTCOME_FAILED
+            if result.status >= 400:
+                name_member(result, members)
     for i in range(len(found)):
         result = found[i]
         if atomic and failed:
