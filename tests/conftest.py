@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from harness import config
 from harness.batches import FRONTS
+from harness.cap import Cap
 from harness.gateway import Gateway
 from harness.scripted import ScriptedUpstream
 
@@ -70,3 +71,16 @@ def orders(_orders: ScriptedUpstream) -> ScriptedUpstream:
 def front(request: pytest.FixtureRequest) -> str:
     """Each front in turn."""
     return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def _cap() -> Iterator[Cap]:
+    with Cap() as server:
+        yield server
+
+
+@pytest.fixture
+def cap(_cap: Cap) -> Cap:
+    """A real OData server with an empty database; skipped where Node.js is missing, failed there when CI is true."""
+    _cap.clear()
+    return _cap

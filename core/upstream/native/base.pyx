@@ -1,0 +1,80 @@
+"""The interface of the forms in which an upstream takes a batch (GW-04 b).
+
+A form is the mirror of a dialect: there Calls are read and Results written, here Calls are written and Results
+read. Must never know sockets, order or policies, and never send a client's ids to an upstream.
+"""
+from batchwire.core.dialects.json_scan cimport MAX_DEPTH
+from batchwire.core.model cimport Call, Result
+
+from batchwire.core.errors import ConfigError
+
+
+class UnfitMember(ValueError):
+    """A call cannot be said in the form of its upstream's batch.
+
+    index: its place in members. message: one sentence for a person; never quotes the call.
+    """
+
+    def __init__(self, index, message):
+        super().__init__(message)
+        self.index = index
+        self.message = message
+
+
+cdef class NativeBatch:
+    def __init__(self, bytes head, bytes body):
+        self.head = head
+        self.body = body
+
+
+cdef class NativeForm:
+    """See base.pxd.
+
+    max_body_bytes: bound on what a coded body may hold once its coding is undone; 0: no limit.
+    max_depth: deepest nesting of JSON that is read (1..1024).
+    """
+
+    def __init__(self, Py_ssize_t max_body_bytes=16777216, int max_depth=512):
+        if not 1 <= max_depth <= MAX_DEPTH:
+            raise ConfigError(f"the nesting limit of JSON must be from 1 to {MAX_DEPTH}")
+        self.max_body_bytes = max_body_bytes
+        self.max_depth = max_depth
+
+    cdef bint fits(self, list members, bint atomic, bytes base_path) except -1:
+        raise NotImplementedError
+
+    cdef NativeBatch encode(self, list members, bint atomic, bytes base_path):
+        raise NotImplementedError
+
+    cdef list decode(self, Result answer, list members, bint atomic):
+        raise NotImplementedError
+
+    def fits_batch(self, list members not None, bint atomic, bytes base_path not None):
+        """fits() for tests and tools."""
+        return self.fits(members, atomic, base_path)
+
+    def encode_batch(self, list members not None, bint atomic, bytes base_path not None):
+        """encode() for tests and tools."""
+        return self.encode(members, atomic, base_path)
+
+    def decode_answer(self, Result answer not None, list members not None, bint atomic):
+        """decode() for tests and tools: each Result as (status, headers, body, outcome)."""
+        cdef Result result
+        cdef int i
+        cdef list told = []
+        for result in self.decode(answer, members, atomic):
+            told.append((
+                result.status,
+                [(result.headers[i].name[:result.headers[i].name_len],
+                  result.headers[i].value[:result.headers[i].value_len]) for i in range(result.header_count)],
+                None if result.body_owner is None else result.body[:result.body_len],
+                result.outcome,
+            ))
+        return told
+
+
+def ready_call(bytes target not None, Call call not None, bytes extra=None):
+    """The call with what the plan and the inheritance would have given it: for tests and tools."""
+    call.target = target
+    call.extra = extra
+    return call

@@ -1,0 +1,169 @@
+"""The JSON batch response of an upstream, taken apart (JR-01..JR-13).
+
+The text is validated whole by the scanner, then cut at the members that it noted: so a JSON body keeps every digit
+of its numbers. Must never trust a header of it more than one that came over a socket.
+"""
+from batchwire.core.dialects.header_names cimport put_name
+from batchwire.core.dialects.json_scan cimport Mark, SCAN_DONE, Scan, scan, scan_start
+from batchwire.core.dialects.json_strings cimport unescaped
+from batchwire.core.dialects.media cimport (
+    MEDIA_JSON,
+    MEDIA_NONE,
+    MEDIA_TEXT,
+    MediaKind,
+    base64_decoded,
+    media_kind,
+    with_utf8,
+)
+from batchwire.core.headers cimport valid_value
+from batchwire.core.model cimport Buffer, MAX_RESULT_HEADERS, Result
+from batchwire.core.upstream.native.outcomes cimport member_index
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.stdint cimport uint8_t
+
+import json
+
+cdef enum:
+    MAX_MEMBERS = 64          # of the envelope, and of one response object
+
+
+cdef dict members_of(bytes text, Mark* marks, int count):
+    """name -> index of its mark; None when a name comes twice."""
+    cdef dict named = {}
+    cdef bytes name
+    cdef int i
+    for i in range(count):
+        name = text[marks[i].key:marks[i].key_end]
+        if marks[i].key_escaped:
+            name = unescaped(<const uint8_t*>PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name))
+        if name in named:
+            return None
+        named[name] = i
+    return named
+
+
+cdef list responses_in(bytes text, Py_ssize_t count, int max_depth):
+    cdef Scan state
+    cdef Mark marks[MAX_MEMBERS]
+    cdef list found = [None] * count
+    cdef set seen = set()
+    cdef dict named
+    cdef Py_ssize_t at, end, used, index
+    if text.startswith(b"\xef\xbb\xbf"):
+        text = text[3:]
+    cdef const uint8_t* p = <const uint8_t*>PyBytes_AS_STRING(text)
+    cdef Py_ssize_t n = PyBytes_GET_SIZE(text)
+    scan_start(&state, max_depth, marks, MAX_MEMBERS)
+    used = scan(&state, p, n)
+    if state.state != SCAN_DONE or text[used:].strip(b" \t\r\n") or not text.lstrip(b" \t\r\n").startswith(b"{"):
+        return None
+    named = members_of(text, marks, state.mark_count)
+    if named is None or b"responses" not in named or marks[<int>named[b"responses"]].kind != c'[':
+        return None
+    at = marks[<int>named[b"responses"]].value + 1
+    end = marks[<int>named[b"responses"]].value_end - 1
+    while True:
+        while at < end and p[at] in (c' ', c'\t', c'\r', c'\n', c','):
+            at += 1
+        if at >= end:
+            return found
+        if p[at] != c'{':
+            return None
+        scan_start(&state, max_depth, marks, MAX_MEMBERS)
+        used = scan(&state, p + at, end - at)
+        if state.state != SCAN_DONE:
+            return None                                   # more members than a response object has
+        part = text[at:at + used]
+        at += used
+        named = members_of(part, marks, state.mark_count)
+        if named is None or b"id" not in named:
+            return None
+        index = member_index(value_of(part, marks, named, b"id").strip(b'"'), count)
+        if index >= 0:
+            # Answered twice: which of them is true cannot be told.
+            found[index] = None if index in seen else response_of(part, marks, named)
+            seen.add(index)
+
+
+cdef bytes value_of(bytes text, Mark* marks, dict named, bytes name):
+    cdef Mark* mark = &marks[<int>named[name]]
+    return text[mark.value:mark.value_end]
+
+
+cdef Result response_of(bytes text, Mark* marks, dict named):
+    """One response object as a Result, or None when it is not one."""
+    cdef Result result
+    cdef list headers
+    cdef bytes body = None
+    if b"status" not in named:
+        return None
+    status = json.loads(value_of(text, marks, named, b"status"))
+    if isinstance(status, str) and len(status) == 3 and status.isdecimal():
+        status = int(status)                              # JR-06 says a number; some services send a string
+    if type(status) is not int or not 200 <= status <= 599:
+        return None
+    headers = headers_of(value_of(text, marks, named, b"headers") if b"headers" in named else b"null")
+    if headers is None:
+        return None
+    if b"body" in named:
+        body = value_of(text, marks, named, b"body")
+        if body == b"null":                               # JR-13
+            body = None
+        else:
+            body = body_of(body, headers)
+            if body is None:
+                return None
+    result = Result()
+    result.fill(status, headers, body)
+    return result
+
+
+cdef list headers_of(bytes text):
+    """[(name, value)], or None when they cannot be header fields."""
+    cdef Buffer scratch = Buffer()
+    cdef list headers = []
+    cdef bytes name, value
+    given = json.loads(text)
+    if given is None:
+        return headers
+    if type(given) is not dict or len(given) > MAX_RESULT_HEADERS - 1:
+        return None
+    for key, said in given.items():
+        if type(said) is int:
+            said = str(said)                              # content-length and retry-after, of some services
+        if type(said) is not str:
+            return None
+        name = key.encode()
+        value = said.strip(" \t").encode()
+        if len(name) > 256 or not put_name(scratch, PyBytes_AS_STRING(name), <int>PyBytes_GET_SIZE(name), True):
+            return None
+        if not valid_value(PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value)):
+            return None
+        headers.append((name, value))
+    return headers
+
+
+cdef bytes body_of(bytes raw, list headers):
+    """JR-08: the bytes that the value stands for, or None; changes content-type where it must."""
+    cdef Py_ssize_t i, typed = -1
+    cdef MediaKind kind = MEDIA_NONE
+    cdef bytes media, text
+    for i in range(len(headers)):
+        if headers[i][0].lower() == b"content-type":
+            typed = i
+            media = headers[i][1]
+            kind = media_kind(PyBytes_AS_STRING(media), PyBytes_GET_SIZE(media))
+    if kind == MEDIA_NONE:                                # JR-09
+        headers[:] = [field for field in headers if field[0].lower() != b"content-type"]
+        headers.append((b"content-type", b"application/json"))
+    elif kind != MEDIA_JSON:
+        if not raw.startswith(b'"'):
+            return None
+        text = unescaped(<const uint8_t*>PyBytes_AS_STRING(raw) + 1, PyBytes_GET_SIZE(raw) - 2)
+        if kind != MEDIA_TEXT:
+            return base64_decoded(<const uint8_t*>PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
+        headers[typed] = (headers[typed][0], with_utf8(headers[typed][1]))
+        raw = text
+    # Inside JSON it is not coded any more, whatever the headers kept from before.
+    headers[:] = [field for field in headers if field[0].lower() != b"content-encoding"]
+    return raw

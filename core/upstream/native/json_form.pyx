@@ -1,0 +1,168 @@
+"""Calls as one JSON batch for an upstream (JB-01..JB-28), and its JSON answer as Results (JR-01..JR-13).
+
+Bodies travel by their media type as in the JSON dialect; a JSON body goes in and comes out as the bytes it is.
+Must never send a body that is not what its content-type says: it would break the batch of all members.
+"""
+from batchwire.core.dialects.header_names cimport put_name
+from batchwire.core.dialects.json_scan cimport check
+from batchwire.core.dialects.json_strings cimport put_escaped
+from batchwire.core.dialects.media cimport (
+    MEDIA_JSON,
+    MEDIA_NONE,
+    MEDIA_TEXT,
+    MediaKind,
+    charset_of,
+    codec_of,
+    media_kind,
+    put_base64url,
+    with_utf8,
+)
+from batchwire.core.model cimport Buffer, Call, Result
+from batchwire.core.upstream.native.base cimport NativeBatch, NativeForm
+from batchwire.core.upstream.native.json_answer cimport responses_in
+from batchwire.core.upstream.native.members cimport (
+    depends_within,
+    fields_of,
+    fit_together,
+    lifted_lines,
+    ordinals_of,
+    relative_url,
+    renamed_body,
+)
+from batchwire.core.upstream.native.outcomes cimport bad_answer, refused_batch, settled, whole_body
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.stdint cimport uint8_t
+
+from batchwire.core.dialects.codings import decode as undo
+from batchwire.core.upstream.native.base import UnfitMember
+
+# A service may take 4.0 batches only, and members say their versions themselves: so no OData-Version (GB-05).
+cdef bytes HEAD = b"Content-Type: application/json\r\nAccept: application/json\r\n"
+# JSON goes on after an error by default (HD-16), but not every service knows that.
+cdef bytes GO_ON = b"Prefer: odata.continue-on-error\r\n"
+
+
+cdef int put_string(Buffer out, bytes text) except -1:
+    """Bytes that are not UTF-8 are read as Latin-1 (RFC 9110 5.5)."""
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        text = text.decode("latin-1").encode()
+    out.put_char(c'"')
+    put_escaped(out, <const uint8_t*>PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
+    return out.put_char(c'"')
+
+
+cdef class JsonForm(NativeForm):
+    cdef bint fits(self, list members, bint atomic, bytes base_path) except -1:
+        return fit_together(members, base_path, ordinals_of(members) if atomic else {})
+
+    cdef NativeBatch encode(self, list members, bint atomic, bytes base_path):
+        cdef Buffer out = Buffer()
+        cdef dict inner = ordinals_of(members) if atomic else {}
+        cdef Py_ssize_t i
+        out.put(b'{"requests":[', 13)
+        for i in range(len(members)):
+            if i:
+                out.put_char(c',')
+            self.put_member(out, members[i], i, atomic, base_path, inner)
+        out.put(b"]}", 2)
+        return NativeBatch(HEAD + (b"" if atomic else GO_ON) + lifted_lines(members[0]), out.take())
+
+    cdef int put_member(self, Buffer out, Call call, Py_ssize_t index, bint atomic, bytes base_path,
+                        dict inner) except -1:
+        cdef dict fields = {}
+        cdef list waits
+        cdef Buffer inside = None
+        cdef bytes name, value, body
+        for name, value in fields_of(call, inner):
+            name = name.lower()
+            fields[name] = fields[name] + b", " + value if name in fields else value
+        body = self.plain_body(call, fields, index)
+        out.put(b'{"id":"', 7)
+        out.put_uint(index + 1)
+        out.put(b'","method":"', 12)
+        out.put_bytes(call.method.lower())
+        out.put(b'","url":', 8)
+        put_string(out, relative_url(call, base_path, inner))
+        if atomic:
+            out.put(b',"atomicityGroup":"g"', 21)
+            waits = depends_within(call, inner)
+            if waits:
+                out.put_bytes(b',"dependsOn":["' + b'","'.join(waits) + b'"]')
+        if body is not None:
+            inside = Buffer()                             # how it is put decides on content-type, which comes before it
+            self.put_body(inside, fields, index, inner, body)
+        out.put(b',"headers":{', 12)
+        first = True
+        for name, value in fields.items():
+            if not first:
+                out.put_char(c',')
+            first = False
+            out.put_char(c'"')
+            put_name(out, PyBytes_AS_STRING(name), <int>PyBytes_GET_SIZE(name), True)
+            out.put(b'":', 2)
+            put_string(out, value)
+        out.put_char(c'}')
+        if inside is not None:
+            out.put(b',"body":', 8)
+            out.put(inside.data, inside.size)
+        return out.put_char(c'}')
+
+    cdef bytes plain_body(self, Call call, dict fields, Py_ssize_t index):
+        """The body without codings, which JSON cannot carry (HD-19), or None."""
+        cdef bytes body
+        if call.body_owner is None:
+            return None
+        body = call.body_ptr[:call.body_len]
+        codings = fields.pop(b"content-encoding", None)
+        if codings is not None:
+            try:
+                body = undo(codings, body, self.max_body_bytes)
+            except ValueError:
+                raise UnfitMember(index, "the body is not what its content-encoding says") from None
+        return body or None
+
+    cdef int put_body(self, Buffer out, dict fields, Py_ssize_t index, dict inner, bytes body) except -1:
+        """JB-23..JB-25. Without a media type it is bytes, and that is said, because no type would mean JSON."""
+        cdef bytes media = fields.setdefault(b"content-type", b"application/octet-stream")
+        cdef MediaKind kind = media_kind(PyBytes_AS_STRING(media), PyBytes_GET_SIZE(media))
+        if kind == MEDIA_NONE:
+            fields[b"content-type"] = b"application/octet-stream"
+        if kind == MEDIA_JSON:
+            if body.startswith(b"\xef\xbb\xbf"):
+                body = body[3:]
+            if check(<const uint8_t*>PyBytes_AS_STRING(body), PyBytes_GET_SIZE(body), self.max_depth) >= 0:
+                raise UnfitMember(index, "the body is not the JSON that its content-type says")
+            return out.put_bytes(renamed_body(body, inner))
+        if kind == MEDIA_TEXT:
+            return self.put_text(out, fields, index, body)
+        out.put_char(c'"')
+        put_base64url(out, <const uint8_t*>PyBytes_AS_STRING(body), PyBytes_GET_SIZE(body))
+        return out.put_char(c'"')
+
+    cdef int put_text(self, Buffer out, dict fields, Py_ssize_t index, bytes body) except -1:
+        """A JSON string is UTF-8, so that the content-type must not say anything else."""
+        cdef bytes media = fields[b"content-type"]
+        cdef str codec = codec_of(charset_of(media))
+        if codec is None:
+            raise UnfitMember(index, "the charset of the text body is not supported")
+        try:
+            body = body.decode(codec).encode()
+        except UnicodeDecodeError:
+            raise UnfitMember(index, "the text body is not in the charset it says") from None
+        if codec != "utf-8":
+            fields[b"content-type"] = with_utf8(media)
+        return put_string(out, body)
+
+    cdef list decode(self, Result answer, list members, bint atomic):
+        cdef Py_ssize_t count = len(members)
+        cdef list found = refused_batch(answer, count)
+        cdef bytes text
+        if found is not None:
+            return found
+        text = whole_body(answer, self.max_body_bytes)
+        found = None if text is None else responses_in(text, count, self.max_depth)
+        if found is None:
+            return bad_answer(count, "the upstream's answer is not a JSON batch response")
+        return settled(found, members, atomic)

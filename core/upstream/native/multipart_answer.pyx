@@ -1,0 +1,155 @@
+"""The multipart batch response of an upstream, taken apart (MP-05..MP-15, section 2 of the checklist).
+
+Parts are told apart by whole delimiter lines (MB-13, MB-14); inside each is an HTTP answer, read by the same code
+as one from a socket. Must never take a part that its delimiter does not close: it may be cut.
+"""
+from batchwire.core.model cimport HeaderSlice, KIND_HOP, Result
+from batchwire.core.upstream.http1_answer cimport ANSWER_DONE, Answer
+from batchwire.core.upstream.native.outcomes cimport member_index
+
+import re
+
+from batchwire.core.dialects.media import PARAMETER
+
+cdef extern from "<strings.h>" nogil:
+    int strncasecmp(const char* a, const char* b, size_t n)
+
+cdef enum:
+    MAX_HEAD = 32768          # header bytes of one part
+
+_BLANK_LINE = re.compile(rb"\r?\n\r?\n")
+_FOLDED = re.compile(rb"\r?\n[ \t]+")
+_QUOTED = re.compile(rb"\\(.)")
+_BOUNDARY = re.compile(rb"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")      # MB-12
+
+
+cdef class Taken:
+    pass
+
+
+cdef bytes boundary_of(bytes content_type):
+    if content_type.partition(b";")[0].strip().lower() != b"multipart/mixed":
+        return None
+    for name, value in PARAMETER.findall(content_type):
+        if name.lower() == b"boundary":
+            if value.startswith(b'"'):
+                value = _QUOTED.sub(rb"\1", value[1:len(value) - 1])
+            return value if _BOUNDARY.fullmatch(value) else None
+    return None
+
+
+cdef list parts_of(bytes text, bytes boundary, Py_ssize_t limit):
+    """What lies between delimiter lines; None: there are more than `limit`, or no closing delimiter."""
+    cdef bytes delimiter = b"--" + boundary
+    cdef list parts = []
+    cdef Py_ssize_t at = 0, start = -1, begin, stop, end
+    while True:
+        begin = text.find(delimiter, at)
+        if begin < 0:
+            return None
+        at = begin + len(delimiter)
+        if begin and text[begin - 1:begin] != b"\n":
+            continue
+        stop = text.find(b"\n", at)
+        end = len(text) if stop < 0 else stop
+        rest = text[at:end].rstrip(b"\r \t") if end - at < 1000 else b"?"
+        if rest not in (b"", b"--"):
+            continue                                      # another boundary that this one begins, or text
+        if start >= 0:
+            if begin > start and text[begin - 2:begin - 1] == b"\r":
+                begin -= 1
+            parts.append(text[start:begin - 1 if begin > start else start])
+            if len(parts) > limit:
+                return None
+        if rest == b"--":
+            return parts
+        if stop < 0:
+            return None
+        start = stop + 1
+        at = stop                                         # an empty part's delimiter follows at once
+
+
+cdef tuple head_and_rest(bytes part):
+    """({lower-case name: value}, what follows the blank line), or None."""
+    cdef dict fields = {}
+    if part[:1] in (b"\r", b"\n"):
+        return None                                       # MB-02: text/plain, by RFC 2046
+    blank = _BLANK_LINE.search(part, 0, MAX_HEAD)
+    if blank is None:
+        return None
+    for line in _FOLDED.sub(b" ", part[:blank.start()]).split(b"\n"):
+        name, colon, value = line.partition(b":")
+        if colon:
+            fields.setdefault(name.strip().lower(), value.strip())
+    return fields, part[blank.end():]
+
+
+cdef Result message_in(bytes text):
+    """The HTTP answer of an application/http part, or None."""
+    cdef Answer answer
+    if _BLANK_LINE.search(text) is None:
+        text += b"\r\n\r\n"                               # MP-15: the blank line may have gone with the delimiter's
+    answer = Answer(MAX_HEAD, len(text))
+    answer.start(False)
+    answer.feed(text)
+    answer.eof()
+    return answer.result if answer.state == ANSWER_DONE else None
+
+
+cdef bytes inner_content_id(Result result):
+    """Some servers put it into the HTTP headers (MB-06). Taken away there: it is ours, not the client's."""
+    cdef HeaderSlice* header
+    cdef bytes found = None
+    cdef int i
+    for i in range(result.header_count):
+        header = &result.headers[i]
+        if header.name_len == 10 and strncasecmp(header.name, "content-id", 10) == 0:
+            header.kind = KIND_HOP
+            found = header.value[:header.value_len]
+    return found
+
+
+cdef list answers_in(list parts, list into, Py_ssize_t limit, bint nested):
+    """Appends (id or None, Result or None) for each HTTP answer; None: the structure is not that of a batch."""
+    cdef Result result
+    for part in parts:
+        split = head_and_rest(part)
+        if split is None:
+            into.append((None, None))
+            continue
+        fields, rest = split
+        media = fields.get(b"content-type", b"")
+        if media.partition(b";")[0].strip().lower() == b"application/http":
+            result = message_in(rest)
+            name = None if result is None else inner_content_id(result)
+            into.append((fields.get(b"content-id", name), result))
+            continue
+        boundary = None if nested else boundary_of(media)
+        inside = None if boundary is None else parts_of(rest, boundary, limit)
+        if inside is None or answers_in(inside, into, limit, True) is None or len(into) > limit:
+            return None
+    return into
+
+
+cdef Taken responses_in(bytes text, bytes boundary, Py_ssize_t count, bint atomic):
+    cdef Taken taken = Taken()
+    cdef list parts = parts_of(text, boundary, count)
+    cdef list answers = None if parts is None else answers_in(parts, [], count, False)
+    cdef set seen = set()
+    cdef Result result
+    cdef Py_ssize_t i, index
+    if answers is None:
+        return None
+    taken.found = [None] * count
+    named = any([name is not None for name, _ in answers])
+    for i in range(len(answers)):
+        name, result = answers[i]
+        index = member_index(name, count) if named else i
+        if atomic and len(answers) == 1 and (index < 0 or not named) and result is not None and result.status >= 400:
+            taken.speaks_for_all = result
+            return taken
+        if index >= 0:
+            # Answered twice: which of them is true cannot be told.
+            taken.found[index] = None if index in seen else result
+            seen.add(index)
+    return taken

@@ -1,0 +1,135 @@
+"""Calls as one multipart/mixed batch for an upstream (MB-01..MB-21), and its answer as Results (MP-04..MP-15).
+
+A group becomes one change set with a Content-ID for each member (MB-05). Bodies go in and come out byte for byte.
+Must never choose a boundary that a body holds.
+"""
+from batchwire.core.dialects.json_scan cimport check
+from batchwire.core.dialects.media cimport MEDIA_JSON, media_kind
+from batchwire.core.model cimport Buffer, Call, HeaderSlice, KIND_CONTENT_TYPE, Result
+from batchwire.core.upstream.native.base cimport NativeBatch, NativeForm
+from batchwire.core.upstream.native.members cimport (
+    fields_of,
+    fit_together,
+    lifted_lines,
+    ordinals_of,
+    relative_url,
+    renamed_body,
+)
+from batchwire.core.upstream.native.multipart_answer cimport Taken, boundary_of, responses_in
+from batchwire.core.upstream.native.outcomes cimport bad_answer, copied, refused_batch, settled, whole_body
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.stdint cimport uint8_t
+
+import secrets
+
+from batchwire.core.upstream.native.base import UnfitMember
+
+cdef bytes PART = b"Content-Type: application/http\r\nContent-Transfer-Encoding: binary\r\nContent-ID: "
+
+
+cdef bint is_sayable(bytes url) noexcept:
+    """A request line ends its URL at a space; the gateway's own URLs hold none, but a reference's rest might."""
+    cdef const uint8_t* p = <const uint8_t*>PyBytes_AS_STRING(url)
+    cdef Py_ssize_t i
+    for i in range(PyBytes_GET_SIZE(url)):
+        if p[i] <= 0x20 or p[i] == 0x7F:
+            return False
+    return PyBytes_GET_SIZE(url) > 0 and p[0] != c'?'
+
+
+cdef class MultipartForm(NativeForm):
+    cdef bint fits(self, list members, bint atomic, bytes base_path) except -1:
+        """A change set takes no GET (MB-07), and a request line no empty URL (the service document)."""
+        cdef dict inner = ordinals_of(members) if atomic else {}
+        cdef Call call
+        if not fit_together(members, base_path, inner):
+            return False
+        for call in members:
+            if atomic and call.method == b"GET" or not is_sayable(relative_url(call, base_path, inner)):
+                return False
+        return True
+
+    cdef NativeBatch encode(self, list members, bint atomic, bytes base_path):
+        cdef dict inner = ordinals_of(members) if atomic else {}
+        cdef list parts = []
+        cdef Buffer out = Buffer()
+        cdef Py_ssize_t i
+        for i in range(len(members)):
+            self.put_member(out, members[i], i, base_path, inner)
+            parts.append(out.take())
+        cdef bytes boundary = fresh_boundary(b"batch_", parts)
+        cdef bytes head = b"Content-Type: multipart/mixed; boundary=" + boundary + b"\r\nAccept: multipart/mixed\r\n"
+        if atomic:
+            change_set = fresh_boundary(b"changeset_", parts)
+            parts = [b"Content-Type: multipart/mixed; boundary=" + change_set + b"\r\n\r\n" + joined(parts, change_set)]
+        else:
+            # HD-16: multipart stops at the first error by default, but these calls have nothing in common.
+            head += b"Prefer: odata.continue-on-error\r\n"
+        return NativeBatch(head + lifted_lines(members[0]), joined(parts, boundary))
+
+    cdef int put_member(self, Buffer out, Call call, Py_ssize_t index, bytes base_path, dict inner) except -1:
+        cdef bytes name, value
+        cdef bytes url = relative_url(call, base_path, inner)
+        cdef bytes body = None
+        cdef bint is_json = False
+        if not is_sayable(url):
+            raise UnfitMember(index, "its URL cannot stand in the request line of a batch part")
+        out.put_bytes(PART)
+        out.put_uint(index + 1)
+        out.put(b"\r\n\r\n", 4)
+        out.put_bytes(call.method)
+        out.put_char(c' ')
+        out.put_bytes(url)
+        out.put(b" HTTP/1.1\r\n", 11)
+        for name, value in fields_of(call, inner):
+            out.put_bytes(name + b": " + value + b"\r\n")
+            if name.lower() == b"content-type":
+                is_json = media_kind(PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value)) == MEDIA_JSON
+        if call.body_owner is not None:
+            body = call.body_ptr[:call.body_len]
+            if is_json and inner and b"$" in body and check(
+                    <const uint8_t*>PyBytes_AS_STRING(body), PyBytes_GET_SIZE(body), self.max_depth) < 0:
+                body = renamed_body(body, inner)
+            out.put_bytes(b"Content-Length: %d\r\n" % len(body))
+        out.put(b"\r\n", 2)
+        return 0 if body is None else out.put_bytes(body)
+
+    cdef list decode(self, Result answer, list members, bint atomic):
+        cdef Py_ssize_t count = len(members)
+        cdef HeaderSlice* media = answer.find(KIND_CONTENT_TYPE)
+        cdef bytes boundary = None if media == NULL else boundary_of(media.value[:media.value_len])
+        cdef list found
+        cdef bytes text
+        cdef Taken taken
+        # Some services say 400 of a batch that stopped, and still tell what became of each call.
+        if boundary is None or not 200 <= answer.status < 300 and answer.status != 400:
+            found = refused_batch(answer, count)
+            if found is not None:
+                return found
+        text = whole_body(answer, self.max_body_bytes)
+        taken = None if text is None or boundary is None else responses_in(text, boundary, count, atomic)
+        if taken is None:
+            return bad_answer(count, "the upstream's answer is not a multipart batch response")
+        if taken.speaks_for_all is not None:
+            # MP-08 without a Content-ID (GW-19): which member failed is not said, so the error is everyone's.
+            return settled([copied(taken.speaks_for_all) for _ in range(count)], members, atomic)
+        return settled(taken.found, members, atomic)
+
+
+cdef bytes fresh_boundary(bytes prefix, list parts):
+    cdef bytes boundary
+    while True:
+        boundary = prefix + secrets.token_hex(16).encode()
+        if not any([boundary in part for part in parts]):
+            return boundary
+
+
+cdef bytes joined(list parts, bytes boundary):
+    """MB-13: the CRLF before a delimiter is the delimiter's."""
+    cdef list pieces = []
+    for part in parts:
+        pieces.append(b"--" + boundary + b"\r\n")
+        pieces.append(part)
+        pieces.append(b"\r\n")
+    pieces.append(b"--" + boundary + b"--\r\n")
+    return b"".join(pieces)

@@ -1,0 +1,9 @@
+# What a member's result is, once the upstream's answer has been taken apart.
+from batchwire.core.model cimport Result
+
+cdef list refused_batch(Result answer, Py_ssize_t count)            # None: the upstream took the batch
+cdef list settled(list found, list members, bint atomic)
+cdef bytes whole_body(Result answer, Py_ssize_t limit)              # None: it cannot be read
+cdef list bad_answer(Py_ssize_t count, str message)
+cdef Result copied(Result result)
+cdef Py_ssize_t member_index(bytes name, Py_ssize_t count) except -2

@@ -1,0 +1,141 @@
+"""What each member's result is, once the upstream's answer has been taken apart.
+
+One place for both forms: a group that failed anywhere failed everywhere (JR-12), an answer that is missing is a
+failure of the upstream, a batch that was refused as a whole fails every member. Must never call a member of a
+failed group a success, whatever the upstream said of it before it rolled back.
+"""
+from batchwire.core.model cimport (
+    Call,
+    HeaderSlice,
+    KIND_CONTENT_ENCODING,
+    OUTCOME_DEPENDENCY_FAILED,
+    OUTCOME_FAILED,
+    OUTCOME_SUCCEEDED,
+    OUTCOME_TIMED_OUT,
+    OUTCOME_UNREACHABLE,
+    Result,
+)
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.string cimport memcpy
+
+import re
+
+from batchwire.core.dialects.codings import decode
+
+cdef extern from "<string.h>" nogil:
+    void* memmem(const void* haystack, size_t n, const void* needle, size_t k)
+
+_CONTENT_ID = re.compile(rb'("@(?:Org\.OData\.)?Core\.ContentID"[ \t\r\n]*:[ \t\r\n]*")([0-9]+)"')
+# Said of the client or of the load, and so as true for each member as for the batch.
+cdef frozenset SHARED = frozenset([401, 403, 429, 503])
+
+
+cdef Result copied(Result result):
+    cdef Result copy = Result()
+    copy.reset()
+    copy.status = result.status
+    copy.outcome = result.outcome
+    copy.header_count = result.header_count
+    memcpy(copy.headers, result.headers, sizeof(HeaderSlice) * result.header_count)
+    copy.head_owner = result.head_owner
+    copy.body_owner = result.body_owner
+    copy.body = result.body
+    copy.body_len = result.body_len
+    return copy
+
+
+cdef Result broken(str message):
+    cdef Result result = Result()
+    result.reset()
+    result.set_error(502, OUTCOME_UNREACHABLE, "BadUpstreamAnswer", message)
+    return result
+
+
+cdef list bad_answer(Py_ssize_t count, str message):
+    return [broken(message) for _ in range(count)]
+
+
+cdef list refused_batch(Result answer, Py_ssize_t count):
+    """Results when the batch as a whole was not taken, or never reached the upstream."""
+    if 200 <= answer.status < 300:
+        return None
+    if answer.outcome == OUTCOME_UNREACHABLE or answer.outcome == OUTCOME_TIMED_OUT or answer.status in SHARED:
+        if answer.outcome == OUTCOME_SUCCEEDED:
+            answer.outcome = OUTCOME_FAILED
+        return [copied(answer) for _ in range(count)]
+    return bad_answer(count, f"the upstream answered the batch with status {answer.status}")
+
+
+cdef bytes whole_body(Result answer, Py_ssize_t limit):
+    cdef int i
+    cdef bytes body
+    if answer.body_owner is None:
+        return None
+    body = answer.body[:answer.body_len]
+    codings = b",".join([
+        answer.headers[i].value[:answer.headers[i].value_len]
+        for i in range(answer.header_count) if answer.headers[i].kind == KIND_CONTENT_ENCODING
+    ])
+    try:
+        return decode(codings, body, limit) if codings else body
+    except ValueError:
+        return None
+
+
+cdef Py_ssize_t member_index(bytes name, Py_ssize_t count) except -2:
+    """The place of the member that has this id in the upstream's batch, or -1."""
+    cdef Py_ssize_t number
+    if not name or len(name) > 18 or not name.isdigit() or name[:1] == b"0":
+        return -1
+    number = int(name)
+    return number - 1 if number <= count else -1
+
+
+cdef int name_member(Result result, list members) except -1:
+    """An error body may name the member that failed: by our id, which would mean nothing or another call there."""
+    cdef bytes body
+    cdef Call call
+    cdef Py_ssize_t index
+    if result.body_owner is None or memmem(result.body, result.body_len, b"Core.ContentID", 14) == NULL:
+        return 0
+
+    body = result.body[:result.body_len]
+    for said in reversed(list(_CONTENT_ID.finditer(body))):
+        index = member_index(said.group(2), len(members))
+        if index >= 0:
+            call = members[index]                         # ID-03: nothing in an id needs an escape
+            body = body[:said.start(2)] + call.id + body[said.end(2):]
+    result.body_owner = body
+    result.body = PyBytes_AS_STRING(body)
+    result.body_len = PyBytes_GET_SIZE(body)
+    return 0
+
+
+cdef list settled(list found, list members, bint atomic):
+    """found: for each member its Result, or None when the answer has none that can be read."""
+    cdef Py_ssize_t i
+    cdef Result result
+    cdef bint failed = False, missing = False
+    for result in found:
+        if result is None:
+            missing = True
+        else:
+            failed = failed or result.status >= 400
+            result.outcome = OUTCOME_SUCCEEDED if 200 <= result.status < 300 else OUTCOME_FAILED
+            if result.status >= 400:
+                name_member(result, members)
+    for i in range(len(found)):
+        result = found[i]
+        if atomic and failed:
+            if result is None or result.status < 400:
+                result = Result()
+                result.reset()
+                result.set_error(424, OUTCOME_DEPENDENCY_FAILED, "FailedDependency",
+                                 "another call of the atomicity group failed; none of them has been applied")
+                found[i] = result
+        elif atomic and missing:
+            # Whether the upstream applied the group cannot be told, so no member may pass for a success.
+            found[i] = broken("the upstream's answer does not say how the whole atomicity group ended")
+        elif result is None:
+            found[i] = broken("the upstream's answer has no readable result for this call")
+    return found
