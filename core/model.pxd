@@ -92,6 +92,7 @@ cdef class Call:
     cdef object owner                   # core.upstream.base.CallOwner: gets the result
     cdef double started                 # seconds, monotonic; 0: never started
     cdef double deadline                # seconds, monotonic
+    cdef list members                   # the calls that this one carries to an upstream that takes batches, or None
     cdef bint retried                   # sent once more after a stale connection
     cdef int rank                       # index among the dispatcher's started calls
     cdef Call behind                    # the next one of the CallQueue that this call stands in

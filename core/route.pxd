@@ -8,4 +8,6 @@ cdef class Route:
     cdef readonly Limits limits
     cdef readonly Py_ssize_t streaming_threshold
     cdef readonly bint drop_authorization
+    cdef readonly bint flat_change_sets
+    cdef readonly bint transactional        # an upstream of it can run a group as one
     cdef Upstream upstream_of(self, bytes rest, Py_ssize_t* cut)

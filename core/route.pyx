@@ -10,11 +10,13 @@ cdef class Route:
     both ends; the longest that matches a call's path takes it, what follows the prefix is put behind that
     upstream's base path; the others go to `upstream`.
     streaming_threshold: bytes of a document up to which it is checked whole before its first call (GW-21).
-    inner_authorization: "reject" or "drop" (GW-17).
+    inner_authorization: "reject" or "drop" (GW-17). flat_change_sets: each call of a change set has its own part
+    in a multipart answer (PR-07).
     """
 
     def __init__(self, *, str root, Upstream upstream not None, mounts=(), Limits limits=None,
-                 Py_ssize_t streaming_threshold=1 << 20, str inner_authorization="reject"):
+                 Py_ssize_t streaming_threshold=1 << 20, str inner_authorization="reject",
+                 bint flat_change_sets=False):
         if not root.startswith("/") or not root.endswith("/"):
             raise ConfigError("a service root begins and ends with /")
         if inner_authorization not in ("reject", "drop"):
@@ -30,6 +32,10 @@ cdef class Route:
         self.limits = limits or Limits()
         self.streaming_threshold = streaming_threshold
         self.drop_authorization = inner_authorization == "drop"
+        self.flat_change_sets = flat_change_sets
+        self.transactional = upstream.native is not None or any([
+            (<Upstream>mounted).native is not None for _, mounted in self.mounts
+        ])
 
     cdef Upstream upstream_of(self, bytes rest, Py_ssize_t* cut):
         """Who serves a path below the root; cut: how much of it the mount takes away."""

@@ -4,6 +4,7 @@ from batchwire.core.dispatch.limits cimport Limits
 from batchwire.core.inheritance cimport Inheritance
 from batchwire.core.model cimport Buffer, Call, Refusal, Result
 from batchwire.core.outbox cimport Outbox
+from batchwire.core.plan.groups cimport Group
 from batchwire.core.plan.order cimport Plan
 from batchwire.core.plan.urls cimport UrlRules
 from batchwire.core.route cimport Route
@@ -29,6 +30,7 @@ cdef class Session(Dispatcher):
     cdef bint opened                        # writer.begin() has been called
     cdef bint stalled                       # reading stopped because a bound is reached
     cdef bint settling
+    cdef bint stopped                       # MP-09: what is not decided yet gets no result
     cdef bint input_ended
     cdef uint64_t fed
     cdef uint64_t pending                   # calls admitted and not finished
@@ -54,7 +56,10 @@ cdef class Session(Dispatcher):
     cdef int pull(self) except -1
     cdef int take_options(self) except -1
     cdef int settle(self) except -1
-    cdef int make_ready(self, Call call) except -1
+    cdef int settle_group(self, Group group) except -1
+    cdef Call group_carrier(self, Group group)
+    cdef int place(self, Call call) except -1
+    cdef int drop(self, Call call) except -1
     cdef int refused(self, Call call) except -1
     cdef int conclude(self, Call call, Result result) except -1
     cdef Py_ssize_t write(self, Call call, Result result) except -1

@@ -6,10 +6,9 @@ let a call of the batch go without exactly one result unless the batch is cancel
 """
 from batchwire.core.dialects.base cimport Reader
 from batchwire.core.dialects.proto_reader cimport ProtoReader
-from batchwire.core.dialects.proto_writer cimport ProtoWriter
+from batchwire.core.dialects.table cimport reader_of, writer_of
+from batchwire.core.dispatch.carrier cimport carrier_of, taken_apart
 from batchwire.core.dispatch.dispatcher cimport Dispatcher, Lane
-from batchwire.core.dialects.json_reader import JsonReader
-from batchwire.core.dialects.json_writer import JsonWriter
 from batchwire.core.errors import BadUpstreamBody, EnvelopeError
 from batchwire.core.headers cimport HeaderBlock
 from batchwire.core.inheritance cimport Inheritance
@@ -18,10 +17,12 @@ from batchwire.core.model cimport (
     OUTCOME_REFUSED, OUTCOME_SUCCEEDED, OUTCOME_TIMED_OUT, OUTCOME_UNREACHABLE, Refusal, Result, now,
 )
 from batchwire.core.outbox cimport LINGER, Outbox
+from batchwire.core.plan.groups cimport Group
 from batchwire.core.plan.order cimport Plan
 from batchwire.core.plan.urls cimport UrlRules
 from batchwire.core.route cimport Route
 from batchwire.core.upstream.base cimport Upstream
+from batchwire.core.upstream.native.base import UnfitMember
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
 cdef enum:
@@ -39,7 +40,9 @@ def stats():
 
 cdef class Session(Dispatcher):
     """
-    dialect, answer: "json" or "proto", of the request and of the answer. strict: the profile (PR-01).
+    dialect, answer: of the request and of the answer, by the names of dialects/table.pyx. strict: the profile
+    (PR-01). boundary, answer_boundary: of multipart request and answer, or None. last_only: the answer is the last
+    result alone (document dialect).
     authority: (scheme, host[:port]) of the batch URL, or None. headers: inherited outer headers
     [(name, value)], bytes. authorization: value of the outer Authorization, or None.
     continue_on_error, ordered (GW-23), deadline (seconds, 0: the route's): of the batch.
@@ -48,10 +51,10 @@ cdef class Session(Dispatcher):
 
     def __init__(self, loop, Route route not None, *, str dialect="json", str answer=None, bint strict=True,
                  authority=None, list headers=None, bytes authorization=None, bint continue_on_error=True,
-                 bint ordered=False, double deadline=0, int hops=1, bint execute=False):
+                 bint ordered=False, double deadline=0, int hops=1, bint execute=False, bytes boundary=None,
+                 bytes answer_boundary=None, bint last_only=False):
         global sessions_open, sessions_made
         cdef Limits limits = route.limits
-        cdef HeaderBlock block
         if deadline <= 0 or 0 < limits.batch_deadline_seconds < deadline:
             deadline = limits.batch_deadline_seconds
         super().__init__(limits.max_in_flight, deadline, ordered)
@@ -62,21 +65,17 @@ cdef class Session(Dispatcher):
         self.execute = execute
         self.continue_on_error = continue_on_error
         self.ordered = ordered
-        if dialect == "proto":
-            block = HeaderBlock(False, route.drop_authorization, limits.max_header_bytes)
-            self.reader = ProtoReader(block, limits.max_call_bytes, limits.max_calls_per_message)
-        else:
-            self.reader = JsonReader(
-                limits.max_call_bytes, limits.max_depth, limits.max_header_bytes, route.drop_authorization, not strict)
-            self.threshold = route.streaming_threshold
-            self.validating = self.threshold > 0
-        if (answer or dialect) == "proto":
-            self.writer = ProtoWriter()
-        else:
-            self.writer = JsonWriter(limits.max_response_bytes, limits.max_depth)
+        self.reader = reader_of(dialect, limits, route.drop_authorization, strict, authority, boundary)
+        self.writer = writer_of(answer or dialect, dialect, limits, answer_boundary, route.flat_change_sets, last_only)
         self.writer.lowercase = strict
+        # A protobuf message is checked whole in any case.
+        self.threshold = 0 if dialect == "proto" else route.streaming_threshold
+        self.validating = self.threshold > 0
         self.rules = UrlRules(route.root, authority, strict)
-        self.plan = Plan(self.rules, limits.reference_bytes, limits.max_call_bytes, limits.max_depth)
+        self.plan = Plan(
+            self.rules, limits.reference_bytes, limits.max_call_bytes, limits.max_depth,
+            self.reader.sequential, route.transactional, limits.max_group_calls)
+        self.plan.result_of = self.reader.result_of
         self.inheritance = Inheritance(headers or [], authorization, hops)
         self.outbox = Outbox(self.began)
         self.own = Result()
@@ -92,7 +91,7 @@ cdef class Session(Dispatcher):
     # --- the front's side: in
 
     def feed(self, bytes data not None):
-        """Takes bytes of the request: any cut of a JSON document, whole messages of the protobuf dialect."""
+        """Takes bytes of the request: any cut of a document, whole messages of the protobuf dialect."""
         if self.finished or self.failure is not None:
             return
         self.last_feed = now()
@@ -196,7 +195,7 @@ cdef class Session(Dispatcher):
         while True:
             # What must be checked whole is read whole: it is bounded by the threshold or the message.
             whole = self.validating or reader.holding
-            if not whole and (
+            if not whole and not self.plan.holding_group() and (
                 self.pending >= <uint64_t>self.limits.max_pending
                 or self.output_full()
                 or (self.ordered and self.plan.admitted >= self.next_out + <uint64_t>self.limits.reorder_results)
@@ -279,6 +278,7 @@ cdef class Session(Dispatcher):
     cdef int settle(self) except -1:
         """Takes every call whose dependencies are finished to the dispatcher, or answers it."""
         cdef Call call
+        cdef Group group
         cdef CallQueue decided = self.plan.decided
         if self.settling:
             return 0
@@ -286,24 +286,105 @@ cdef class Session(Dispatcher):
         try:
             while decided.first is not None:
                 call = decided.popleft()
+                group = self.plan.spoken_for(call)
+                if group is not None:
+                    self.settle_group(group)
+                    continue
+                if self.stopped:
+                    self.drop(call)
+                    continue
                 if self.verdict is not None and call.refusal is None:
                     call.refusal = self.verdict
                 self.plan.decide(call)
                 if call.refusal is None:
-                    self.make_ready(call)
+                    self.place(call)
+                    self.push(call)
                 else:
                     self.refused(call)
         finally:
             self.settling = False
         return 0
 
-    cdef int make_ready(self, Call call) except -1:
+    cdef int settle_group(self, Group group) except -1:
+        """GW-04: a group of several runs as one request to an upstream with transactions, or not at all."""
+        cdef list members = group.members
+        cdef Call call, carrier = None
+        if self.stopped:
+            for call in members:
+                self.drop(call)
+            return 0
+        if self.verdict is not None:
+            group.fail_members(self.verdict)
+        self.plan.decide_group(group)
+        if (<Call>members[0]).refusal is None:
+            carrier = self.group_carrier(group)
+        if carrier is not None:
+            return self.push(carrier)
+        for call in members:
+            self.refused(call)
+        return 0
+
+    cdef Call group_carrier(self, Group group):
+        """The request that runs a group, or None: then its members are refused."""
+        cdef Upstream upstream = None
+        cdef Call call, carrier = None
+        cdef Refusal unfit = Refusal(501, "AtomicityNotSupported",
+                                     "the upstream cannot run several calls as one transaction, so none of the group was run")
+        for call in group.members:
+            if call.target.startswith(b"$"):
+                continue                        # to another member, and so with it
+            self.place(call)
+            if call.upstream.native is None or (upstream is not None and call.upstream is not upstream):
+                group.fail_members(unfit)
+                return None
+            upstream = call.upstream
+        for call in group.members:
+            if call.upstream is None:
+                call.upstream = upstream
+                call.extra = self.inheritance.lines_for(call, upstream)
+        try:
+            carrier = carrier_of(group.members, upstream, True)
+        except UnfitMember as error:
+            (<Call>group.members[error.index]).refuse(400, "BadBody", error.message)
+            unfit = Refusal(424, "FailedDependency", "another call of the group cannot be run, so none was",
+                            OUTCOME_DEPENDENCY_FAILED)
+        if carrier is None:
+            group.fail_members(unfit)
+        return carrier
+
+    cdef int place(self, Call call) except -1:
+        """Finds the upstream of a ready call, and gives the call what it inherits."""
         cdef Py_ssize_t cut = 0
         cdef Upstream upstream = self.route.upstream_of(call.target, &cut)
         call.upstream = upstream
         call.target = upstream.base_path + (call.target[cut:] if cut else call.target)
         call.extra = self.inheritance.lines_for(call, upstream)
-        return self.push(call)
+        return 0
+
+    cdef Call next_of(self, Lane lane):
+        """One call, or a carrier of several that are ready and have nothing to do with one another (coalesce)."""
+        cdef Call call = Dispatcher.next_of(self, lane)
+        cdef list members
+        cdef Py_ssize_t size = call.body_len
+        if lane.upstream.coalesce < 2 or call.members is not None:
+            return call
+        members = [call]
+        while len(members) < lane.upstream.coalesce and lane.size and self.may_start(lane) \
+                and lane.first().members is None and size + lane.first().body_len <= self.limits.max_call_bytes:
+            call = Dispatcher.next_of(self, lane)
+            size += call.body_len
+            members.append(call)
+        try:
+            call = carrier_of(members, lane.upstream, False) if len(members) > 1 else None
+        except UnfitMember as error:
+            call = members.pop(error.index)     # it travels alone
+        else:
+            if call is not None:
+                return call
+            call = members.pop(0)
+        for other in members:
+            self.push(other)
+        return call
 
     cdef bint window_full(self) noexcept:
         """GW-23: whether the reordering window holds all it may."""
@@ -337,8 +418,23 @@ cdef class Session(Dispatcher):
         result.set_error(call.refusal.status, call.refusal.outcome, call.refusal.code, call.refusal.message)
         return self.conclude(call, result)
 
+    cdef int drop(self, Call call) except -1:
+        """MP-09: a call that a stop leaves unprocessed has no part in the answer."""
+        cdef Result result = self.own
+        result.reset()
+        result.status = 424
+        self.emit(call, None)
+        self.counts[<int>OUTCOME_DEPENDENCY_FAILED] += 1
+        self.pending -= 1
+        return self.plan.finish(call, result, False)
+
     cdef int finished_call(self, Call call, Result result) except -1:
-        self.conclude(call, result)
+        cdef Call member
+        if call.members is None:
+            self.conclude(call, result)
+        else:
+            for member, result in zip(call.members, taken_apart(call, result)):
+                self.conclude(member, result)
         if self.settling:
             return 0
         if self.failure is None:
@@ -386,6 +482,7 @@ cdef class Session(Dispatcher):
         if result.status >= 400 and not self.continue_on_error and self.verdict is None:
             self.stop_rest(Refusal(424, "BatchStopped", "an earlier call failed and the batch is to stop then",
                                    OUTCOME_DEPENDENCY_FAILED))
+            self.stopped = self.reader.silent_stop
         return self.output_added()
 
     cdef Py_ssize_t write(self, Call call, Result result) except -1:
@@ -402,14 +499,17 @@ cdef class Session(Dispatcher):
             return self.writer.write(out, call, result)
 
     cdef int emit(self, Call call, Result result) except -1:
+        """result: None for a call that is to have none."""
         cdef bytes written
         self.open()
         if not self.ordered:
-            self.separate()
-            self.outbox.added(self.write(call, result))
+            if result is not None:
+                self.separate()
+                self.outbox.added(self.write(call, result))
             self.next_out += 1
             return 0
-        self.write(call, result)
+        if result is not None:
+            self.write(call, result)
         written = self.single.take()
         self.held_back[call.number] = written
         self.held_bytes += PyBytes_GET_SIZE(written)
@@ -418,7 +518,8 @@ cdef class Session(Dispatcher):
             if written is None:
                 break
             self.held_bytes -= PyBytes_GET_SIZE(written)
-            self.separate()
+            if written:
+                self.separate()
             self.outbox.tail.put_bytes(written)
             self.outbox.added(PyBytes_GET_SIZE(written))
             self.next_out += 1
@@ -444,22 +545,20 @@ cdef class Session(Dispatcher):
 
     cdef int stop_rest(self, Refusal verdict) except -1:
         """Every call that has not started, now or later, gets this answer."""
-        cdef Call call
+        cdef Call call, carrier
         cdef Lane lane
         self.verdict = verdict
-        for call in self.plan.waiting:
-            call.waiting = 0
-            if call.refusal is None:
-                call.refusal = verdict
-            self.plan.decided.append(call)
-        self.plan.waiting.clear()
+        self.plan.stop(verdict)
         for lane in self.lanes:
             while lane.size:
-                call = lane.pop()
+                carrier = lane.pop()
                 self.queued -= 1
-                call.upstream = None
-                call.refusal = verdict
-                self.plan.decided.append(call)
+                for call in carrier.members or (carrier,):
+                    call.upstream = None
+                    call.refusal = verdict
+                    if call.group_state is not None:
+                        (<Group>call.group_state).members = None
+                    self.plan.decided.append(call)
             lane.upstream.forget(self)
         return 0
 

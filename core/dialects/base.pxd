@@ -14,11 +14,13 @@ cdef class Reader:
     holding: the Calls returned so far belong to a piece that has not been checked whole yet, so that none of
     it may start (GW-21 at the grain of a protobuf message).
     sequential: calls and groups run one after the other, in document order (MP-01).
+    result_of: `resultOf(<id>)` in a body stands for a result (document dialect).
     silent_stop: calls that a stop leaves unprocessed get no result (MP-09).
     """
     cdef public bint ended
     cdef readonly bint sequential
     cdef readonly bint silent_stop
+    cdef readonly bint result_of
     cdef public bint holding
     cdef readonly uint64_t calls
     cdef int feed(self, bytes data) except -1

@@ -88,7 +88,12 @@ cdef class JsonWriter(Writer):
         self.prepare(result, &body, kept)
         out.grow(body.size + 512)
         out.put(b'{"id":"', 7)
-        put_escaped(out, <const uint8_t*>PyBytes_AS_STRING(call.id), PyBytes_GET_SIZE(call.id))
+        if call.id:
+            put_escaped(out, <const uint8_t*>PyBytes_AS_STRING(call.id), PyBytes_GET_SIZE(call.id))
+        else:
+            # JR-04: the part of a multipart request had no Content-ID; its place tells it.
+            out.put_char(c'~')
+            out.put_uint(call.number)
         if call.group is not None:
             out.put(b'","atomicityGroup":"', 20)
             put_escaped(out, <const uint8_t*>PyBytes_AS_STRING(call.group), PyBytes_GET_SIZE(call.group))

@@ -30,6 +30,7 @@ cdef class Dispatcher(CallOwner):
     cdef int push(self, Call call) except -1
     cdef int pump(self) except -1
     cdef int launch(self, Lane lane) except -1
+    cdef Call next_of(self, Lane lane)
     cdef bint may_start(self, Lane lane) except -1
     cdef Lane lane_of(self, Upstream upstream)
     cdef int abandon_all(self) except -1

@@ -101,10 +101,15 @@ cdef class Dispatcher(CallOwner):
             self.pumping = False
         return 0
 
-    cdef int launch(self, Lane lane) except -1:
+    cdef Call next_of(self, Lane lane):
+        """Takes what is to be started now out of a lane: one call, or a carrier of several."""
         cdef Call call = lane.pop()
-        cdef double timeout
         self.queued -= 1
+        return call
+
+    cdef int launch(self, Lane lane) except -1:
+        cdef Call call = self.next_of(lane)
+        cdef double timeout
         timeout = call.timeout if call.timeout > 0 else lane.upstream.call_timeout
         call.owner = self
         call.started = now()

@@ -11,7 +11,7 @@ cdef class Limits:
     reference_bytes: kept of finished calls for those that refer to them (a streamed batch).
     reorder_bytes, reorder_results: the window of GW-23. max_hops: gateways a batch may pass through.
     batch_deadline_seconds: 0: none. client_idle_seconds: a client that neither sends nor takes is cut.
-    max_calls_per_message: of one protobuf message, which is checked whole.
+    max_group_calls: of one atomicity group that is to run as one. max_calls_per_message: of one protobuf message, which is checked whole.
     """
 
     def __init__(self, *, unsigned long long max_calls=0, unsigned long long max_request_bytes=0,
@@ -20,9 +20,11 @@ cdef class Limits:
                  double batch_deadline_seconds=0, double client_idle_seconds=60, int max_batches=1000,
                  Py_ssize_t grpc_max_message_bytes=4 << 20, Py_ssize_t output_high_bytes=1 << 20,
                  Py_ssize_t reference_bytes=8 << 20, Py_ssize_t reorder_bytes=8 << 20, int reorder_results=1024,
-                 int max_hops=4, int max_calls_per_message=16384):
+                 int max_hops=4, int max_calls_per_message=16384,
+                 int max_group_calls=1000):
         if min(max_call_bytes, max_response_bytes, max_depth, max_header_bytes, max_in_flight, max_pending,
-               output_high_bytes, reorder_bytes, reorder_results, max_hops, max_calls_per_message) < 1:
+               output_high_bytes, reorder_bytes, reorder_results, max_hops, max_calls_per_message,
+               max_group_calls) < 1:
             raise ConfigError("every limit that is not optional must be at least 1")
         self.max_calls = max_calls
         self.max_request_bytes = max_request_bytes
@@ -41,4 +43,5 @@ cdef class Limits:
         self.reorder_bytes = reorder_bytes
         self.reorder_results = reorder_results
         self.max_hops = max_hops
+        self.max_group_calls = max_group_calls
         self.max_calls_per_message = max_calls_per_message

@@ -1,4 +1,4 @@
-from batchwire.core.model cimport Call
+from batchwire.core.model cimport Call, Refusal
 from libc.stdint cimport uint64_t
 
 cdef class Group:
@@ -8,6 +8,13 @@ cdef class Group:
     cdef uint64_t unfinished
     cdef readonly bint closed               # the next call is of another group, or the batch has ended
     cdef bint failed
-    cdef Call first                         # held back until it is known whether it stays alone
+    cdef Call first                         # not collected: held until it is known whether it stays alone
+    cdef list members                       # collected: held until all of them may run as one; else None
+    cdef uint64_t ready                     # members that wait for nothing outside of the group
+    cdef Py_ssize_t held_bytes              # of the members' bodies
+    cdef bint turn                          # nothing before it in a sequence is unfinished
     cdef list dependents
     cdef bint finished(self) noexcept
+    cdef bint together(self) noexcept
+    cdef int fail_members(self, Refusal why) except -1
+    cdef set ids(self)

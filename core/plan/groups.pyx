@@ -1,12 +1,32 @@
-"""Atomicity groups. A group of one runs as it is; a larger one needs an upstream with transactions (GW-04).
+"""Atomicity groups and change sets. A group of one runs as it is; a larger one runs as one request to an upstream
+with transactions, or not at all (GW-04).
 
 Must never let a member of a group of several run on its own.
 """
+from batchwire.core.model cimport Call, Refusal
 
 
 cdef class Group:
-    def __init__(self, bytes name not None):
+    def __init__(self, bytes name not None, bint collect):
         self.name = name
+        self.members = [] if collect else None
+        self.turn = True
 
     cdef bint finished(self) noexcept:
         return self.closed and self.unfinished == 0
+
+    cdef bint together(self) noexcept:
+        """Whether its members are decided as one."""
+        return self.members is not None and self.size > 1
+
+    cdef int fail_members(self, Refusal why) except -1:
+        """Refuses each member that has no refusal of its own."""
+        cdef Call call
+        for call in self.members:
+            if call.refusal is None:
+                call.refusal = why
+        return 0
+
+    cdef set ids(self):
+        cdef Call call
+        return {call.id for call in self.members}

@@ -1,7 +1,8 @@
-from batchwire.core.model cimport Call, CallQueue, Result
+from batchwire.core.model cimport Call, CallQueue, Refusal, Result
 from batchwire.core.plan.groups cimport Group
 from batchwire.core.plan.index cimport CallIndex
 from batchwire.core.plan.references cimport Kept, References
+from batchwire.core.plan.sequence cimport Sequence
 from batchwire.core.plan.urls cimport UrlRules
 from batchwire.core.plan.value_finder cimport Reference
 from libc.stdint cimport uint64_t
@@ -12,6 +13,7 @@ cdef enum PlanFlag:
     NOT_EVALUABLE = 4         # its condition cannot be parsed or names an unknown call
     URL_REFERENCE = 8
     ETAG_REFERENCE = 16
+    IN_LINE = 32              # has a place in the sequence
     WANTS_BYTES = 128         # wants whole results: resultOf(<id>)
 
 cdef class Plan:
@@ -23,6 +25,10 @@ cdef class Plan:
     cdef readonly uint64_t admitted
     cdef Py_ssize_t max_body                # of a call after references are filled in
     cdef int max_depth                      # of its JSON
+    cdef Sequence sequence                  # MP-01: items run one after the other; None: only dependencies order them
+    cdef bint collecting                    # groups are held until they can be decided as one
+    cdef int max_group                      # members of a collected group
+    cdef Refusal verdict                    # what every call gets that is not decided yet: deadline or stop
     cdef public bint result_of              # `resultOf(<id>)` in bodies is understood
     cdef public bint input_open             # calls may still come that refer to finished ones
     cdef CallQueue decided                  # Calls whose dependencies are all finished
@@ -33,11 +39,21 @@ cdef class Plan:
     cdef int admit_values(self, Call call) except -1
     cdef int admit_value(self, Call call, Reference reference) except -1
     cdef int decide(self, Call call) except -1
+    cdef int decide_group(self, Group group) except -1
+    cdef int within_group(self, Call call, set ids) except -1
+    cdef Group spoken_for(self, Call call)
+    cdef bint holding_group(self) noexcept
+    cdef int stop(self, Refusal verdict) except -1
     cdef int judge(self, Call call) except -1
     cdef int fill(self, Call call) except -1
     cdef int fill_references(self, Call call) except -1
     cdef int enter_group(self, Call call) except -1
+    cdef int collect(self, Group group, Call call) except -1
     cdef int close_group(self) except -1
+    cdef int let_go(self, Call call) except -1
+    cdef int let_members_go(self, Group group) except -1
+    cdef int ready(self, Call call) except -1
+    cdef int next_item(self) except -1
     cdef int finish_group(self, Group group) except -1
     cdef int depend(self, Call call, bytes name, bint listed) except -1
     cdef int release(self, Call call, bint succeeded) except -1

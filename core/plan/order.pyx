@@ -1,6 +1,6 @@
 """What waits for what: admits calls in document order, decides each when all it waits for has finished.
 
-Rules JB-13..JB-19, JP-01..JP-03, ID-02, ID-11..ID-13, GW-02..GW-04, GW-14, GW-16, GW-18, GW-20. State of a
+Rules JB-13..JB-19, JP-01..JP-03, MP-01, MP-04, ID-02, ID-11..ID-13, GW-02..GW-04, GW-14, GW-16, GW-18, GW-20. State of a
 finished call is its entry in the index and, within a budget, what references need. Must never start a call: a
 decided call is either refused (call.refusal says how) or ready, and the dispatcher takes it from there.
 """
@@ -18,8 +18,9 @@ from batchwire.core.plan.references cimport (
     Kept, References, etag_of, etag_reference, put_etag, resource_url,
 )
 from batchwire.core.plan.result_of cimport fill_result_of, result_of_ids
+from batchwire.core.plan.sequence cimport Sequence
 from batchwire.core.plan.urls cimport UrlRules, reference_of
-from batchwire.core.plan.value_finder cimport BodyScan, Reference, body_may_refer, query_may_refer, scan_body
+from batchwire.core.plan.value_finder cimport AS_URL, BodyScan, Reference, body_may_refer, query_may_refer, scan_body
 from batchwire.core.plan.value_finder import query_references
 from batchwire.core.plan.values cimport MAX_PATH, MAX_REFERENCES, fill_values
 
@@ -27,8 +28,15 @@ import json
 
 
 cdef class Plan:
+    """
+    max_body: bytes of a call's body after references are filled in, and of all bodies of a collected group.
+    sequential: calls and groups run one after the other (MP-01). collecting: groups are held until all their
+    members may run as one, at most max_group of them; without, no upstream could run one (GW-04 c), and members
+    are refused as they come.
+    """
+
     def __init__(self, UrlRules rules not None, Py_ssize_t reference_bytes, Py_ssize_t max_body=16 << 20,
-                 int max_depth=64):
+                 int max_depth=64, bint sequential=False, bint collecting=False, int max_group=1000):
         self.rules = rules
         self.max_body = max_body
         self.max_depth = max_depth
@@ -37,6 +45,9 @@ cdef class Plan:
         self.decided = CallQueue()
         self.waiting = set()
         self.input_open = True
+        self.sequence = Sequence() if sequential else None
+        self.collecting = collecting or sequential
+        self.max_group = max_group
 
     # --- a call comes in
 
@@ -45,11 +56,20 @@ cdef class Plan:
         cdef bytes name, rest, reference
         call.number = self.admitted
         self.enter_group(call)
-        if self.index.insert(call.id, call, False):
+        if call.id and self.index.insert(call.id, call, False):
             raise EnvelopeError(400, "DuplicateId", f"the id {call.id.decode()!r} is used twice",
                                 f"requests[{call.number}].id")
         self.admitted += 1
         call.state = CALL_WAITING
+        if self.verdict is not None:
+            call.refusal = self.verdict
+            call.waiting = 0
+            self.decided.append(call)
+            return 0
+        if self.sequence is not None and call.group is None:
+            call.flags |= IN_LINE
+            if not self.sequence.join(call):
+                call.waiting += 1
         if call.refusal is None:
             rest = self.rules.relative(call.url)
             if rest is None:
@@ -76,9 +96,14 @@ cdef class Plan:
                 self.admit_values(call)
             if call.condition is not None and call.refusal is None:
                 self.admit_condition(call)
-        if call.refusal is not None or call.waiting == 0:
-            # What is refused waits for nothing: its dependents learn of it at once.
+        if call.refusal is not None:
+            # What is refused waits for no dependency, but it keeps its place.
             call.waiting = 0
+            if call.group_state is not None and (<Group>call.group_state).members is not None:
+                call.waiting = 1
+            elif call.flags & IN_LINE and self.sequence.line[0] is not call:
+                call.waiting = 1
+        if call.waiting == 0:
             self.decided.append(call)
         else:
             self.waiting.add(call)
@@ -100,6 +125,8 @@ cdef class Plan:
                     call.flags |= NOT_EVALUABLE
                 else:
                     self.depend(call, name, True)
+            if call.group_state is not None and name in (<Group>call.group_state).ids():
+                call.flags |= NOT_EVALUABLE     # JB-19: inside a group nothing is decided before all have run
 
     cdef int admit_values(self, Call call) except -1:
         """Finds the references in query and body; each is a dependency, as dependsOn may leave it out."""
@@ -165,6 +192,8 @@ cdef class Plan:
             return call.refuse(400, "UnresolvedReference", f"${name.decode()} is no earlier call of the batch")
         if found == FOUND_CALL:
             target = pending
+            if target.group_state is not None and target.group_state is call.group_state:
+                return 0                    # the upstream orders what is within its transaction
             if target.dependents is None:
                 target.dependents = []
             target.dependents.append(call)
@@ -198,16 +227,20 @@ cdef class Plan:
         if group is None or group.name != call.group:
             if group is not None:
                 self.close_group()
-            group = Group(call.group)
+            group = Group(call.group, self.collecting and self.verdict is None)
             if self.index.insert(call.group, group, True):
                 self.index.found = None
                 raise EnvelopeError(
                     400, "BadGroup", f"the group {call.group.decode('utf-8', 'replace')!r} is not adjacent, or has the name of a call",
                     f"requests[{call.number}].atomicityGroup")
             self.open_group = group
+            if self.sequence is not None:
+                group.turn = self.sequence.join(group)
         group.size += 1
         group.unfinished += 1
         call.group_state = group
+        if group.members is not None:
+            return self.collect(group, call)
         if group.size == 1:
             # Held until the next call, or the end, shows whether it stays alone.
             group.first = call
@@ -224,6 +257,16 @@ cdef class Plan:
         self.refuse_member(call)
         return 0
 
+    cdef int collect(self, Group group, Call call) except -1:
+        """Holds a member until the group is closed and has its turn."""
+        group.members.append(call)
+        group.held_bytes += call.body_len
+        call.waiting += 1
+        if group.size > <uint64_t>self.max_group or group.held_bytes > self.max_body:
+            raise EnvelopeError(413, "GroupTooLarge", f"a group of calls must not have more than {self.max_group} "
+                                f"calls and {self.max_body} bytes", f"requests[{call.number}].atomicityGroup")
+        return 0
+
     def refuse_member(self, Call call):
         call.refuse(501, "AtomicityNotSupported",
                     "the upstream cannot run several calls as one transaction, so none of the group was run")
@@ -234,15 +277,28 @@ cdef class Plan:
         self.open_group = None
         group.closed = True
         group.first = None
+        if group.members is not None and group.turn:
+            self.let_members_go(group)
         if first is not None and first.state == CALL_WAITING and first in self.waiting:
             self.release(first, True)
         if group.finished():
             self.finish_group(group)
         return 0
 
+    cdef int let_members_go(self, Group group) except -1:
+        """The group is closed and has its turn: its members wait for their dependencies only."""
+        cdef Call call
+        for call in list(group.members):
+            call.group_size = <int>group.size
+            self.let_go(call)
+        return 0
+
     cdef int finish_group(self, Group group) except -1:
         cdef Call dependent
         self.index.finish(group.name, True, 0, not group.failed)
+        group.members = None
+        if self.sequence is not None:
+            self.next_item()
         if group.dependents is not None:
             for dependent in group.dependents:
                 self.release(dependent, not group.failed)
@@ -260,14 +316,42 @@ cdef class Plan:
 
     cdef int release(self, Call call, bint succeeded) except -1:
         """One of the things that `call` waits for has finished."""
-        if call.state != CALL_WAITING or call.waiting == 0:
-            return 0
+        if call.refusal is not None:
+            return 0                        # it waits for its place alone
         if not succeeded:
             call.flags |= DEPENDENCY_FAILED
+        return self.let_go(call)
+
+    cdef int let_go(self, Call call) except -1:
+        if call.state != CALL_WAITING or call.waiting == 0:
+            return 0
         call.waiting -= 1
         if call.waiting == 0:
             self.waiting.discard(call)
-            self.decided.append(call)
+            self.ready(call)
+        return 0
+
+    cdef int ready(self, Call call) except -1:
+        """The call waits for nothing: it is decided alone, or with the last one of its group."""
+        cdef Group group = call.group_state
+        if group is not None and group.together():
+            group.ready += 1
+            if group.ready < group.size:
+                return 0
+            call = group.members[0]
+        return self.decided.append(call)
+
+    cdef int next_item(self) except -1:
+        """MP-01: the item of the sequence that ran has finished."""
+        cdef object item = self.sequence.leave()
+        cdef Group group
+        if isinstance(item, Group):
+            group = item
+            group.turn = True
+            if group.closed:
+                self.let_members_go(group)
+        elif item is not None:
+            self.let_go(item)
         return 0
 
     cdef int finish(self, Call call, Result result, bint succeeded) except -1:
@@ -277,8 +361,9 @@ cdef class Plan:
         cdef Group group
         cdef list dependents = call.dependents
         call.state = CALL_DONE
-        self.index.finish(call.id, False, result.status, succeeded)
-        if self.input_open:
+        if call.id:
+            self.index.finish(call.id, False, result.status, succeeded)
+        if self.input_open and call.id:
             kept = self.references.keep(call, result, True, self.result_of)
         if dependents is not None:
             call.dependents = None
@@ -304,9 +389,89 @@ cdef class Plan:
             call.group_state = None
             if group.finished():
                 self.finish_group(group)
+        elif call.flags & IN_LINE and self.sequence is not None:
+            self.next_item()
         return 0
 
     # --- deciding
+
+    cdef Group spoken_for(self, Call call):
+        """The group that is to be decided as one when this call comes out of `decided`, or None."""
+        cdef Group group = call.group_state
+        return group if group is not None and group.together() else None
+
+    cdef bint holding_group(self) noexcept:
+        """Whether calls are held until it is known how the open group goes on: reading must go on, too."""
+        return self.open_group is not None and (self.open_group.members is not None or self.open_group.first is not None)
+
+    cdef int stop(self, Refusal verdict) except -1:
+        """Every call that is not decided yet, now or later, is: with this refusal, or the one it has."""
+        cdef Call call
+        cdef Group group
+        cdef set undecided = set(self.waiting)
+        self.verdict = verdict
+        self.sequence = None
+        for call in self.waiting:
+            group = call.group_state
+            if group is not None and group.members is not None:
+                # Members that wait for nothing but the others are in no set.
+                undecided.update(group.members)
+                group.members = None
+        for call in sorted(undecided, key=number_of):
+            call.waiting = 0
+            if call.refusal is None:
+                call.refusal = verdict
+            self.decided.append(call)
+        self.waiting.clear()
+        return 0
+
+    cdef int decide_group(self, Group group) except -1:
+        """GW-20: decides all members of a group before the first one runs: all are ready, or all refused."""
+        cdef Call call
+        cdef Refusal verdict = None
+        cdef set ids = group.ids()
+        for call in group.members:
+            if call.refusal is None:
+                self.judge(call)
+            if call.refusal is not None and verdict is None:
+                verdict = call.refusal
+        if verdict is None:
+            for call in group.members:
+                self.within_group(call, ids)
+                if call.refusal is None:
+                    self.fill(call)
+                if call.refusal is not None:
+                    verdict = call.refusal
+                    break
+        if verdict is not None:
+            group.fail_members(Refusal(424, "FailedDependency", "another call of the group cannot be run, so none was",
+                                       OUTCOME_DEPENDENCY_FAILED))
+        for call in group.members:
+            self.references.let_go(call)
+            call.values = None
+            if verdict is None:
+                call.state = CALL_READY
+        return 0
+
+    cdef int within_group(self, Call call, set ids) except -1:
+        """References to other members are left to the upstream, where a form of its batch has them."""
+        cdef Reference reference
+        cdef bytes name
+        if call.values is not None:
+            for reference in list(call.values):
+                if reference.name in ids:
+                    if reference.kind != AS_URL:
+                        return call.refuse(501, "NotImplemented", "values of a call of the same group are not supported")
+                    call.values.remove(reference)
+        if call.flags & URL_REFERENCE:
+            name = reference_of(call.target)
+            if name in ids:
+                if self.rules.normal(b"x" + call.target[len(name) + 1:]) is None:
+                    return call.refuse(400, "BadUrl", self.rules.why)
+                call.flags &= ~URL_REFERENCE
+        if call.flags & ETAG_REFERENCE and etag_reference(call.head) in ids:
+            call.flags &= ~ETAG_REFERENCE
+        return 0
 
     cdef int decide(self, Call call) except -1:
         """All that the call waited for has finished: sets call.refusal, or makes the call ready to start."""
@@ -393,6 +558,11 @@ cdef class Plan:
     def holding(self):
         """Bytes of bodies kept for calls still to come, and held by waiting calls."""
         return self.references.held, self.references.handed
+
+
+def number_of(Call call):
+    """The place of a call in its batch."""
+    return call.number
 
 
 cdef class Lookup:

@@ -1,5 +1,6 @@
 # The interface between the dispatcher and a way to reach servers.
 from batchwire.core.model cimport Call, Result
+from batchwire.core.upstream.native.base cimport NativeForm
 
 cdef class CallOwner:
     """Who hands calls to an upstream: gets each result, and is told when there is room."""
@@ -26,6 +27,8 @@ cdef class Upstream:
     cdef readonly int max_in_flight
     cdef readonly int in_flight
     cdef readonly bint closed
+    cdef readonly NativeForm native         # the form of the batches that it takes itself; None: it takes none
+    cdef readonly int coalesce              # most calls put into one such batch that have nothing to do with another
     cdef object ring                        # deque of CallOwner
     cdef set in_ring
     cdef bint giving_room

@@ -4,6 +4,9 @@ Must never look at a batch's order or dialect: a call arrives here ready to be s
 """
 from batchwire.core.model cimport Call, OUTCOME_UNREACHABLE, Result
 
+from batchwire.core.errors import ConfigError
+from batchwire.core.upstream.native.forms import native_form
+
 from collections import deque
 
 
@@ -27,8 +30,19 @@ cdef class Upstream:
         self.call_timeout = call_timeout
         self.max_response_bytes = max_response_bytes
         self.forward_authorization = forward_authorization
+        self.coalesce = 1
         self.ring = deque()
         self.in_ring = set()
+
+    def take_batches(self, str form not None, int coalesce=1):
+        """Says that the upstream takes OData batches at base_path + "$batch" itself (GW-04 b).
+
+        form: "json" or "multipart". coalesce: calls of one batch that may travel as one request; 1: each its own.
+        """
+        if coalesce < 1:
+            raise ConfigError("coalesce must be at least 1")
+        self.native = native_form(form, self.max_response_bytes)
+        self.coalesce = coalesce
 
     cdef bint has_room(self) noexcept:
         """Whether a batch that is not in the ring may start a call now; those in the ring come first."""

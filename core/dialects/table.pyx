@@ -1,0 +1,49 @@
+"""The dialects by name: what a session reads and what it writes.
+
+A new dialect is one more row here beside its own folder; plan, dispatcher and session do not change. Must never
+decide which dialect a request is in: that is the front's.
+"""
+from batchwire.core.dialects.base cimport Reader, Writer
+from batchwire.core.dialects.proto_reader cimport ProtoReader
+from batchwire.core.dialects.proto_writer cimport ProtoWriter
+from batchwire.core.dispatch.limits cimport Limits
+from batchwire.core.headers cimport HeaderBlock
+
+from batchwire.core.dialects.json_reader import JsonReader
+from batchwire.core.dialects.json_writer import JsonWriter
+from batchwire.core.dialects.multipart.reader import MultipartReader
+from batchwire.core.dialects.multipart.writer import MultipartWriter
+from batchwire.core.errors import ConfigError
+
+# Dialects in multipart form, and what MultipartReader and MultipartWriter call them.
+FLAVOURS = {"multipart": "odata", "document": "document", "google": "google"}
+
+
+cdef Reader reader_of(str dialect, Limits limits, bint drop_authorization, bint strict, object authority,
+                      bytes boundary):
+    """boundary: of a multipart document; None: it is one bare message (document dialect)."""
+    if dialect == "json":
+        return JsonReader(
+            limits.max_call_bytes, limits.max_depth, limits.max_header_bytes, drop_authorization, not strict)
+    if dialect == "proto":
+        return ProtoReader(
+            HeaderBlock(False, drop_authorization, limits.max_header_bytes), limits.max_call_bytes,
+            limits.max_calls_per_message)
+    if dialect in FLAVOURS:
+        return MultipartReader(
+            boundary, flavour=FLAVOURS[dialect], authority=authority, max_call_bytes=limits.max_call_bytes,
+            max_header_bytes=limits.max_header_bytes, drop_authorization=drop_authorization, strict=strict)
+    raise ConfigError(f"there is no dialect {dialect!r}")
+
+
+cdef Writer writer_of(str dialect, str request, Limits limits, bytes boundary, bint flat, bint last_only):
+    """request: the dialect of the request. boundary: of the answer. flat: change sets are not nested in it."""
+    if dialect == "json":
+        return JsonWriter(limits.max_response_bytes, limits.max_depth)
+    if dialect == "proto":
+        return ProtoWriter()
+    if dialect in FLAVOURS:
+        return MultipartWriter(
+            boundary, flavour=FLAVOURS[dialect], flat=flat, nested=request in FLAVOURS, last_only=last_only,
+            max_body_bytes=limits.max_response_bytes, max_set_bytes=limits.reorder_bytes)
+    raise ConfigError(f"there is no dialect {dialect!r}")
