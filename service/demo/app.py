@@ -15,10 +15,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from .document_api import DocumentApi
-from .errors import HANDLERS
+from .errors import error_response, handlers
 from .seed import sow
 from .storage_api import StorageApi
 from .store import Store, StoreLimits
+from .workbench import Workbench
 
 PREFIX = "/v4/words"
 
@@ -44,7 +45,7 @@ def create_app(storage: Path | None = None, *, prefix: str = PREFIX, limits: Sto
     """
     store = Store(storage, limits)
     sow(store)
-    operations = _operations(DocumentApi(store, prefix), StorageApi(store, prefix))
+    operations = _operations(DocumentApi(store, Workbench(store), prefix), StorageApi(store, prefix))
     table = [{"Method": entry.method, "Path": _plain(entry.path), "Summary": entry.summary} for entry in operations]
 
     async def service_document(request: Request) -> Response:
@@ -52,7 +53,7 @@ def create_app(storage: Path | None = None, *, prefix: str = PREFIX, limits: Sto
 
     root = Operation("GET", "/", "this list", service_document)
     table.insert(0, {"Method": root.method, "Path": _plain(root.path), "Summary": root.summary})
-    app = Starlette(routes=_routes(prefix, [root, *operations]), exception_handlers=dict(HANDLERS))
+    app = Starlette(routes=_routes(prefix, [root, *operations]), exception_handlers=handlers(error_response))
     # A redirect would name the host of the request; a path that is not there is simply 404.
     app.router.redirect_slashes = False
     return app
