@@ -42,12 +42,15 @@ class Views:
             "Links": [self.link(stored.path)],
         }
 
-    def paragraphs(self, path: str | None, document: Document, section: int | None, skip: int, top: int) -> Json:
-        """A page of the paragraphs of the document or section."""
+    def paragraphs(
+        self, path: str | None, document: Document, section: int | None, skip: int = 0, top: int | None = None
+    ) -> Json:
+        """The paragraphs of the document or section, or a page of them."""
         found = words.placed(document, section)
+        end = None if top is None else skip + top
         page = [
             {**words.describe(item), **self._paragraph_link(path, section, at)}
-            for at, item in enumerate(found[skip : skip + top], skip)
+            for at, item in enumerate(found[skip:end], skip)
         ]
         own = self._paragraph_link(path, section)
         return {"Paragraphs": {"Count": len(found), "ParagraphLinkList": page, **own}}

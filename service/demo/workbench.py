@@ -36,16 +36,24 @@ class Workbench:
         path: str,
         allow: Callable[[Stored], None],
         work: Callable[[Document], tuple[Answer, bool]],
+        target: str | None = None,
     ) -> tuple[Stored, Answer]:
         """Runs `work` on the document; stores the result if it says that it changed something.
 
         allow: raises if the version that is there must not be changed.
+        target: where the result is stored in any case, the document itself staying as it is.
         """
 
         def worked(document: Document) -> tuple[Answer, bytes | None]:
             answer, changed = work(document)
             return answer, save(document) if changed else None
 
+        if target is not None and target != path:
+            source = self._store.get(path)
+            allow(source)
+            answer, data = await self.run(lambda: with_document(source.data, worked))
+            async with self._store.lock(target):
+                return self._store.put(target, source.data if data is None else data), answer
         async with self._store.lock(path):
             old = self._store.get(path)
             allow(old)
