@@ -23,7 +23,6 @@ from .views import Views
 from .words import Json
 from .workbench import Workbench
 
-
 Answer = TypeVar("Answer")
 
 
