@@ -194,6 +194,8 @@ class Config(BaseSettings):
                 raise ValueError(f"{where}.upstream: there is no upstream {route.upstream!r}")
             if route.serve_app and not self.upstreams[route.upstream].app:
                 raise ValueError(f"{where}.serve_app: {route.upstream!r} is no app in this process")
+            if route.serve_app and route.mounts:
+                raise ValueError(f"{where}.serve_app: a route with mounts has more than one upstream")
             for place, mount in enumerate(route.mounts):
                 if mount.upstream not in self.upstreams:
                     raise ValueError(f"{where}.mounts.{place}.upstream: there is no upstream {mount.upstream!r}")

@@ -47,9 +47,9 @@ class RouteTable:
             self._by_root[settings.root] = route
             if settings.default or len(config.routes) == 1:
                 self._default = route
-            if settings.serve_app:
-                target = config.upstreams[settings.upstream]
-                self._served.append(ServedApp(load_app(target.app), settings.root, target.base))
+            upstream = self.upstreams[settings.upstream]
+            if settings.serve_app and isinstance(upstream, AsgiUpstream):
+                self._served.append(ServedApp(settings.root, upstream))
 
     def by_root(self, root: str) -> Route | None:
         """The route of a service root; "" and a root without its last slash are understood."""

@@ -11,24 +11,24 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import unquote, unquote_to_bytes
 
+from batchwire.core import AsgiUpstream
+
 from .http_connection import EXTENSION, Connection
 from .idle import Exchange, IdleSweep
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _log = logging.getLogger("batchwire.rest")
 
 
 class ServedApp:
-    """The app of one route. root: the route's service root. base: where it lies in the app; / at both ends."""
+    """The app of one route. root: the route's service root, / at both ends. upstream: has started the app."""
 
-    def __init__(self, app: App, root: str, base: str) -> None:
-        self._app = app
+    def __init__(self, root: str, upstream: AsgiUpstream) -> None:
         self.root = root
-        self._base = base
+        self._upstream = upstream
 
     def takes(self, raw_path: str) -> bool:
         """Whether a path lies under the service root and cannot leave it."""
@@ -40,7 +40,7 @@ class ServedApp:
         exchange = _Served(scope["extensions"][EXTENSION], receive, send)
         idle.add(exchange)
         try:
-            await self._app(self._scope(scope), exchange.receive, exchange.send)
+            await self._upstream.app(self._scope(scope), exchange.receive, exchange.send)
         except Exception:
             _log.exception("the app of %s failed", self.root)
             if exchange.started and not exchange.finished:
@@ -50,10 +50,11 @@ class ServedApp:
         return exchange.started
 
     def _scope(self, scope: Scope) -> Scope:
-        raw = self._base.encode() + scope["raw_path"][len(self.root) :]
+        raw = self._upstream.base_path + scope["raw_path"][len(self.root) :]
         path = unquote_to_bytes(raw).decode("utf-8", "replace")
         others = {name: value for name, value in scope["extensions"].items() if name != EXTENSION}
-        return {**scope, "path": path, "raw_path": raw, "root_path": "", "extensions": others}
+        state = self._upstream.state.copy()
+        return {**scope, "path": path, "raw_path": raw, "root_path": "", "extensions": others, "state": state}
 
 
 class _Served(Exchange):

@@ -5,6 +5,7 @@ a failed check ends it with a traceback. Contacts nothing but the base URL.
 """
 
 import io
+import itertools
 import json
 import sys
 import uuid
@@ -112,7 +113,7 @@ def chain(api):
     read = BatchRequest(GetParagraphRequest(name, 0, folder=WORK))
     listed = BatchRequest(GetParagraphsRequest(name, folder=WORK))
     order = [create, first, second, delete, read, listed]
-    for parent, child in zip(order, order[1:], strict=False):
+    for parent, child in itertools.pairwise(order):
         child.depends_on(parent)
     results = api.batch(*order)
     assert results[0].document.file_name == name
@@ -131,7 +132,7 @@ def chain(api):
 
 def result_of(api):
     """The bytes of one call's answer as the document of the next: text, and a .docx that goes into the storage."""
-    convert = BatchRequest(ConvertDocumentRequest(named("eins\nzwei drei".encode(), "text.txt"), "docx"))
+    convert = BatchRequest(ConvertDocumentRequest(named(b"eins\nzwei drei", "text.txt"), "docx"))
     store = BatchRequest(UploadFileRequest(convert.use_as_source(), f"{WORK}/made.docx"))
     store.depends_on(convert)
     online = BatchRequest(GetParagraphsOnlineRequest(convert.use_as_source()))
@@ -171,13 +172,14 @@ def delete(api):
     for name in (NAME, "chain.docx", "made.docx"):
         api.delete_file(DeleteFileRequest(f"{WORK}/{name}"))
     assert api.get_files_list(GetFilesListRequest(WORK)).value == []
+    failure = None
     try:
         api.download_file(DownloadFileRequest(PATH))
     except ApiException as error:
-        assert error.status == 404
-        assert error.body.error.code == "DocumentNotFound", error.body
-        return {"after_deletion": error.status}
-    raise AssertionError("a deleted document can still be read")
+        failure = error
+    assert failure is not None, "a deleted document can still be read"
+    assert (failure.status, failure.body.error.code) == (404, "DocumentNotFound"), failure
+    return {"after_deletion": failure.status}
 
 
 def main():
