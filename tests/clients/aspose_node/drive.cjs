@@ -171,6 +171,7 @@ async function main() {
 }
 
 main().catch((error) => {
-  console.error(error);
+  // What the SDK throws holds the whole exchange; the error in it says what went wrong.
+  console.error(error.body ? JSON.stringify(error.body) : error);
   process.exitCode = 1;
 });
