@@ -38,6 +38,7 @@ class Limits:
 
 class Upstream:
     name: str
+    base_path: bytes
     in_flight: int
     def stats(self) -> dict[str, int]: ...
     def close(self) -> None: ...
@@ -66,6 +67,8 @@ class HttpUpstream(Upstream):
     ) -> None: ...
 
 class AsgiUpstream(Upstream):
+    app: Callable[..., Any]
+    state: dict[str, Any]
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,

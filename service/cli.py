@@ -7,7 +7,8 @@ import click
 
 from .config import Config, ConfigurationError, load, one_route
 
-_DEMO_ROOT = "/v4/words/"
+_DEMO_APP = "batchwire.service.demo.app:app"
+_DEMO_ROOTS = {"main": "/v4/words/", "sdk": "/v4.0/words/"}
 _EXAMPLES_SERVE = """
 \b
 Examples:
@@ -101,16 +102,23 @@ def serve(
 def demo(grpc: str | None, http: str | None, workers: int | None, log_format: str | None) -> None:
     """Start the gateway with the demo upstream: a small word-processing API over .docx documents.
 
-    Its batch endpoint is http://127.0.0.1:8080/v4/words/$batch. Documents live in memory and are gone at the end; with
-    several workers each has its own. Needs the extra: pip install "batchwire[demo]".
+    Its batch endpoint is http://127.0.0.1:8080/v4/words/$batch. The public document SDKs find the same documents at the
+    base URL http://127.0.0.1:8080, without authentication: for the loopback only. Documents live in memory and are gone
+    at the end; with several workers each has its own. Needs the extra: pip install "batchwire[demo]".
     """
     overrides = _overrides(grpc, http, workers, log_format or "console")
-    overrides |= one_route("", "batchwire.service.demo.app:app", _DEMO_ROOT)
-    overrides["upstreams"]["main"]["base"] = _DEMO_ROOT
+    overrides |= {
+        "upstreams": {name: {"app": _DEMO_APP, "base": root} for name, root in _DEMO_ROOTS.items()},
+        "routes": [
+            {"root": root, "upstream": name, "default": name == "main", "serve_app": True}
+            for name, root in _DEMO_ROOTS.items()
+        ],
+    }
     config = _load(None, overrides)
     if config.listen.http:
         address = config.listen.http
-        click.echo(f"Batches by REST: POST http://{address}{_DEMO_ROOT}$batch", err=True)
+        click.echo(f"Batches by REST: POST http://{address}{_DEMO_ROOTS['main']}$batch", err=True)
+        click.echo(f"Base URL for document SDKs: http://{address}", err=True)
     _run(config)
 
 

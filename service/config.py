@@ -95,7 +95,7 @@ class UpstreamSettings(_Section):
     """One set of servers, or an ASGI app in this process."""
 
     url: str = Field("", description="http://host:port/base/, https://..., or unix:/path.sock")
-    base: RootPath = Field("/", description="base path behind a UNIX socket")
+    base: RootPath = Field("/", description="base path behind a UNIX socket, or of an app")
     app: str = Field("", description="ASGI app in this process, module:attribute; instead of url")
     addresses: list[str] = Field(default_factory=list, description="several servers, HOST:PORT each, taken in turn")
     host: str = Field("", description="Host header; default: of the url")
@@ -148,6 +148,9 @@ class RouteSettings(_Section):
     )
     status_202: bool = Field(False, description="answer 202 instead of 200 (PR-06)")
     allow_inner_authorization: Literal["reject", "drop"] = Field("reject", description="Authorization inside a call")
+    serve_app: bool = Field(
+        False, description="requests that are no batch go to the app as they are; for demonstrations"
+    )
     mounts: list[Mount] = Field(default_factory=list, description="parts served by other upstreams")
 
     def public_origin(self) -> tuple[str, str] | None:
@@ -189,6 +192,10 @@ class Config(BaseSettings):
             roots.add(route.root)
             if route.upstream not in self.upstreams:
                 raise ValueError(f"{where}.upstream: there is no upstream {route.upstream!r}")
+            if route.serve_app and not self.upstreams[route.upstream].app:
+                raise ValueError(f"{where}.serve_app: {route.upstream!r} is no app in this process")
+            if route.serve_app and route.mounts:
+                raise ValueError(f"{where}.serve_app: a route with mounts has more than one upstream")
             for place, mount in enumerate(route.mounts):
                 if mount.upstream not in self.upstreams:
                     raise ValueError(f"{where}.mounts.{place}.upstream: there is no upstream {mount.upstream!r}")

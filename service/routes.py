@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 from batchwire.core import AsgiUpstream, HttpUpstream, Limits, Route, Upstream
 
 from .config import Config, ConfigurationError, LimitSettings, RouteSettings, UpstreamSettings
+from .fronts.served_app import ServedApp
 
 BATCH = "$batch"
 
@@ -32,6 +33,7 @@ class RouteTable:
         }
         self.settings: dict[str, RouteSettings] = {route.root: route for route in config.routes}
         self._by_root: dict[str, Route] = {}
+        self._served: list[ServedApp] = []
         self._default: Route | None = None
         for settings in config.routes:
             route = Route(
@@ -45,6 +47,9 @@ class RouteTable:
             self._by_root[settings.root] = route
             if settings.default or len(config.routes) == 1:
                 self._default = route
+            upstream = self.upstreams[settings.upstream]
+            if settings.serve_app and isinstance(upstream, AsgiUpstream):
+                self._served.append(ServedApp(settings.root, upstream))
 
     def by_root(self, root: str) -> Route | None:
         """The route of a service root; "" and a root without its last slash are understood."""
@@ -58,6 +63,10 @@ class RouteTable:
         if not plain.endswith("/" + BATCH):
             return None
         return self._by_root.get(plain[: -len(BATCH)])
+
+    def served_app(self, raw_path: str) -> ServedApp | None:
+        """The app that answers a request which is no batch; of several routes, that of the longest root."""
+        return max((app for app in self._served if app.takes(raw_path)), key=lambda app: len(app.root), default=None)
 
     def default(self) -> Route | None:
         """The route of gRPC batches that name none."""

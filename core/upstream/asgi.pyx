@@ -120,7 +120,7 @@ cdef class AsgiUpstream(Upstream):
     sees; root_path: as the ASGI scope has it. host: value of the host header. Other arguments: see Upstream.
     """
     cdef object loop
-    cdef object app
+    cdef readonly object app
     cdef str root_path
     cdef bytes host
     cdef dict exchanges               # Call -> Exchange
@@ -128,7 +128,7 @@ cdef class AsgiUpstream(Upstream):
     cdef object lifespan              # task, or None
     cdef object lifespan_in           # queue to the application
     cdef object stopped               # future
-    cdef dict state
+    cdef readonly dict state          # of its lifespan
     cdef unsigned long long crashes
 
     def __init__(self, loop, app, *, str name, str base_path="/", str root_path="", str host="localhost",

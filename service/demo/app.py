@@ -1,58 +1,53 @@
 """The demo upstream: a small cloud word-processing API over real .docx documents.
 
 An ordinary ASGI app; `batchwire demo` serves it in-process and `uvicorn batchwire.service.demo.app:app`
-does so alone. It knows nothing of batches. There is no authentication: it must never be reachable
+does so alone. It has two APIs over the same documents: its own, and the one of the public document SDKs
+(sdk_app.py). It knows nothing of batches. There is no authentication: it must never be reachable
 from anywhere but the machine it runs on.
 """
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Mount
 
 from .document_api import DocumentApi
-from .errors import HANDLERS
+from .errors import error_response, handlers
+from .routing import Operation, routes_of
+from .sdk_app import create_sdk_app
 from .seed import sow
 from .storage_api import StorageApi
 from .store import Store, StoreLimits
+from .workbench import Workbench
 
 PREFIX = "/v4/words"
-
-Handler = Callable[[Request], Awaitable[Response]]
-
-
-@dataclass(frozen=True)
-class Operation:
-    """One entry of the API; `path` is a Starlette path template below the prefix."""
-
-    method: str
-    path: str
-    summary: str
-    handler: Handler
+SDK_PREFIX = "/v4.0/words"
 
 
 def create_app(storage: Path | None = None, *, prefix: str = PREFIX, limits: StoreLimits | None = None) -> Starlette:
     """Build an app with its own documents, seeded if it has none.
 
     storage  folder in which documents outlive the app; None keeps them in memory only
-    prefix   where the app sees its paths begin, without a slash at the end
+    prefix   where the paths of its own API begin, without a slash at the end
     limits   bounds of the store
     """
     store = Store(storage, limits)
     sow(store)
-    operations = _operations(DocumentApi(store, prefix), StorageApi(store, prefix))
-    table = [{"Method": entry.method, "Path": _plain(entry.path), "Summary": entry.summary} for entry in operations]
+    bench = Workbench(store)
+    operations = _operations(DocumentApi(store, bench, prefix), StorageApi(store, prefix))
+    table = [{"Method": entry.method, "Path": entry.relative_path, "Summary": entry.summary} for entry in operations]
 
     async def service_document(request: Request) -> Response:
         return JSONResponse({"Name": "batchwire demo", "Root": f"{prefix}/", "Operations": table})
 
     root = Operation("GET", "/", "this list", service_document)
-    table.insert(0, {"Method": root.method, "Path": _plain(root.path), "Summary": root.summary})
-    app = Starlette(routes=_routes(prefix, [root, *operations]), exception_handlers=dict(HANDLERS))
+    table.insert(0, {"Method": root.method, "Path": root.relative_path, "Summary": root.summary})
+    app = Starlette(
+        routes=[*routes_of(prefix, [root, *operations]), Mount(SDK_PREFIX, create_sdk_app(store, bench, SDK_PREFIX))],
+        exception_handlers=handlers(error_response),
+    )
     # A redirect would name the host of the request; a path that is not there is simply 404.
     app.router.redirect_slashes = False
     return app
@@ -86,26 +81,6 @@ def _operations(documents: DocumentApi, storage: StorageApi) -> list[Operation]:
             Operation("DELETE", one, "delete a paragraph", documents.delete_paragraph),
         ]
     return listed
-
-
-def _routes(prefix: str, operations: list[Operation]) -> list[Route]:
-    """One route for each path, so that a 405 names all methods of that path."""
-    by_path: dict[str, dict[str, Handler]] = {}
-    for entry in operations:
-        by_path.setdefault(entry.path, {})[entry.method] = entry.handler
-    return [Route(prefix + path, _dispatch(methods), methods=[*methods]) for path, methods in by_path.items()]
-
-
-def _dispatch(methods: dict[str, Handler]) -> Handler:
-    async def endpoint(request: Request) -> Response:
-        return await methods["GET" if request.method == "HEAD" else request.method](request)
-
-    return endpoint
-
-
-def _plain(path: str) -> str:
-    """The path relative to the service root, as it would stand in a batch."""
-    return path.removeprefix("/").replace(":path}", "}")
 
 
 app = create_app()

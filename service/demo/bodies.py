@@ -5,16 +5,14 @@ in an error message.
 """
 
 import re
-from collections.abc import AsyncGenerator
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_pascal
-from starlette.datastructures import UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from .errors import ApiError
+from .forms import Part, read_parts
 
 MAX_JSON_BYTES = 1024 * 1024
 FORM_OVERHEAD_BYTES = 64 * 1024
@@ -69,6 +67,21 @@ class ReplaceText(_Body):
     apply_superscript: Literal[False] | None = None
 
 
+class SaveOptions(_Body):
+    """PUT saveAs of the SDK API: options of single formats are understood only where they say nothing (null)."""
+
+    model_config = ConfigDict(extra="allow")
+
+    save_format: str
+    file_name: str
+
+    @model_validator(mode="after")
+    def _no_further_options(self) -> "SaveOptions":
+        if any(value is not None for value in (self.model_extra or {}).values()):
+            raise ValueError("the demo knows only SaveFormat and FileName")
+        return self
+
+
 class CopyDocument(_Body):
     """POST copy: `DestName` like `NewDocument.name`."""
 
@@ -83,33 +96,36 @@ async def read_json(request: Request, model: type[Model]) -> Model:
     kind = _media_type(request)
     if kind and kind != "application/json" and not re.fullmatch(r"application/[\w.-]+\+json", kind):
         raise ApiError(415, "UnsupportedMediaType", "the body must be application/json")
+    return parse_json(await read_bytes(request, MAX_JSON_BYTES), model)
+
+
+def parse_json(data: bytes, model: type[Model]) -> Model:
+    """JSON as a checked model; 400 if it is not one."""
     try:
-        return model.model_validate_json(await read_bytes(request, MAX_JSON_BYTES))
+        return model.model_validate_json(data)
     except ValidationError as error:
         raise ApiError(400, "InvalidBody", _explain(error)) from None
 
 
+async def read_form(request: Request, limit: int) -> list[Part] | None:
+    """The parts of a multipart/form-data body; None if it has another type, and is not read yet."""
+    if _media_type(request) != "multipart/form-data":
+        return None
+    body = await read_bytes(request, limit + FORM_OVERHEAD_BYTES)
+    return read_parts(request.headers["content-type"], body)
+
+
 async def read_upload(request: Request, limit: int) -> bytes:
     """The uploaded bytes: the body itself, or the one file of a multipart/form-data body."""
-    if _media_type(request) != "multipart/form-data":
+    parts = await read_form(request, limit)
+    if parts is None:
         return await read_bytes(request, limit)
-    form = await read_bytes(request, limit + FORM_OVERHEAD_BYTES)
-
-    async def stream() -> AsyncGenerator[bytes, None]:
-        yield form
-
-    try:
-        fields = await MultiPartParser(request.headers, stream(), max_files=1, max_fields=8).parse()
-    except (MultiPartException, KeyError):
-        raise ApiError(400, "InvalidForm", "the multipart/form-data body cannot be read") from None
-    files = [value for value in fields.values() if isinstance(value, UploadFile)]
+    files = [part for part in parts if part.is_file]
     if len(files) != 1:
         raise ApiError(400, "InvalidForm", "the form must hold exactly one file")
-    data = await files[0].read(limit + 1)
-    await fields.close()
-    if len(data) > limit:
-        raise _too_large(limit)
-    return data
+    if len(files[0].data) > limit:
+        raise too_large(limit)
+    return files[0].data
 
 
 async def read_bytes(request: Request, limit: int) -> bytes:
@@ -118,12 +134,12 @@ async def read_bytes(request: Request, limit: int) -> bytes:
         raise ApiError(415, "UnsupportedEncoding", "the body must not be compressed")
     length = request.headers.get("content-length", "0")
     if length.isascii() and length.isdigit() and int(length) > limit:
-        raise _too_large(limit)
+        raise too_large(limit)
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > limit:
-            raise _too_large(limit)
+            raise too_large(limit)
     return bytes(body)
 
 
@@ -140,5 +156,6 @@ def _media_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def _too_large(limit: int) -> ApiError:
+def too_large(limit: int) -> ApiError:
+    """The refusal of a body beyond its bound."""
     return ApiError(413, "BodyTooLarge", f"the body may have at most {limit} bytes")

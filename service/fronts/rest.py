@@ -1,7 +1,8 @@
 """The REST front: OData batches over HTTP/1.1, streamed both ways, on uvicorn in the loop of the worker.
 
-Moves bytes between ASGI and the session, and answers health and metrics. What a head means is decided in
-negotiation.py. Must never hold a whole request or answer, nor let an answer that broke off look complete (ER-07).
+Moves bytes between ASGI and the session, and answers health and metrics; what no batch endpoint claims may go to the
+app of a route (served_app.py). What a head means is decided in negotiation.py. Must never hold a whole request or
+answer, nor let an answer that broke off look complete (ER-07).
 """
 
 import asyncio
@@ -20,6 +21,7 @@ from .http_connection import EXTENSION, Connection, connection_class
 from .idle import Exchange, IdleSweep
 from .negotiation import Accepted, OuterRequest, Policy, Probe, Refusal, batch_root, negotiate, refuse
 from .odata_errors import error_body
+from .served_app import ServedApp
 from .sockets import bound_address, listening_socket
 
 if TYPE_CHECKING:
@@ -126,8 +128,16 @@ class _Application:
             await self._batch(scope, receive, send, route)
         elif path in ("/healthz", "/readyz", "/metrics") and scope["method"] in ("GET", "HEAD"):
             await self._operations(path, send)
+        elif found is None and (app := self._service.table.served_app(path)) is not None:
+            await self._serve(app, scope, receive, send)
         else:
             await _refuse(send, refuse(404, "NotFound", "There is nothing here; batches go to {root}$batch."))
+
+    async def _serve(self, app: ServedApp, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._service.draining:
+            await _refuse(send, refuse(503, "Draining", "The gateway is stopping.", (b"connection", b"close")))
+        elif not await app.answer(scope, receive, send, self._idle):
+            await _refuse(send, refuse(500, "InternalError", "The application failed."))
 
     async def _operations(self, path: str, send: Send) -> None:
         status, content_type, body = 200, "text/plain; charset=utf-8", b"ok\n"

@@ -1,4 +1,4 @@
-"""A real `batchwire serve` process of its own for the tests.
+"""A real `batchwire` process of its own for the tests: `serve` with a configuration, or `demo`.
 
 The process listens on ports that the system gives; they are read from its JSON log. Stopping it
 must show a clean exit and a log without a traceback, so that no test passes over a broken service.
@@ -30,6 +30,10 @@ class Gateway:
     def __init__(self, config: Config, folder: Path) -> None:
         self.config_file = folder / "gateway.toml"
         self.config_file.write_text(to_toml(config))
+        self._prepare(["serve", "--config", str(self.config_file)])
+
+    def _prepare(self, arguments: list[str]) -> None:
+        self.arguments = arguments
         self._lines: list[str] = []
         self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
@@ -56,7 +60,7 @@ class Gateway:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("BATCHWIRE_")}
         program = Path(sys.executable).with_name("batchwire")
         self._process = subprocess.Popen(
-            [str(program), "serve", "--config", str(self.config_file)],
+            [str(program), *self.arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -177,3 +181,10 @@ class Gateway:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait(10)
+
+
+class Demo(Gateway):
+    """`batchwire demo`, the gateway with the demo upstream in its process."""
+
+    def __init__(self) -> None:
+        self._prepare(["demo", "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--log-format", "json"])
