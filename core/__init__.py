@@ -3,6 +3,7 @@
 Must never import grpc, read a configuration file or open a file.
 """
 
+from .dialects.multipart.boundaries import content_type_of, new_boundary, parse_boundary
 from .dialects.proto_reader import peek_options
 from .dispatch.limits import Limits
 from .errors import BatchwireError, ConfigError, EnvelopeError
@@ -24,6 +25,9 @@ __all__ = [
     "Session",
     "Upstream",
     "check_document",
+    "content_type_of",
+    "new_boundary",
+    "parse_boundary",
     "peek_options",
     "stats",
 ]

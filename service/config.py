@@ -88,6 +88,7 @@ class LimitSettings(_Section):
     reference_bytes: Optional0 = Field(8 << 20, description="kept of finished calls for references to them")
     reorder_bytes: Count = Field(8 << 20, description="window of results in request order, bytes")
     reorder_results: Count = Field(1024, description="window of results in request order, results")
+    max_group_calls: Count = Field(1000, description="calls of one atomicity group that runs as one")
     max_hops: Count = Field(4, description="batch gateways that a batch may pass through")
 
 
@@ -106,6 +107,10 @@ class UpstreamSettings(_Section):
     idle_seconds: Seconds = Field(30, description="an unused connection is closed after it")
     max_response_bytes: Optional0 = Field(0, description="bytes of one answer's body; 0: limits.max_response_bytes")
     forward_authorization: bool = Field(False, description="send it the Authorization of the batch request")
+    batch: Literal["", "json", "multipart"] = Field(
+        "", description="it takes OData batches at $batch itself, in this form: groups run as one there (GW-04)"
+    )
+    coalesce: Count = Field(1, description="calls of a batch put into one such batch of its own; 1: each alone")
     ca_file: str = Field("", description="CA certificates for https (PEM); default: the system's")
     cert_file: str = Field("", description="client certificate (PEM)")
     key_file: str = Field("", description="key of the client certificate (PEM)")
@@ -122,6 +127,8 @@ class UpstreamSettings(_Section):
             raise ValueError("url must begin with http://, https:// or unix:/")
         if bool(self.cert_file) != bool(self.key_file):
             raise ValueError("cert_file and key_file go together")
+        if self.coalesce > 1 and not self.batch:
+            raise ValueError("coalesce needs batch")
         for address in self.addresses:
             if not _address(address) or address.startswith("unix:"):
                 raise ValueError("addresses must be HOST:PORT each")
@@ -147,6 +154,9 @@ class RouteSettings(_Section):
         "", description="public http(s)://host[:port]; default: of the request, none in gRPC (GW-05)"
     )
     status_202: bool = Field(False, description="answer 202 instead of 200 (PR-06)")
+    flat_change_sets: bool = Field(
+        False, description="each call of a change set has its own part of the answer, and an error stops nothing"
+    )
     allow_inner_authorization: Literal["reject", "drop"] = Field("reject", description="Authorization inside a call")
     serve_app: bool = Field(
         False, description="requests that are no batch go to the app as they are; for demonstrations"

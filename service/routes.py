@@ -10,14 +10,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from batchwire.core import AsgiUpstream, HttpUpstream, Limits, Route, Upstream
 
 from .config import Config, ConfigurationError, LimitSettings, RouteSettings, UpstreamSettings
 from .fronts.served_app import ServedApp
-
-BATCH = "$batch"
 
 
 class RouteTable:
@@ -43,6 +41,7 @@ class RouteTable:
                 limits=limits,
                 streaming_threshold=settings.streaming_threshold,
                 inner_authorization=settings.allow_inner_authorization,
+                flat_change_sets=settings.flat_change_sets,
             )
             self._by_root[settings.root] = route
             if settings.default or len(config.routes) == 1:
@@ -56,13 +55,6 @@ class RouteTable:
         if not root:
             return self._default
         return self._by_root.get(root if root.endswith("/") else root + "/")
-
-    def by_batch_path(self, path: str) -> Route | None:
-        """The route whose batch endpoint a path is: {root}$batch, `$batch` case-sensitive (GB-01)."""
-        plain = unquote(path)
-        if not plain.endswith("/" + BATCH):
-            return None
-        return self._by_root.get(plain[: -len(BATCH)])
 
     def served_app(self, raw_path: str) -> ServedApp | None:
         """The app that answers a request which is no batch; of several routes, that of the longest root."""
@@ -95,6 +87,15 @@ def make_upstream(
     name: str, settings: UpstreamSettings, limits: LimitSettings, loop: asyncio.AbstractEventLoop
 ) -> Upstream:
     """An upstream of the core. Raises ConfigurationError for an app or a certificate that cannot be loaded."""
+    upstream = _plain_upstream(name, settings, limits, loop)
+    if settings.batch:
+        upstream.take_batches(settings.batch, settings.coalesce)
+    return upstream
+
+
+def _plain_upstream(
+    name: str, settings: UpstreamSettings, limits: LimitSettings, loop: asyncio.AbstractEventLoop
+) -> Upstream:
     max_response_bytes = settings.max_response_bytes or limits.max_response_bytes
     if settings.app:
         return AsgiUpstream(

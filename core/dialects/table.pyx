@@ -31,7 +31,9 @@ cdef Reader reader_of(str dialect, Limits limits, bint drop_authorization, bint 
             limits.max_calls_per_message)
     if dialect in FLAVOURS:
         return MultipartReader(
-            boundary, flavour=FLAVOURS[dialect], authority=authority, max_call_bytes=limits.max_call_bytes,
+            boundary, flavour=FLAVOURS[dialect],
+            # Google's clients say the host of the API inside, whatever the batch is sent to.
+            authority=None if dialect == "google" else authority, max_call_bytes=limits.max_call_bytes,
             max_header_bytes=limits.max_header_bytes, drop_authorization=drop_authorization, strict=strict)
     raise ConfigError(f"there is no dialect {dialect!r}")
 

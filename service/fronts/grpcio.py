@@ -5,6 +5,7 @@ read or written that need not be. Must never create a task or future for a call,
 """
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -19,7 +20,8 @@ from grpc_reflection.v1alpha import reflection
 from grpc_status import rpc_status
 
 from ..state import Batch, Ending, TooManyBatchesError
-from .negotiation import HOP_HEADER, Accepted, OuterRequest, Policy, Refusal, negotiate
+from .endpoints import BY_NAME, Endpoint
+from .negotiation import HOP_HEADER, Accepted, OuterRequest, Policy, Refusal
 
 if TYPE_CHECKING:
     from ..state import Service
@@ -83,7 +85,7 @@ class GrpcFront:
 
 
 class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
-    """The three methods of BatchService."""
+    """The methods of BatchService."""
 
     def __init__(self, service: "Service") -> None:
         self._service = service
@@ -91,11 +93,8 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
         self._methods = {
             f"/{SERVICE}/Batch": grpc.stream_stream_rpc_method_handler(self._batch),
             f"/{SERVICE}/Execute": grpc.unary_unary_rpc_method_handler(self._execute),
-            f"/{SERVICE}/BatchJson": grpc.stream_stream_rpc_method_handler(
-                self._batch_json,
-                request_deserializer=HttpBody.FromString,
-                response_serializer=HttpBody.SerializeToString,
-            ),
+            f"/{SERVICE}/BatchJson": _documents(partial(self._batch_document, json_only=True)),
+            f"/{SERVICE}/BatchHttp": _documents(partial(self._batch_document, json_only=False)),
         }
 
     def service(self, details: Any) -> Any:
@@ -128,10 +127,10 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
         batch.session.feed(message)
         await self._stream(batch, context, first is grpc.aio.EOF, _same, _same)
 
-    async def _batch_json(self, _requests: Any, context: Context) -> None:
+    async def _batch_document(self, _requests: Any, context: Context, json_only: bool) -> None:
         first = await context.read()
         ended = first is grpc.aio.EOF
-        batch, answer_type = await self._open_json(HttpBody() if ended else first, context)
+        batch, answer_type = await self._open_document(HttpBody() if ended else first, context, json_only)
         if not ended:
             batch.session.feed(first.data)
 
@@ -188,8 +187,8 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
             execute=execute,
         )
 
-    async def _open_json(self, first: HttpBody, context: Context) -> tuple[Batch, str]:
-        """Metadata stands for the HTTP headers (batch.proto, BatchJson)."""
+    async def _open_document(self, first: HttpBody, context: Context, json_only: bool) -> tuple[Batch, str]:
+        """Metadata stands for the HTTP headers (batch.proto, BatchJson and BatchHttp)."""
         fields = [
             (key.encode(), value.encode("latin-1", "replace"))
             for key, value in context.invocation_metadata() or ()
@@ -199,13 +198,16 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
         names = dict(fields)
         try:
             route = self._route(names.get(b"batchwire-route", b"").decode("latin-1"))
+            endpoint = _endpoint(names.get(b"batchwire-dialect", b"odata").decode("latin-1"))
         except EnvelopeError as error:
             await _abort(context, error)
         settings = self._service.table.settings[route.root.decode()]
-        outcome = negotiate(OuterRequest("POST", "http", b"", fields), Policy.of(settings, route.limits))
+        outcome = endpoint.negotiate(OuterRequest("POST", "http", b"", fields), Policy.of(settings, route.limits))
         if isinstance(outcome, Refusal):
             await _abort(context, EnvelopeError(outcome.status, outcome.code, outcome.message))
         assert isinstance(outcome, Accepted)
+        if json_only and (outcome.dialect, outcome.answer) != ("json", "json"):
+            await _abort(context, EnvelopeError(415, "UnsupportedMediaType", "BatchJson takes and gives JSON only"))
         batch = await self._begin(
             context, route, names.get(b"traceparent", b"").decode("latin-1"), **outcome.session_arguments()
         )
@@ -244,6 +246,19 @@ async def _read(session: Any, context: Context, unwrap: Any) -> None:
             return
         session.feed(unwrap(message))
         await session.wait_input()
+
+
+def _documents(method: Any) -> Any:
+    return grpc.stream_stream_rpc_method_handler(
+        method, request_deserializer=HttpBody.FromString, response_serializer=HttpBody.SerializeToString
+    )
+
+
+def _endpoint(name: str) -> Endpoint:
+    found = BY_NAME.get(name)
+    if found is None:
+        raise EnvelopeError(400, "UnknownDialect", f"the dialects are {', '.join(BY_NAME)}", "batchwire-dialect")
+    return found
 
 
 def _same(message: bytes) -> bytes:

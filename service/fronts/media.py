@@ -17,7 +17,7 @@ _QUALITY = re.compile(r"(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)\Z")
 class Format:
     """One row of the table of formats.
 
-    dialect: the core's name of it, or "" when this version knows the format but does not speak it.
+    dialect: the core's name of it.
     short: its name as a value of `$format`, or "".
     continue_by_default: what holds without the preference continue-on-error (HD-16).
     """
@@ -27,12 +27,16 @@ class Format:
     short: str
     continue_by_default: bool
 
+    @property
+    def multipart(self) -> bool:
+        """It has boundaries, and runs in sequence (MP-01)."""
+        return self.media_type.startswith("multipart/")
+
 
 FORMATS: tuple[Format, ...] = (
     Format("application/json", dialect="json", short="json", continue_by_default=True),
-    Format("multipart/mixed", dialect="", short="", continue_by_default=False),
+    Format("multipart/mixed", dialect="multipart", short="", continue_by_default=False),
 )
-SPOKEN = tuple(row for row in FORMATS if row.dialect)
 _BY_MEDIA_TYPE = {row.media_type: row for row in FORMATS}
 _BY_SHORT_NAME = {row.short: row for row in FORMATS if row.short}
 
@@ -96,7 +100,7 @@ def parse_accept(field: str) -> list[MediaRange]:
 
 
 def request_format(media_type: str) -> Format | None:
-    """The row of a request's media type, spoken or not; None: no batch format at all."""
+    """The row of a request's media type; None: it is no batch format."""
     return _BY_MEDIA_TYPE.get(media_type)
 
 
@@ -112,7 +116,7 @@ def choose_answer(ranges: list[MediaRange], request: Format) -> Format | None:
     None: not one of them is acceptable (GB-10).
     """
     best, best_quality = None, 0.0
-    for row in (request, *SPOKEN):
+    for row in (request, *FORMATS):
         quality = _quality(ranges, row.media_type)
         if quality > best_quality:
             best, best_quality = row, quality

@@ -5,18 +5,18 @@ may do I/O, look at a body or start anything: a refused head means that no call 
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_plus
 
-from batchwire.core import Limits
+from batchwire.core import EnvelopeError, Limits, content_type_of, new_boundary, parse_boundary
 
 from ..config import RouteSettings
 from .decoding import DECODINGS
 from .inheritance import inherited_headers
 from .media import (
-    SPOKEN,
+    FORMATS,
     Format,
     choose_answer,
     format_option,
@@ -34,6 +34,7 @@ HOP_HEADER = "batchwire-hop"
 HIGHEST_VERSION = (4, 1)
 _VERSION = re.compile(r"\s*(\d{1,3})\.(\d{1,3})\s*(?:;.*)?\Z")
 _AUTHORITY = re.compile(r"(?:[A-Za-z0-9.\-_~%!$&'()*+,=]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?\Z")
+ErrorForm = Callable[[str, str, str], bytes]
 _ONCE = ("content-type", "content-length", "host", "authorization", HOP_HEADER)
 
 
@@ -43,7 +44,8 @@ class Policy:
 
     profile: "auto", "strict" or "compatible" (PR-01). max_hops: batches that a batch may have passed
     through. max_request_bytes: 0 for no limit. origin: scheme and host[:port] that clients know the route by,
-    None: what the batch request says.
+    None: what the batch request says. flat_change_sets: SharePoint's form of answers; such clients expect that a batch
+    goes on after an error.
     """
 
     profile: str = "auto"
@@ -51,6 +53,7 @@ class Policy:
     max_hops: int = 4
     max_request_bytes: int = 0
     origin: tuple[str, str] | None = None
+    flat_change_sets: bool = False
 
     @classmethod
     def of(cls, settings: RouteSettings, limits: Limits) -> "Policy":
@@ -61,6 +64,7 @@ class Policy:
             limits.max_hops,
             limits.max_request_bytes,
             settings.public_origin(),
+            settings.flat_change_sets,
         )
 
 
@@ -77,16 +81,20 @@ class OuterRequest:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """The batch does not run; `status` is an HTTP status, `headers` are complete but for Content-Length."""
+    """The batch does not run; `status` is an HTTP status, `headers` are complete but for Content-Length.
+
+    form: makes the body from code, message and target; the OData error object (ER-01) unless a dialect has its own.
+    """
 
     status: int
     code: str
     message: str
     headers: tuple[tuple[bytes, bytes], ...]
+    form: ErrorForm = error_body
 
     def body(self) -> bytes:
-        """The OData error object (ER-01)."""
-        return error_body(self.code, self.message)
+        """The error object in the dialect's form."""
+        return self.form(self.code, self.message, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +110,8 @@ class Accepted:
 
     status: of the answer, 200 or 202 (PR-06). decoding: "", "gzip" or "deflate" (HD-19).
     inherited: header fields that calls without them get. hops: for the upstream, already one more.
-    answer_headers: of the answer, but for its framing.
+    answer_headers: of the answer, but for its framing. boundary, answer_boundary: of multipart request and answer.
+    last_only: the client wants the last result alone. form: of an error of the whole batch.
     """
 
     dialect: str
@@ -118,6 +127,10 @@ class Accepted:
     status: int
     version: str
     answer_headers: tuple[tuple[bytes, bytes], ...]
+    boundary: bytes | None = None
+    answer_boundary: bytes | None = None
+    last_only: bool = False
+    form: ErrorForm = error_body
 
     def session_arguments(self) -> dict[str, Any]:
         """The keyword arguments of core.Session that the head decides."""
@@ -131,10 +144,13 @@ class Accepted:
             "continue_on_error": self.continue_on_error,
             "ordered": self.ordered,
             "hops": self.hops,
+            "boundary": self.boundary,
+            "answer_boundary": self.answer_boundary,
+            "last_only": self.last_only,
         }
 
 
-class _RefusedError(Exception):
+class RefusedError(Exception):
     def __init__(self, status: int, code: str, message: str, *headers: tuple[bytes, bytes]) -> None:
         super().__init__(message)
         self.refusal = refuse(status, code, message, *headers)
@@ -146,26 +162,23 @@ def refuse(status: int, code: str, message: str, *headers: tuple[bytes, bytes], 
     return Refusal(status, code, message, (*ERROR_HEADERS, odata_version, *headers))
 
 
-def batch_root(raw_path: str) -> tuple[str, bool] | None:
-    """Service root and "has a slash behind" of a path that ends in `$batch` (GB-01), else None.
+def root_of(method: str, path: str, _media_type: str) -> str | None:
+    """The service root of a path that ends in `$batch` (GB-01), else None. `$batch/` is probed with HEAD (PR-08).
 
-    >>> batch_root("/svc/$batch")
-    ('/svc/', False)
+    >>> root_of("POST", "/svc/$batch", "")
+    '/svc/'
     """
-    path = raw_path.replace("%24", "$")
-    slash = path.endswith("$batch/")
-    if slash:
+    path = path.replace("%24", "$")
+    if method == "HEAD" and path.endswith("$batch/"):
         path = path[:-1]
-    if not path.endswith("/$batch"):
-        return None
-    return path[: -len("$batch")], slash
+    return path[: -len("$batch")] if path.endswith("/$batch") else None
 
 
 def negotiate(request: OuterRequest, policy: Policy) -> Accepted | Refusal | Probe:
     """Decides on the head of a batch whose path has already led to a route."""
     try:
         return _negotiate(request, policy)
-    except _RefusedError as error:
+    except RefusedError as error:
         return error.refusal
 
 
@@ -173,32 +186,39 @@ def _negotiate(request: OuterRequest, policy: Policy) -> Accepted | Probe:
     if request.method == "HEAD":
         return Probe(((b"odata-version", b"4.0"),))
     if request.method != "POST":
-        raise _RefusedError(405, "MethodNotAllowed", "A batch is sent with POST.", (b"allow", b"POST"))
-    fields = _join(request.headers)
+        raise RefusedError(405, "MethodNotAllowed", "A batch is sent with POST.", (b"allow", b"POST"))
+    fields = join_fields(request.headers)
     _screen(fields, policy)
     preferences = parse_preferences(fields.get("prefer", ""))
     if "return" in preferences:
-        raise _RefusedError(400, "PreferenceNotAllowed", "The preference return is not for a batch as a whole.")
+        raise RefusedError(400, "PreferenceNotAllowed", "The preference return is not for a batch as a whole.")
     version, strict = _version(fields, policy)
     answer_to = _request_format(fields)
-    answer = _answer_format(request.query, fields, answer_to)
+    boundary = request_boundary(fields) if answer_to.multipart else None
+    answer = _answer_format(request.query, fields, answer_to, strict)
+    answer_boundary = new_boundary("odata") if answer.multipart else None
     continue_on_error = as_boolean(preferences.get("continue-on-error"))
     ordered = _order(preferences.get("order"))
     return Accepted(
         dialect=answer_to.dialect,
         answer=answer.dialect,
         strict=strict,
-        ordered=not strict if ordered is None else ordered,
-        continue_on_error=answer_to.continue_by_default if continue_on_error is None else continue_on_error,
-        authority=policy.origin or _authority(request, fields),
+        ordered=_ordered(ordered, strict, answer_to, answer),
+        continue_on_error=(
+            answer_to.continue_by_default or policy.flat_change_sets if continue_on_error is None else continue_on_error
+        ),
+        authority=policy.origin or authority_of(request, fields),
         inherited=inherited_headers(fields, preferences),
         authorization=fields["authorization"].encode("latin-1") if "authorization" in fields else None,
-        hops=_hops(fields, policy) + 1,
-        decoding=_decoding(fields),
+        hops=hops_of(fields, policy) + 1,
+        decoding=decoding_of(fields),
         status=202 if policy.status_202 or _speaks_version_3(fields) else 200,
         version=version,
         answer_headers=(
-            (b"content-type", answer.media_type.encode()),
+            (
+                b"content-type",
+                (content_type_of("odata", answer_boundary) if answer_boundary else answer.media_type).encode(),
+            ),
             (b"odata-version", version.encode()),
             *_applied(preferences, continue_on_error, ordered),
             (
@@ -206,10 +226,27 @@ def _negotiate(request: OuterRequest, policy: Policy) -> Accepted | Probe:
                 b"OData-MaxVersion, Prefer, Accept" if "accept" in fields else b"OData-MaxVersion, Prefer",
             ),
         ),
+        boundary=boundary,
+        answer_boundary=answer_boundary,
     )
 
 
-def _join(headers: Headers) -> dict[str, str]:
+def request_boundary(fields: dict[str, str]) -> bytes:
+    """The boundary of a multipart request (MB-12)."""
+    try:
+        return parse_boundary(fields["content-type"])
+    except EnvelopeError as error:
+        raise RefusedError(error.status, error.code, error.message) from None
+
+
+def _ordered(asked: bool | None, strict: bool, request: Format, answer: Format) -> bool:
+    """GW-23, JR-04: in request order wherever either side is multipart, unless the client asks for another."""
+    if request.multipart:
+        return True
+    return (not strict or answer.multipart) if asked is None else asked
+
+
+def join_fields(headers: Headers) -> dict[str, str]:
     """Name → value; several lines of one name are one list, but for those that may come only once."""
     fields: dict[str, str] = {}
     for raw_name, raw_value in headers:
@@ -217,7 +254,7 @@ def _join(headers: Headers) -> dict[str, str]:
         if name not in fields:
             fields[name] = value
         elif name in _ONCE:
-            raise _RefusedError(400, "RepeatedHeader", f"The header {name} is given more than once.")
+            raise RefusedError(400, "RepeatedHeader", f"The header {name} is given more than once.")
         else:
             fields[name] = f"{fields[name]}, {value}"
     return fields
@@ -227,13 +264,18 @@ def _screen(fields: dict[str, str], policy: Policy) -> None:
     """What must not be on a batch as a whole (HD-06, HD-07) and what is too large at once (GW-13)."""
     for name in ("if-match", "if-none-match"):
         if fields.get(name, "null").lower() != "null":  # Dataverse clients send the literal null
-            raise _RefusedError(400, "HeaderNotAllowed", f"The header {name} is not for a batch as a whole.")
+            raise RefusedError(400, "HeaderNotAllowed", f"The header {name} is not for a batch as a whole.")
     for name in ("isolation", "odata-isolation"):
         if name in fields:
-            raise _RefusedError(412, "IsolationNotSupported", "Snapshot isolation is not supported.")
+            raise RefusedError(412, "IsolationNotSupported", "Snapshot isolation is not supported.")
+    refuse_large(fields, policy)
+
+
+def refuse_large(fields: dict[str, str], policy: Policy) -> None:
+    """A batch that says it is larger than allowed (GW-13)."""
     length = fields.get("content-length", "0")
     if policy.max_request_bytes and length.isdecimal() and int(length) > policy.max_request_bytes:
-        raise _RefusedError(413, "RequestTooLarge", f"The batch is larger than {policy.max_request_bytes} bytes.")
+        raise RefusedError(413, "RequestTooLarge", f"The batch is larger than {policy.max_request_bytes} bytes.")
 
 
 def _version(fields: dict[str, str], policy: Policy) -> tuple[str, bool]:
@@ -241,9 +283,9 @@ def _version(fields: dict[str, str], policy: Policy) -> tuple[str, bool]:
     asked = _parse_version(fields, "odata-version")
     highest = _parse_version(fields, "odata-maxversion")
     if asked is not None and not (4, 0) <= asked <= HIGHEST_VERSION:
-        raise _RefusedError(400, "VersionNotSupported", "OData-Version must be 4.0 or 4.01.")
+        raise RefusedError(400, "VersionNotSupported", "OData-Version must be 4.0 or 4.01.")
     if highest is not None and highest < (4, 0):
-        raise _RefusedError(400, "VersionNotSupported", "OData-MaxVersion must be 4.0 or later.")
+        raise RefusedError(400, "VersionNotSupported", "OData-MaxVersion must be 4.0 or later.")
     answered = min(highest, HIGHEST_VERSION) if highest is not None else asked or (4, 0)
     strict = any(version is not None and version >= (4, 1) for version in (asked, highest))
     if policy.profile != "auto":
@@ -257,44 +299,42 @@ def _parse_version(fields: dict[str, str], name: str) -> tuple[int, int] | None:
         return None
     match = _VERSION.match(value)
     if match is None:
-        raise _RefusedError(400, "MalformedVersion", f"The header {name} is not a version.")
+        raise RefusedError(400, "MalformedVersion", f"The header {name} is not a version.")
     return int(match[1]), int(match[2])
 
 
 def _request_format(fields: dict[str, str]) -> Format:
-    accept = (b"accept", b", ".join(row.media_type.encode() for row in SPOKEN))
+    accept = (b"accept", b", ".join(row.media_type.encode() for row in FORMATS))
     if not fields.get("content-type"):
-        raise _RefusedError(415, "UnsupportedMediaType", f"A batch needs a Content-Type: {_names()}.", accept)
+        raise RefusedError(415, "UnsupportedMediaType", f"A batch needs a Content-Type: {_names()}.", accept)
     media_type, parameters = parse_media_type(fields["content-type"])
     row = request_format(media_type)
     if row is None:
-        raise _RefusedError(415, "UnsupportedMediaType", f"A batch must be {_names()}.", accept)
-    if not row.dialect:
-        message = f"{row.media_type} batches are not supported by this version; send {_names()}."
-        raise _RefusedError(415, "UnsupportedMediaType", message, accept)
+        raise RefusedError(415, "UnsupportedMediaType", f"A batch must be {_names()}.", accept)
     if parameters.get("charset", "utf-8").lower() not in ("utf-8", "utf8", "us-ascii"):
-        raise _RefusedError(415, "UnsupportedCharset", "A batch must be encoded in UTF-8.", accept)
+        raise RefusedError(415, "UnsupportedCharset", "A batch must be encoded in UTF-8.", accept)
     return row
 
 
-def _answer_format(query: bytes, fields: dict[str, str], request: Format) -> Format:
+def _answer_format(query: bytes, fields: dict[str, str], request: Format, strict: bool) -> Format:
     option = _format_option(query)
     if option is not None:
         answer = format_option(option)
-        if answer is None or not answer.dialect:
-            raise _RefusedError(406, "NotAcceptable", f"This version answers {_names()}, not what $format names.")
+        if answer is None:
+            raise RefusedError(406, "NotAcceptable", f"A batch is answered as {_names()}, not as what $format names.")
         return answer
     if not fields.get("accept"):
         return request
     answer = choose_answer(parse_accept(fields["accept"]), request)
     if answer is None:
-        raise _RefusedError(
+        raise RefusedError(
             406,
             "NotAcceptable",
-            f"Other answers than {_names()} are not supported by this version.",
+            f"A batch is answered as {_names()}.",
             (b"vary", b"Accept"),
         )
-    return answer
+    # PR-03: clients that send multipart with `Accept: application/json` mean the calls and want multipart back.
+    return request if request.multipart and not strict else answer
 
 
 def _format_option(query: bytes) -> str | None:
@@ -306,15 +346,15 @@ def _format_option(query: bytes) -> str | None:
         if not name.startswith(("$", "@")):
             continue
         if name.lower() != "$format":
-            raise _RefusedError(400, "QueryOptionNotAllowed", "Of the system query options a batch takes only $format.")
+            raise RefusedError(400, "QueryOptionNotAllowed", "Of the system query options a batch takes only $format.")
         if found is not None:
-            raise _RefusedError(400, "RepeatedQueryOption", "The query option $format is given more than once.")
+            raise RefusedError(400, "RepeatedQueryOption", "The query option $format is given more than once.")
         found = unquote_plus(value)
     return found
 
 
 def _names() -> str:
-    return " or ".join(row.media_type for row in SPOKEN)
+    return " or ".join(row.media_type for row in FORMATS)
 
 
 def _order(preference: Preference | None) -> bool | None:
@@ -336,30 +376,30 @@ def _applied(
     return ((b"preference-applied", ", ".join(applied).encode()),) if applied else ()
 
 
-def _authority(request: OuterRequest, fields: dict[str, str]) -> tuple[str, str] | None:
+def authority_of(request: OuterRequest, fields: dict[str, str]) -> tuple[str, str] | None:
     """Scheme and host[:port] of the batch URL, for absolute URLs in it (GW-05, GW-10); None: not known."""
     host = fields.get("host") or request.authority
     if host and not _AUTHORITY.match(host):
-        raise _RefusedError(400, "MalformedHost", "The header host is not a host.")
+        raise RefusedError(400, "MalformedHost", "The header host is not a host.")
     return (request.scheme, host.lower()) if host else None
 
 
-def _hops(fields: dict[str, str], policy: Policy) -> int:
+def hops_of(fields: dict[str, str], policy: Policy) -> int:
     value = fields.get(HOP_HEADER, "0")
     if not (value.isascii() and value.isdecimal() and len(value) <= 4):
-        raise _RefusedError(400, "MalformedHeader", f"The header {HOP_HEADER} is not a number.")
+        raise RefusedError(400, "MalformedHeader", f"The header {HOP_HEADER} is not a number.")
     if int(value) >= policy.max_hops:
-        raise _RefusedError(508, "LoopDetected", "The batch has passed through too many gateways.")
+        raise RefusedError(508, "LoopDetected", "The batch has passed through too many gateways.")
     return int(value)
 
 
-def _decoding(fields: dict[str, str]) -> str:
+def decoding_of(fields: dict[str, str]) -> str:
     coding = fields.get("content-encoding", "").lower().removeprefix("x-")
     if coding in ("", "identity"):
         return ""
     if coding in DECODINGS:
         return coding
-    raise _RefusedError(
+    raise RefusedError(
         415,
         "UnsupportedContentEncoding",
         "A batch may be encoded with gzip or deflate.",

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -17,10 +17,10 @@ from batchwire.core import EnvelopeError, Route, Session
 
 from ..state import Batch, Ending, TooManyBatchesError
 from .decoding import BodyDecoder
+from .endpoints import Endpoint, find
 from .http_connection import EXTENSION, Connection, connection_class
 from .idle import Exchange, IdleSweep
-from .negotiation import Accepted, OuterRequest, Policy, Probe, Refusal, batch_root, negotiate, refuse
-from .odata_errors import error_body
+from .negotiation import Accepted, OuterRequest, Policy, Probe, Refusal, refuse
 from .served_app import ServedApp
 from .sockets import bound_address, listening_socket
 
@@ -122,13 +122,14 @@ class _Application:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["raw_path"].decode("latin-1")
-        found = batch_root(path)
-        route = self._service.table.by_root(found[0]) if found is not None and found[0] else None
-        if found is not None and route is not None and (not found[1] or scope["method"] == "HEAD"):
-            await self._batch(scope, receive, send, route)
+        media_type = dict(scope["headers"]).get(b"content-type", b"").decode("latin-1")
+        found = find(scope["method"], path, media_type)
+        route = self._service.table.by_root(found[1]) if found is not None and found[1] else None
+        if found is not None and route is not None:
+            await self._batch(scope, receive, send, route, found[0])
         elif path in ("/healthz", "/readyz", "/metrics") and scope["method"] in ("GET", "HEAD"):
             await self._operations(path, send)
-        elif found is None and (app := self._service.table.served_app(path)) is not None:
+        elif (found is None or found[0].name != "odata") and (app := self._service.table.served_app(path)) is not None:
             await self._serve(app, scope, receive, send)
         else:
             await _refuse(send, refuse(404, "NotFound", "There is nothing here; batches go to {root}$batch."))
@@ -148,10 +149,10 @@ class _Application:
             body, content_type = self._service.metrics.render()
         await _answer(send, status, ((b"content-type", content_type.encode()),), body)
 
-    async def _batch(self, scope: Scope, receive: Receive, send: Send, route: Route) -> None:
+    async def _batch(self, scope: Scope, receive: Receive, send: Send, route: Route, endpoint: Endpoint) -> None:
         settings = self._service.table.settings[route.root.decode()]
         limits = route.limits
-        outcome = negotiate(
+        outcome = endpoint.negotiate(
             OuterRequest(scope["method"], scope["scheme"], scope["query_string"], scope["headers"], _server(scope)),
             Policy.of(settings, limits),
         )
@@ -271,10 +272,10 @@ class _Transfer:
                 await send({"type": "http.response.body", "body": b"".join(pieces), "more_body": True})
             self._connection.end_broken()
             return "broken"
-        body = error_body(failure.code, failure.message, failure.target)
-        version = (b"odata-version", self._accepted.version.encode())
-        close = (b"connection", b"close")
-        head = ((b"content-type", b"application/json"), (b"content-language", b"en"), version, close)
+        body = self._accepted.form(failure.code, failure.message, failure.target)
+        head = [(b"content-type", b"application/json"), (b"content-language", b"en"), (b"connection", b"close")]
+        if self._accepted.version:
+            head.append((b"odata-version", self._accepted.version.encode()))
         await _answer(send, failure.status, head, body)
         return "refused"
 
@@ -288,7 +289,7 @@ async def _refuse(send: Send, refusal: Refusal) -> None:
     await _answer(send, refusal.status, refusal.headers, refusal.body())
 
 
-async def _answer(send: Send, status: int, headers: tuple[tuple[bytes, bytes], ...], body: bytes) -> None:
+async def _answer(send: Send, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> None:
     length = (b"content-length", str(len(body)).encode())
     await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
     await send({"type": "http.response.body", "body": body})

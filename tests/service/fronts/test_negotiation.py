@@ -10,8 +10,8 @@ from batchwire.service.fronts.negotiation import (
     Policy,
     Probe,
     Refusal,
-    batch_root,
     negotiate,
+    root_of,
 )
 
 
@@ -49,10 +49,10 @@ def answer(outcome: Accepted | Refusal) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("path", "expected"),
     [
-        ("/svc/$batch", ("/svc/", False)),
-        ("/$batch", ("/", False)),
-        ("/svc/%24batch", ("/svc/", False)),
-        ("/svc/$batch/", ("/svc/", True)),
+        ("/svc/$batch", "/svc/"),
+        ("/$batch", "/"),
+        ("/svc/%24batch", "/svc/"),
+        ("/svc/$batch/", None),
         ("/svc/$Batch", None),
         ("/svc/x$batch", None),
         ("/svc/$batch/x", None),
@@ -60,7 +60,11 @@ def answer(outcome: Accepted | Refusal) -> dict[str, str]:
     ],
 )
 def test_gb01_batch_resource_is_case_sensitive(path: str, expected: object) -> None:
-    assert batch_root(path) == expected
+    assert root_of("POST", path, "") == expected
+
+
+def test_pr08_a_slash_behind_is_probed_only() -> None:
+    assert root_of("HEAD", "/svc/$batch/", "") == "/svc/"
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE", "OPTIONS", "post"])
@@ -99,7 +103,7 @@ def test_gb04_json_with_any_parameters_is_accepted(media_type: str) -> None:
 def test_gb04_other_content_types_are_415(media_type: str) -> None:
     refusal = refused(("Content-Type", media_type))
     assert refusal.status == 415
-    assert answer(refusal)["accept"] == "application/json"
+    assert answer(refusal)["accept"] == "application/json, multipart/mixed"
 
 
 def test_gb04_missing_content_type_is_415() -> None:
@@ -108,11 +112,42 @@ def test_gb04_missing_content_type_is_415() -> None:
     assert outcome.status == 415
 
 
-def test_gb04_multipart_is_415_and_says_that_this_version_has_it_not() -> None:
-    refusal = refused(("Content-Type", "multipart/mixed; boundary=b"))
-    assert refusal.status == 415
-    assert "multipart/mixed" in refusal.message
-    assert "not supported by this version" in refusal.message
+def test_gb04_multipart_with_its_boundary() -> None:
+    outcome = accepted(("Content-Type", 'multipart/mixed; boundary="a b"'))
+    assert (outcome.dialect, outcome.answer, outcome.boundary) == ("multipart", "multipart", b"a b")
+    assert outcome.answer_boundary is not None
+    assert answer(outcome)["content-type"] == f"multipart/mixed; boundary={outcome.answer_boundary.decode()}"
+
+
+@pytest.mark.parametrize(
+    "value", ["multipart/mixed", "multipart/mixed; boundary=", "multipart/mixed;boundary=" + "x" * 71]
+)
+def test_gb04_multipart_without_boundary_is_400(value: str) -> None:
+    assert refused(("Content-Type", value)).status == 400
+
+
+def test_gb09_each_format_may_be_answered_in_the_other() -> None:
+    json_in = accepted(("Accept", "multipart/mixed, application/json;q=0.1"))
+    assert (json_in.dialect, json_in.answer, json_in.ordered) == ("json", "multipart", True)
+    multipart = ("Content-Type", "multipart/mixed; boundary=b")
+    json_out = accepted(multipart, ("Accept", "application/json"), ("OData-Version", "4.01"))
+    assert (json_out.dialect, json_out.answer, json_out.ordered) == ("multipart", "json", True)
+
+
+def test_pr03_compatible_clients_get_multipart_back() -> None:
+    multipart = ("Content-Type", "multipart/mixed; boundary=b")
+    assert accepted(multipart, ("Accept", "application/json")).answer == "multipart"
+    assert accepted(multipart, ("Accept", "application/json"), query="$format=json").answer == "json"
+    assert refused(multipart, ("Accept", "text/csv")).status == 406
+
+
+def test_hd16_default_of_continue_on_error_follows_the_request() -> None:
+    multipart = ("Content-Type", "multipart/mixed; boundary=b")
+    assert not accepted(multipart).continue_on_error
+    assert not accepted(multipart, ("Accept", "application/json"), ("OData-Version", "4.01")).continue_on_error
+    assert accepted(multipart, ("Prefer", "odata.continue-on-error")).continue_on_error
+    assert accepted(("Accept", "multipart/mixed")).continue_on_error
+    assert accepted(multipart, policy=Policy(flat_change_sets=True)).continue_on_error
 
 
 def test_gb05_absent_odata_version_is_no_error() -> None:
@@ -131,7 +166,6 @@ def test_gb06_gb08_accept_json_is_answered_200_json() -> None:
         "*/*",
         "application/*",
         "application/json;odata.metadata=none",
-        "multipart/mixed, application/json;q=0.1",
         "application/json, text/plain, */*",
         "text/html, */*;q=0.1",
         'application/json;x="a,b";q=0.5',
@@ -146,9 +180,7 @@ def test_gb10_gb11_ranges_that_allow_json(accept: str) -> None:
     "accept",
     [
         "text/csv",
-        "multipart/mixed",
         "application/json;q=0",
-        "application/json;q=0, */*;q=1",
         "*/*;q=0",
         "nonsense",
         "application/json;q=x",
@@ -157,7 +189,7 @@ def test_gb10_gb11_ranges_that_allow_json(accept: str) -> None:
 def test_gb10_nothing_acceptable_is_406(accept: str) -> None:
     refusal = refused(("Accept", accept))
     assert refusal.status == 406
-    assert "not supported by this version" in refusal.message
+    assert "multipart/mixed" in refusal.message
 
 
 @pytest.mark.parametrize("lines", [(), (("Accept", ""),)])
@@ -178,7 +210,7 @@ def test_gb12_format_overrides_accept(query: str) -> None:
     assert accepted(("Accept", "text/csv"), query=query).answer == "json"
 
 
-@pytest.mark.parametrize("query", ["$format=xml", "$format=", "$format=multipart/mixed"])
+@pytest.mark.parametrize("query", ["$format=xml", "$format="])
 def test_gb12_unknown_format_is_406(query: str) -> None:
     assert refused(("Accept", "application/json"), query=query).status == 406
 
@@ -532,4 +564,7 @@ def test_the_arguments_are_those_of_the_session() -> None:
         "continue_on_error",
         "ordered",
         "hops",
+        "boundary",
+        "answer_boundary",
+        "last_only",
     }

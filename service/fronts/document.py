@@ -1,0 +1,91 @@
+"""The head of a batch in the document dialect: `PUT {root}batch`, as the SDKs of a document API send it.
+
+Pure, as negotiation.py. Must never tell more of an error than its code and message.
+"""
+
+import json
+import uuid
+from datetime import UTC, datetime
+from urllib.parse import parse_qsl
+
+from batchwire.core import content_type_of, new_boundary
+
+from .inheritance import inherited_headers
+from .media import parse_media_type
+from .negotiation import (
+    Accepted,
+    OuterRequest,
+    Policy,
+    Refusal,
+    RefusedError,
+    authority_of,
+    decoding_of,
+    hops_of,
+    join_fields,
+    refuse_large,
+    request_boundary,
+)
+
+_MULTIPART = ("multipart/form-data", "multipart/mixed")
+_BARE = "application/http"
+
+
+def root_of(method: str, path: str, _media_type: str) -> str | None:
+    """The service root, when the request is a batch of this dialect."""
+    return path[: -len("batch")] if method == "PUT" and path.endswith("/batch") else None
+
+
+def error_body(code: str, message: str, _target: str) -> bytes:
+    """The error object that the SDKs read."""
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    error = {"Code": code, "Message": message, "Description": message, "DateTime": now}
+    return json.dumps({"RequestId": str(uuid.uuid4()), "Error": error}, ensure_ascii=False).encode()
+
+
+def negotiate(request: OuterRequest, policy: Policy) -> Accepted | Refusal:
+    """Decides on the head of a batch whose path has already led to a route."""
+    try:
+        return _negotiate(request, policy)
+    except RefusedError as error:
+        found = error.refusal
+        return Refusal(found.status, found.code, found.message, ((b"content-type", b"application/json"),), error_body)
+
+
+def _negotiate(request: OuterRequest, policy: Policy) -> Accepted:
+    fields = join_fields(request.headers)
+    refuse_large(fields, policy)
+    media_type, parameters = parse_media_type(fields.get("content-type", ""))
+    if media_type in _MULTIPART:
+        boundary = request_boundary(fields)
+    elif media_type == _BARE and parameters.get("msgtype", "request").lower() == "request":
+        boundary = None  # one part alone is sent as it is
+    else:
+        raise RefusedError(415, "UnsupportedMediaType", "A batch must be multipart/form-data or multipart/mixed.")
+    answer_boundary = new_boundary("document")
+    return Accepted(
+        dialect="document",
+        answer="document",
+        strict=False,
+        ordered=True,  # results are told apart by their order
+        continue_on_error=True,
+        authority=policy.origin or authority_of(request, fields),
+        inherited=inherited_headers(fields, {}),
+        authorization=fields["authorization"].encode("latin-1") if "authorization" in fields else None,
+        hops=hops_of(fields, policy) + 1,
+        decoding=decoding_of(fields),
+        status=200,
+        version="",
+        answer_headers=((b"content-type", content_type_of("document", answer_boundary).encode()),),
+        boundary=boundary,
+        answer_boundary=answer_boundary,
+        last_only=_option(request.query, "displayintermediateresults") == "false",
+        form=error_body,
+    )
+
+
+def _option(query: bytes, name: str) -> str:
+    """A query option in lower case; names in any case."""
+    for key, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
+        if key.lower() == name:
+            return value.lower()
+    return ""
