@@ -8,7 +8,9 @@ from collections.abc import Iterator
 import pytest
 from harness import config
 from harness.batches import FRONTS
+from harness.batching import BatchingUpstream
 from harness.cap import Cap
+from harness.documents import WAYS
 from harness.gateway import Gateway
 from harness.scripted import ScriptedUpstream
 
@@ -71,6 +73,52 @@ def orders(_orders: ScriptedUpstream) -> ScriptedUpstream:
 def front(request: pytest.FixtureRequest) -> str:
     """Each front in turn."""
     return str(request.param)
+
+
+@pytest.fixture(params=WAYS)
+def way(request: pytest.FixtureRequest) -> str:
+    """Each way of a batch document in turn: REST, and BatchHttp of gRPC."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def _batching() -> Iterator[BatchingUpstream]:
+    with BatchingUpstream() as upstream:
+        yield upstream
+
+
+@pytest.fixture(scope="session")
+def _batching_orders() -> Iterator[BatchingUpstream]:
+    with BatchingUpstream() as upstream:
+        yield upstream
+
+
+@pytest.fixture(scope="session", params=["json", "multipart"])
+def batching_gateway(
+    request: pytest.FixtureRequest,
+    _batching: BatchingUpstream,
+    _batching_orders: BatchingUpstream,
+    _orders: ScriptedUpstream,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Gateway]:
+    """The gateway before upstreams that take batches, for each form of these; see harness.config.batching."""
+    settings = config.batching(request.param, _batching.origin, _batching_orders.origin, _orders.origin)
+    with Gateway(settings, tmp_path_factory.mktemp("batching")) as running:
+        yield running
+
+
+@pytest.fixture
+def things(_batching: BatchingUpstream) -> BatchingUpstream:
+    """The upstream of batching_gateway, without scripts and with an empty log."""
+    _batching.reset()
+    return _batching
+
+
+@pytest.fixture
+def batching_orders(_batching_orders: BatchingUpstream) -> BatchingUpstream:
+    """The upstream that takes batches behind the mount /svc/orders/ of batching_gateway."""
+    _batching_orders.reset()
+    return _batching_orders
 
 
 @pytest.fixture(scope="session")

@@ -96,3 +96,35 @@ def small_limits(things: str) -> Config:
         {"root": "/stream/", "upstream": "things", "streaming_threshold": 0},
     ]
     return make({"things": {"url": things + "/"}}, routes, limits)
+
+
+def batching(form: str, things: str, other: str, plain: str) -> Config:
+    """Routes to upstreams that take batches themselves, in this form.
+
+    /svc/ leads to `things`, but /svc/orders/ to `other`, which takes batches too, and /svc/plain/ to `plain`, which
+    does not. /coalesced/ puts up to 20 calls into a batch, /hasty/ gives a call a second.
+    """
+    upstreams = {
+        "things": {"url": things + "/", "batch": form},
+        "orders": {"url": other + "/", "batch": form},
+        "plain": {"url": plain + "/"},
+        "coalesced": {"url": things + "/", "batch": form, "coalesce": 20},
+        "hasty": {"url": things + "/", "batch": form, "call_timeout_seconds": 1},
+    }
+    routes: list[Config] = [
+        {
+            "root": "/svc/",
+            "upstream": "things",
+            "default": True,
+            "mounts": [
+                {"prefix": "/svc/orders/", "upstream": "orders"},
+                {"prefix": "/svc/plain/", "upstream": "plain"},
+            ],
+        },
+        {"root": "/coalesced/", "upstream": "coalesced"},
+        {"root": "/hasty/", "upstream": "hasty"},
+        {"root": "/flat/", "upstream": "things", "flat_change_sets": True},
+    ]
+    for route in routes:
+        route["origin"] = "http://gw.example"
+    return make(upstreams, routes, {"max_group_calls": 30})
