@@ -15,7 +15,8 @@ setup: build/installed.stamp ## .venv with everything in it, the core built
 run: setup build ## the gateway with the demo upstream (ARGS="--http 127.0.0.1:9000" for options)
 	$(BIN)/batchwire demo $(ARGS)
 
-test: setup build lint ## lint, types and the whole suite
+test: setup build lint ## lint, types and the whole suite (public clients run in environments of their own)
+	@command -v npm >/dev/null || bash .ci/packages nodejs npm
 	$(BIN)/python -m pytest tests
 
 lint: setup ## ruff, mypy, cython-lint
