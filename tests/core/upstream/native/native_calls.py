@@ -50,7 +50,9 @@ def encode(form: NativeForm, *members: Call, atomic: bool = True) -> Any:
     return form.encode_batch(list(members), atomic, ROOT)
 
 
-def answer(body: bytes | None, status: int = 200, media: str = "application/json", *more: tuple[bytes, bytes]) -> Result:
+def answer(
+    body: bytes | None, status: int = 200, media: str = "application/json", *more: tuple[bytes, bytes]
+) -> Result:
     result = Result()
     result.fill(status, [(b"Content-Type", media.encode()), *more], body)
     return result

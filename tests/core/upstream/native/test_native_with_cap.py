@@ -5,10 +5,10 @@ import json
 import pytest
 from batchwire.core.model import Call, Result
 from batchwire.core.upstream.native.base import NativeForm
-from harness.cap import Cap
+from harness.cap import INSTALL, Cap
 from native_calls import FORMS, Told, encode, fields_of, member
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.parametrize("form", FORMS, ids=["json", "multipart"])]
+pytestmark = [pytest.mark.timeout(INSTALL), pytest.mark.parametrize("form", FORMS, ids=["json", "multipart"])]
 
 
 def book(name: str, key: int, stock: int = 5) -> Call:

@@ -4,16 +4,22 @@ import json
 from typing import Any
 
 import pytest
-from harness.cap import Cap
+from harness.cap import INSTALL, Cap
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(INSTALL)
 
 JSON = {"Content-Type": "application/json"}
 
 
 def insert(name: str, key: int, stock: int, **more: Any) -> dict[str, Any]:
     body = {"ID": key, "title": f"book {key}", "stock": stock}
-    return {"id": name, "method": "post", "url": "Books", "headers": {"content-type": "application/json"}, "body": body} | more
+    return {
+        "id": name,
+        "method": "post",
+        "url": "Books",
+        "headers": {"content-type": "application/json"},
+        "body": body,
+    } | more
 
 
 def json_batch(cap: Cap, *requests: dict[str, Any]) -> dict[str, dict[str, Any]]:
