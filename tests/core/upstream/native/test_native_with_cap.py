@@ -1,0 +1,87 @@
+"""Both forms against a real OData server: groups are all or nothing there, and decode to 424 (GW-04 b, JR-12)."""
+
+import json
+
+import pytest
+from batchwire.core.model import Call, Result
+from batchwire.core.upstream.native.base import NativeForm
+from harness.cap import INSTALL, Cap
+from native_calls import FORMS, Told, encode, fields_of, member
+
+pytestmark = [pytest.mark.timeout(INSTALL), pytest.mark.parametrize("form", FORMS, ids=["json", "multipart"])]
+
+
+def book(name: str, key: int, stock: int = 5) -> Call:
+    return member(name, body=json.dumps({"ID": key, "title": f"book {key}", "stock": stock}).encode())
+
+
+def send(cap: Cap, form: NativeForm, *members: Call, atomic: bool = True) -> list[Told]:
+    batch = encode(form, *members, atomic=atomic)
+    status, headers, body = cap.send("POST", "$batch", batch.body, fields_of(batch.head))
+    result = Result()
+    result.fill(status, [(name.encode(), value.encode()) for name, value in headers], body)
+    told: list[Told] = form.decode_answer(result, list(members), atomic)
+    return told
+
+
+def statuses(told: list[Told]) -> list[int]:
+    return [status for status, _, _, _ in told]
+
+
+def code(told: Told) -> str:
+    assert told[2] is not None
+    return str(json.loads(told[2])["error"]["code"])
+
+
+def test_a_group_that_succeeds(cap: Cap, form: NativeForm) -> None:
+    told = send(cap, form, book("first", 1), book("second", 2))
+    assert statuses(told) == [201, 201]
+    assert [json.loads(body or b"")["ID"] for _, _, body, _ in told] == [1, 2]
+    assert cap.keys("Books") == {1, 2}
+
+
+@pytest.mark.parametrize("bad", [0, 1, 2])
+def test_a_group_that_fails_changes_nothing_and_no_member_passes_for_a_success(
+    cap: Cap, form: NativeForm, bad: int
+) -> None:
+    told = send(cap, form, *[book(f"c{i}", i, 5000 if i == bad else 5) for i in range(3)])
+    assert statuses(told) == [400 if i == bad else 424 for i in range(3)]
+    assert code(told[bad]) == "ASSERT_RANGE"
+    assert {code(told[i]) for i in range(3) if i != bad} == {"FailedDependency"}
+    assert cap.keys("Books") == set()
+
+
+def test_the_error_names_the_clients_id_and_not_ours(cap: Cap, form: NativeForm) -> None:
+    body = send(cap, form, book("good", 1), book("bad", 2, 5000))[1][2]
+    assert body is not None
+    assert json.loads(body)["error"].get("@Core.ContentID", "bad") == "bad"
+
+
+def test_references_between_members_are_resolved_there(cap: Cap, form: NativeForm) -> None:
+    change = member("change", "PATCH", "$new", b'{"stock":7}', depends_on=("new",))
+    assert statuses(send(cap, form, book("new", 1), change)) in ([201, 200], [201, 204])
+    assert cap.row("Books(1)")["stock"] == 7
+
+
+def test_calls_that_are_not_a_group_succeed_and_fail_alone(cap: Cap, form: NativeForm) -> None:
+    look = member("look", "GET", "Books(77)", headers=())
+    told = send(cap, form, book("a", 1), book("b", 2, 5000), look, book("c", 3), atomic=False)
+    assert statuses(told) == [201, 400, 404, 201]
+    assert cap.keys("Books") == {1, 3}
+
+
+def test_numbers_text_and_bytes_arrive_as_they_were_sent(cap: Cap, form: NativeForm) -> None:
+    title = 'é"\\\n--b'
+    first = member("a", body=json.dumps({"ID": 1, "title": title, "stock": 0}).encode())
+    assert statuses(send(cap, form, first, book("b", 2))) == [201, 201]
+    assert cap.row("Books(1)")["title"] == title
+
+
+def test_what_cap_refuses_as_a_whole_fails_every_member(cap: Cap, form: NativeForm) -> None:
+    batch = encode(form, book("a", 1))
+    headers = fields_of(batch.head) | {"content-type": "text/plain"}
+    status, _, body = cap.send("POST", "$batch", batch.body, headers)
+    result = Result()
+    result.fill(status, [], body)
+    assert [told[0] for told in form.decode_answer(result, [book("a", 1)], True)] == [502]
+    assert cap.keys("Books") == set()
