@@ -6,7 +6,7 @@ import pytest
 from batchwire.core.model import Call, Result
 from batchwire.core.upstream.native.base import NativeForm
 from harness.cap import INSTALL, Cap
-from native_calls import FORMS, Told, encode, fields_of, member
+from native_calls import FORMS, Told, encode, fields_of, member, statuses
 
 pytestmark = [pytest.mark.timeout(INSTALL), pytest.mark.parametrize("form", FORMS, ids=["json", "multipart"])]
 
@@ -22,10 +22,6 @@ def send(cap: Cap, form: NativeForm, *members: Call, atomic: bool = True) -> lis
     result.fill(status, [(name.encode(), value.encode()) for name, value in headers], body)
     told: list[Told] = form.decode_answer(result, list(members), atomic)
     return told
-
-
-def statuses(told: list[Told]) -> list[int]:
-    return [status for status, _, _, _ in told]
 
 
 def code(told: Told) -> str:
