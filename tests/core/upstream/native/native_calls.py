@@ -167,10 +167,10 @@ def text_of(form: NativeForm, said: Sequence[Said], nested: bool = True) -> byte
     """The body of an answer. nested: multipart puts all of it into one change set."""
     if form is JSON_FORM:
         return b'{"responses":[' + b",".join(map(json_of, said)) + b"]}"
-    inside = multipart_of("c", [part_of(one) for one in said])
-    if not nested:
-        return inside.replace(b"--c", b"--b")
-    return multipart_of("b", [b"Content-Type: multipart/mixed; boundary=c\r\n\r\n" + inside])
+    parts = [part_of(one) for one in said]
+    if nested:
+        parts = [b"Content-Type: multipart/mixed; boundary=c\r\n\r\n" + multipart_of("c", parts)]
+    return multipart_of("b", parts)
 
 
 def json_of(said: Said) -> bytes:

@@ -101,8 +101,10 @@ def test_a_status_is_a_number_or_what_looks_like_one(status: bytes) -> None:
 
 @pytest.mark.parametrize(
     "status",
-    [b"0", b"99", b"100", b"199", b"600", b"-200", b"200.0", b"2e2", b"true", b"null", b"{}", b"[200]", b'"2000"']
-    + [b'"20"', b'" 200"', b'""', b'"\\u0662\\u0660\\u0660"', b"9" * 5000, b"1" + b"0" * 20, b"1e999"],
+    [
+        *[b"0", b"99", b"100", b"199", b"600", b"-200", b"200.0", b"2e2", b"9" * 5000, b"1" + b"0" * 20, b"1e999"],
+        *[b"true", b"null", b"{}", b"[200]", b'"2000"', b'"20"', b'" 200"', b'""', b'"\\u0662\\u0660\\u0660"'],
+    ],
 )
 def test_any_other_status_is_no_answer(status: bytes) -> None:
     assert one(b'"status":' + status)[0] == 502
