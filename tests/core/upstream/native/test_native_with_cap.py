@@ -66,11 +66,44 @@ def test_calls_that_are_not_a_group_succeed_and_fail_alone(cap: Cap, form: Nativ
     assert cap.keys("Books") == {1, 3}
 
 
-def test_numbers_text_and_bytes_arrive_as_they_were_sent(cap: Cap, form: NativeForm) -> None:
-    title = 'é"\\\n--b'
-    first = member("a", body=json.dumps({"ID": 1, "title": title, "stock": 0}).encode())
-    assert statuses(send(cap, form, first, book("b", 2))) == [201, 201]
-    assert cap.row("Books(1)")["title"] == title
+@pytest.mark.parametrize("title", ['é"\\\n--b', "$1", "$1/title", "$a"])
+def test_text_arrives_as_it_was_sent_also_where_it_looks_like_a_reference(
+    cap: Cap, form: NativeForm, title: str
+) -> None:
+    second = member("b", body=json.dumps({"ID": 2, "title": title, "stock": 0}).encode())
+    assert statuses(send(cap, form, book("a", 1), second)) == [201, 201]
+    assert cap.row("Books(2)")["title"] == title
+
+
+def test_a_decimal_keeps_its_digits_there_and_back(cap: Cap, form: NativeForm) -> None:
+    first = member("a", body=b'{"ID":1,"title":"t","stock":0,"price":"1234567890.0123456780"}')
+    body = send(cap, form, first, book("b", 2))[0][2]
+    assert body is not None
+    assert cap.row("Books(1)")["price"] == json.loads(body)["price"]
+    assert str(json.loads(body)["price"]).startswith("1234567890.01234")
+
+
+def test_a_link_to_another_member_is_resolved_there(cap: Cap, form: NativeForm) -> None:
+    """CAP takes references in URLs only; one in a body must at least come to it under its own id (ID-11)."""
+    order = member("order", body=b'{"ID":5,"amount":2,"book_ID":1}', url="Orders", depends_on=("new",))
+    assert statuses(send(cap, form, book("new", 1), order)) == [201, 201]
+    assert cap.row("Orders(5)")["book_ID"] == 1
+
+
+def test_a_member_that_fails_on_what_another_made_takes_it_back(cap: Cap, form: NativeForm) -> None:
+    """A reference makes the second depend on the first; the failure is that of the second alone."""
+    change = member("change", "PATCH", "$new", b'{"stock":5000}', depends_on=("new",))
+    assert statuses(send(cap, form, book("new", 1), change)) == [424, 400]
+    assert cap.keys("Books") == set()
+
+
+def test_a_change_of_what_was_there_is_taken_back_too(cap: Cap, form: NativeForm) -> None:
+    assert statuses(send(cap, form, book("a", 1), book("b", 2))) == [201, 201]
+    change = member("c", "PATCH", "Books(1)", b'{"stock":9}')
+    remove = member("d", "DELETE", "Books(2)", headers=())
+    assert statuses(send(cap, form, change, remove, book("e", 3, 5000))) == [424, 424, 400]
+    assert cap.row("Books(1)")["stock"] == 5
+    assert cap.keys("Books") == {1, 2}
 
 
 def test_what_cap_refuses_as_a_whole_fails_every_member(cap: Cap, form: NativeForm) -> None:
