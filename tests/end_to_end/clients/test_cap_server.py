@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from harness.cap import INSTALL, Cap
+from harness.cap import INSTALL, Cap, demand_node
 
 pytestmark = pytest.mark.timeout(INSTALL)
 
@@ -80,3 +80,35 @@ def test_a_change_set_that_succeeds_is_kept(cap: Cap) -> None:
     assert status == 200
     assert body.count(b"HTTP/1.1 201 Created") == 2
     assert cap.keys("Books") == {1, 2}
+
+
+# ---------------------------------------------------------------- where CAP is not to be relied upon
+
+
+def test_a_change_set_is_not_rolled_back_for_a_member_of_a_media_type_that_cap_does_not_take(cap: Cap) -> None:
+    """A fault of CAP 9.9: it says 415 before the service is asked, and commits the rest. Nobody behind it can tell."""
+    text = change_set(5, 6).replace(b"Content-Type: application/json", b"Content-Type: text/plain", 1)
+    status, _, body = cap.send("POST", "$batch", text, {"Content-Type": "multipart/mixed; boundary=b"})
+    assert status == 200
+    assert b"HTTP/1.1 415 Unsupported Media Type" in body
+    assert b"HTTP/1.1 201 Created" in body
+    assert cap.keys("Books") == {2}
+
+
+def test_a_json_batch_with_a_body_that_is_no_object_is_refused_as_a_whole(cap: Cap) -> None:
+    """CAP takes no other bodies there, so that one such call fails all that are coalesced with it."""
+    note = insert("2", 2, 5, headers={"content-type": "text/plain"}, body="words")
+    status, _, _ = cap.send("POST", "$batch", json.dumps({"requests": [insert("1", 1, 5), note]}).encode(), JSON)
+    assert status == 400
+    assert cap.keys("Books") == set()
+
+
+# ---------------------------------------------------------------- without Node.js
+
+
+def test_a_missing_node_fails_where_it_must_be_there_and_is_skipped_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    for said, outcome in (("true", pytest.fail.Exception), ("", pytest.skip.Exception)):
+        monkeypatch.setenv("CI", said)
+        with pytest.raises(outcome, match="SAP CAP needs node and npm on the PATH"):
+            demand_node()

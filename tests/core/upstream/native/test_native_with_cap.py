@@ -6,7 +6,7 @@ import pytest
 from batchwire.core.model import Call, Result
 from batchwire.core.upstream.native.base import NativeForm
 from harness.cap import INSTALL, Cap
-from native_calls import FORMS, Told, encode, fields_of, member
+from native_calls import FORMS, JSON, Told, encode, fields_of, member, statuses
 
 pytestmark = [pytest.mark.timeout(INSTALL), pytest.mark.parametrize("form", FORMS, ids=["json", "multipart"])]
 
@@ -22,10 +22,6 @@ def send(cap: Cap, form: NativeForm, *members: Call, atomic: bool = True) -> lis
     result.fill(status, [(name.encode(), value.encode()) for name, value in headers], body)
     told: list[Told] = form.decode_answer(result, list(members), atomic)
     return told
-
-
-def statuses(told: list[Told]) -> list[int]:
-    return [status for status, _, _, _ in told]
 
 
 def code(told: Told) -> str:
@@ -70,11 +66,38 @@ def test_calls_that_are_not_a_group_succeed_and_fail_alone(cap: Cap, form: Nativ
     assert cap.keys("Books") == {1, 3}
 
 
-def test_numbers_text_and_bytes_arrive_as_they_were_sent(cap: Cap, form: NativeForm) -> None:
-    title = 'é"\\\n--b'
-    first = member("a", body=json.dumps({"ID": 1, "title": title, "stock": 0}).encode())
-    assert statuses(send(cap, form, first, book("b", 2))) == [201, 201]
-    assert cap.row("Books(1)")["title"] == title
+@pytest.mark.parametrize("title", ['é"\\\n--b', "$1", "$1/title", "$a"])
+def test_text_arrives_as_it_was_sent_also_where_it_looks_like_a_reference(
+    cap: Cap, form: NativeForm, title: str
+) -> None:
+    second = member("b", body=json.dumps({"ID": 2, "title": title, "stock": 0}).encode())
+    assert statuses(send(cap, form, book("a", 1), second)) == [201, 201]
+    assert cap.row("Books(2)")["title"] == title
+
+
+def test_a_reference_in_a_body_fails_there_and_takes_the_group_back(cap: Cap, form: NativeForm) -> None:
+    """CAP resolves references in URLs only (ID-11 is a MAY)."""
+    order = member("order", body=b'{"ID":5,"amount":2,"book@odata.bind":"$new"}', url="Orders", depends_on=("new",))
+    told = send(cap, form, book("new", 1), order)
+    assert statuses(told) == [424, 400]
+    assert json.loads(told[1][2] or b"")["error"].get("@Core.ContentID", "order") == "order"
+    assert cap.keys("Books") == cap.keys("Orders") == set()
+
+
+def test_a_member_that_fails_on_what_another_made_takes_it_back(cap: Cap, form: NativeForm) -> None:
+    """A reference makes the second depend on the first; the failure is that of the second alone."""
+    change = member("change", "PATCH", "$new", b'{"stock":5000}', depends_on=("new",))
+    assert statuses(send(cap, form, book("new", 1), change)) == [424, 400]
+    assert cap.keys("Books") == set()
+
+
+def test_a_change_of_what_was_there_is_taken_back_too(cap: Cap, form: NativeForm) -> None:
+    assert statuses(send(cap, form, book("a", 1), book("b", 2))) == [201, 201]
+    change = member("c", "PATCH", "Books(1)", b'{"stock":9}')
+    remove = member("d", "DELETE", "Books(2)", headers=())
+    assert statuses(send(cap, form, change, remove, book("e", 3, 5000))) == [424, 424, 400]
+    assert cap.row("Books(1)")["stock"] == 5
+    assert cap.keys("Books") == {1, 2}
 
 
 def test_what_cap_refuses_as_a_whole_fails_every_member(cap: Cap, form: NativeForm) -> None:
@@ -85,3 +108,23 @@ def test_what_cap_refuses_as_a_whole_fails_every_member(cap: Cap, form: NativeFo
     result.fill(status, [], body)
     assert [told[0] for told in form.decode_answer(result, [book("a", 1)], True)] == [502]
     assert cap.keys("Books") == set()
+
+
+@pytest.mark.parametrize(
+    ("method", "url", "body", "status"),
+    [
+        ("POST", "Nowhere", b"{}", 404),
+        ("DELETE", "Orders(77)", None, 404),
+        ("PUT", "Orders", b"{}", 405),
+        ("PATCH", "Books(1)/nope", b"{}", 404),
+        ("POST", "Orders", b'{"ID":"x"}', 400),
+        ("POST", "Orders", b'{"nope":1}', 400),
+        ("POST", "Books", b'{"ID":1,"title":"again","stock":0}', 500),
+    ],
+)
+def test_whatever_the_failure_is_the_others_are_taken_back(
+    cap: Cap, form: NativeForm, method: str, url: str, body: bytes | None, status: int
+) -> None:
+    bad = member("bad", method, url, body, () if body is None else (JSON,))
+    assert statuses(send(cap, form, book("a", 1), bad, book("c", 3))) == [424, status, 424]
+    assert cap.keys("Books") == cap.keys("Orders") == set()
