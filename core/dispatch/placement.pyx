@@ -65,11 +65,14 @@ cdef class Placement(Dispatcher):
         cdef Call call = Dispatcher.next_of(self, lane)
         cdef list members
         cdef Py_ssize_t size = call.body_len
-        if lane.upstream.coalesce < 2 or call.members is not None:
+        if lane.upstream.coalesce < 2 or call.members is not None or not lane.upstream.native.mixes(call):
             return call
         members = [call]
-        while len(members) < lane.upstream.coalesce and lane.size and self.may_start(lane) \
-                and lane.first().members is None and size + lane.first().body_len <= self.limits.max_call_bytes:
+        while len(members) < lane.upstream.coalesce and lane.size and self.may_start(lane):
+            call = lane.first()
+            if call.members is not None or not lane.upstream.native.mixes(call) \
+                    or size + call.body_len > self.limits.max_call_bytes:
+                break
             call = Dispatcher.next_of(self, lane)
             size += call.body_len
             members.append(call)

@@ -136,7 +136,7 @@ cdef list settled(list found, list members, bint atomic):
                 result = Result()
                 result.reset()
                 result.set_error(424, OUTCOME_DEPENDENCY_FAILED, "FailedDependency",
-                                 "another call of the atomicity group failed; none of them has been applied")
+                                 "another call of the atomicity group failed, and so has the group")
                 found[i] = result
         elif atomic and missing:
             # Whether the upstream applied the group cannot be told, so no member may pass for a success.
