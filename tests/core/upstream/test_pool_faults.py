@@ -86,17 +86,32 @@ def all_stale_after(warm: bytes) -> tuple[object, asyncio.Event]:
     return answering, opened
 
 
-@pytest.mark.parametrize("max_connections", [3, 8])
-async def test_the_second_try_is_on_a_new_connection(max_connections: int) -> None:
-    answering, opened = all_stale_after(b"/warm")
-    async with serving(answering, max_connections=max_connections) as (server, upstream, route):  # type: ignore[arg-type]
-        warm = asyncio.create_task(run(route, [call(str(i), "warm") for i in range(3)]))
-        await server.until(lambda: len(server.requests) == 3)
-        opened.set()
-        await warm
-        assert upstream.stats()["idle"] == 3
-        assert (await run(route, [call("a", "again")])).statuses == {"a": 200}
-        assert [(r.target, r.connection) for r in server.requests[3:]] == [(b"/again", 2), (b"/again", 3)]
+@pytest.mark.parametrize("max_connections", [2, 8])
+async def test_the_second_try_takes_no_connection_that_another_call_frees(max_connections: int) -> None:
+    """Two old connections: one breaks, the other answers just then and breaks under whatever comes next."""
+    broken = asyncio.Event()
+    both = asyncio.Barrier(2)
+    seen = [0, 0]
+
+    async def answering(request: Request) -> bytes | None:
+        if request.connection > 1:
+            return echo(request)
+        seen[request.connection] += 1
+        if seen[request.connection] == 1:
+            await both.wait()
+            return echo(request)
+        if request.target == b"/breaks":
+            broken.set()
+            return None
+        await broken.wait()
+        return echo(request) if seen[request.connection] == 2 else None
+
+    async with serving(answering, max_connections=max_connections) as (server, upstream, route):
+        await run(route, [call("a", "warm"), call("b", "warm")])
+        assert upstream.stats()["idle"] == 2
+        batch = await run(route, [call("a", "answers"), call("b", "breaks")])
+        assert batch.statuses == {"a": 200, "b": 200}
+        assert [r.connection for r in server.requests if r.target == b"/breaks"][1:] == [2]
         assert upstream.stats()["connections"] <= max_connections
 
 
