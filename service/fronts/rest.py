@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 from batchwire.core import EnvelopeError, Route, Session
 
-from ..state import Batch, Ending, TooManyBatchesError
+from ..state import Batch, Ending, TooManyBatchesError, stopped
 from .decoding import BodyDecoder
 from .endpoints import Endpoint, find
 from .http_connection import EXTENSION, Connection, connection_class
@@ -187,12 +187,13 @@ class _Transfer:
         self._connection = connection
         self._idle = idle
         self._exchange = _Exchange(batch.session, connection)
+        self._lost = False
         self._decoder = BodyDecoder(accepted.decoding) if accepted.decoding else None
 
     async def run(self, receive: Receive, send: Send) -> None:
         """Until the answer is sent, broken off, or nobody waits for it."""
         ended: Ending = "cancelled"
-        self._connection.on_lost = self._session.cancel
+        self._connection.on_lost = self._client_is_gone
         self._idle.add(self._exchange)
         reader = asyncio.ensure_future(self._read(receive))
         try:
@@ -201,6 +202,10 @@ class _Transfer:
             reader.cancel()
             self._idle.discard(self._exchange)
             self._batch.close(ended)
+
+    def _client_is_gone(self) -> None:
+        self._lost = True
+        self._session.cancel()
 
     async def _read(self, receive: Receive) -> None:
         session, exchange = self._session, self._exchange
@@ -212,7 +217,7 @@ class _Transfer:
                 exchange.waiting -= 1
                 exchange.moved = asyncio.get_running_loop().time()
                 if message["type"] == "http.disconnect":
-                    session.cancel()
+                    self._client_is_gone()
                     return
                 more = message.get("more_body", False)
                 data = message.get("body", b"")
@@ -240,6 +245,8 @@ class _Transfer:
             if finished and (failure := self._failure()) is not None:
                 return await self._fail(send, failure, started)
             if finished and session.cancelled:
+                if not self._lost:
+                    await self._fail(send, stopped(), started)
                 return "cancelled"
             if not started:
                 started = exchange.sent = True
