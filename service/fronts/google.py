@@ -39,7 +39,7 @@ def negotiate(request: OuterRequest, policy: Policy) -> Accepted | Refusal:
     try:
         return _negotiate(request, policy)
     except RefusedError as error:
-        return error.refusal
+        return error.refusal()
 
 
 def _negotiate(request: OuterRequest, policy: Policy) -> Accepted:

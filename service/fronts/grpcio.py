@@ -116,7 +116,7 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
             session.feed(request)
             session.feed_end()
             await session.wait_output()
-            answer = []
+            answer: list[bytes] = []
             while (chunk := session.take()) is not None:
                 answer.append(chunk)
             ended = "ok"
@@ -144,7 +144,7 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
             batch.session.feed(body.data)
 
         def wrapped(chunk: bytes) -> bytes:
-            return HttpBody(content_type=answer_type, data=chunk).SerializeToString()
+            return bytes(HttpBody(content_type=answer_type, data=chunk).SerializeToString())
 
         await self._stream(batch, context, ended, _data_of, wrapped)
 

@@ -241,7 +241,7 @@ def _close_delimited(cycle: RequestResponseCycle, app: ASGI3Application) -> ASGI
                 cycle.expected_content_length = len(message.get("body", b""))
             await send(message)
 
-        await app(scope, receive, framed)
+        await app(scope, receive, framed)  # type: ignore[arg-type]
 
     return run
 

@@ -20,7 +20,7 @@ from .decoding import BodyDecoder
 from .endpoints import Endpoint, find
 from .http_connection import EXTENSION, Connection, connection_class
 from .idle import Exchange, IdleSweep
-from .negotiation import Accepted, OuterRequest, Policy, Probe, Refusal, refuse
+from .negotiation import Accepted, OuterRequest, Policy, Probe, Refusal, refuse, version_within
 from .served_app import ServedApp
 from .sockets import bound_address, listening_socket
 
@@ -132,13 +132,13 @@ class _Application:
         elif (found is None or found[0].name != "odata") and (app := self._service.table.served_app(path)) is not None:
             await self._serve(app, scope, receive, send)
         else:
-            await _refuse(send, refuse(404, "NotFound", "There is nothing here; batches go to {root}$batch."))
+            await _turn_away(scope, send, 404, "NotFound", "There is nothing here; batches go to {root}$batch.")
 
     async def _serve(self, app: ServedApp, scope: Scope, receive: Receive, send: Send) -> None:
         if self._service.draining:
-            await _refuse(send, refuse(503, "Draining", "The gateway is stopping.", (b"connection", b"close")))
+            await _turn_away(scope, send, 503, "Draining", "The gateway is stopping.", (b"connection", b"close"))
         elif not await app.answer(scope, receive, send, self._idle):
-            await _refuse(send, refuse(500, "InternalError", "The application failed."))
+            await _turn_away(scope, send, 500, "InternalError", "The application failed.")
 
     async def _operations(self, path: str, send: Send) -> None:
         status, content_type, body = 200, "text/plain; charset=utf-8", b"ok\n"
@@ -149,7 +149,9 @@ class _Application:
             body, content_type = self._service.metrics.render()
         await _answer(send, status, ((b"content-type", content_type.encode()),), body)
 
-    async def _batch(self, scope: Scope, receive: Receive, send: Send, route: Route, endpoint: Endpoint) -> None:
+    async def _batch(
+        self, scope: Scope, receive: Receive, send: Send, route: Route, endpoint: Endpoint, version: str
+    ) -> None:
         settings = self._service.table.settings[route.root.decode()]
         limits = route.limits
         outcome = endpoint.negotiate(
@@ -163,7 +165,7 @@ class _Application:
             await _refuse(send, outcome)
             return
         if self._service.draining:
-            await _refuse(send, refuse(503, "Draining", "The gateway is stopping.", (b"connection", b"close")))
+            await _turn_away(scope, send, 503, "Draining", "The gateway is stopping.", (b"connection", b"close"))
             return
         client = scope.get("client")
         trace = dict(scope["headers"]).get(b"traceparent", b"").decode("latin-1")
@@ -172,7 +174,7 @@ class _Application:
                 "rest", route, f"{client[0]}:{client[1]}" if client else "unix", trace, **outcome.session_arguments()
             )
         except TooManyBatchesError as error:
-            await _refuse(send, refuse(429, "TooManyBatches", str(error), (b"retry-after", b"1")))
+            await _turn_away(scope, send, 429, "TooManyBatches", str(error), (b"retry-after", b"1"))
             return
         await _Transfer(batch, outcome, scope["extensions"][EXTENSION], self._idle).run(receive, send)
 
@@ -290,6 +292,12 @@ class _Transfer:
 def _server(scope: Scope) -> str:
     server = scope.get("server")
     return f"{server[0]}:{server[1]}" if server and server[1] else "localhost"
+
+
+async def _turn_away(
+    scope: Scope, send: Send, status: int, code: str, message: str, *headers: tuple[bytes, bytes]
+) -> None:
+    await _refuse(send, refuse(status, code, message, *headers, version=version_within(scope["headers"])))
 
 
 async def _refuse(send: Send, refusal: Refusal) -> None:
