@@ -149,9 +149,7 @@ class _Application:
             body, content_type = self._service.metrics.render()
         await _answer(send, status, ((b"content-type", content_type.encode()),), body)
 
-    async def _batch(
-        self, scope: Scope, receive: Receive, send: Send, route: Route, endpoint: Endpoint, version: str
-    ) -> None:
+    async def _batch(self, scope: Scope, receive: Receive, send: Send, route: Route, endpoint: Endpoint) -> None:
         settings = self._service.table.settings[route.root.decode()]
         limits = route.limits
         outcome = endpoint.negotiate(
