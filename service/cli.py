@@ -9,6 +9,7 @@ from .config import Config, ConfigurationError, load, one_route
 
 _DEMO_APP = "batchwire.service.demo.app:app"
 _DEMO_ROOTS = {"main": "/v4/words/", "sdk": "/v4.0/words/"}
+_ADDRESS_FORMS = 'HOST:PORT, unix:/path, or "" for none'
 _EXAMPLES_SERVE = """
 \b
 Examples:
@@ -25,8 +26,8 @@ def _listener_options(command: Any) -> Any:
     for option in (
         click.option("--log-format", type=click.Choice(["json", "console"]), help="Form of the logs on stderr."),
         click.option("--workers", type=click.IntRange(min=1), help="Processes that share the listeners."),
-        click.option("--http", metavar="HOST:PORT", help='REST listener; "" for none. [default: 127.0.0.1:8080]'),
-        click.option("--grpc", metavar="HOST:PORT", help='gRPC listener; "" for none. [default: 127.0.0.1:50051]'),
+        click.option("--http", metavar="ADDRESS", help=f"REST listener: {_ADDRESS_FORMS}. [default: 127.0.0.1:8080]"),
+        click.option("--grpc", metavar="ADDRESS", help=f"gRPC listener: {_ADDRESS_FORMS}. [default: 127.0.0.1:50051]"),
     ):
         command = option(command)
     return command

@@ -33,8 +33,7 @@ def negotiate(request: OuterRequest, policy: Policy) -> Accepted | Refusal:
     try:
         return _negotiate(request, policy)
     except RefusedError as error:
-        found = error.refusal
-        return Refusal(found.status, found.code, found.message, ((b"content-type", b"application/json"),), error_body)
+        return Refusal(error.status, error.code, error.message, ((b"content-type", b"application/json"),), error_body)
 
 
 def _negotiate(request: OuterRequest, policy: Policy) -> Accepted:

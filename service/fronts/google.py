@@ -26,4 +26,4 @@ def negotiate(request: OuterRequest, policy: Policy) -> Accepted | Refusal:
         fields = fields_of(request, policy)
         return accepted("google", request, policy, fields, request_boundary(fields))
     except RefusedError as error:
-        return error.refusal
+        return error.refusal()
