@@ -165,16 +165,11 @@ def check(path: str | None, batch: str | None, root: str) -> None:
     """
     if not (path or batch):
         raise click.UsageError("give --config FILE, --batch FILE, or both")
-    from .check import check_batch, read_document
+    from .check import check_batch, check_config, read_document
 
     wrong: list[str] = []
     if path:
-        try:
-            config = load(path)
-            if not config.routes:
-                wrong.append("routes: there is none")
-        except ConfigurationError as error:
-            wrong.extend(str(error).splitlines())
+        wrong.extend(check_config(path))
     if batch:
         wrong.extend(check_batch(read_document(batch), root))
     for line in wrong:

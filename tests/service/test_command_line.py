@@ -3,10 +3,12 @@
 import http.server
 import os
 import pty
+import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -67,3 +69,49 @@ def test_the_help_names_all_forms_of_an_address(command: str) -> None:
     words = " ".join(made.stdout.split())
     for front in ("REST", "gRPC"):
         assert f'{front} listener: HOST:PORT, unix:/path, or "" for none' in words
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--upstream", "http://127.0.0.1:99999/"],
+        ["--upstream", "http://127.0.0.1:9/", "--workers", "2", "--http", "unix:/tmp/never-made.sock"],
+    ],
+)
+def test_serve_refuses_what_it_cannot_do(options: list[str]) -> None:
+    made = subprocess.run([*PROGRAM, "serve", *options], capture_output=True, text=True, timeout=30)
+    assert made.returncode == 2
+    assert "Traceback" not in made.stderr
+    assert len(made.stderr.split("the configuration is not valid:\n")[1].splitlines()) == 1
+
+
+@pytest.mark.parametrize("taken", ["--http", "--grpc"])
+def test_a_port_in_use_is_one_line(taken: str) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        listeners = {"--http": "127.0.0.1:0", "--grpc": "127.0.0.1:0"}
+        listeners[taken] = f"127.0.0.1:{other.getsockname()[1]}"
+        options = [word for option in listeners.items() for word in option]
+        made = subprocess.run(
+            [*PROGRAM, "serve", "--upstream", "http://127.0.0.1:9/", *options],
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
+    assert made.returncode == 1
+    assert [line for line in made.stderr.splitlines() if not line.startswith("{")][-1].startswith("Error: ")
+    assert "Traceback" not in made.stderr
+
+
+def test_check_looks_at_certificates(tmp_path: Path) -> None:
+    file = tmp_path / "gateway.toml"
+    file.write_text(
+        f'[upstreams.a]\nurl = "https://127.0.0.1:9/"\nca_file = "{tmp_path}/none.pem"\n'
+        '[[routes]]\nroot = "/"\nupstream = "a"\n'
+    )
+    made = subprocess.run([*PROGRAM, "check", "--config", str(file)], capture_output=True, text=True, timeout=30)
+    assert (made.returncode, made.stdout.splitlines()) == (
+        1,
+        ["upstreams.a: certificates cannot be loaded: No such file or directory"],
+    )
