@@ -10,23 +10,24 @@ SOURCES := $(shell find core proto -name '*.pyx' -o -name '*.pxd' -o -name '*.h'
 help: ## what there is to make
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
 
-setup: build/installed.stamp ## .venv with everything in it, the core built
+setup: build ## .venv with everything in it, the core compiled
 
-run: setup build ## the gateway with the demo upstream (ARGS="--http 127.0.0.1:9000" for options)
+run: setup ## the gateway with the demo upstream (ARGS="--http 127.0.0.1:9000" for options)
 	$(BIN)/batchwire demo $(ARGS)
 
-test: setup build lint ## lint, types and the whole suite
+test: setup lint ## lint, types and the whole suite (public clients run in environments of their own)
+	@command -v npm >/dev/null || bash .ci/packages nodejs npm
 	$(BIN)/python -m pytest tests
 
-lint: setup ## ruff, mypy, cython-lint
+lint: build/installed.stamp ## ruff, mypy, cython-lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check service clients tests bench setup.py
 	$(BIN)/mypy service clients/python
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/cython-lint core bench
 
-build: build/built.stamp ## compile the core
+build: build/built.stamp ## compile the core where it changed
 
-bench: setup build ## measure, with peers and the limit in the same run (ARGS="--quick")
+bench: setup ## measure, with peers and the limit in the same run (ARGS="--quick")
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || bash .ci/packages nginx-light; \
 		command -v wrk >/dev/null || bash .ci/packages wrk; fi
@@ -46,7 +47,7 @@ $(VENV)/made.stamp: requirements.lock
 
 build/installed.stamp: $(VENV)/made.stamp pyproject.toml
 	@mkdir -p build
-	flock build/lock $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	BATCHWIRE_COMPILE=0 flock build/lock $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
 	@touch $@
 
 build/built.stamp: $(SOURCES) build/installed.stamp

@@ -81,13 +81,16 @@ def extensions() -> list[Extension]:
     return found
 
 
+# The Makefile compiles the core into the tree by itself; an editable install would do it once more and throw it away.
+COMPILE = os.environ.get("BATCHWIRE_COMPILE") != "0"
+
 os.chdir(HERE)
 lay_out_tree()
 generate_protobuf()
 setup(
     options={"build_ext": {"parallel": os.cpu_count() or 1}},
     ext_modules=cythonize(
-        extensions(),
+        extensions() if COMPILE else [],
         include_path=[str(TREE)],
         annotate=bool(os.environ.get("BATCHWIRE_ANNOTATE")),
         nthreads=os.cpu_count() or 1,

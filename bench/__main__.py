@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from . import clients, gateway, json_part, latency, limit, machine, memory, multipart_part, report
+from . import clients, dialects_part, gateway, json_part, latency, limit, machine, memory, multipart_part, report
 from .processes import ROOT
 from .progress import say
 from .settings import QUICK, Settings
@@ -22,6 +22,7 @@ PARTS: dict[str, Part] = {
     "limit": limit.run,
     "gateway": gateway.run,
     "clients": clients.run,
+    "dialects": dialects_part.run,
     "latency": latency.run,
     "memory": memory.run,
 }

@@ -31,7 +31,7 @@ def load(
     rate: float = 0.0,
 ) -> Sample:
     """One window of the load generator on one front of a gateway; see loadgen.measure."""
-    target = ["--front", front, "--target", gateway.addresses[front]]
+    target = ["--front", front, "--target", gateway.addresses["grpc" if front == "grpc" else "rest"]]
     pids = ["--gateway-pid", gateway.pid, "--upstream-pid", upstream.pid]
     amount = ["--calls", calls, "--concurrency", at_once, "--seconds", seconds, "--rate", rate]
     return run_json("bench.loadgen", *target, *pids, *amount)

@@ -1,7 +1,7 @@
 """The load generator: sends the same batch again and again, in its own process, and prints one JSON line.
 
 Requests are encoded beforehand; of an answer only what proves that all calls succeeded is read: the
-summary in the last gRPC message, or the count of `"status":200` in a JSON document. It must stay light:
+summary in the last gRPC message, or the count of successes in a document. It must stay light:
 it shares the cores with what it measures.
 """
 
@@ -11,17 +11,39 @@ import http.client
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
 
-from .messages import check_answer, grpc_messages, json_document
+from .messages import BOUNDARY, check_answer, grpc_messages, json_document, multipart_document
 from .processes import cpu_seconds
 
 _METHOD = "/batchwire.v1.BatchService/Batch"
-_STATUS = b'"status":200'
+
+
+@dataclass(frozen=True)
+class Rest:
+    """How a batch is sent over HTTP, and what each of its calls leaves in the answer when it succeeded."""
+
+    method: str
+    path: str
+    content_type: str
+    encode: Callable[[int], bytes]
+    success: bytes
+
+
+_REST = {
+    "rest": Rest("POST", "/$batch", "application/json", json_document, b'"status":200'),
+    "document": Rest(
+        "PUT",
+        "/batch",
+        f"multipart/mixed; boundary={BOUNDARY.decode()}",
+        multipart_document,
+        b"\r\n200 OK\r\n",
+    ),
+}
 
 
 @dataclass
@@ -77,29 +99,30 @@ async def _run_grpc(options: argparse.Namespace, windows: list[Window]) -> None:
         await asyncio.gather(*(_grpc_worker(method, messages, options.calls, window) for window in windows))
 
 
-def _rest_worker(options: argparse.Namespace, body: bytes, window: Window) -> None:
+def _rest_worker(options: argparse.Namespace, way: Rest, body: bytes, window: Window) -> None:
     host, port = options.target.rsplit(":", 1)
     connection = http.client.HTTPConnection(host, int(port), timeout=120)
-    headers = {"content-type": "application/json", "accept": "application/json"}
+    headers = {"content-type": way.content_type, "accept": "application/json"}
     for due in window.due():
         if (wait := due - time.perf_counter()) > 0:
             time.sleep(wait)
-        connection.request("POST", "/$batch", body, headers)
+        connection.request(way.method, way.path, body, headers)
         answer = connection.getresponse()
         text = answer.read()
-        if answer.status != 200 or text.count(_STATUS) != options.calls:
-            good = f"{text.count(_STATUS)} of {options.calls} calls succeeded"
+        if answer.status != 200 or text.count(way.success) != options.calls:
+            good = f"{text.count(way.success)} of {options.calls} calls succeeded"
             raise ValueError(f"{answer.status}, {good}: {text[:300]!r}")
     connection.close()
 
 
 def _run_rest(options: argparse.Namespace, windows: list[Window]) -> None:
-    body = json_document(options.calls)
+    way = _REST[options.front]
+    body = way.encode(options.calls)
     failures: list[Exception] = []
 
     def work(window: Window) -> None:
         try:
-            _rest_worker(options, body, window)
+            _rest_worker(options, way, body, window)
         except Exception as failure:
             failures.append(failure)
 
@@ -146,9 +169,9 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Options: front (grpc or rest), target host:port, calls of a batch, batches at once, window, pids."""
+    """Options: front (grpc, rest or document), target host:port, calls of a batch, batches at once, window, pids."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--front", choices=["grpc", "rest"], required=True)
+    parser.add_argument("--front", choices=["grpc", *_REST], required=True)
     parser.add_argument("--target", required=True)
     for name in ("calls", "concurrency", "gateway-pid", "upstream-pid"):
         parser.add_argument(f"--{name}", type=int, required=True)

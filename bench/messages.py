@@ -4,6 +4,8 @@ from batchwire.v1 import batch_pb2 as pb
 
 from .settings import CALLS_PER_MESSAGE
 
+BOUNDARY = b"batch_5f1a3c"
+
 
 def grpc_messages(calls: int) -> list[bytes]:
     """The request messages of one `Batch` of GETs, at most CALLS_PER_MESSAGE calls each."""
@@ -21,6 +23,13 @@ def grpc_message(first: int, end: int, last: int = -1) -> bytes:
 def json_document(calls: int) -> bytes:
     """A whole OData JSON batch document of GETs."""
     return b'{"requests":[' + b",".join(json_call(number) for number in range(calls)) + b"]}"
+
+
+def multipart_document(calls: int) -> bytes:
+    """The same batch in the document dialect; boundary BOUNDARY."""
+    part = b"--%s\r\nContent-Type: application/http; msgtype=request\r\n\r\nGET %s\r\nRequestId: %d\r\n\r\n\r\n"
+    parts = [part % (BOUNDARY, url(number).encode(), number) for number in range(calls)]
+    return b"".join(parts) + b"--%s--\r\n" % BOUNDARY
 
 
 def json_call(number: int, last: int = -1) -> bytes:

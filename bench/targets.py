@@ -48,6 +48,8 @@ def targets(figures: dict[str, float]) -> Iterator[Target]:
     for way in ("read", "write"):
         found = figures.get(f"multipart/{way}/mb_per_s")
         yield Target(f"multipart: {way}, slowest shape of 1 KB bodies", found, 200.0, at_most=False, unit=" MB/s")
+    ratio = _ratio(figures, "dialects/document/cpu_us", "dialects/rest/cpu_us")
+    yield Target("CPU of 100 GETs in the document dialect against JSON", ratio, 1.2, at_most=True, unit="x")
     for front, name in (("grpc", "gRPC"), ("rest", "REST JSON")):
         growth = figures.get(f"memory/{front}/growth_mib")
         text = f"growth of memory in one large streamed batch, {name}"

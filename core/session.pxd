@@ -1,24 +1,18 @@
 from batchwire.core.dialects.base cimport Reader, Writer
-from batchwire.core.dispatch.dispatcher cimport Dispatcher, Lane
-from batchwire.core.dispatch.limits cimport Limits
-from batchwire.core.inheritance cimport Inheritance
+from batchwire.core.dispatch.placement cimport Placement
 from batchwire.core.model cimport Buffer, Call, Refusal, Result
 from batchwire.core.outbox cimport Outbox
 from batchwire.core.plan.groups cimport Group
 from batchwire.core.plan.order cimport Plan
 from batchwire.core.plan.urls cimport UrlRules
-from batchwire.core.route cimport Route
 from libc.stdint cimport uint64_t
 
-cdef class Session(Dispatcher):
+cdef class Session(Placement):
     cdef object loop
-    cdef Route route
-    cdef Limits limits
     cdef Reader reader
     cdef Writer writer
     cdef Plan plan
     cdef UrlRules rules
-    cdef Inheritance inheritance
     cdef Outbox outbox
     cdef Result own                         # for answers of the gateway's own
     # how the batch is to be run
@@ -57,8 +51,6 @@ cdef class Session(Dispatcher):
     cdef int take_options(self) except -1
     cdef int settle(self) except -1
     cdef int settle_group(self, Group group) except -1
-    cdef Call group_carrier(self, Group group)
-    cdef int place(self, Call call) except -1
     cdef int drop(self, Call call) except -1
     cdef int refused(self, Call call) except -1
     cdef int conclude(self, Call call, Result result) except -1

@@ -7,8 +7,10 @@ let a call of the batch go without exactly one result unless the batch is cancel
 from batchwire.core.dialects.base cimport Reader
 from batchwire.core.dialects.proto_reader cimport ProtoReader
 from batchwire.core.dialects.table cimport reader_of, writer_of
-from batchwire.core.dispatch.carrier cimport carrier_of, taken_apart
-from batchwire.core.dispatch.dispatcher cimport Dispatcher, Lane
+from batchwire.core.dispatch.carrier cimport taken_apart
+from batchwire.core.dispatch.dispatcher cimport Lane
+from batchwire.core.dispatch.limits cimport Limits
+from batchwire.core.dispatch.placement cimport Placement
 from batchwire.core.errors import BadUpstreamBody, EnvelopeError
 from batchwire.core.headers cimport HeaderBlock
 from batchwire.core.inheritance cimport Inheritance
@@ -22,7 +24,6 @@ from batchwire.core.plan.order cimport Plan
 from batchwire.core.plan.urls cimport UrlRules
 from batchwire.core.route cimport Route
 from batchwire.core.upstream.base cimport Upstream
-from batchwire.core.upstream.native.base import UnfitMember
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
 cdef enum:
@@ -38,7 +39,7 @@ def stats():
     return {"sessions": sessions_open, "sessions_made": sessions_made}
 
 
-cdef class Session(Dispatcher):
+cdef class Session(Placement):
     """
     dialect, answer: of the request and of the answer, by the names of dialects/table.pyx. strict: the profile
     (PR-01). boundary, answer_boundary: of multipart request and answer, or None. last_only: the answer is the last
@@ -57,10 +58,8 @@ cdef class Session(Dispatcher):
         cdef Limits limits = route.limits
         if deadline <= 0 or 0 < limits.batch_deadline_seconds < deadline:
             deadline = limits.batch_deadline_seconds
-        super().__init__(limits.max_in_flight, deadline, ordered)
+        super().__init__(route, Inheritance(headers or [], authorization, hops), deadline, ordered)
         self.loop = loop
-        self.route = route
-        self.limits = limits
         self.strict = strict
         self.execute = execute
         self.continue_on_error = continue_on_error
@@ -76,7 +75,6 @@ cdef class Session(Dispatcher):
             self.rules, limits.reference_bytes, limits.max_call_bytes, limits.max_depth,
             self.reader.sequential, route.transactional, limits.max_group_calls)
         self.plan.result_of = self.reader.result_of
-        self.inheritance = Inheritance(headers or [], authorization, hops)
         self.outbox = Outbox(self.began)
         self.own = Result()
         self.held_back = {}
@@ -323,68 +321,6 @@ cdef class Session(Dispatcher):
         for call in members:
             self.refused(call)
         return 0
-
-    cdef Call group_carrier(self, Group group):
-        """The request that runs a group, or None: then its members are refused."""
-        cdef Upstream upstream = None
-        cdef Call call, carrier = None
-        cdef Refusal unfit = Refusal(501, "AtomicityNotSupported",
-                                     "the upstream cannot run several calls as one transaction, so none of the group was run")
-        for call in group.members:
-            if call.target.startswith(b"$"):
-                continue                        # to another member, and so with it
-            self.place(call)
-            if call.upstream.native is None or (upstream is not None and call.upstream is not upstream):
-                group.fail_members(unfit)
-                return None
-            upstream = call.upstream
-        for call in group.members:
-            if call.upstream is None:
-                call.upstream = upstream
-                call.extra = self.inheritance.lines_for(call, upstream)
-        try:
-            carrier = carrier_of(group.members, upstream, True)
-        except UnfitMember as error:
-            (<Call>group.members[error.index]).refuse(400, "BadBody", error.message)
-            unfit = Refusal(424, "FailedDependency", "another call of the group cannot be run, so none was",
-                            OUTCOME_DEPENDENCY_FAILED)
-        if carrier is None:
-            group.fail_members(unfit)
-        return carrier
-
-    cdef int place(self, Call call) except -1:
-        """Finds the upstream of a ready call, and gives the call what it inherits."""
-        cdef Py_ssize_t cut = 0
-        cdef Upstream upstream = self.route.upstream_of(call.target, &cut)
-        call.upstream = upstream
-        call.target = upstream.base_path + (call.target[cut:] if cut else call.target)
-        call.extra = self.inheritance.lines_for(call, upstream)
-        return 0
-
-    cdef Call next_of(self, Lane lane):
-        """One call, or a carrier of several that are ready and have nothing to do with one another (coalesce)."""
-        cdef Call call = Dispatcher.next_of(self, lane)
-        cdef list members
-        cdef Py_ssize_t size = call.body_len
-        if lane.upstream.coalesce < 2 or call.members is not None:
-            return call
-        members = [call]
-        while len(members) < lane.upstream.coalesce and lane.size and self.may_start(lane) \
-                and lane.first().members is None and size + lane.first().body_len <= self.limits.max_call_bytes:
-            call = Dispatcher.next_of(self, lane)
-            size += call.body_len
-            members.append(call)
-        try:
-            call = carrier_of(members, lane.upstream, False) if len(members) > 1 else None
-        except UnfitMember as error:
-            call = members.pop(error.index)     # it travels alone
-        else:
-            if call is not None:
-                return call
-            call = members.pop(0)
-        for other in members:
-            self.push(other)
-        return call
 
     cdef bint window_full(self) noexcept:
         """GW-23: whether the reordering window holds all it may."""

@@ -109,6 +109,8 @@ def run_call(
                 tally.add(piece)
                 sink.write(piece)
                 bar.update(task, completed=tally.responses, failed=tally.failed)
+            if sink.isatty():
+                sink.write(b"\n")  # for the prompt that follows; anywhere else the answer is the bytes that came
             sink.flush()
         if not tally.complete():
             raise CallError("the answer broke off: some results are missing")

@@ -1,10 +1,31 @@
-"""`batchwire check`: says what is wrong with a configuration or a batch document, and where. Never sends a call."""
+"""`batchwire check`: says what is wrong with a configuration or a batch document, and where.
+
+Must never send a call, open a connection or import an app.
+"""
 
 import sys
 from pathlib import Path
 
 import click
 from batchwire.core import check_document
+
+from .config import ConfigurationError, load
+from .routes import make_tls
+
+
+def check_config(path: str) -> list[str]:
+    """One line for each thing that is wrong with a configuration file or with the certificates that it names."""
+    try:
+        config = load(path)
+    except ConfigurationError as error:
+        return str(error).splitlines()
+    wrong = [] if config.routes else ["routes: there is none"]
+    for name, upstream in config.upstreams.items():
+        try:
+            make_tls(name, upstream)
+        except ConfigurationError as error:
+            wrong.append(str(error))
+    return wrong
 
 
 def check_batch(data: bytes, root: str) -> list[str]:

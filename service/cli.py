@@ -9,6 +9,7 @@ from .config import Config, ConfigurationError, load, one_route
 
 _DEMO_APP = "batchwire.service.demo.app:app"
 _DEMO_ROOTS = {"main": "/v4/words/", "sdk": "/v4.0/words/"}
+_ADDRESS_FORMS = 'HOST:PORT, unix:/path, or "" for none'
 _EXAMPLES_SERVE = """
 \b
 Examples:
@@ -25,8 +26,8 @@ def _listener_options(command: Any) -> Any:
     for option in (
         click.option("--log-format", type=click.Choice(["json", "console"]), help="Form of the logs on stderr."),
         click.option("--workers", type=click.IntRange(min=1), help="Processes that share the listeners."),
-        click.option("--http", metavar="HOST:PORT", help='REST listener; "" for none. [default: 127.0.0.1:8080]'),
-        click.option("--grpc", metavar="HOST:PORT", help='gRPC listener; "" for none. [default: 127.0.0.1:50051]'),
+        click.option("--http", metavar="ADDRESS", help=f"REST listener: {_ADDRESS_FORMS}. [default: 127.0.0.1:8080]"),
+        click.option("--grpc", metavar="ADDRESS", help=f"gRPC listener: {_ADDRESS_FORMS}. [default: 127.0.0.1:50051]"),
     ):
         command = option(command)
     return command
@@ -164,16 +165,11 @@ def check(path: str | None, batch: str | None, root: str) -> None:
     """
     if not (path or batch):
         raise click.UsageError("give --config FILE, --batch FILE, or both")
-    from .check import check_batch, read_document
+    from .check import check_batch, check_config, read_document
 
     wrong: list[str] = []
     if path:
-        try:
-            config = load(path)
-            if not config.routes:
-                wrong.append("routes: there is none")
-        except ConfigurationError as error:
-            wrong.extend(str(error).splitlines())
+        wrong.extend(check_config(path))
     if batch:
         wrong.extend(check_batch(read_document(batch), root))
     for line in wrong:

@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -44,6 +45,15 @@ def _origin(value: str) -> str:
     return value.lower()
 
 
+def _names_server(url: str) -> bool:
+    """Whether an http(s) URL has a host, and a port that one can connect to, if any."""
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
 Address = Annotated[str, AfterValidator(_address)]
 RootPath = Annotated[str, AfterValidator(_root)]
 Origin = Annotated[str, AfterValidator(_origin)]
@@ -58,7 +68,7 @@ class Listen(_Section):
 
     grpc: Address = Field("127.0.0.1:50051", description="gRPC listener; empty: none")
     http: Address = Field("127.0.0.1:8080", description="REST listener, also metrics and health; empty: none")
-    workers: Count = Field(1, description="processes that share the listeners (SO_REUSEPORT)")
+    workers: Count = Field(1, description="processes that share the listeners (SO_REUSEPORT); more than 1: no unix:")
     grace_seconds: float = Field(10, ge=0, description="how long running batches may go on after SIGTERM")
 
 
@@ -125,6 +135,8 @@ class UpstreamSettings(_Section):
             raise ValueError("app must be module:attribute")
         if self.url and not self.url.startswith(("http://", "https://", "unix:/")):
             raise ValueError("url must begin with http://, https:// or unix:/")
+        if self.url.startswith("http") and not _names_server(self.url):
+            raise ValueError(f"url must name a host, and a port from 1 to 65535 if any (was {self.url!r})")
         if bool(self.cert_file) != bool(self.key_file):
             raise ValueError("cert_file and key_file go together")
         if self.coalesce > 1 and not self.batch:
@@ -215,6 +227,9 @@ class Config(BaseSettings):
             raise ValueError("routes: only one route may be the default")
         if not self.listen.grpc and not self.listen.http:
             raise ValueError("listen: at least one of grpc and http is needed")
+        for front in ("grpc", "http"):
+            if self.listen.workers > 1 and getattr(self.listen, front).startswith("unix:"):
+                raise ValueError(f"listen.{front}: a UNIX socket belongs to one process, so workers must be 1")
         return self
 
 

@@ -18,7 +18,7 @@ from .fronts.grpcio import GrpcFront
 from .fronts.rest import RestFront
 from .metrics import Metrics
 from .routes import RouteTable
-from .state import Service
+from .state import LAST_WORDS_SECONDS, Service
 
 UPSTREAM_COPY_SECONDS = 1.0
 _log = structlog.get_logger("batchwire")
@@ -49,6 +49,7 @@ async def _serve(config: Config) -> int:
     service = Service(config, table, Metrics(), loop)
     await table.start()
     fronts: list[tuple[str, Front]] = []
+    started: list[Front] = []
     if config.listen.grpc:
         fronts.append(("grpc", GrpcFront(service, config.listen.grpc)))
     if config.listen.http:
@@ -56,22 +57,28 @@ async def _serve(config: Config) -> int:
     copier = loop.create_task(_copy_upstreams(service))
     try:
         for name, front in fronts:
-            _log.info("listening", front=name, address=await front.start(), pid=os.getpid())
+            address = await front.start()
+            started.append(front)
+            _log.info("listening", front=name, address=address, pid=os.getpid())
         _spare_the_collector()
         service.ready = True
         await stopping.wait()
         service.ready = False
         service.draining = True
         _log.info("draining", running=service.running, grace_seconds=config.listen.grace_seconds)
-        await asyncio.gather(*(front.stop(config.listen.grace_seconds) for _, front in fronts))
-        if service.running:
-            service.cancel_all()
-            await service.drained(1.0)
+        await _stop(service, started, config.listen.grace_seconds)
+        started.clear()
     finally:
         copier.cancel()
+        await _stop(service, started, 0)
         await table.stop()
     _log.info("stopped")
     return 0
+
+
+async def _stop(service: Service, fronts: list[Front], grace: float) -> None:
+    """Ends fronts; they stay long enough to tell the clients of batches that are cut after `grace` seconds."""
+    await asyncio.gather(service.wind_down(grace), *(front.stop(grace + LAST_WORDS_SECONDS) for front in fronts))
 
 
 def _spare_the_collector() -> None:

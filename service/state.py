@@ -8,7 +8,7 @@ import asyncio
 import time
 from typing import Any, Literal
 
-from batchwire.core import Route, Session
+from batchwire.core import EnvelopeError, Route, Session
 
 from .config import Config
 from .logs import batch_line
@@ -16,6 +16,15 @@ from .metrics import Metrics
 from .routes import RouteTable
 
 Ending = Literal["ok", "cancelled", "broken", "deadline", "refused"]
+
+
+LAST_WORDS_SECONDS = 1.0
+"""What fronts may take to tell the clients of batches that were stopped."""
+
+
+def stopped() -> EnvelopeError:
+    """Why a batch ends that the gateway stopped (REST: 503, gRPC: UNAVAILABLE)."""
+    return EnvelopeError(503, "Stopping", "The gateway stopped before the batch had ended.")
 
 
 class TooManyBatchesError(Exception):
@@ -99,7 +108,9 @@ class Service:
             return False
         return True
 
-    def cancel_all(self) -> None:
-        """Stops every running batch."""
-        for batch in list(self._batches):
-            batch.session.cancel()
+    async def wind_down(self, grace: float) -> None:
+        """Lets what runs go on for `grace` seconds, stops the rest, and lets the fronts say so to its clients."""
+        if not await self.drained(grace):
+            for batch in list(self._batches):
+                batch.session.cancel()
+            await self.drained(LAST_WORDS_SECONDS)

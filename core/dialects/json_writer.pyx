@@ -45,7 +45,8 @@ cdef extern from "<strings.h>" nogil:
 
 cdef struct Body:
     const uint8_t* data
-    Py_ssize_t size               # 0: the response object has no body
+    Py_ssize_t size
+    bint present                  # the response object has a body; as JSON it is never empty
     MediaKind kind
     const char* media             # value of content-type to write; NULL: as the upstream said, or none
     Py_ssize_t media_size
@@ -101,7 +102,7 @@ cdef class JsonWriter(Writer):
         out.put_uint(result.status)
         out.put(b',"headers":{', 12)
         self.write_headers(out, result, &body)
-        if body.size == 0:
+        if not body.present:
             return out.put(b"}}", 2)
         out.put(b'},"body":', 9)
         if body.kind == MEDIA_JSON:
@@ -115,25 +116,30 @@ cdef class JsonWriter(Writer):
         return out.put(b'"}', 2)
 
     cdef int prepare(self, Result result, Body* body, list kept) except -1:
-        """Finds out how the body is to be written, and checks it (JR-08, JR-13, GW-11)."""
+        """Finds out how the body is to be written, and checks it (JR-08, JR-13, GW-11).
+
+        Of an empty one only text and binary data can be written, as an empty string.
+        """
         cdef HeaderSlice* media = result.find(KIND_CONTENT_TYPE)
         cdef HeaderSlice* coding = result.find(KIND_CONTENT_ENCODING)
         cdef bytes plain
         body.data = <const uint8_t*>result.body
         body.size = result.body_len
         body.media = NULL
+        body.present = False
         if result.body_owner is None or result.status == 204 or result.status == 304:
             body.size = 0
-        if body.size == 0:
             return 0
-        if coding != NULL:
+        body.kind = MEDIA_NONE if media == NULL else media_kind(media.value, media.value_len)
+        if coding != NULL and body.size:
             plain = plain_body(result, self.max_body_bytes)
             kept.append(plain)
             body.data = <const uint8_t*>PyBytes_AS_STRING(plain)
             body.size = PyBytes_GET_SIZE(plain)
-            if body.size == 0:
-                return 0
-        body.kind = MEDIA_NONE if media == NULL else media_kind(media.value, media.value_len)
+        if body.size == 0:
+            body.present = body.kind == MEDIA_TEXT or body.kind == MEDIA_OTHER
+            return 0
+        body.present = True
         if body.kind == MEDIA_NONE:
             # RFC 9110 8.3: of an unknown type. Said in the answer, because there no type means JSON (JR-09).
             body.kind = MEDIA_OTHER
@@ -199,7 +205,7 @@ cdef class JsonWriter(Writer):
             if header.kind == KIND_OTHER or header.kind == KIND_CONTENT_LANGUAGE:
                 self.write_more_values(out, result, i)
             out.put_char(c'"')
-        if not typed and (body.size or not self.lowercase):
+        if not typed and (body.present or not self.lowercase):
             # PR-02: clients of the compatible profile look for it in every answer.
             self.write_name(out, b"content-type", 12, first)
             if body.media != NULL:

@@ -263,8 +263,13 @@ cdef class UrlRules:
                 return self.relative(location)
             finally:
                 self.strict = strict
-        # Relative: against the effective URL of its own request.
-        folder = own.partition(b"?")[0].rpartition(b"/")[0]
+        # Relative: against the effective URL of its own request (RFC 3986 5.2.2).
+        if not location:
+            return own
+        path = own.partition(b"?")[0]
+        if location.startswith(b"?"):
+            return path + location
+        folder = path.rpartition(b"/")[0]
         return folder + b"/" + location if folder else location
 
     def resolve(self, bytes url not None):

@@ -1,8 +1,9 @@
 """The in-process upstream: calls an ASGI 3 application instead of a server.
 
 One task a call, because ASGI applications are coroutines. What an application raises is logged through the
-standard library and becomes a 500; its text never reaches a client. Must never let a call wait for an application
-beyond the call's deadline, nor hold more of an answer than max_response_bytes.
+standard library and becomes a 500; its text never reaches a client. That holds for what is no Exception, too: a call
+that exits or is cancelled by its own doing is one failed call, and the gateway's signals come through its loop. Must
+never let a call wait for an application beyond the call's deadline, nor hold more of an answer than max_response_bytes.
 """
 from batchwire.core.headers cimport valid_value
 from batchwire.core.model cimport (
@@ -167,7 +168,9 @@ cdef class AsgiUpstream(Upstream):
             scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": self.state}
             try:
                 await self.app(scope, self.lifespan_in.get, send)
-            except Exception as error:
+            except asyncio.CancelledError:
+                raise
+            except BaseException as error:
                 # The specification: an application that raises here does not know lifespan, and goes without.
                 if started.done():
                     _log.error("the application failed in its lifespan", exc_info=error)
@@ -253,7 +256,8 @@ cdef class AsgiUpstream(Upstream):
         except BadAnswer as error:
             _log.error("the application broke the protocol: %s", error)
             why = (502, OUTCOME_UNREACHABLE, "UpstreamBroken", "the application did not answer with valid HTTP")
-        except Exception as error:
+        except BaseException as error:
+            # The gateway cancels only what is settled; any other cancellation is the application's own.
             if exchange.settled or exchange.finished:
                 # Nobody waits for it: an application may well raise when its client is gone.
                 _log.debug("the application raised after its answer", exc_info=error)

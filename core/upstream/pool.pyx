@@ -35,7 +35,8 @@ cdef class HttpUpstream(ConnectionHome):
     cdef Py_ssize_t max_header_bytes
     cdef list idle                  # last used last
     cdef list running               # HttpConnection with a call
-    cdef object queue               # calls that wait for a connection being made
+    cdef object queue               # calls that wait for a connection being made or running
+    cdef object fresh               # calls that wait for a new one: the one that they had was stale
     cdef set connections            # open ones
     cdef set attempts               # tasks that connect
     cdef unsigned int turn
@@ -75,6 +76,7 @@ cdef class HttpUpstream(ConnectionHome):
         self.idle = []
         self.running = []
         self.queue = deque()
+        self.fresh = deque()
         self.connections = set()
         self.attempts = set()
 
@@ -107,13 +109,19 @@ cdef class HttpUpstream(ConnectionHome):
                 connection.call = None
                 connection.shut()
                 self.in_flight -= 1
-        else:
-            try:
-                self.queue.remove(call)
-                self.in_flight -= 1
-            except ValueError:
-                pass
+        elif self.forget_waiting(call):
+            self.in_flight -= 1
         return 0
+
+    cdef bint forget_waiting(self, Call call) except -1:
+        """Takes a call out of the queue that it waits in; False: it waits in none."""
+        for waiting in (self.queue, self.fresh):
+            try:
+                waiting.remove(call)
+            except ValueError:
+                continue
+            return True
+        return False
 
     # --- connections
 
@@ -167,15 +175,15 @@ cdef class HttpUpstream(ConnectionHome):
     cdef int broke(self, HttpConnection connection, Call call, bint unanswered) except -1:
         """The connection failed under a call. A stale one, closed by the server as we wrote, is tried again
         where that is safe: once, on a new connection, when no byte had left or the method is idempotent
-        (RFC 9110 9.2.2, RFC 9112 9.3.1, GW-15)."""
+        (RFC 9110 9.2.2, RFC 9112 9.3.1, GW-15). Idle ones may be as stale. gone() follows at once and makes the
+        new connection in the place of this one."""
         self.unlist(connection)
         call.position = -1
         if unanswered and connection.served > 0 and not call.retried and not self.closed and (
                 connection.unsent or call.method == b"GET" or call.method == b"PUT" or call.method == b"DELETE"):
             call.retried = True
             self.retries += 1
-            self.queue.append(call)
-            self.attempt()
+            self.fresh.append(call)
             return 0
         self.failures += 1
         return self.fail(call, 502, OUTCOME_UNREACHABLE, "UpstreamBroken", f"the upstream failed: {connection.answer.why}")
@@ -196,8 +204,8 @@ cdef class HttpUpstream(ConnectionHome):
             self.idle.remove(connection)
         except ValueError:
             pass
-        if len(self.queue) > len(self.attempts) and not self.closed:
-            # A connection died that a queued call was waiting for.
+        if len(self.queue) + len(self.fresh) > len(self.attempts) and not self.closed:
+            # A connection died that a waiting call was waiting for.
             self.attempt()
         return 0
 
@@ -234,17 +242,27 @@ cdef class HttpUpstream(ConnectionHome):
                 self.attempts.discard(asyncio.current_task())
                 if self.closed:
                     connection.shut()
-                elif not connection.closed:
+                    return
+                if not connection.closed:
                     self.connections.add(connection)
-                    self.free(connection)
-                return
+                    if self.fresh:
+                        self.run(connection, self.fresh.popleft())
+                    else:
+                        self.free(connection)
+                    return
+                why = "it closed the connection at once"
         self.connect_failures += 1
         self.attempts.discard(asyncio.current_task())
         # As many calls fail as have no other attempt left to wait for.
-        while len(self.queue) > len(self.attempts) + len(self.connections):
-            call = self.queue.popleft()
-            self.failures += 1
-            self.fail(call, 502, OUTCOME_UNREACHABLE, "UpstreamUnreachable", f"the upstream could not be reached: {why}")
+        while len(self.fresh) > len(self.attempts):
+            self.unreachable(self.fresh.popleft(), why)
+        while len(self.queue) + len(self.fresh) > len(self.attempts) + len(self.connections):
+            self.unreachable(self.queue.popleft(), why)
+
+    cdef int unreachable(self, Call call, str why) except -1:
+        self.failures += 1
+        return self.fail(
+            call, 502, OUTCOME_UNREACHABLE, "UpstreamUnreachable", f"the upstream could not be reached: {why}")
 
     def make_connection(self):
         return HttpConnection(self, self.max_header_bytes)
@@ -268,10 +286,11 @@ cdef class HttpUpstream(ConnectionHome):
             if connection.call is not None and connection.call.deadline < t:
                 late = [] if late is None else late
                 late.append(connection.call)
-        for call in self.queue:
-            if call.deadline < t:
-                late = [] if late is None else late
-                late.append(call)
+        for waiting in (self.queue, self.fresh):
+            for call in waiting:
+                if call.deadline < t:
+                    late = [] if late is None else late
+                    late.append(call)
         if late is not None:
             for call in late:
                 self.expire(call)
@@ -290,11 +309,8 @@ cdef class HttpUpstream(ConnectionHome):
             call.position = -1
             connection.call = None
             connection.shut()
-        else:
-            try:
-                self.queue.remove(call)
-            except ValueError:
-                return 0
+        elif not self.forget_waiting(call):
+            return 0
         self.timeouts += 1
         return self.fail(call, 504, OUTCOME_TIMED_OUT, "UpstreamTimeout", "the upstream did not answer in time")
 
@@ -310,8 +326,9 @@ cdef class HttpUpstream(ConnectionHome):
             task.cancel()
         for connection in list(self.connections):
             (<HttpConnection>connection).shut()
-        while self.queue:
-            self.fail(self.queue.popleft(), 502, OUTCOME_UNREACHABLE, "UpstreamClosed", "the gateway is stopping")
+        for waiting in (self.queue, self.fresh):
+            while waiting:
+                self.fail(waiting.popleft(), 502, OUTCOME_UNREACHABLE, "UpstreamClosed", "the gateway is stopping")
 
     def stats(self):
         figures = super().stats()

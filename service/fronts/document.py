@@ -8,23 +8,9 @@ import uuid
 from datetime import UTC, datetime
 from urllib.parse import parse_qsl
 
-from batchwire.core import content_type_of, new_boundary
-
-from .inheritance import inherited_headers
+from .concurrent import accepted, fields_of
 from .media import parse_media_type
-from .negotiation import (
-    Accepted,
-    OuterRequest,
-    Policy,
-    Refusal,
-    RefusedError,
-    authority_of,
-    decoding_of,
-    hops_of,
-    join_fields,
-    refuse_large,
-    request_boundary,
-)
+from .negotiation import Accepted, OuterRequest, Policy, Refusal, RefusedError, request_boundary
 
 _MULTIPART = ("multipart/form-data", "multipart/mixed")
 _BARE = "application/http"
@@ -47,13 +33,11 @@ def negotiate(request: OuterRequest, policy: Policy) -> Accepted | Refusal:
     try:
         return _negotiate(request, policy)
     except RefusedError as error:
-        found = error.refusal
-        return Refusal(found.status, found.code, found.message, ((b"content-type", b"application/json"),), error_body)
+        return Refusal(error.status, error.code, error.message, ((b"content-type", b"application/json"),), error_body)
 
 
 def _negotiate(request: OuterRequest, policy: Policy) -> Accepted:
-    fields = join_fields(request.headers)
-    refuse_large(fields, policy)
+    fields = fields_of(request, policy)
     media_type, parameters = parse_media_type(fields.get("content-type", ""))
     if media_type in _MULTIPART:
         boundary = request_boundary(fields)
@@ -61,26 +45,8 @@ def _negotiate(request: OuterRequest, policy: Policy) -> Accepted:
         boundary = None  # one part alone is sent as it is
     else:
         raise RefusedError(415, "UnsupportedMediaType", "A batch must be multipart/form-data or multipart/mixed.")
-    answer_boundary = new_boundary("document")
-    return Accepted(
-        dialect="document",
-        answer="document",
-        strict=False,
-        ordered=True,  # results are told apart by their order
-        continue_on_error=True,
-        authority=policy.origin or authority_of(request, fields),
-        inherited=inherited_headers(fields, {}),
-        authorization=fields["authorization"].encode("latin-1") if "authorization" in fields else None,
-        hops=hops_of(fields, policy) + 1,
-        decoding=decoding_of(fields),
-        status=200,
-        version="",
-        answer_headers=((b"content-type", content_type_of("document", answer_boundary).encode()),),
-        boundary=boundary,
-        answer_boundary=answer_boundary,
-        last_only=_option(request.query, "displayintermediateresults") == "false",
-        form=error_body,
-    )
+    last_only = _option(request.query, "displayintermediateresults") == "false"
+    return accepted("document", request, policy, fields, boundary, last_only=last_only, form=error_body)
 
 
 def _option(query: bytes, name: str) -> str:

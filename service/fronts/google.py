@@ -5,23 +5,9 @@ Pure, as negotiation.py. Calls run concurrently and a failing one stops nothing.
 
 import re
 
-from batchwire.core import content_type_of, new_boundary
-
-from .inheritance import inherited_headers
+from .concurrent import accepted, fields_of
 from .media import parse_media_type
-from .negotiation import (
-    Accepted,
-    OuterRequest,
-    Policy,
-    Refusal,
-    RefusedError,
-    authority_of,
-    decoding_of,
-    hops_of,
-    join_fields,
-    refuse_large,
-    request_boundary,
-)
+from .negotiation import Accepted, OuterRequest, Policy, Refusal, RefusedError, request_boundary
 
 _BATCH = re.compile(r"(/(?:[^/]+/)*?)batch(?:/|\Z)")
 
@@ -37,29 +23,7 @@ def root_of(method: str, path: str, media_type: str) -> str | None:
 def negotiate(request: OuterRequest, policy: Policy) -> Accepted | Refusal:
     """Decides on the head of a batch whose path has already led to a route."""
     try:
-        return _negotiate(request, policy)
+        fields = fields_of(request, policy)
+        return accepted("google", request, policy, fields, request_boundary(fields))
     except RefusedError as error:
-        return error.refusal
-
-
-def _negotiate(request: OuterRequest, policy: Policy) -> Accepted:
-    fields = join_fields(request.headers)
-    refuse_large(fields, policy)
-    answer_boundary = new_boundary("google")
-    return Accepted(
-        dialect="google",
-        answer="google",
-        strict=False,
-        ordered=True,
-        continue_on_error=True,
-        authority=policy.origin or authority_of(request, fields),
-        inherited=inherited_headers(fields, {}),
-        authorization=fields["authorization"].encode("latin-1") if "authorization" in fields else None,
-        hops=hops_of(fields, policy) + 1,
-        decoding=decoding_of(fields),
-        status=200,
-        version="",
-        answer_headers=((b"content-type", content_type_of("google", answer_boundary).encode()),),
-        boundary=request_boundary(fields),
-        answer_boundary=answer_boundary,
-    )
+        return error.refusal()

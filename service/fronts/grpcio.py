@@ -1,7 +1,8 @@
 """The gRPC front on grpc.aio, with raw bytes in and out: the core reads and writes the messages itself.
 
-Maps flow control, cancellation, deadlines and status. A message costs as much here as ten inner calls, so nothing is
-read or written that need not be. Must never create a task or future for a call, nor look into a result.
+Maps flow control, cancellation, deadlines and status, and takes documents out of their HttpBody. A message costs as
+much here as ten inner calls, so nothing is read or written that need not be. Must never create a task or future for a
+call, nor look into a result.
 """
 
 import asyncio
@@ -13,13 +14,14 @@ from batchwire.core import EnvelopeError, Route, peek_options
 from batchwire.v1 import batch_pb2
 from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.message import DecodeError
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 from grpc_status import rpc_status
 
-from ..state import Batch, Ending, TooManyBatchesError
+from ..state import Batch, Ending, TooManyBatchesError, stopped
 from .endpoints import BY_NAME, Endpoint
 from .negotiation import HOP_HEADER, Accepted, OuterRequest, Policy, Refusal
 
@@ -93,8 +95,12 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
         self._methods = {
             f"/{SERVICE}/Batch": grpc.stream_stream_rpc_method_handler(self._batch),
             f"/{SERVICE}/Execute": grpc.unary_unary_rpc_method_handler(self._execute),
-            f"/{SERVICE}/BatchJson": _documents(partial(self._batch_document, json_only=True)),
-            f"/{SERVICE}/BatchHttp": _documents(partial(self._batch_document, json_only=False)),
+            f"/{SERVICE}/BatchJson": grpc.stream_stream_rpc_method_handler(
+                partial(self._batch_document, json_only=True)
+            ),
+            f"/{SERVICE}/BatchHttp": grpc.stream_stream_rpc_method_handler(
+                partial(self._batch_document, json_only=False)
+            ),
         }
 
     def service(self, details: Any) -> Any:
@@ -110,12 +116,11 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
             session.feed(request)
             session.feed_end()
             await session.wait_output()
-            answer = []
+            answer: list[bytes] = []
             while (chunk := session.take()) is not None:
                 answer.append(chunk)
             ended = "ok"
-            if session.failure is not None:
-                await _abort(context, session.failure)
+            await _abort_if_failed(context, session)
             return answer[0] if len(answer) == 1 else b"".join(answer)
         finally:
             _close(batch, ended)
@@ -130,12 +135,16 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
     async def _batch_document(self, _requests: Any, context: Context, json_only: bool) -> None:
         first = await context.read()
         ended = first is grpc.aio.EOF
-        batch, answer_type = await self._open_document(HttpBody() if ended else first, context, json_only)
+        try:
+            body = _document(b"" if ended else first)
+        except EnvelopeError as error:
+            await _abort(context, error)
+        batch, answer_type = await self._open_document(body, context, json_only)
         if not ended:
-            batch.session.feed(first.data)
+            batch.session.feed(body.data)
 
-        def wrapped(chunk: bytes) -> HttpBody:
-            return HttpBody(content_type=answer_type, data=chunk)
+        def wrapped(chunk: bytes) -> bytes:
+            return bytes(HttpBody(content_type=answer_type, data=chunk).SerializeToString())
 
         await self._stream(batch, context, ended, _data_of, wrapped)
 
@@ -156,8 +165,7 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
                 elif session.finished:
                     break
             ended = "ok"
-            if session.failure is not None:
-                await _abort(context, session.failure)
+            await _abort_if_failed(context, session)
         finally:
             if reader is not None:
                 reader.cancel()
@@ -244,14 +252,13 @@ async def _read(session: Any, context: Context, unwrap: Any) -> None:
         if message is grpc.aio.EOF:
             session.feed_end()
             return
-        session.feed(unwrap(message))
+        try:
+            data = unwrap(message)
+        except EnvelopeError as error:
+            session.fail(error)
+            return
+        session.feed(data)
         await session.wait_input()
-
-
-def _documents(method: Any) -> Any:
-    return grpc.stream_stream_rpc_method_handler(
-        method, request_deserializer=HttpBody.FromString, response_serializer=HttpBody.SerializeToString
-    )
 
 
 def _endpoint(name: str) -> Endpoint:
@@ -265,8 +272,16 @@ def _same(message: bytes) -> bytes:
     return message
 
 
-def _data_of(message: HttpBody) -> bytes:
-    return bytes(message.data)
+def _document(message: bytes) -> HttpBody:
+    """Parsed here and not by grpc, which would tell the client nothing of what is wrong."""
+    try:
+        return HttpBody.FromString(message)
+    except DecodeError:
+        raise EnvelopeError(400, "BadMessage", "the message is not a valid protobuf message") from None
+
+
+def _data_of(message: bytes) -> bytes:
+    return bytes(_document(message).data)
 
 
 def _metadata(context: Context) -> tuple[list[tuple[bytes, bytes]], bytes | None, int]:
@@ -287,6 +302,14 @@ def _metadata(context: Context) -> tuple[list[tuple[bytes, bytes]], bytes | None
 def _close(batch: Batch, ended: str) -> None:
     last: Ending = "ok" if ended == "ok" else "cancelled"
     batch.close(last)
+
+
+async def _abort_if_failed(context: Context, session: Any) -> None:
+    """Ends the RPC of a finished batch that broke off. A client that is gone has ended its handler long before."""
+    if session.failure is not None:
+        await _abort(context, session.failure)
+    if session.cancelled:
+        await _abort(context, stopped())
 
 
 async def _abort(context: Context, error: EnvelopeError) -> None:

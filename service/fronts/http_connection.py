@@ -2,19 +2,25 @@
 
 A bound on the size and the time of a request head, a bound on the body that follows a finished answer,
 notice when the client is gone, and a way to end an answer so that no client takes it for complete
-(ER-07). It knows no batch; it must never write a byte of an answer itself but for 408 and 431.
+(ER-07). An offer to change the protocol is passed over (RFC 9110 7.8), and who speaks HTTP/1.0 gets no chunks.
+It knows no batch; it must never write a byte of an answer itself but for 408 and 431.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+import httptools
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 EXTENSION = "batchwire.connection"
 LINGER_SECONDS = 5.0
 """How long a client may go on sending what nobody reads any more."""
+_UPGRADE_FIELDS = (b"upgrade", b"http2-settings", b"connection")
+_TOO_LARGE = b"431 Request Header Fields Too Large"
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
 
 
 class Connection(HttpToolsProtocol):
@@ -33,7 +39,11 @@ class Connection(HttpToolsProtocol):
         self._running: RequestResponseCycle | None = None
         self._ended = False
         self._head_open = True
-        self._head_bytes = 0
+        self._head_begun = False
+        self._head_bytes = 0  # received while it is open; exact but for what comes behind another request
+        self._field_bytes = 0  # of it, what has been parsed
+        self._shared_chunk = False
+        self._upgrading = False
         self._linger_timer: asyncio.TimerHandle | None = None
         self._head_timer: asyncio.TimerHandle | None = self._start_head_timer()
 
@@ -52,29 +62,84 @@ class Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._ended:
             return
-        if self._head_open:
+        self._unset_keepalive_if_required()
+        self._shared_chunk = False
+        rest: bytes | None = data
+        while rest is not None and not self._ended:
+            rest = self._parse(rest)
+        # A chunk that began with another request is bounded by what one read takes.
+        if self._head_open and not self._shared_chunk:
             self._head_bytes += len(data)
-        super().data_received(data)
-        if self._head_open and self._head_bytes > self.max_head_bytes and not self.transport.is_closing():
-            self._refuse_head(b"431 Request Header Fields Too Large")
+            if self._head_bytes > self.max_head_bytes and not self._ended and not self.transport.is_closing():
+                self._refuse_head(_TOO_LARGE)
+
+    def _parse(self, data: bytes) -> bytes | None:
+        """Feeds the parser; what is to be fed next, where the parser stopped at an offer to change the protocol."""
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as stop:
+            if self._upgrading:
+                return self._without_upgrade() + data[stop.args[0] :]
+        except httptools.HttpParserError:
+            if not self._ended:
+                self.send_400_response("Invalid HTTP request received.")
+        return None
+
+    def _without_upgrade(self) -> bytes:
+        """The head once more, without the offer, for a new parser: this one takes what follows for no HTTP."""
+        lines = [b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())]
+        for name, value in self.headers:
+            if name not in _UPGRADE_FIELDS:
+                lines.append(b"%s: %s" % (name, value))
+            elif name == b"connection":
+                kept = [token for token in value.split(b",") if token.strip().lower() not in _UPGRADE_FIELDS]
+                lines.append(b"connection: " + b",".join(kept))
+        self._upgrading = False
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        return b"\r\n".join([*lines, b"", b""])
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._head_open = True
-        self._head_bytes = 0
+        self._head_begun = True
+        self._field_bytes = 0
         if self._head_timer is None:
             self._head_timer = self._start_head_timer()
         extensions: dict[str, Any] = {EXTENSION: self}
         self.scope["extensions"] = extensions
 
+    def on_url(self, url: bytes) -> None:
+        self._field_bytes += len(url)
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._field_bytes += len(name) + len(value) + 4
+        super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
-        self._head_open = False
+        self._head_open = self._head_begun = False
+        self._head_bytes = 0
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
-        super().on_headers_complete()
+        if self._ended:
+            return
+        if self._field_bytes > self.max_head_bytes:
+            self._refuse_head(_TOO_LARGE)
+            return
+        self._upgrading = self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
+        if not self._upgrading:
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        if not self._ended:
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
+        if self._ended or self._upgrading:
+            return
+        self._shared_chunk = True
         if self._linger_timer is not None:
             self._linger_timer.cancel()
             self._linger_timer = None
@@ -88,7 +153,7 @@ class Connection(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._running = cycle
-        super()._start_asgi_task(cycle, app)
+        super()._start_asgi_task(cycle, _close_delimited(cycle, app) if cycle.scope["http_version"] == "1.0" else app)
 
     def unsent_bytes(self) -> int:
         """Bytes of the answer that the client has not taken yet."""
@@ -137,7 +202,7 @@ class Connection(HttpToolsProtocol):
 
     def _head_is_late(self) -> None:
         self._head_timer = None
-        if self._head_bytes and not self._answering():
+        if self._head_begun and not self._answering():
             self._refuse_head(b"408 Request Timeout")
         else:
             self.transport.abort()
@@ -154,6 +219,31 @@ class Connection(HttpToolsProtocol):
 
     def _answering(self) -> bool:
         return self._running is not None and not self._running.response_complete
+
+
+def _close_delimited(cycle: RequestResponseCycle, app: ASGI3Application) -> ASGI3Application:
+    """The app for HTTP/1.0, which knows no chunks: an answer of unknown length ends with its connection.
+
+    A client can tell one that broke off by its content only: JSON or multipart without its end.
+    """
+
+    async def run(scope: Any, receive: Receive, send: Send) -> None:
+        unframed = False
+
+        async def framed(message: MutableMapping[str, Any]) -> None:
+            nonlocal unframed
+            if message["type"] == "http.response.start":
+                unframed = all(name.lower() != b"content-length" for name, _ in message.get("headers", ()))
+                if unframed:
+                    cycle.chunked_encoding = False
+            elif unframed:
+                # uvicorn compares what it is given with what it expects.
+                cycle.expected_content_length = len(message.get("body", b""))
+            await send(message)
+
+        await app(scope, receive, framed)  # type: ignore[arg-type]
+
+    return run
 
 
 def connection_class(max_head_bytes: int, head_seconds: float) -> type[Connection]:

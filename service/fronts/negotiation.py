@@ -153,13 +153,33 @@ class Accepted:
 class RefusedError(Exception):
     def __init__(self, status: int, code: str, message: str, *headers: tuple[bytes, bytes]) -> None:
         super().__init__(message)
-        self.refusal = refuse(status, code, message, *headers)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.headers = headers
+
+    def refusal(self, version: str = "4.0") -> Refusal:
+        """The answer, which says the version."""
+        return refuse(self.status, self.code, self.message, *self.headers, version=version)
 
 
 def refuse(status: int, code: str, message: str, *headers: tuple[bytes, bytes], version: str = "4.0") -> Refusal:
     """A Refusal with the header fields that every error answer has (ER-02, GB-14)."""
     odata_version = (b"odata-version", version.encode())
     return Refusal(status, code, message, (*ERROR_HEADERS, odata_version, *headers))
+
+
+def version_within(headers: Headers) -> str:
+    """The greatest version of ours within OData-MaxVersion; 4.0 where that says nothing of use (HD-23).
+
+    >>> version_within([(b"odata-maxversion", b"9.9")])
+    '4.01'
+    """
+    for name, value in headers:
+        if name == b"odata-maxversion":
+            match = _VERSION.match(value.decode("latin-1"))
+            return "4.01" if match is not None and (int(match[1]), int(match[2])) >= HIGHEST_VERSION else "4.0"
+    return "4.0"
 
 
 def root_of(method: str, path: str, _media_type: str) -> str | None:
@@ -179,12 +199,12 @@ def negotiate(request: OuterRequest, policy: Policy) -> Accepted | Refusal | Pro
     try:
         return _negotiate(request, policy)
     except RefusedError as error:
-        return error.refusal
+        return error.refusal(version_within(request.headers))
 
 
 def _negotiate(request: OuterRequest, policy: Policy) -> Accepted | Probe:
     if request.method == "HEAD":
-        return Probe(((b"odata-version", b"4.0"),))
+        return Probe(((b"odata-version", version_within(request.headers).encode()),))
     if request.method != "POST":
         raise RefusedError(405, "MethodNotAllowed", "A batch is sent with POST.", (b"allow", b"POST"))
     fields = join_fields(request.headers)

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 from batchwire.core import EnvelopeError, Route, Session
 
-from ..state import Batch, Ending, TooManyBatchesError
+from ..state import Batch, Ending, TooManyBatchesError, stopped
 from .decoding import BodyDecoder
 from .endpoints import Endpoint, find
 from .http_connection import EXTENSION, Connection, connection_class
 from .idle import Exchange, IdleSweep
-from .negotiation import Accepted, OuterRequest, Policy, Probe, Refusal, refuse
+from .negotiation import Accepted, OuterRequest, Policy, Probe, Refusal, refuse, version_within
 from .served_app import ServedApp
 from .sockets import bound_address, listening_socket
 
@@ -132,13 +132,13 @@ class _Application:
         elif (found is None or found[0].name != "odata") and (app := self._service.table.served_app(path)) is not None:
             await self._serve(app, scope, receive, send)
         else:
-            await _refuse(send, refuse(404, "NotFound", "There is nothing here; batches go to {root}$batch."))
+            await _turn_away(scope, send, 404, "NotFound", "There is nothing here; batches go to {root}$batch.")
 
     async def _serve(self, app: ServedApp, scope: Scope, receive: Receive, send: Send) -> None:
         if self._service.draining:
-            await _refuse(send, refuse(503, "Draining", "The gateway is stopping.", (b"connection", b"close")))
+            await _turn_away(scope, send, 503, "Draining", "The gateway is stopping.", (b"connection", b"close"))
         elif not await app.answer(scope, receive, send, self._idle):
-            await _refuse(send, refuse(500, "InternalError", "The application failed."))
+            await _turn_away(scope, send, 500, "InternalError", "The application failed.")
 
     async def _operations(self, path: str, send: Send) -> None:
         status, content_type, body = 200, "text/plain; charset=utf-8", b"ok\n"
@@ -163,7 +163,7 @@ class _Application:
             await _refuse(send, outcome)
             return
         if self._service.draining:
-            await _refuse(send, refuse(503, "Draining", "The gateway is stopping.", (b"connection", b"close")))
+            await _turn_away(scope, send, 503, "Draining", "The gateway is stopping.", (b"connection", b"close"))
             return
         client = scope.get("client")
         trace = dict(scope["headers"]).get(b"traceparent", b"").decode("latin-1")
@@ -172,7 +172,7 @@ class _Application:
                 "rest", route, f"{client[0]}:{client[1]}" if client else "unix", trace, **outcome.session_arguments()
             )
         except TooManyBatchesError as error:
-            await _refuse(send, refuse(429, "TooManyBatches", str(error), (b"retry-after", b"1")))
+            await _turn_away(scope, send, 429, "TooManyBatches", str(error), (b"retry-after", b"1"))
             return
         await _Transfer(batch, outcome, scope["extensions"][EXTENSION], self._idle).run(receive, send)
 
@@ -187,12 +187,13 @@ class _Transfer:
         self._connection = connection
         self._idle = idle
         self._exchange = _Exchange(batch.session, connection)
+        self._lost = False
         self._decoder = BodyDecoder(accepted.decoding) if accepted.decoding else None
 
     async def run(self, receive: Receive, send: Send) -> None:
         """Until the answer is sent, broken off, or nobody waits for it."""
         ended: Ending = "cancelled"
-        self._connection.on_lost = self._session.cancel
+        self._connection.on_lost = self._client_is_gone
         self._idle.add(self._exchange)
         reader = asyncio.ensure_future(self._read(receive))
         try:
@@ -201,6 +202,10 @@ class _Transfer:
             reader.cancel()
             self._idle.discard(self._exchange)
             self._batch.close(ended)
+
+    def _client_is_gone(self) -> None:
+        self._lost = True
+        self._session.cancel()
 
     async def _read(self, receive: Receive) -> None:
         session, exchange = self._session, self._exchange
@@ -212,7 +217,7 @@ class _Transfer:
                 exchange.waiting -= 1
                 exchange.moved = asyncio.get_running_loop().time()
                 if message["type"] == "http.disconnect":
-                    session.cancel()
+                    self._client_is_gone()
                     return
                 more = message.get("more_body", False)
                 data = message.get("body", b"")
@@ -240,6 +245,8 @@ class _Transfer:
             if finished and (failure := self._failure()) is not None:
                 return await self._fail(send, failure, started)
             if finished and session.cancelled:
+                if not self._lost:
+                    await self._fail(send, stopped(), started)
                 return "cancelled"
             if not started:
                 started = exchange.sent = True
@@ -283,6 +290,12 @@ class _Transfer:
 def _server(scope: Scope) -> str:
     server = scope.get("server")
     return f"{server[0]}:{server[1]}" if server and server[1] else "localhost"
+
+
+async def _turn_away(
+    scope: Scope, send: Send, status: int, code: str, message: str, *headers: tuple[bytes, bytes]
+) -> None:
+    await _refuse(send, refuse(status, code, message, *headers, version=version_within(scope["headers"])))
 
 
 async def _refuse(send: Send, refusal: Refusal) -> None:

@@ -243,6 +243,14 @@ def test_HD_22_vary(gateway: Gateway, upstream: ScriptedUpstream) -> None:
 
 
 @pytest.mark.parametrize(("given", "answered"), [("4.0", "4.0"), ("4.01", "4.01"), ("9.9", "4.01")])
+@pytest.mark.parametrize(("method", "target"), [("GET", "/svc/$batch"), ("POST", "/nowhere/$batch")])
+def test_HD_23_refusals(method: str, target: str, given: str, answered: str, gateway: Gateway) -> None:
+    answer = rest.request(gateway.http_port, method, target, {"OData-MaxVersion": given}, b"{}")
+    assert answer.status in (404, 405)
+    assert answer.header("odata-version") == answered
+
+
+@pytest.mark.parametrize(("given", "answered"), [("4.0", "4.0"), ("4.01", "4.01"), ("9.9", "4.01")])
 def test_HD_23_greatest_version_up_to_the_maximum(given: str, answered: str, gateway: Gateway) -> None:
     answer = rest.post(gateway.http_port, ONE, version={"OData-MaxVersion": given})
     assert answer.header("odata-version") == answered

@@ -122,6 +122,14 @@ def test_JR_08_never_plus_or_slash(gateway: Gateway, upstream: ScriptedUpstream)
     assert base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)) == body
 
 
+def test_JR_08_an_empty_text_or_binary_body_is_an_empty_string(gateway: Gateway, upstream: ScriptedUpstream) -> None:
+    for name, media in (("text", "text/plain"), ("image", "image/png"), ("json", "application/json")):
+        upstream.on("GET", f"/{name}", Reply(200, [("Content-Type", media)]))
+    found = rest.post(gateway.http_port, {"requests": [rest.get_call(n, n) for n in ("text", "image", "json")]}).by_id()
+    assert (found["text"]["body"], found["image"]["body"]) == ("", "")
+    assert "body" not in found["json"]
+
+
 @pytest.mark.parametrize("kind", ["application/json;odata.metadata=minimal", "application/problem+json", "text/plain"])
 def test_JR_09_content_type_is_kept(kind: str, front: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
     upstream.on("GET", "/A", Reply(200, [("Content-Type", kind)], b"12"))

@@ -9,7 +9,7 @@ from pathlib import Path
 import grpc
 import pytest
 from harness import config, rest
-from harness.batches import GRPC_BATCH, REST, Call, Refused, Result, run_batch, statuses
+from harness.batches import GRPC_BATCH, GRPC_EXECUTE, GRPC_JSON, REST, Call, Refused, Result, run_batch, statuses
 from harness.gateway import Gateway
 from harness.scripted import Gate, ScriptedUpstream, json_reply
 
@@ -100,6 +100,75 @@ def test_an_idle_gateway_ends_at_once(own_gateway: Gateway) -> None:
     with rest.Wire(own_gateway.http_port) as idle:
         own_gateway.stop(timeout=5)
         assert idle.closed()
+
+
+@pytest.fixture
+def strict_gateway(_things: ScriptedUpstream, tmp_path: Path) -> Iterator[Gateway]:
+    """A gateway with little patience at its end."""
+    routes: list[config.Config] = [
+        {"root": "/svc/", "upstream": "things", "default": True},
+        {"root": "/stream/", "upstream": "things", "streaming_threshold": 0},
+    ]
+    settings = config.make({"things": {"url": _things.origin + "/"}}, routes, listen={"grace_seconds": 0.5})
+    with Gateway(settings, tmp_path) as running:
+        yield running
+
+
+def test_a_client_without_an_answer_is_told_at_the_end_of_the_grace_period(
+    strict_gateway: Gateway, upstream: ScriptedUpstream, gate: Gate
+) -> None:
+    with rest.Wire(strict_gateway.http_port) as wire:
+        body = rest.encode({"requests": [rest.get_call("1", "held")]})
+        fields = {"Content-Type": "application/json", "OData-MaxVersion": "4.01", "Content-Length": str(len(body))}
+        wire.begin("POST", "/svc/$batch", fields)
+        wire.send(body)
+        upstream.wait_for_calls(1)
+        strict_gateway.terminate()
+        answer = wire.answer()
+    gate.open()
+    assert (answer.status, answer.header("content-type")) == (503, "application/json")
+    assert (answer.header("odata-version"), answer.header("connection")) == ("4.01", "close")
+    assert answer.json()["error"]["code"] == "Stopping"
+    strict_gateway.stop()
+    assert [entry["ended"] for entry in strict_gateway.logs() if entry.get("event") == "batch"] == ["cancelled"]
+
+
+def test_an_answer_that_has_begun_breaks_off_at_the_end_of_the_grace_period(
+    strict_gateway: Gateway, upstream: ScriptedUpstream, gate: Gate
+) -> None:
+    with rest.Wire(strict_gateway.http_port) as wire:
+        body = rest.encode({"requests": [rest.get_call("1", "after"), rest.get_call("2", "held")]})
+        fields = {"Content-Type": "application/json", "Content-Length": str(len(body)), **rest.STRICT}
+        wire.begin("POST", "/stream/$batch", fields)
+        wire.send(body)
+        assert wire.head().status == 200
+        upstream.wait_for_calls(2)
+        strict_gateway.terminate()
+        text, whole = wire.remainder()
+    gate.open()
+    assert text.startswith(b'{"responses":[{"id":"1"')
+    assert not whole
+
+
+@pytest.mark.parametrize("front", [GRPC_BATCH, GRPC_EXECUTE, GRPC_JSON])
+def test_grpc_says_unavailable_at_the_end_of_the_grace_period(
+    front: str, strict_gateway: Gateway, upstream: ScriptedUpstream, gate: Gate
+) -> None:
+    refused: list[Refused] = []
+
+    def send() -> None:
+        with pytest.raises(Refused) as caught:
+            run_batch(front, strict_gateway, [Call("1", "held")])
+        refused.append(caught.value)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    upstream.wait_for_calls(1)
+    strict_gateway.terminate()
+    thread.join()
+    gate.open()
+    assert [error.status for error in refused] == [grpc.StatusCode.UNAVAILABLE]
+    assert "stopped" in refused[0].details
 
 
 def test_the_grace_period_ends(upstream: ScriptedUpstream, gate: Gate, tmp_path: Path) -> None:

@@ -1,30 +1,27 @@
 """A real OData server for the tests: SAP CAP with SQLite in memory, transactions included.
 
-Installed once by npm into build/clients/cap, in a folder named for what the project's files hold, so that an edit
-installs anew. SQLite runs as WebAssembly and no install script is run: nothing is compiled, nothing is fetched but
-what package-lock.json names. The server listens on the loopback only.
+SQLite runs as WebAssembly and no install script is run: nothing is compiled, nothing is fetched but what
+package-lock.json names. The server listens on the loopback only.
 """
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import json
 import os
 import shutil
 import subprocess
-import tempfile
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from .environments import EnvironmentFailure, node_environment
+
 SOURCES = Path(__file__).resolve().parents[1] / "clients" / "cap"
-CACHE = Path(__file__).resolve().parents[2] / "build" / "clients" / "cap"
-FILES = ("package.json", "package-lock.json", "server.js", "db/schema.cds", "srv/catalog.cds")
 ROOT = "/odata/v4/catalog/"
-INSTALL_SECONDS = 240
+INSTALL = 600  # seconds for the first test that needs the server
 START_SECONDS = 60
 
 
@@ -41,36 +38,10 @@ def demand_node() -> None:
 
 def installed() -> Path:
     """The folder of the installed project."""
-    digest = hashlib.sha256()
-    for name in FILES:
-        digest.update(name.encode() + b"\0" + (SOURCES / name).read_bytes())
-    folder = CACHE / digest.hexdigest()[:16]
-    if folder.exists():
-        return folder
-    CACHE.mkdir(parents=True, exist_ok=True)
-    # Made aside and put in place in one go: a run that is stopped half-way leaves nothing that looks installed.
-    with tempfile.TemporaryDirectory(dir=CACHE) as aside:
-        project = Path(aside) / "project"
-        for name in FILES:
-            (project / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(SOURCES / name, project / name)
-        done = subprocess.run(
-            ["npm", "ci", "--ignore-scripts", "--omit=optional", "--no-audit", "--no-fund"],
-            cwd=project,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=INSTALL_SECONDS,
-        )
-        if done.returncode:
-            pytest.fail(f"npm could not install the CAP test server:\n{done.stdout[-2000:]}")
-        try:
-            project.rename(folder)
-        except OSError:
-            # Another run was faster; what it installed is the same.
-            assert folder.exists()
-    return folder
+    try:
+        return node_environment(SOURCES)
+    except EnvironmentFailure as failure:
+        pytest.fail(f"the CAP test server cannot be installed: {failure}")
 
 
 class Cap:
@@ -93,7 +64,7 @@ class Cap:
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("CDS_", "PORT", "WORKERS"))}
         environment["NO_COLOR"] = "1"
         self._process = subprocess.Popen(
-            ["node", "node_modules/@sap/cds/bin/serve.js", "all", "--in-memory"],
+            ["node", "node_modules/@sap/cds/bin/serve.js", "all", "--from", str(SOURCES / "srv"), "--in-memory"],
             cwd=installed(),
             env=environment,
             stdin=subprocess.DEVNULL,

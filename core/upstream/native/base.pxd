@@ -17,12 +17,14 @@ cdef class NativeForm:
     base_path: of the upstream; its $batch lies at base_path + b"$batch".
 
     fits(): whether they may be put into one batch; cheap, looks at no body.
+    mixes(): whether a call may share a batch with calls that it has nothing to do with.
     encode(): raises UnfitMember when a member cannot be said in this form; then nothing has happened.
     decode(): never raises for what the upstream answered. A list of Results, one a member in the order of
       members; none is shared. `answer` may be let go afterwards.
     """
     cdef readonly Py_ssize_t max_body_bytes
     cdef readonly int max_depth
+    cdef bint mixes(self, Call call) except -1
     cdef bint fits(self, list members, bint atomic, bytes base_path) except -1
     cdef NativeBatch encode(self, list members, bint atomic, bytes base_path)
     cdef list decode(self, Result answer, list members, bint atomic)

@@ -40,6 +40,9 @@ cdef class NativeForm:
         self.max_body_bytes = max_body_bytes
         self.max_depth = max_depth
 
+    cdef bint mixes(self, Call call) except -1:
+        return True
+
     cdef bint fits(self, list members, bint atomic, bytes base_path) except -1:
         raise NotImplementedError
 

@@ -4,7 +4,7 @@ The text is validated whole by the scanner, then cut at the members that it note
 of its numbers. Must never trust a header of it more than one that came over a socket.
 """
 from batchwire.core.dialects.header_names cimport put_name
-from batchwire.core.dialects.json_scan cimport Mark, SCAN_DONE, Scan, scan, scan_start
+from batchwire.core.dialects.json_scan cimport MAX_DEPTH, Mark, SCAN_DONE, Scan, scan, scan_start
 from batchwire.core.dialects.json_strings cimport unescaped
 from batchwire.core.dialects.media cimport (
     MEDIA_JSON,
@@ -21,10 +21,9 @@ from batchwire.core.upstream.native.outcomes cimport member_index
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t
 
-import json
-
 cdef enum:
-    MAX_MEMBERS = 64          # of the envelope, and of one response object
+    MAX_MEMBERS = 64                                      # of the envelope, and of one response object
+    MAX_HEADERS = MAX_RESULT_HEADERS - 1                  # one is left for a content-type
 
 
 cdef dict members_of(bytes text, Mark* marks, int count):
@@ -95,12 +94,8 @@ cdef Result response_of(bytes text, Mark* marks, dict named):
     cdef Result result
     cdef list headers
     cdef bytes body = None
-    if b"status" not in named:
-        return None
-    status = json.loads(value_of(text, marks, named, b"status"))
-    if isinstance(status, str) and len(status) == 3 and status.isdecimal():
-        status = int(status)                              # JR-06 says a number; some services send a string
-    if type(status) is not int or not 200 <= status <= 599:
+    cdef int status = status_of(value_of(text, marks, named, b"status")) if b"status" in named else 0
+    if status == 0:
         return None
     headers = headers_of(value_of(text, marks, named, b"headers") if b"headers" in named else b"null")
     if headers is None:
@@ -118,27 +113,47 @@ cdef Result response_of(bytes text, Mark* marks, dict named):
     return result
 
 
+cdef int status_of(bytes text) except -1:
+    """0: it is none. JR-06 says a number; some services send a string."""
+    cdef int status
+    if len(text) == 5 and text.startswith(b'"'):
+        text = text[1:4]
+    status = int(text) if len(text) == 3 and text.isdigit() else 0
+    return status if 200 <= status <= 599 else 0
+
+
 cdef list headers_of(bytes text):
     """[(name, value)], or None when they cannot be header fields."""
+    cdef Scan state
+    cdef Mark marks[MAX_HEADERS]
+    cdef Mark* mark
     cdef Buffer scratch = Buffer()
     cdef list headers = []
+    cdef set seen = set()
+    cdef dict named
     cdef bytes name, value
-    given = json.loads(text)
-    if given is None:
+    if text == b"null":
         return headers
-    if type(given) is not dict or len(given) > MAX_RESULT_HEADERS - 1:
+    scan_start(&state, MAX_DEPTH, marks, MAX_HEADERS)
+    scan(&state, <const uint8_t*>PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
+    named = members_of(text, marks, state.mark_count) if state.state == SCAN_DONE and text.startswith(b"{") else None
+    if named is None:
         return None
-    for key, said in given.items():
-        if type(said) is int:
-            said = str(said)                              # content-length and retry-after, of some services
-        if type(said) is not str:
+    for name, index in named.items():
+        mark = &marks[<int>index]
+        value = text[mark.value:mark.value_end]
+        if mark.kind == c'"':
+            value = value[1:len(value) - 1]
+            if mark.value_escaped:
+                value = unescaped(<const uint8_t*>PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value))
+            value = value.strip(b" \t")
+        elif not value.isdigit():                         # content-length and retry-after are numbers for some services
             return None
-        name = key.encode()
-        value = said.strip(" \t").encode()
         if len(name) > 256 or not put_name(scratch, PyBytes_AS_STRING(name), <int>PyBytes_GET_SIZE(name), True):
             return None
-        if not valid_value(PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value)):
+        if not valid_value(PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value)) or name.lower() in seen:
             return None
+        seen.add(name.lower())
         headers.append((name, value))
     return headers
 

@@ -17,6 +17,7 @@ from batchwire.core.dialects.media cimport (
     put_base64url,
     with_utf8,
 )
+from batchwire.core.headers cimport block_get
 from batchwire.core.model cimport Buffer, Call, Result
 from batchwire.core.upstream.native.base cimport NativeBatch, NativeForm
 from batchwire.core.upstream.native.json_answer cimport responses_in
@@ -54,6 +55,15 @@ cdef int put_string(Buffer out, bytes text) except -1:
 
 
 cdef class JsonForm(NativeForm):
+    cdef bint mixes(self, Call call) except -1:
+        # Services exist that refuse the whole batch for one body that is no JSON object (SAP CAP does).
+        cdef bytes media
+        if call.body_owner is None or call.body_len == 0:
+            return True
+        media = block_get(call.head, b"content-type", 12) or b""
+        return media_kind(PyBytes_AS_STRING(media), PyBytes_GET_SIZE(media)) == MEDIA_JSON \
+            and call.body_ptr[:call.body_len].lstrip()[:1] == b"{"
+
     cdef bint fits(self, list members, bint atomic, bytes base_path) except -1:
         return fit_together(members, base_path, ordinals_of(members) if atomic else {})
 

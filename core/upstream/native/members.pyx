@@ -15,7 +15,8 @@ cdef frozenset LIFTED = frozenset([b"authorization", b"proxy-authorization", b"b
 _REFERENCE = re.compile(rb"\$([A-Za-z0-9._~-]+)(?=[/?]|$)")
 _ETAG_REFERENCE = re.compile(rb"\$([A-Za-z0-9._~-]+)$")
 # In valid JSON a quote outside of these is impossible, so that this finds every string and nothing else.
-_STRING = re.compile(rb'"((?:[^"\\]|\\.)*)"([ \t\r\n]*:[ \t\r\n]*)?')
+# Possessive: to be able to go back, the engine would need a hundred times the memory of a long string.
+_STRING = re.compile(rb'"([^"\\]*+(?:\\.[^"\\]*+)*+)"([ \t\r\n]*:[ \t\r\n]*)?')
 _LINK_NAME = re.compile(r"(?:^|@)(?:odata\.)?(?:bind|id)$")
 
 

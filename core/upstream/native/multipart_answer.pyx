@@ -113,6 +113,8 @@ cdef list answers_in(list parts, list into, Py_ssize_t limit, bint nested):
     """Appends (id or None, Result or None) for each HTTP answer; None: the structure is not that of a batch."""
     cdef Result result
     for part in parts:
+        if len(into) == limit:
+            return None                                   # more answers than calls
         split = head_and_rest(part)
         if split is None:
             into.append((None, None))
@@ -126,7 +128,7 @@ cdef list answers_in(list parts, list into, Py_ssize_t limit, bint nested):
             continue
         boundary = None if nested else boundary_of(media)
         inside = None if boundary is None else parts_of(rest, boundary, limit)
-        if inside is None or answers_in(inside, into, limit, True) is None or len(into) > limit:
+        if inside is None or answers_in(inside, into, limit, True) is None:
             return None
     return into
 

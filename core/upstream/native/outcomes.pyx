@@ -95,16 +95,21 @@ cdef int name_member(Result result, list members) except -1:
     """An error body may name the member that failed: by our id, which would mean nothing or another call there."""
     cdef bytes body
     cdef Call call
-    cdef Py_ssize_t index
+    cdef list pieces = []
+    cdef Py_ssize_t index, done = 0
     if result.body_owner is None or memmem(result.body, result.body_len, b"Core.ContentID", 14) == NULL:
         return 0
 
     body = result.body[:result.body_len]
-    for said in reversed(list(_CONTENT_ID.finditer(body))):
+    for said in _CONTENT_ID.finditer(body):
         index = member_index(said.group(2), len(members))
         if index >= 0:
-            call = members[index]                         # ID-03: nothing in an id needs an escape
-            body = body[:said.start(2)] + call.id + body[said.end(2):]
+            call = members[index]
+            pieces.append(body[done:said.start(2)])
+            pieces.append(call.id)                        # ID-03: nothing in an id needs an escape
+            done = said.end(2)
+    pieces.append(body[done:])
+    body = b"".join(pieces)
     result.body_owner = body
     result.body = PyBytes_AS_STRING(body)
     result.body_len = PyBytes_GET_SIZE(body)
@@ -131,7 +136,7 @@ cdef list settled(list found, list members, bint atomic):
                 result = Result()
                 result.reset()
                 result.set_error(424, OUTCOME_DEPENDENCY_FAILED, "FailedDependency",
-                                 "another call of the atomicity group failed; none of them has been applied")
+                                 "another call of the atomicity group failed, and so has the group")
                 found[i] = result
         elif atomic and missing:
             # Whether the upstream applied the group cannot be told, so no member may pass for a success.

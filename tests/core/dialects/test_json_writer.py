@@ -86,6 +86,26 @@ def test_an_empty_body_is_absent_and_keeps_its_type() -> None:
     assert answer["headers"] == {"content-type": "application/json"}
 
 
+@pytest.mark.parametrize("media", [b"text/plain", b"text/plain;charset=utf-16", b"image/png"])
+@pytest.mark.parametrize("coded", [False, True])
+def test_an_empty_text_or_binary_body_is_an_empty_string(media: bytes, coded: bool) -> None:
+    headers = [(b"content-type", media), *([(b"content-encoding", b"gzip")] if coded else [])]
+    answer = write(200, headers, gzip.compress(b"") if coded else b"")
+    assert answer["body"] == ""
+    assert answer["headers"] == {"content-type": media.decode()}
+
+
+@pytest.mark.parametrize("body", [None, b""])
+def test_nothing_of_no_type_is_no_body(body: bytes | None) -> None:
+    assert "body" not in write(200, [], body)
+
+
+@pytest.mark.parametrize(("status", "body"), [(204, b""), (304, b""), (200, None)])
+def test_what_cannot_have_a_body_has_no_empty_one(status: int, body: bytes | None) -> None:
+    """None: the answer to a HEAD."""
+    assert "body" not in write(status, [(b"content-type", b"text/plain")], body)
+
+
 # ---------------------------------------------------------------- headers
 
 

@@ -362,6 +362,10 @@ def test_without_an_authority_a_public_url_is_a_path() -> None:
         (b"http://gw.example/svc/A(7)", b"A", b"A(7)"),
         (b"A(7)", b"A", b"A(7)"),
         (b"B(7)", b"A(1)/Bs?x=/y", b"A(1)/B(7)"),
+        (b"?x=1", b"dir/loc", b"dir/loc?x=1"),
+        (b"?x=1", b"dir/loc?y=/2", b"dir/loc?x=1"),
+        (b"?x=1", b"loc", b"loc?x=1"),
+        (b"", b"dir/loc", b"dir/loc"),
         # leads elsewhere
         (b"http://elsewhere/api/A(7)", b"A", None),
         (b"//elsewhere/api/A(7)", b"A", None),

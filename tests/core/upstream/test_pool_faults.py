@@ -71,6 +71,73 @@ async def test_it_is_tried_again_only_once() -> None:
         assert [r.target for r in server.requests] == [b"/x", b"/bad", b"/bad"]
 
 
+def all_stale_after(warm: bytes) -> tuple[object, asyncio.Event]:
+    """Every connection that has answered `warm` closes under its next request. The event lets `warm` be answered."""
+    opened = asyncio.Event()
+    stale: set[int] = set()
+
+    async def answering(request: Request) -> bytes | None:
+        if request.target == warm:
+            stale.add(request.connection)
+            await opened.wait()
+            return echo(request)
+        return None if request.connection in stale else echo(request)
+
+    return answering, opened
+
+
+@pytest.mark.parametrize("max_connections", [2, 8])
+async def test_the_second_try_takes_no_connection_that_another_call_frees(max_connections: int) -> None:
+    """Two old connections: one breaks, the other answers just then and breaks under whatever comes next."""
+    broken = asyncio.Event()
+    both = asyncio.Barrier(2)
+    seen = [0, 0]
+
+    async def answering(request: Request) -> bytes | None:
+        if request.connection > 1:
+            return echo(request)
+        seen[request.connection] += 1
+        if seen[request.connection] == 1:
+            await both.wait()
+            return echo(request)
+        if request.target == b"/breaks":
+            broken.set()
+            return None
+        await broken.wait()
+        return echo(request) if seen[request.connection] == 2 else None
+
+    async with serving(answering, max_connections=max_connections) as (server, upstream, route):
+        await run(route, [call("a", "warm"), call("b", "warm")])
+        assert upstream.stats()["idle"] == 2
+        batch = await run(route, [call("a", "answers"), call("b", "breaks")])
+        assert batch.statuses == {"a": 200, "b": 200}
+        assert [r.connection for r in server.requests if r.target == b"/breaks"][1:] == [2]
+        assert upstream.stats()["connections"] <= max_connections
+
+
+async def test_many_stale_connections_at_once() -> None:
+    answering, opened = all_stale_after(b"/warm")
+    async with serving(answering, max_connections=4, max_in_flight=20) as (server, upstream, route):  # type: ignore[arg-type]
+        warm = asyncio.create_task(run(route, [call(str(i), "warm") for i in range(4)]))
+        await server.until(lambda: len(server.requests) == 4)
+        opened.set()
+        await warm
+        batch = await run(route, [call(str(i), f"x{i}") for i in range(20)])
+        assert set(batch.statuses.values()) == {200}
+        assert (upstream.stats()["retries"], upstream.stats()["in_flight"]) == (4, 0)
+        assert server.accepted == 8
+
+
+async def test_a_second_try_that_cannot_connect_fails() -> None:
+    async with serving(stale_after_first()) as (server, upstream, route):  # type: ignore[arg-type]
+        await run(route, [call("warm")])
+        assert server.server is not None
+        server.server.close()
+        batch = await run(route, [call("a", "again")])
+        assert (batch["a"].status, code(batch["a"])) == (502, "UpstreamUnreachable")
+        assert upstream.stats()["in_flight"] == 0
+
+
 async def test_a_fresh_connection_that_breaks_is_not_tried_again() -> None:
     async with serving(lambda _: None) as (server, upstream, route):
         assert (await run(route, [call("a")])).statuses == {"a": 502}

@@ -2,7 +2,9 @@
 
 import base64
 import json
+import re
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -66,3 +68,10 @@ def test_what_travelled(client: httpx.Client) -> None:
     answers = play(client, "binary")
     assert answers["text"].text == "A document that travelled as base64url.\n"
     assert opened(answers["down"].content).paragraphs[0].text == answers["text"].text.strip()
+
+
+def test_the_readme_shows_the_chain_as_it_is() -> None:
+    readme = (Path(__file__).parents[3] / "README.md").read_text("utf-8")
+    shown = re.search(r"\(`chain\.json`\).*?```json\n(.*?)```", readme, re.DOTALL)
+    assert shown is not None
+    assert shown[1] == (EXAMPLES / "chain.json").read_text("utf-8")

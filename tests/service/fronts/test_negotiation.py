@@ -568,3 +568,25 @@ def test_the_arguments_are_those_of_the_session() -> None:
         "answer_boundary",
         "last_only",
     }
+
+
+@pytest.mark.parametrize(
+    ("highest", "said"),
+    [(None, "4.0"), ("4.0", "4.0"), ("4.01", "4.01"), ("4.02", "4.01"), ("9.9", "4.01"), ("3.0", "4.0"), ("x", "4.0")],
+)
+@pytest.mark.parametrize(
+    ("fields", "method"),
+    [
+        ([("content-type", "text/plain")], "POST"),
+        ([("if-match", "*")], "POST"),
+        ([("content-length", "1"), ("content-length", "1")], "POST"),
+        ([], "GET"),
+        ([], "HEAD"),
+    ],
+)
+def test_HD_23_refusals_and_probes_say_a_version_within_the_highest(
+    highest: str | None, said: str, fields: list[tuple[str, str]], method: str
+) -> None:
+    outcome = head(*fields, *([("odata-maxversion", highest)] if highest else []), method=method)
+    assert isinstance(outcome, Refusal | Probe)
+    assert dict(outcome.headers)[b"odata-version"].decode() == said

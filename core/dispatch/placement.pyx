@@ -1,0 +1,89 @@
+"""Where a ready call goes: its upstream, what it inherits from the batch, and whether it travels alone.
+
+A group of several goes as one request to an upstream with transactions (GW-04); calls that have nothing to do with
+one another may be put into one batch of an upstream that takes them (coalesce). Must never decide whether a call runs.
+"""
+from batchwire.core.dispatch.carrier cimport carrier_of
+from batchwire.core.dispatch.dispatcher cimport Dispatcher, Lane
+from batchwire.core.inheritance cimport Inheritance
+from batchwire.core.model cimport Call, OUTCOME_DEPENDENCY_FAILED, Refusal
+from batchwire.core.plan.groups cimport Group
+from batchwire.core.route cimport Route
+from batchwire.core.upstream.base cimport Upstream
+
+from batchwire.core.upstream.native.base import UnfitMember
+
+
+cdef class Placement(Dispatcher):
+    """inheritance: what the calls of the batch inherit. deadline, by_number: see Dispatcher."""
+
+    def __init__(self, Route route not None, Inheritance inheritance not None, double deadline, bint by_number):
+        super().__init__(route.limits.max_in_flight, deadline, by_number)
+        self.route = route
+        self.limits = route.limits
+        self.inheritance = inheritance
+
+    cdef Call group_carrier(self, Group group):
+        """The request that runs a group, or None: then its members are refused."""
+        cdef Upstream upstream = None
+        cdef Call call, carrier = None
+        cdef Refusal unfit = Refusal(501, "AtomicityNotSupported",
+                                     "the upstream cannot run several calls as one transaction, so none of the group was run")
+        for call in group.members:
+            if call.target.startswith(b"$"):
+                continue                        # to another member, and so with it
+            self.place(call)
+            if call.upstream.native is None or (upstream is not None and call.upstream is not upstream):
+                group.fail_members(unfit)
+                return None
+            upstream = call.upstream
+        for call in group.members:
+            if call.upstream is None:
+                call.upstream = upstream
+                call.extra = self.inheritance.lines_for(call, upstream)
+        try:
+            carrier = carrier_of(group.members, upstream, True)
+        except UnfitMember as error:
+            (<Call>group.members[error.index]).refuse(400, "BadBody", error.message)
+            unfit = Refusal(424, "FailedDependency", "another call of the group cannot be run, so none was",
+                            OUTCOME_DEPENDENCY_FAILED)
+        if carrier is None:
+            group.fail_members(unfit)
+        return carrier
+
+    cdef int place(self, Call call) except -1:
+        """Finds the upstream of a ready call, and gives the call what it inherits."""
+        cdef Py_ssize_t cut = 0
+        cdef Upstream upstream = self.route.upstream_of(call.target, &cut)
+        call.upstream = upstream
+        call.target = upstream.base_path + (call.target[cut:] if cut else call.target)
+        call.extra = self.inheritance.lines_for(call, upstream)
+        return 0
+
+    cdef Call next_of(self, Lane lane):
+        """One call, or a carrier of several that are ready and have nothing to do with one another (coalesce)."""
+        cdef Call call = Dispatcher.next_of(self, lane)
+        cdef list members
+        cdef Py_ssize_t size = call.body_len
+        if lane.upstream.coalesce < 2 or call.members is not None or not lane.upstream.native.mixes(call):
+            return call
+        members = [call]
+        while len(members) < lane.upstream.coalesce and lane.size and self.may_start(lane):
+            call = lane.first()
+            if call.members is not None or not lane.upstream.native.mixes(call) \
+                    or size + call.body_len > self.limits.max_call_bytes:
+                break
+            call = Dispatcher.next_of(self, lane)
+            size += call.body_len
+            members.append(call)
+        try:
+            call = carrier_of(members, lane.upstream, False) if len(members) > 1 else None
+        except UnfitMember as error:
+            call = members.pop(error.index)     # it travels alone
+        else:
+            if call is not None:
+                return call
+            call = members.pop(0)
+        for other in members:
+            self.push(other)
+        return call

@@ -1,0 +1,52 @@
+"""The heads that the document and the Google dialect have in common: multipart, concurrent, never stopped by an error.
+
+Pure, as negotiation.py.
+"""
+
+from typing import Any
+
+from batchwire.core import content_type_of, new_boundary
+
+from .inheritance import inherited_headers
+from .negotiation import (
+    Accepted,
+    OuterRequest,
+    Policy,
+    authority_of,
+    decoding_of,
+    hops_of,
+    join_fields,
+    refuse_large,
+)
+
+
+def fields_of(request: OuterRequest, policy: Policy) -> dict[str, str]:
+    """The header fields of a head that says no more than it may. Raises RefusedError."""
+    fields = join_fields(request.headers)
+    refuse_large(fields, policy)
+    return fields
+
+
+def accepted(
+    dialect: str, request: OuterRequest, policy: Policy, fields: dict[str, str], boundary: bytes | None, **more: Any
+) -> Accepted:
+    """The batch may run; `more` goes to Accepted. Results come in request order: some clients go by nothing else."""
+    answer_boundary = new_boundary(dialect)
+    return Accepted(
+        dialect=dialect,
+        answer=dialect,
+        strict=False,
+        ordered=True,
+        continue_on_error=True,
+        authority=policy.origin or authority_of(request, fields),
+        inherited=inherited_headers(fields, {}),
+        authorization=fields["authorization"].encode("latin-1") if "authorization" in fields else None,
+        hops=hops_of(fields, policy) + 1,
+        decoding=decoding_of(fields),
+        status=200,
+        version="",
+        answer_headers=((b"content-type", content_type_of(dialect, answer_boundary).encode()),),
+        boundary=boundary,
+        answer_boundary=answer_boundary,
+        **more,
+    )
