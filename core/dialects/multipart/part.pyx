@@ -119,8 +119,8 @@ cdef class PartBuilder:
         head_of(p, end, &end)
         while p < end:
             p = next_field(p, end, &field, self.scratch)
-            if field.name_len == 0:
-                self.broken = True
+            if field.name_len == 0 or blank(field.name + field.name_len - 1, 1):
+                self.broken = True                        # "Content-ID : 1" would pass for a part without an id
             elif named(&field, b"content-type", 12):
                 self.kind = PART_OTHER if typed else part_kind(field.value, field.value_len)
                 typed = True

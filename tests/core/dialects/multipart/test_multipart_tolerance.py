@@ -76,8 +76,9 @@ def test_a_line_that_is_no_header_field_is_refused(line: bytes) -> None:
     assert one(b"GET A HTTP/1.1\r\n" + line + b"\r\n\r\n")["refusal"] == (400, "BadHeader")
 
 
-def test_a_line_of_the_part_that_is_no_header_field_is_refused() -> None:
-    assert one(GET, HTTP + b"no colon\r\n")["refusal"] == (400, "BadHeader")
+@pytest.mark.parametrize("line", [b"no colon", b": x", b"Content-ID : 1", b"Content-ID\t: 1"])
+def test_a_line_of_the_part_that_is_no_header_field_is_refused(line: bytes) -> None:
+    assert one(GET, HTTP + line + b"\r\n")["refusal"] == (400, "BadHeader")
 
 
 def test_headers_that_are_ours_do_not_pass() -> None:
