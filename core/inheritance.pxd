@@ -4,6 +4,7 @@ from batchwire.core.upstream.base cimport Upstream
 cdef class Inheritance:
     """Header lines that the calls of a batch inherit. See inheritance.pyx."""
     cdef list lines                         # [(name in lower case, line)]
+    cdef bint at_once                       # every answer must be final
     cdef bytes always                       # lines that every call gets
     cdef bytes with_authorization
     cdef bytes all_lines

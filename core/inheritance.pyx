@@ -2,18 +2,27 @@
 
 Rules HD-02..HD-05, GW-08. Which outer headers are inherited is the front's decision; here they only are joined to
 calls. The outer Authorization goes to upstreams that are configured for it and to no other. Must never
-override a field of the call; of Prefer, each preference counts as a field.
+override a field of the call; of Prefer, each preference counts as a field, and one that the batch forbids is taken out.
 """
 from batchwire.core.headers cimport block_get, block_has
 from batchwire.core.model cimport Call
 from batchwire.core.upstream.base cimport Upstream
 
+import re
+
+_PREFERENCE = re.compile(rb'(?:[^",]++|"(?:[^"\\]|\\.)*+"?+)++')
+_ASYNC = re.compile(rb"[ \t]*(?:odata\.)?respond-async[ \t]*(?:[;=]|\Z)", re.IGNORECASE)
+
 
 cdef class Inheritance:
-    """headers: [(lower-case name, value)] as bytes. authorization: bytes or None. hop: number sent upstream."""
+    """headers: [(lower-case name, value)] as bytes. authorization: bytes or None. hop: number sent upstream.
 
-    def __init__(self, list headers, bytes authorization, int hop):
+    at_once: no call may be answered by an interim 202 (AS-09).
+    """
+
+    def __init__(self, list headers, bytes authorization, int hop, bint at_once=False):
         self.lines = []
+        self.at_once = at_once
         self.always = b"Batchwire-Hop: %d\r\n" % hop
         self.with_authorization = self.always
         if authorization is not None:
@@ -36,6 +45,8 @@ cdef class Inheritance:
         cdef bytes name, line
         cdef bytes tail = self.with_authorization if upstream.forward_authorization else self.always
         cdef list kept
+        if (self.at_once or call.group is not None or call.dependents is not None) and block_has(call.head, b"prefer", 6):
+            call.head = without_respond_async(call.head)
         if not self.lines:
             return tail
         if len(call.head) == 0:
@@ -63,4 +74,20 @@ cdef bytes with_preferences(bytes head, bytes line):
     lines = head.split(b"\r\n")
     at = next(i for i, field in enumerate(lines) if field[:7].lower() == b"prefer:")
     lines[at] = b", ".join([lines[at], *wanted])
+    return b"\r\n".join(lines)
+
+
+cdef bytes without_respond_async(bytes head):
+    """AS-07, AS-09, AS-10: the header lines of a call whose answer must be final, without that preference."""
+    cdef list lines = []
+    for line in head.split(b"\r\n"):
+        name, _, value = line.partition(b":")
+        if name.lower() == b"prefer":
+            said = _PREFERENCE.findall(value)
+            kept = [part.strip() for part in said if _ASYNC.match(part) is None]
+            if not kept:
+                continue
+            if len(kept) < len(said):
+                line = name + b": " + b", ".join(kept)
+        lines.append(line)
     return b"\r\n".join(lines)

@@ -58,7 +58,8 @@ cdef class Session(Placement):
         cdef Limits limits = route.limits
         if deadline <= 0 or 0 < limits.batch_deadline_seconds < deadline:
             deadline = limits.batch_deadline_seconds
-        super().__init__(route, Inheritance(headers or [], authorization, hops), deadline, ordered)
+        inheritance = Inheritance(headers or [], authorization, hops, (answer or dialect) == "multipart")
+        super().__init__(route, inheritance, deadline, ordered)
         self.loop = loop
         self.strict = strict
         self.execute = execute

@@ -173,6 +173,15 @@ def test_HD_11_inner_respond_async_is_that_request(front: str, gateway: Gateway,
     assert upstream.call("POST /job").header("prefer") == "respond-async"
 
 
+def test_HD_11_not_where_another_waits_for_it(front: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
+    """AS-07: an interim answer says nothing of success."""
+    upstream.on("POST", "/job", Reply(204))
+    prefer = {"prefer": "return=minimal, respond-async"}
+    calls = [Call("1", "job", "POST", prefer, b"{}"), Call("2", "A(1)", depends_on=["1"])]
+    assert {result.status for result in run_batch(front, gateway, calls)} == {200, 204}
+    assert upstream.call("POST /job").header("prefer") == "return=minimal"
+
+
 def test_HD_12_inner_preference_applied_stays_inside(gateway: Gateway, upstream: ScriptedUpstream) -> None:
     upstream.on("GET", "/A(1)", Reply(204, [("Preference-Applied", "return=minimal")]))
     answer = rest.post(gateway.http_port, ONE)
