@@ -37,6 +37,8 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t
 from libc.string cimport memcmp
 
+import secrets
+
 from batchwire.core.errors import BadUpstreamBody, ConfigError
 
 cdef extern from "<strings.h>" nogil:
@@ -60,6 +62,7 @@ cdef class JsonWriter(Writer):
     """
     cdef Py_ssize_t max_body_bytes
     cdef int max_depth
+    cdef bytes unnamed                # what ids begin with that are made up here, or None: there were none yet
 
     def __init__(self, Py_ssize_t max_body_bytes=16777216, int max_depth=512):
         if not 1 <= max_depth <= MAX_DEPTH:
@@ -92,8 +95,11 @@ cdef class JsonWriter(Writer):
         if call.id:
             put_escaped(out, <const uint8_t*>PyBytes_AS_STRING(call.id), PyBytes_GET_SIZE(call.id))
         else:
-            # JR-04: the part of a multipart request had no Content-ID; its place tells it.
-            out.put_char(c'~')
+            # JR-04: the part of a multipart request had no Content-ID. Its place tells it, behind what no client can
+            # have chosen for another part, even one that is still to come.
+            if self.unnamed is None:
+                self.unnamed = b"~" + secrets.token_hex(8).encode() + b"-"
+            out.put_bytes(self.unnamed)
             out.put_uint(call.number)
         if call.group is not None:
             out.put(b'","atomicityGroup":"', 20)
