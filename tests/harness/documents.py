@@ -91,7 +91,8 @@ def read(answer: rest.Answer) -> list[Part]:
 
 
 def result_of(found: Part) -> Result:
-    headers = {name.lower(): value for name, value in found.headers if name != "Content-Length"}
+    names = {name.lower() for name, _ in found.headers} - {"content-length"}
+    headers = {name: found.header(name) or "" for name in names}
     return Result(found.content_id or "", found.status, headers, found.body or None, "")
 
 
