@@ -11,6 +11,9 @@ cdef enum AnswerState:
     ANSWER_DONE = 7
     ANSWER_BROKEN = 8
 
+# What Connection names is of this hop only (RFC 9110 7.6.1).
+cdef void drop_named(Result result) noexcept nogil
+
 cdef class Answer:
     """Incremental reader of one HTTP/1.1 answer into a Result; no I/O."""
     cdef readonly int state

@@ -17,6 +17,7 @@ from batchwire.core.dialects.media cimport (
 )
 from batchwire.core.headers cimport valid_value
 from batchwire.core.model cimport Buffer, MAX_RESULT_HEADERS, Result
+from batchwire.core.upstream.http1_answer cimport drop_named
 from batchwire.core.upstream.native.outcomes cimport member_index
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t
@@ -110,6 +111,7 @@ cdef Result response_of(bytes text, Mark* marks, dict named):
                 return None
     result = Result()
     result.fill(status, headers, body)
+    drop_named(result)
     return result
 
 
