@@ -1,4 +1,4 @@
-"""The vectors of tests/contract/vectors/odata_batch.json against a real gateway over REST.
+"""The vectors of tests/contract/vectors/odata_batch.json against a real gateway over REST and gRPC BatchHttp.
 
 The matching rules are those of the vectors' own text: responses by id, parts in their order, upstream calls as an
 exact multiset. A vector may never be made to pass by a change of its expectation.
@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from harness import documents, rest
-from harness.batches import decode_base64url
+from harness.batches import Refused, decode_base64url
 from harness.batching import BatchingUpstream
 from harness.gateway import Gateway
 from harness.multiparts import Part
@@ -36,17 +36,27 @@ def test_every_vector_runs() -> None:
     ]
 
 
-def send(gateway: Gateway, request: Vector) -> rest.Answer:
-    body: bytes | None = None
+def body_of(request: Vector) -> bytes | None:
     if "body" in request:
-        body = rest.encode(request["body"])
-    elif "body_text" in request:
-        body = request["body_text"].encode()
-    elif "body_base64" in request:
-        body = base64.b64decode(request["body_base64"])
+        return rest.encode(request["body"])
+    if "body_text" in request:
+        return str(request["body_text"]).encode()
+    return base64.b64decode(request["body_base64"]) if "body_base64" in request else None
+
+
+def over_rest(gateway: Gateway, request: Vector) -> rest.Answer:
     url = urlsplit(request["url"])
     target = url.path + (f"?{url.query}" if url.query else "")
-    return rest.request(gateway.http_port, request["method"], target, request["headers"], body, host=url.netloc)
+    host = url.netloc
+    return rest.request(gateway.http_port, request["method"], target, request["headers"], body_of(request), host=host)
+
+
+def over_grpc(gateway: Gateway, request: Vector) -> rest.Answer:
+    """The headers travel as metadata; the route is named there too."""
+    headers = dict(request["headers"])
+    kind = headers.pop("content-type")
+    root = urlsplit(request["url"]).path.removesuffix("$batch")
+    return documents.send(documents.GRPC, gateway, body_of(request) or b"", kind, headers, route=root, version={})
 
 
 def check_headers(found: dict[str, str], expected: dict[str, str]) -> None:
@@ -133,11 +143,18 @@ def check_calls(upstream: ScriptedUpstream, expected: dict[str, Any]) -> None:
     assert upstream.problems == []
 
 
-def run(vector: Vector, gateway: Gateway, upstream: ScriptedUpstream) -> None:
+def run(vector: Vector, way: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
     for row in vector["upstream_behaviour"]:
         upstream.on(row["method"], row["path"], reply_of_row(row))
-    answer = send(gateway, vector["request"])
     expected = vector["expected"]
+    if way == documents.GRPC and expected["status"] != 200:
+        with pytest.raises(Refused) as caught:
+            over_grpc(gateway, vector["request"])
+        assert caught.value.bad_envelope, caught.value
+        assert caught.value.details
+        check_calls(upstream, expected)
+        return
+    answer = (over_grpc if way == documents.GRPC else over_rest)(gateway, vector["request"])
     assert answer.status == expected["status"], answer.body
     check_headers(dict(answer.headers), expected.get("headers", {}))
     if expected.get("error"):
@@ -151,13 +168,18 @@ def run(vector: Vector, gateway: Gateway, upstream: ScriptedUpstream) -> None:
 
 @pytest.mark.parametrize("vector", PLAIN, ids=lambda vector: vector["name"])
 def test_vector(vector: Vector, gateway: Gateway, upstream: ScriptedUpstream) -> None:
-    run(vector, gateway, upstream)
+    run(vector, documents.REST, gateway, upstream)
+
+
+@pytest.mark.parametrize("vector", [v for v in PLAIN if v["request"]["method"] == "POST"], ids=lambda v: v["name"])
+def test_vector_over_grpc(vector: Vector, gateway: Gateway, upstream: ScriptedUpstream) -> None:
+    run(vector, documents.GRPC, gateway, upstream)
 
 
 @pytest.mark.parametrize("vector", GROUPS, ids=lambda vector: vector["name"])
-def test_vector_of_groups(vector: Vector, batching_gateway: Gateway, things: BatchingUpstream) -> None:
+def test_vector_of_groups(vector: Vector, way: str, batching_gateway: Gateway, things: BatchingUpstream) -> None:
     """The upstream takes batches itself; its calls are those that it unpacks."""
-    run(vector, batching_gateway, things)
+    run(vector, way, batching_gateway, things)
     if vector["name"] == "mp-17-failed-changeset-single-response":
         assert vector["expected"]["final_state"] == "Customers(8) does not exist"
         assert things.applied == []

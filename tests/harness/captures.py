@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import config, rest
+from . import config, documents, rest
 from .gateway import Gateway
 
 FOLDER = Path(__file__).parents[1] / "contract" / "vectors" / "clients"
@@ -49,6 +49,13 @@ class Capture:
         assert found, name
         return found[1]
 
+    @property
+    def root(self) -> str:
+        """The service root: the path up to the batch resource."""
+        found = re.match(r"\w+ (/(?:[^ ]*/)??)(?:\$batch|batch)[ ?/]", self.head)
+        assert found, self.head
+        return found[1]
+
     def calls(self) -> list[CapturedCall]:
         """By request lines and delimiters: no body of the captures has a line that looks like one."""
         calls: list[CapturedCall] = []
@@ -83,6 +90,17 @@ def replay(gateway: Gateway, capture: Capture, pieces: int = 0, times: int = 1) 
                 wire.send(capture.data[at : at + (pieces or len(capture.data))])
             answers.append(wire.answer())
     return answers
+
+
+def replay_over_grpc(gateway: Gateway, capture: Capture) -> rest.Answer:
+    """The body over BatchHttp; what the head says besides its path goes as metadata."""
+    dialect = {"aspose_node": "document", "aspose_python": "document", "google_python": "google"}
+    skipped = {"host", "connection", "content-length", "content-type", "accept-encoding", "user-agent"}
+    lines = [line.partition(":") for line in capture.head.split("\r\n")[1:]]
+    headers = {name.lower(): value.strip() for name, _, value in lines if name.lower() not in skipped}
+    headers["batchwire-dialect"] = dialect.get(capture.client, "odata")
+    kind = capture.header("content-type")
+    return documents.send(documents.GRPC, gateway, capture.body, kind, headers, route=capture.root, version={})
 
 
 def settings(form: str, things: str) -> config.Config:
