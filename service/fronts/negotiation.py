@@ -219,6 +219,8 @@ def _negotiate(request: OuterRequest, policy: Policy) -> Accepted | Probe:
     answer_boundary = new_boundary("odata") if answer.multipart else None
     continue_on_error = as_boolean(preferences.get("continue-on-error"))
     ordered = _order(preferences.get("order"))
+    if answer_to.multipart and ordered is False:
+        ordered = None  # not applied: the answer has the structure of the request (MP-05)
     return Accepted(
         dialect=answer_to.dialect,
         answer=answer.dialect,

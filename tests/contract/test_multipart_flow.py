@@ -154,6 +154,23 @@ def test_GW_23_each_part_is_sent_when_it_is_known(kind: str, gateway: Gateway, u
     assert [one.content_id for one in found] == ["0", "1", "2", "3"]
 
 
+@pytest.mark.parametrize("answer_type", ["multipart/mixed", "application/json"])
+@pytest.mark.parametrize("order", ["request", "completion"])
+def test_GW_23_a_multipart_batch_is_answered_in_its_order(
+    order: str, answer_type: str, way: str, gateway: Gateway, upstream: ScriptedUpstream
+) -> None:
+    """Whatever is preferred (MP-01, MP-05, JR-04); and what is not applied is not said to be (HD-12)."""
+    upstream.on("GET", "/slow", json_reply({}, delay=0.2))
+    fields = {"Prefer": f"order={order}", "Accept": answer_type}
+    answer = send(way, gateway, document_of([Call("1", "slow"), Call("2", "A(2)")]), headers=fields)
+    if answer_type == "multipart/mixed":
+        ids = [one.content_id for one in read(answer)]
+    else:
+        ids = [response["id"] for response in answer.json()["responses"]]
+    assert ids == ["1", "2"]
+    assert answer.header("preference-applied") == ("order=request" if order == "request" else None)
+
+
 @pytest.mark.parametrize("route", ["/svc/", "/stream/"])
 def test_GW_13_count_of_parts(route: str, way: str, small_gateway: Gateway, upstream: ScriptedUpstream) -> None:
     assert len(parts(way, small_gateway, *gets(5), route=route)) == 5
