@@ -416,9 +416,10 @@ cdef class Session(Placement):
         self.counts[result.outcome] += 1
         self.pending -= 1
         self.plan.finish(call, result, 200 <= result.status < 300)
-        if result.status >= 400 and not self.continue_on_error and self.verdict is None:
-            self.stop_rest(Refusal(424, "BatchStopped", "an earlier call failed and the batch is to stop then",
-                                   OUTCOME_DEPENDENCY_FAILED))
+        if result.status >= 400 and not self.continue_on_error:
+            if self.verdict is None:
+                self.stop_rest(Refusal(424, "BatchStopped", "an earlier call failed and the batch is to stop then",
+                                       OUTCOME_DEPENDENCY_FAILED))
             self.stopped = self.reader.silent_stop
         return self.output_added()
 
@@ -500,10 +501,14 @@ cdef class Session(Placement):
         return 0
 
     def on_deadline(self):
+        cdef Refusal late = Refusal(504, "BatchTimeout", "the batch did not finish in time", OUTCOME_TIMED_OUT)
         self.alarm = None
         if self.finished or self.failure is not None:
             return
-        self.stop_rest(Refusal(504, "BatchTimeout", "the batch did not finish in time", OUTCOME_TIMED_OUT))
+        if self.running and self.reader.silent_stop and not self.continue_on_error:
+            self.verdict = late       # MP-09: what runs ends now, too, and the first error is the last result
+        else:
+            self.stop_rest(late)
         self.validating = False
         self.settle()
         self.go_on()
