@@ -6,7 +6,7 @@ import pytest
 from harness import rest
 from harness.batches import Call
 from harness.batching import BatchingUpstream
-from harness.documents import parts, run, send
+from harness.documents import GRPC, parts, run, send
 from harness.gateway import Gateway
 from harness.multiparts import Part, document_of, part
 from harness.part_checks import ON, check_error
@@ -237,6 +237,24 @@ def test_MP_09_the_error_is_the_last(answer: str, way: str, gateway: Gateway, up
     results = run(way, gateway, "multipart", answer, items, {"Prefer": "continue-on-error=false"})
     assert [(result.id, result.status) for result in results] == [("1", 200), ("2", 404)]
     assert upstream.lines == ["GET /ok", "GET /missing"]
+
+
+@pytest.mark.parametrize("late", ["call", "change set"])
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_MP_09_a_deadline_stops_it_too(
+    late: str, goes_on: bool, batching_gateway: Gateway, things: BatchingUpstream
+) -> None:
+    things.on("GET", "/ok")
+    things.on("POST", "/A", Reply(204))
+    things.on("GET", "/slow", json_reply({}, delay=5))
+    things.batch_delay = 5
+    change = [posting("3", "A"), posting("4", "A")]
+    slow: Call | list[Call] = Call("2", "slow") if late == "call" else [posting("5", "A"), posting("6", "A")]
+    items = [Call("1", "ok"), slow, Call("7", "ok"), change, Call("8", "ok")]
+    found = parts(GRPC, batching_gateway, *items, headers=ON if goes_on else {}, timeout=1.0)
+    assert statuses(found) == [200, *[504] * (4 if goes_on else 1)]
+    check_error(found[1], 504)
+    assert things.lines.count("GET /ok") == 1
 
 
 @pytest.mark.parametrize("route", ["/svc/", "/stream/"])
