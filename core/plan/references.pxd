@@ -27,7 +27,7 @@ cdef class References:
 
 cdef bytes url_of(Kept kept, UrlRules rules)
 cdef bytes etag_of(Kept kept)
-cdef bytes etag_reference(bytes head)
+cdef list etag_references(bytes head)
 cdef bytes put_etag(bytes head, bytes name, bytes etag)
 cdef bytes resource_url(Kept kept, bytes tail, UrlRules rules)
 cdef bint is_json(Kept kept) noexcept

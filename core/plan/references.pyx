@@ -178,12 +178,11 @@ cdef bytes etag_of(Kept kept):
     return None
 
 
-cdef bytes etag_reference(bytes head):
-    """The id in `If-Match: $<id>` or `If-None-Match: $<id>` (ID-09, ID-10: unquoted), or None."""
+cdef list etag_references(bytes head):
+    """The ids in `If-Match: $<id>` and `If-None-Match: $<id>` (ID-09, ID-10: unquoted), or None."""
     if memmem(PyBytes_AS_STRING(head), PyBytes_GET_SIZE(head), b": $", 3) == NULL:
         return None
-    found = _ETAG_REFERENCE.search(head)
-    return None if found is None else found.group(2)
+    return [name for _, name in _ETAG_REFERENCE.findall(head)] or None
 
 
 cdef bytes put_etag(bytes head, bytes name, bytes etag):
