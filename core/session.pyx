@@ -366,10 +366,14 @@ cdef class Session(Placement):
 
     cdef int finished_call(self, Call call, Result result) except -1:
         cdef Call member
+        cdef list results
         if call.members is None:
             self.conclude(call, result)
         else:
-            for member, result in zip(call.members, taken_apart(call, result)):
+            results = taken_apart(call, result)
+            if call.group_size:
+                self.plan.references.place(call.members, results, self.rules)
+            for member, result in zip(call.members, results):
                 self.conclude(member, result)
         if self.settling:
             return 0

@@ -21,6 +21,7 @@ cdef class References:
     cdef Py_ssize_t held, budget            # for calls still to come
     cdef Py_ssize_t handed                  # bytes of bodies that waiting calls hold
     cdef Kept keep(self, Call call, Result result, bint for_later, bint whole)
+    cdef int place(self, list members, list results, UrlRules rules) except -1
     cdef int hand(self, Call call, bytes name, Kept kept) except -1
     cdef int let_go(self, Call call) except -1
     cdef Kept get(self, bytes name)

@@ -10,7 +10,7 @@ from batchwire.core.dialects.media cimport MEDIA_JSON, media_kind
 from batchwire.core.model cimport (
     Call, HeaderSlice, KIND_CONTENT_ENCODING, KIND_CONTENT_TYPE, KIND_ETAG, KIND_LOCATION, Result,
 )
-from batchwire.core.plan.urls cimport UrlRules
+from batchwire.core.plan.urls cimport UrlRules, reference_of
 from batchwire.core.upstream.base cimport Upstream
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t
@@ -82,6 +82,22 @@ cdef class References:
                 oldest = self.kept.pop(self.order.popleft())
                 self.held -= self.cost(oldest)
         return kept
+
+    cdef int place(self, list members, list results, UrlRules rules) except -1:
+        """A group has run: a member whose URL was a reference to another gets the URL that this stood for (ID-08)."""
+        cdef dict earlier = {}
+        cdef Call call, other
+        cdef Result result, answer
+        cdef bytes name, url
+        for call, result in zip(members, results):
+            name = reference_of(call.target)
+            if name is not None and name in earlier:
+                other, answer = earlier[name]
+                url = resource_url(self.keep(other, answer, False, False), call.target[len(name) + 1:], rules)
+                if url is not None:
+                    call.target = (<Upstream>call.upstream).base_path + url
+            earlier[call.id] = (call, result)
+        return 0
 
     def cost(self, Kept kept):
         return OVERHEAD + len(kept.target or b"") + len(kept.location or b"") + len(kept.content or b"")
