@@ -47,10 +47,10 @@ def delete(name: str, url: str, **more: Any) -> Call:
     return Call(name, url, "DELETE", **{"group": "g", **more})
 
 
-def failing(bad: int, size: int = 3, group: str = "g") -> list[Call]:
+def failing(bad: int, size: int = 3, group: str = "g", prefix: str = "m") -> list[Call]:
     """A group of POSTs of which the one at `bad` is a PATCH that the upstream refuses with 412."""
-    calls = [post(f"m{n}", group=group) for n in range(size)]
-    calls[bad] = patch(f"m{bad}", "Customers(8)", group=group)
+    calls = [post(f"{prefix}{n}", group=group) for n in range(size)]
+    calls[bad] = patch(f"{prefix}{bad}", "Customers(8)", group=group)
     return calls
 
 
