@@ -62,7 +62,8 @@ cdef class Placement(Dispatcher):
 
     cdef Call next_of(self, Lane lane):
         """One call, or a carrier of several that are ready and have nothing to do with one another (coalesce)."""
-        cdef Call call = Dispatcher.next_of(self, lane)
+        cdef Call first = Dispatcher.next_of(self, lane)
+        cdef Call call = first
         cdef list members
         cdef Py_ssize_t size = call.body_len
         if lane.upstream.coalesce < 2 or call.members is not None or not lane.upstream.native.mixes(call):
@@ -70,7 +71,8 @@ cdef class Placement(Dispatcher):
         members = [call]
         while len(members) < lane.upstream.coalesce and lane.size and self.may_start(lane):
             call = lane.first()
-            if call.members is not None or not lane.upstream.native.mixes(call) \
+            # A timeout is that of its call alone, and so it must not end the others of its batch.
+            if call.members is not None or call.timeout != first.timeout or not lane.upstream.native.mixes(call) \
                     or size + call.body_len > self.limits.max_call_bytes:
                 break
             call = Dispatcher.next_of(self, lane)
