@@ -403,14 +403,16 @@ cdef class Session(Placement):
             for i in range(result.header_count):
                 header = &result.headers[i]
                 if header.kind == KIND_LOCATION or header.kind == KIND_ENTITY_ID:
-                    moved = self.rules.public(header.value[:header.value_len], upstream.origin, upstream.base_path)
+                    moved = self.rules.public(
+                        header.value[:header.value_len], upstream.origin, upstream.base_path, call.mount)
                     header.value = PyBytes_AS_STRING(moved)
                     header.value_len = <int>PyBytes_GET_SIZE(moved)
                     if owners is None:
                         owners = []
                     owners.append(moved)
             if result.body_owner is not None:
-                links = self.rules.public_links(result.body, result.body_len, upstream.origin, upstream.base_path)
+                links = self.rules.public_links(
+                    result.body, result.body_len, upstream.origin, upstream.base_path, call.mount)
                 if links is not None:
                     result.body_owner = links
                     result.body = PyBytes_AS_STRING(links)

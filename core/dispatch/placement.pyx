@@ -26,7 +26,7 @@ cdef class Placement(Dispatcher):
     cdef Call group_carrier(self, Group group):
         """The request that runs a group, or None: then its members are refused."""
         cdef Upstream upstream = None
-        cdef Call call, carrier = None
+        cdef Call call, placed = None, carrier = None
         cdef Refusal unfit = Refusal(501, "AtomicityNotSupported",
                                      "the upstream cannot run several calls as one transaction, so none of the group was run")
         for call in group.members:
@@ -37,9 +37,11 @@ cdef class Placement(Dispatcher):
                 group.fail_members(unfit)
                 return None
             upstream = call.upstream
+            placed = call
         for call in group.members:
             if call.upstream is None:
                 call.upstream = upstream
+                call.mount = placed.mount
                 call.extra = self.inheritance.lines_for(call, upstream)
         try:
             carrier = carrier_of(group.members, upstream, True)
@@ -56,6 +58,8 @@ cdef class Placement(Dispatcher):
         cdef Py_ssize_t cut = 0
         cdef Upstream upstream = self.route.upstream_of(call.target, &cut)
         call.upstream = upstream
+        if cut:
+            call.mount = call.target[:cut]
         call.target = upstream.base_path + (call.target[cut:] if cut else call.target)
         call.extra = self.inheritance.lines_for(call, upstream)
         return 0

@@ -8,6 +8,7 @@ cdef class Kept:
     cdef readonly bytes target              # as sent to the upstream
     cdef readonly bytes origin              # of its upstream
     cdef readonly bytes base_path
+    cdef readonly bytes mount               # of its call, or None
     cdef readonly bytes location            # or None
     cdef readonly bytes etag                # or None
     cdef readonly bytes body                # a JSON body within bounds, or None
@@ -31,4 +32,5 @@ cdef bytes etag_of(Kept kept)
 cdef list etag_references(bytes head)
 cdef bytes put_etag(bytes head, bytes name, bytes etag)
 cdef bytes resource_url(Kept kept, bytes tail, UrlRules rules)
+cdef bytes without_mount(bytes url, Kept kept)
 cdef bint is_json(Kept kept) noexcept

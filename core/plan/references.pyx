@@ -54,6 +54,7 @@ cdef class References:
         kept.status = result.status
         kept.method = call.method
         kept.target = call.target
+        kept.mount = call.mount
         if upstream is not None:
             kept.origin = upstream.origin
             kept.base_path = upstream.base_path
@@ -88,14 +89,18 @@ cdef class References:
         cdef dict earlier = {}
         cdef Call call, other
         cdef Result result, answer
+        cdef Kept kept
         cdef bytes name, url
         for call, result in zip(members, results):
             name = reference_of(call.target)
             if name is not None and name in earlier:
                 other, answer = earlier[name]
-                url = resource_url(self.keep(other, answer, False, False), call.target[len(name) + 1:], rules)
+                kept = self.keep(other, answer, False, False)
+                url = resource_url(kept, call.target[len(name) + 1:], rules)
+                url = None if url is None else without_mount(url, kept)
                 if url is not None:
                     call.target = (<Upstream>call.upstream).base_path + url
+                    call.mount = kept.mount
             earlier[call.id] = (call, result)
         return 0
 
@@ -157,8 +162,10 @@ cdef bytes url_of(Kept kept, UrlRules rules):
     if kept.target is None or kept.base_path is None or not kept.target.startswith(kept.base_path):
         return None
     own = kept.target[len(kept.base_path):]
+    if kept.mount is not None:
+        own = kept.mount + own
     if kept.location is not None:
-        return rules.locate(kept.location, kept.origin, kept.base_path, own)
+        return rules.locate(kept.location, kept.origin, kept.base_path, own, kept.mount)
     if kept.method in (b"GET", b"PUT", b"PATCH"):
         return own.partition(b"?")[0]
     return None
@@ -176,6 +183,13 @@ cdef bytes resource_url(Kept kept, bytes tail, UrlRules rules):
     if tail.startswith(b"/"):
         base = base.rstrip(b"/")
     return rules.normal(base + tail)
+
+
+cdef bytes without_mount(bytes url, Kept kept):
+    """A part below the root as the upstream of `kept` names it, or None when it does not lie there."""
+    if kept.mount is None:
+        return url
+    return url[len(kept.mount):] if url.startswith(kept.mount) else None
 
 
 cdef bytes etag_of(Kept kept):
