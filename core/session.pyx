@@ -524,7 +524,9 @@ cdef class Session(Placement):
             self.failure = EnvelopeError(408, "ClientStalled", "the client did not take its results")
             self.cancel()
             return
-        if self.pending == 0 and not self.outbox.held and not self.input_ended and t - self.last_feed >= idle:
+        # When nothing runs, what is pending waits for the client too: for the end of a group, or of the document.
+        if self.running == 0 and self.queued == 0 and not self.outbox.held and not self.input_ended \
+                and t - max(self.last_feed, self.last_take) >= idle:
             self.break_off(EnvelopeError(408, "ClientIdle", "the client did not send the rest of its batch"))
             return
         self.watcher = self.loop.call_later(max(idle / 4, 0.05), self.on_watch)
