@@ -87,6 +87,7 @@ cdef class Call:
     cdef uint32_t flags                 # plan's own bits
     # --- the dispatcher's
     cdef bytes target                   # path and query for the upstream
+    cdef bytes mount                    # what a mount took from the front of its path, or None
     cdef bytes extra                    # header lines of the batch that this call inherits, or None
     cdef object upstream                # core.upstream.base.Upstream
     cdef object owner                   # core.upstream.base.CallOwner: gets the result

@@ -367,10 +367,14 @@ cdef class Session(Placement):
 
     cdef int finished_call(self, Call call, Result result) except -1:
         cdef Call member
+        cdef list results
         if call.members is None:
             self.conclude(call, result)
         else:
-            for member, result in zip(call.members, taken_apart(call, result)):
+            results = taken_apart(call, result)
+            if call.group_size:
+                self.plan.references.place(call.members, results, self.rules)
+            for member, result in zip(call.members, results):
                 self.conclude(member, result)
         if self.settling:
             return 0
@@ -400,14 +404,16 @@ cdef class Session(Placement):
             for i in range(result.header_count):
                 header = &result.headers[i]
                 if header.kind == KIND_LOCATION or header.kind == KIND_ENTITY_ID:
-                    moved = self.rules.public(header.value[:header.value_len], upstream.origin, upstream.base_path)
+                    moved = self.rules.public(
+                        header.value[:header.value_len], upstream.origin, upstream.base_path, call.mount)
                     header.value = PyBytes_AS_STRING(moved)
                     header.value_len = <int>PyBytes_GET_SIZE(moved)
                     if owners is None:
                         owners = []
                     owners.append(moved)
             if result.body_owner is not None:
-                links = self.rules.public_links(result.body, result.body_len, upstream.origin, upstream.base_path)
+                links = self.rules.public_links(
+                    result.body, result.body_len, upstream.origin, upstream.base_path, call.mount)
                 if links is not None:
                     result.body_owner = links
                     result.body = PyBytes_AS_STRING(links)
@@ -524,7 +530,9 @@ cdef class Session(Placement):
             self.failure = EnvelopeError(408, "ClientStalled", "the client did not take its results")
             self.cancel()
             return
-        if self.pending == 0 and not self.outbox.held and not self.input_ended and t - self.last_feed >= idle:
+        # When nothing runs, what is pending waits for the client too: for the end of a group, or of the document.
+        if self.running == 0 and self.queued == 0 and not self.outbox.held and not self.input_ended \
+                and t - max(self.last_feed, self.last_take) >= idle:
             self.break_off(EnvelopeError(408, "ClientIdle", "the client did not send the rest of its batch"))
             return
         self.watcher = self.loop.call_later(max(idle / 4, 0.05), self.on_watch)

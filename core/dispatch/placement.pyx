@@ -26,7 +26,7 @@ cdef class Placement(Dispatcher):
     cdef Call group_carrier(self, Group group):
         """The request that runs a group, or None: then its members are refused."""
         cdef Upstream upstream = None
-        cdef Call call, carrier = None
+        cdef Call call, placed = None, carrier = None
         cdef Refusal unfit = Refusal(501, "AtomicityNotSupported",
                                      "the upstream cannot run several calls as one transaction, so none of the group was run")
         for call in group.members:
@@ -37,9 +37,11 @@ cdef class Placement(Dispatcher):
                 group.fail_members(unfit)
                 return None
             upstream = call.upstream
+            placed = call
         for call in group.members:
             if call.upstream is None:
                 call.upstream = upstream
+                call.mount = placed.mount
                 call.extra = self.inheritance.lines_for(call, upstream)
         try:
             carrier = carrier_of(group.members, upstream, True)
@@ -56,13 +58,16 @@ cdef class Placement(Dispatcher):
         cdef Py_ssize_t cut = 0
         cdef Upstream upstream = self.route.upstream_of(call.target, &cut)
         call.upstream = upstream
+        if cut:
+            call.mount = call.target[:cut]
         call.target = upstream.base_path + (call.target[cut:] if cut else call.target)
         call.extra = self.inheritance.lines_for(call, upstream)
         return 0
 
     cdef Call next_of(self, Lane lane):
         """One call, or a carrier of several that are ready and have nothing to do with one another (coalesce)."""
-        cdef Call call = Dispatcher.next_of(self, lane)
+        cdef Call first = Dispatcher.next_of(self, lane)
+        cdef Call call = first
         cdef list members
         cdef Py_ssize_t size = call.body_len
         if lane.upstream.coalesce < 2 or call.members is not None or not lane.upstream.native.mixes(call):
@@ -70,7 +75,8 @@ cdef class Placement(Dispatcher):
         members = [call]
         while len(members) < lane.upstream.coalesce and lane.size and self.may_start(lane):
             call = lane.first()
-            if call.members is not None or not lane.upstream.native.mixes(call) \
+            # A timeout is that of its call alone, and so it must not end the others of its batch.
+            if call.members is not None or call.timeout != first.timeout or not lane.upstream.native.mixes(call) \
                     or size + call.body_len > self.limits.max_call_bytes:
                 break
             call = Dispatcher.next_of(self, lane)

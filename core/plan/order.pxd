@@ -45,8 +45,8 @@ cdef class Plan:
     cdef bint holding_group(self) noexcept
     cdef int stop(self, Refusal verdict) except -1
     cdef int judge(self, Call call) except -1
-    cdef int fill(self, Call call) except -1
-    cdef int fill_references(self, Call call) except -1
+    cdef int fill(self, Call call, set ids) except -1
+    cdef int fill_references(self, Call call, set ids) except -1
     cdef int enter_group(self, Call call) except -1
     cdef int collect(self, Group group, Call call) except -1
     cdef int close_group(self) except -1

@@ -15,7 +15,7 @@ from batchwire.core.plan.index cimport (
     CallIndex, FOUND_CALL, FOUND_DONE_CALL, FOUND_DONE_GROUP, FOUND_GROUP, FOUND_NOTHING,
 )
 from batchwire.core.plan.references cimport (
-    Kept, References, etag_of, etag_reference, put_etag, resource_url,
+    Kept, References, etag_of, etag_references, put_etag, resource_url,
 )
 from batchwire.core.plan.result_of cimport fill_result_of, result_of_ids
 from batchwire.core.plan.sequence cimport Sequence
@@ -54,6 +54,7 @@ cdef class Plan:
     cdef int admit(self, Call call) except -1:
         """Takes the next call. It is then among `decided`, or waits. EnvelopeError: the batch is broken."""
         cdef bytes name, rest, reference
+        cdef list names
         call.number = self.admitted
         self.enter_group(call)
         if call.id and self.index.insert(call.id, call, False):
@@ -85,10 +86,11 @@ cdef class Plan:
                     if call.target is None:
                         call.refuse(400, "BadUrl", self.rules.why)
         if call.refusal is None:
-            reference = etag_reference(call.head)
-            if reference is not None:
+            names = etag_references(call.head)
+            if names is not None:
                 call.flags |= ETAG_REFERENCE
-                self.depend(call, reference, False)
+                for name in names:
+                    self.depend(call, name, False)
             if call.depends_on is not None:
                 for name in call.depends_on:
                     self.depend(call, name, True)
@@ -439,7 +441,7 @@ cdef class Plan:
             for call in group.members:
                 self.within_group(call, ids)
                 if call.refusal is None:
-                    self.fill(call)
+                    self.fill(call, ids)
                 if call.refusal is not None:
                     verdict = call.refusal
                     break
@@ -469,8 +471,6 @@ cdef class Plan:
                 if self.rules.normal(b"x" + call.target[len(name) + 1:]) is None:
                     return call.refuse(400, "BadUrl", self.rules.why)
                 call.flags &= ~URL_REFERENCE
-        if call.flags & ETAG_REFERENCE and etag_reference(call.head) in ids:
-            call.flags &= ~ETAG_REFERENCE
         return 0
 
     cdef int decide(self, Call call) except -1:
@@ -478,7 +478,7 @@ cdef class Plan:
         if call.refusal is None:
             self.judge(call)
         if call.refusal is None:
-            self.fill(call)
+            self.fill(call, None)
         if call.refusal is None:
             call.state = CALL_READY
         self.references.let_go(call)
@@ -501,17 +501,20 @@ cdef class Plan:
                                    OUTCOME_DEPENDENCY_FAILED)
         return 0
 
-    cdef int fill(self, Call call) except -1:
-        """Puts in what the call takes from others. Values first: what a Location says is never searched for any."""
+    cdef int fill(self, Call call, set ids) except -1:
+        """Puts in what the call takes from others. Values first: what a Location says is never searched for any.
+
+        ids: of its group, when that runs as one: what these give is not for the gateway to know.
+        """
         if call.values is not None:
             fill_values(call, self.rules, self.max_body, self.max_depth)
         if call.flags & (URL_REFERENCE | ETAG_REFERENCE) and call.refusal is None:
-            self.fill_references(call)
+            self.fill_references(call, ids)
         if call.flags & WANTS_BYTES and call.refusal is None:
             fill_result_of(call, call.inputs)
         return 0
 
-    cdef int fill_references(self, Call call) except -1:
+    cdef int fill_references(self, Call call, set ids) except -1:
         cdef bytes name, rest
         cdef Kept kept
         if call.flags & URL_REFERENCE:
@@ -523,10 +526,9 @@ cdef class Plan:
             if call.target is None:
                 return call.refuse(400, "UnresolvedReference", f"${name.decode()} leads nowhere: {self.rules.why}")
         if call.flags & ETAG_REFERENCE:
-            while True:
-                name = etag_reference(call.head)
-                if name is None:
-                    break
+            for name in etag_references(call.head):
+                if ids is not None and name in ids:
+                    continue
                 kept = None if call.inputs is None else call.inputs.get(name)
                 rest = None if kept is None else etag_of(kept)
                 if rest is None or b"\r" in rest or b"\n" in rest or b"\0" in rest or rest.startswith(b"$"):

@@ -10,7 +10,7 @@ from batchwire.core.dialects.media cimport MEDIA_JSON, media_kind
 from batchwire.core.model cimport (
     Call, HeaderSlice, KIND_CONTENT_ENCODING, KIND_CONTENT_TYPE, KIND_ETAG, KIND_LOCATION, Result,
 )
-from batchwire.core.plan.urls cimport UrlRules
+from batchwire.core.plan.urls cimport UrlRules, reference_of
 from batchwire.core.upstream.base cimport Upstream
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t
@@ -54,6 +54,7 @@ cdef class References:
         kept.status = result.status
         kept.method = call.method
         kept.target = call.target
+        kept.mount = call.mount
         if upstream is not None:
             kept.origin = upstream.origin
             kept.base_path = upstream.base_path
@@ -82,6 +83,26 @@ cdef class References:
                 oldest = self.kept.pop(self.order.popleft())
                 self.held -= self.cost(oldest)
         return kept
+
+    cdef int place(self, list members, list results, UrlRules rules) except -1:
+        """A group has run: a member whose URL was a reference to another gets the URL that this stood for (ID-08)."""
+        cdef dict earlier = {}
+        cdef Call call, other
+        cdef Result result, answer
+        cdef Kept kept
+        cdef bytes name, url
+        for call, result in zip(members, results):
+            name = reference_of(call.target)
+            if name is not None and name in earlier:
+                other, answer = earlier[name]
+                kept = self.keep(other, answer, False, False)
+                url = resource_url(kept, call.target[len(name) + 1:], rules)
+                url = None if url is None else without_mount(url, kept)
+                if url is not None:
+                    call.target = (<Upstream>call.upstream).base_path + url
+                    call.mount = kept.mount
+            earlier[call.id] = (call, result)
+        return 0
 
     def cost(self, Kept kept):
         return OVERHEAD + len(kept.target or b"") + len(kept.location or b"") + len(kept.content or b"")
@@ -141,8 +162,10 @@ cdef bytes url_of(Kept kept, UrlRules rules):
     if kept.target is None or kept.base_path is None or not kept.target.startswith(kept.base_path):
         return None
     own = kept.target[len(kept.base_path):]
+    if kept.mount is not None:
+        own = kept.mount + own
     if kept.location is not None:
-        return rules.locate(kept.location, kept.origin, kept.base_path, own)
+        return rules.locate(kept.location, kept.origin, kept.base_path, own, kept.mount)
     if kept.method in (b"GET", b"PUT", b"PATCH"):
         return own.partition(b"?")[0]
     return None
@@ -162,6 +185,13 @@ cdef bytes resource_url(Kept kept, bytes tail, UrlRules rules):
     return rules.normal(base + tail)
 
 
+cdef bytes without_mount(bytes url, Kept kept):
+    """A part below the root as the upstream of `kept` names it, or None when it does not lie there."""
+    if kept.mount is None:
+        return url
+    return url[len(kept.mount):] if url.startswith(kept.mount) else None
+
+
 cdef bytes etag_of(Kept kept):
     """The complete ETag, W/ and quotes included: of the header, else of the body (GW-14), or None."""
     if kept.etag is not None:
@@ -178,12 +208,11 @@ cdef bytes etag_of(Kept kept):
     return None
 
 
-cdef bytes etag_reference(bytes head):
-    """The id in `If-Match: $<id>` or `If-None-Match: $<id>` (ID-09, ID-10: unquoted), or None."""
+cdef list etag_references(bytes head):
+    """The ids in `If-Match: $<id>` and `If-None-Match: $<id>` (ID-09, ID-10: unquoted), or None."""
     if memmem(PyBytes_AS_STRING(head), PyBytes_GET_SIZE(head), b": $", 3) == NULL:
         return None
-    found = _ETAG_REFERENCE.search(head)
-    return None if found is None else found.group(2)
+    return [name for _, name in _ETAG_REFERENCE.findall(head)] or None
 
 
 cdef bytes put_etag(bytes head, bytes name, bytes etag):

@@ -10,8 +10,9 @@ cdef class UrlRules:
     cdef readonly str why
     cdef bytes relative(self, bytes url)
     cdef bytes normal(self, bytes rest)
-    cdef bytes public(self, bytes location, bytes upstream_origin, bytes base_path)
-    cdef bytes public_links(self, const char* body, Py_ssize_t n, bytes upstream_origin, bytes base_path)
-    cdef bytes locate(self, bytes location, bytes upstream_origin, bytes base_path, bytes own)
+    cdef bytes public(self, bytes location, bytes upstream_origin, bytes base_path, bytes mount=*)
+    cdef bytes public_links(self, const char* body, Py_ssize_t n, bytes upstream_origin, bytes base_path,
+                            bytes mount=*)
+    cdef bytes locate(self, bytes location, bytes upstream_origin, bytes base_path, bytes own, bytes mount=*)
 
 cdef bytes reference_of(bytes rest)

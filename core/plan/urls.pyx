@@ -213,22 +213,28 @@ cdef class UrlRules:
         self.why = "the URL is encoded too many times"
         return True
 
-    cdef bytes public(self, bytes location, bytes upstream_origin, bytes base_path):
-        """An upstream's absolute URL or path as the client may use it (GW-10); others stay as they are."""
+    cdef bytes public(self, bytes location, bytes upstream_origin, bytes base_path, bytes mount=None):
+        """An upstream's absolute URL or path as the client may use it (GW-10); others stay as they are.
+
+        mount: where below the root that upstream is mounted, or None.
+        """
         cdef bytes below = self.below(location, upstream_origin, base_path)
         if below is None:
             return location
+        if mount is not None:
+            below = mount + below
         if location.startswith(b"/"):
             return self.root + below
         return (self.origin or b"") + self.root + below
 
-    cdef bytes public_links(self, const char* body, Py_ssize_t n, bytes upstream_origin, bytes base_path):
+    cdef bytes public_links(self, const char* body, Py_ssize_t n, bytes upstream_origin, bytes base_path,
+                            bytes mount=None):
         """A JSON body whose next links lead to the upstream, with public ones (GW-10); None: nothing to do."""
         if not holds_link(body, n):
             return None
         text = PyBytes_FromStringAndSize(body, n)
         changed = _NEXT_LINK.sub(
-            lambda found: found.group(1) + self.public(found.group(2), upstream_origin, base_path) + b'"', text)
+            lambda found: found.group(1) + self.public(found.group(2), upstream_origin, base_path, mount) + b'"', text)
         return None if changed == text else changed
 
     def below(self, bytes location, bytes upstream_origin, bytes base_path):
@@ -247,7 +253,7 @@ cdef class UrlRules:
             return path[len(base_path):]
         return None
 
-    cdef bytes locate(self, bytes location, bytes upstream_origin, bytes base_path, bytes own):
+    cdef bytes locate(self, bytes location, bytes upstream_origin, bytes base_path, bytes own, bytes mount=None):
         """The part below the root that a Location means (ID-08, GW-10, GW-14); None: it leads elsewhere.
 
         own: the part below the root of the request that the Location answers.
@@ -255,7 +261,7 @@ cdef class UrlRules:
         cdef bytes below
         below = self.below(location, upstream_origin, base_path)
         if below is not None:
-            return below
+            return below if mount is None else mount + below
         if location.startswith(b"/") or _SCHEME.match(location) is not None:
             strict = self.strict
             self.strict = True

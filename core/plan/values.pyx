@@ -10,8 +10,8 @@ from batchwire.core.dialects.json_scan cimport check
 from batchwire.core.dialects.json_strings cimport put_escaped, unescaped
 from batchwire.core.dialects.json_walk cimport walk
 from batchwire.core.model cimport Buffer, Call
-from batchwire.core.plan.references cimport Kept, is_json, resource_url
-from batchwire.core.plan.urls cimport UrlRules
+from batchwire.core.plan.references cimport Kept, is_json, resource_url, without_mount
+from batchwire.core.plan.urls cimport UrlRules, reference_of
 from batchwire.core.plan.value_finder import body_references, query_references
 from batchwire.core.plan.value_finder cimport AS_LITERAL, AS_PHRASE, AS_PLAIN, AS_URL, Reference
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
@@ -103,6 +103,17 @@ cdef int fill_query(Call call, list references) except -1:
     return 0
 
 
+cdef bint is_beside(Call call, Kept kept) except -1:
+    """Whether a call goes to where `kept` came from: its links are relative to the root of that upstream."""
+    cdef bytes name = reference_of(call.target)
+    cdef Kept other = None
+    if name is None:
+        return call.target.startswith(kept.mount)
+    if call.inputs is not None:
+        other = call.inputs.get(name)
+    return other is None or other.mount == kept.mount       # None: another member of its group
+
+
 cdef int fill_body(Call call, list references, UrlRules rules, Py_ssize_t max_body, int max_depth) except -1:
     cdef Buffer out = Buffer()
     cdef Py_ssize_t at = 0, size = 0
@@ -118,6 +129,8 @@ cdef int fill_body(Call call, list references, UrlRules rules, Py_ssize_t max_bo
             url = None if kept is None else resource_url(kept, reference.tail, rules)
             if url is None:
                 return unresolved(call, reference, "gave no usable URL")
+            if kept.mount is not None and is_beside(call, kept):
+                url = without_mount(url, kept) or url
             out.put_char(c'"')
             put_escaped(out, <const uint8_t*>PyBytes_AS_STRING(url), PyBytes_GET_SIZE(url))
             out.put_char(c'"')

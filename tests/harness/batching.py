@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,7 +38,10 @@ class Member:
 
 
 class BatchingUpstream(ScriptedUpstream):
-    """Beside the scripts of ScriptedUpstream: `batch_gate` and `batch_delay` hold the answers to batches back."""
+    """Beside the scripts of ScriptedUpstream: `batch_gate` and `batch_delay` hold the answers to batches back.
+
+    `batch_answer` answers batches in place of unpacking them; it may raise ConnectionError to break off instead.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -46,6 +50,7 @@ class BatchingUpstream(ScriptedUpstream):
         self.applied: list[str] = []
         self.batch_gate: Gate | None = None
         self.batch_delay = 0.0
+        self.batch_answer: Callable[[Received], Reply] | None = None
 
     def reset(self) -> None:
         super().reset()
@@ -54,6 +59,7 @@ class BatchingUpstream(ScriptedUpstream):
         self.applied = []
         self.batch_gate = None
         self.batch_delay = 0.0
+        self.batch_answer = None
 
     @property
     def batches(self) -> list[Received]:
@@ -80,6 +86,8 @@ class BatchingUpstream(ScriptedUpstream):
             if call.method != "GET" and reply.status < 400:
                 self.applied.append(call.line)
             return reply
+        if self.batch_answer is not None:
+            return self.batch_answer(call)
         media = call.header("content-type") or ""
         try:
             members = _json_members(call.body) if media == "application/json" else _multipart_members(media, call.body)

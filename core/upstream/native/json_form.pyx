@@ -82,13 +82,16 @@ cdef class JsonForm(NativeForm):
     cdef int put_member(self, Buffer out, Call call, Py_ssize_t index, bint atomic, bytes base_path,
                         dict inner) except -1:
         cdef dict fields = {}
-        cdef list waits
+        cdef list waits = depends_within(call, inner) if atomic else []
         cdef Buffer inside = None
         cdef bytes name, value, body
         for name, value in fields_of(call, inner):
             name = name.lower()
             fields[name] = fields[name] + b", " + value if name in fields else value
         body = self.plain_body(call, fields, index)
+        if body is not None:
+            inside = Buffer()                             # how it is put decides on what comes before it
+            self.put_body(inside, fields, index, inner, waits, body)
         out.put(b'{"id":"', 7)
         out.put_uint(index + 1)
         out.put(b'","method":"', 12)
@@ -97,12 +100,8 @@ cdef class JsonForm(NativeForm):
         put_string(out, relative_url(call, base_path, inner))
         if atomic:
             out.put(b',"atomicityGroup":"g"', 21)
-            waits = depends_within(call, inner)
             if waits:
                 out.put_bytes(b',"dependsOn":["' + b'","'.join(waits) + b'"]')
-        if body is not None:
-            inside = Buffer()                             # how it is put decides on content-type, which comes before it
-            self.put_body(inside, fields, index, inner, body)
         out.put(b',"headers":{', 12)
         first = True
         for name, value in fields.items():
@@ -133,7 +132,8 @@ cdef class JsonForm(NativeForm):
                 raise UnfitMember(index, "the body is not what its content-encoding says") from None
         return body or None
 
-    cdef int put_body(self, Buffer out, dict fields, Py_ssize_t index, dict inner, bytes body) except -1:
+    cdef int put_body(self, Buffer out, dict fields, Py_ssize_t index, dict inner, list waits,
+                      bytes body) except -1:
         """JB-23..JB-25. Without a media type it is bytes, and that is said, because no type would mean JSON."""
         cdef bytes media = fields.setdefault(b"content-type", b"application/octet-stream")
         cdef MediaKind kind = media_kind(PyBytes_AS_STRING(media), PyBytes_GET_SIZE(media))
@@ -144,7 +144,7 @@ cdef class JsonForm(NativeForm):
                 body = body[3:]
             if check(<const uint8_t*>PyBytes_AS_STRING(body), PyBytes_GET_SIZE(body), self.max_depth) >= 0:
                 raise UnfitMember(index, "the body is not the JSON that its content-type says")
-            return out.put_bytes(renamed_body(body, inner))
+            return out.put_bytes(renamed_body(body, inner, waits))
         if kind == MEDIA_TEXT:
             return self.put_text(out, fields, index, body)
         out.put_char(c'"')

@@ -7,4 +7,4 @@ cdef bytes relative_url(Call call, bytes base_path, dict inner)
 cdef list fields_of(Call call, dict inner)                          # [(name, value)], without what is lifted
 cdef bytes lifted_lines(Call call)                                  # what belongs to the POST and not into a member
 cdef list depends_within(Call call, dict inner)
-cdef bytes renamed_body(bytes body, dict inner)
+cdef bytes renamed_body(bytes body, dict inner, list waits)

@@ -70,6 +70,16 @@ cdef list lines_of(Call call):
     return (call.head if call.extra is None else call.head + call.extra).split(b"\r\n")
 
 
+cdef bytes etag_referred_to(bytes line):
+    """The id in a header line that takes the ETag of another member, or None."""
+    cdef bytes name, value
+    name, _, value = line.partition(b":")
+    if name.lower() not in (b"if-match", b"if-none-match"):
+        return None
+    found = _ETAG_REFERENCE.match(value.strip(b" \t"))    # ID-10: unquoted
+    return None if found is None else found.group(1)
+
+
 cdef list fields_of(Call call, dict inner):
     cdef list fields = []
     for line in lines_of(call):
@@ -77,10 +87,9 @@ cdef list fields_of(Call call, dict inner):
         if not name or name.lower() in LIFTED:
             continue
         value = value.strip(b" \t")
-        if name.lower() in (b"if-match", b"if-none-match"):
-            found = _ETAG_REFERENCE.match(value)          # ID-10: unquoted
-            if found is not None and found.group(1) in inner:
-                value = b"$" + inner[found.group(1)]
+        referred = etag_referred_to(line)
+        if referred in inner:
+            value = b"$" + inner[referred]
         fields.append((name, value))
     return fields
 
@@ -92,22 +101,31 @@ cdef bytes lifted_lines(Call call):
 
 
 cdef list depends_within(Call call, dict inner):
-    """The members that this one waits for; JB-11 wants those of references listed too."""
+    """The members that this one waits for by dependsOn, URL and ETag: JB-11, and JP-03 for what may run in any order."""
     cdef list found = []
     cdef bytes name
     for name in call.depends_on or ():
-        if name in inner and inner[name] not in found:
-            found.append(inner[name])
-    name = None if call.target.startswith(b"/") else referred_to(call)
-    if name in inner and inner[name] not in found:
-        found.append(inner[name])
+        wait_for(found, inner.get(name))
+    if not call.target.startswith(b"/"):
+        wait_for(found, inner.get(referred_to(call)))
+    for line in lines_of(call):
+        name = etag_referred_to(line)
+        if name is not None:
+            wait_for(found, inner.get(name))
     return found
 
 
-cdef bytes renamed_body(bytes body, dict inner):
+cdef int wait_for(list waits, bytes ordinal) except -1:
+    if ordinal is not None and ordinal not in waits:
+        waits.append(ordinal)
+    return 0
+
+
+cdef bytes renamed_body(bytes body, dict inner, list waits):
     """A valid JSON text with the references in its links renamed (ID-11); every other byte stays as it is.
 
-    Links are `Nav@odata.bind`, `@odata.id` and their 4.01 spellings; what stands elsewhere is text.
+    Links are `Nav@odata.bind`, `@odata.id` and their 4.01 spellings; what stands elsewhere is text. waits: gets
+    the members that they lead to.
     """
     cdef list pieces = []
     cdef Py_ssize_t done = 0, before = 0
@@ -122,6 +140,7 @@ cdef bytes renamed_body(bytes body, dict inner):
             reference = _REFERENCE.match(plain(found.group(1)).encode())
             if reference is not None and reference.group(1) in inner:
                 pieces.append(body[done:found.start()])
+                wait_for(waits, inner[reference.group(1)])
                 renamed = b"$" + inner[reference.group(1)] + reference.string[reference.end():]
                 pieces.append(json.dumps(renamed.decode(), ensure_ascii=False).encode())
                 done = found.end()

@@ -89,7 +89,7 @@ cdef class MultipartForm(NativeForm):
             body = call.body_ptr[:call.body_len]
             if is_json and inner and b"$" in body and check(
                     <const uint8_t*>PyBytes_AS_STRING(body), PyBytes_GET_SIZE(body), self.max_depth) < 0:
-                body = renamed_body(body, inner)
+                body = renamed_body(body, inner, [])
             out.put_bytes(b"Content-Length: %d\r\n" % len(body))
         out.put(b"\r\n", 2)
         return 0 if body is None else out.put_bytes(body)
