@@ -75,6 +75,7 @@ cdef class Session(Placement):
             self.rules, limits.reference_bytes, limits.max_call_bytes, limits.max_depth,
             self.reader.sequential, route.transactional, limits.max_group_calls)
         self.plan.result_of = self.reader.result_of
+        self.plan.plain = self.reader.plain
         self.outbox = Outbox(self.began)
         self.own = Result()
         self.held_back = {}
