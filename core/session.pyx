@@ -138,7 +138,7 @@ cdef class Session(Placement):
                 self.linger = self.loop.call_later(LINGER, self.on_linger)
         if chunk is not None and not self.finished:
             self.pump()
-            if self.stalled:
+            if self.stalled or self.plan.decided.first is not None:
                 self.go_on()
         return chunk
 
@@ -275,7 +275,10 @@ cdef class Session(Placement):
     # --- deciding and starting
 
     cdef int settle(self) except -1:
-        """Takes every call whose dependencies are finished to the dispatcher, or answers it."""
+        """Takes every call whose dependencies are finished to the dispatcher, or answers it.
+
+        What the gateway answers itself has no upstream to be slow: it waits for the front as everything else does.
+        """
         cdef Call call
         cdef Group group
         cdef CallQueue decided = self.plan.decided
@@ -283,7 +286,7 @@ cdef class Session(Placement):
             return 0
         self.settling = True
         try:
-            while decided.first is not None:
+            while decided.first is not None and not self.output_full():
                 call = decided.popleft()
                 group = self.plan.spoken_for(call)
                 if group is not None:

@@ -29,6 +29,8 @@ from .sockets import bound_address, listening_socket
 if TYPE_CHECKING:
     from ..state import Service
 
+MAX_WRITE = 1 << 20
+"""Bytes of an answer that are written at once; a chunk may stand out."""
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Scope = MutableMapping[str, Any]
@@ -258,15 +260,20 @@ class _Transfer:
                 started = exchange.sent = True
                 head = {"type": "http.response.start", "status": accepted.status, "headers": accepted.answer_headers}
                 await send(head)
-            pieces = []
-            while (chunk := session.take()) is not None:
+            pieces: list[bytes] = []
+            size = 0
+            chunk: bytes | None = b""
+            # Each chunk that is taken lets new results come in its place.
+            while size < MAX_WRITE and (chunk := session.take()) is not None:
                 pieces.append(chunk)
+                size += len(chunk)
             body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            last = finished and chunk is None
             exchange.waiting += 1
-            await send({"type": "http.response.body", "body": body, "more_body": not finished})
+            await send({"type": "http.response.body", "body": body, "more_body": not last})
             exchange.waiting -= 1
             exchange.moved = asyncio.get_running_loop().time()
-            if finished:
+            if last:
                 return "ok"
 
     def _failure(self) -> EnvelopeError | None:
