@@ -400,12 +400,10 @@ def test_document_error_where_no_route_is(gateway: Gateway) -> None:
     assert is_document_error(answer.body), answer.body
 
 
-def test_document_error_of_a_gateway_that_takes_no_more(
-    _things: ScriptedUpstream, upstream: ScriptedUpstream, tmp_path: Path
-) -> None:
+def test_document_error_of_a_gateway_that_takes_no_more(upstream: ScriptedUpstream, tmp_path: Path) -> None:
     """429 while a batch is open, 503 while the gateway stops."""
     routes: list[config.Config] = [{"root": "/svc/", "upstream": "things", "default": True}]
-    settings = config.make({"things": {"url": _things.origin + "/"}}, routes, {"max_batches": 1})
+    settings = config.make({"things": {"url": upstream.origin + "/"}}, routes, {"max_batches": 1})
     gate = upstream.gate()
     upstream.on("GET", "/a", json_reply({}, gate=gate))
     with Gateway(settings, tmp_path) as busy, rest.Wire(busy.http_port) as wire:
