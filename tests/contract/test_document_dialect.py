@@ -236,6 +236,16 @@ def test_document_result_of_as_part_of_a_form(way: str, gateway: Gateway, upstre
     assert upstream.call("PUT /sink").body == form(b'{"v":"one"}', b'{"Text": "x"}', b'{"v":"two"}', b'{"v":"one"}')
 
 
+@pytest.mark.parametrize("said", ['"f"', "f; charset=utf-8", '"f" ; x=y', "f"])
+def test_document_result_of_in_a_form_whose_boundary_is_said_otherwise(
+    said: str, way: str, gateway: Gateway, upstream: ScriptedUpstream
+) -> None:
+    headers = (f"content-type: Multipart/Form-Data;boundary={said}",)
+    sink = Step("2", "sink", "PUT", headers=headers, body=form(b"resultOf(1)").replace(b"\r\n", b"\n"))
+    assert statuses(run(way, gateway, Step("1", "a"), sink)) == [200, 200]
+    assert upstream.call("PUT /sink").body == form(b'{"path":"/a"}').replace(b"\r\n", b"\n")
+
+
 def test_document_form_without_result_of_is_passed_byte_for_byte(
     way: str, gateway: Gateway, upstream: ScriptedUpstream
 ) -> None:

@@ -18,9 +18,11 @@ from harness.dialects import (
     DOCUMENT_TYPE,
     GOOGLE_TYPE,
     Step,
+    ask,
     google_document,
     google_part,
     is_document_error,
+    read_document,
     step_part,
     steps,
 )
@@ -28,7 +30,7 @@ from harness.documents import MULTIPART, REST, Refused, read, send
 from harness.gateway import Gateway
 from harness.memory import Peak
 from harness.multiparts import HTTP_TYPE, boundary_of, document, part, read_part
-from harness.scripted import ScriptedUpstream, json_reply
+from harness.scripted import Received, Reply, ScriptedUpstream, json_reply
 
 MIB = 1 << 20
 CONTINUE = {"Prefer": "continue-on-error"}
@@ -312,6 +314,80 @@ def test_part_above_16_mib_is_413_and_starts_nothing(way: str, gateway: Gateway,
     assert caught.value.status in (413, grpc.StatusCode.RESOURCE_EXHAUSTED)
     assert upstream.lines == []
     assert peak.grown < 100 * MIB, f"{peak.grown >> 20} MiB"
+
+
+LARGE = b"x" * (4 * MIB)
+PENDING = {
+    "multipart": (MULTIPART, b"", b"--b\r\n" + part(PUT + LARGE) + b"\r\n", b"--b--\r\n"),
+    "json": (
+        "application/json",
+        b'{"requests":[{"id":"first","method":"put","url":"A"}',
+        b',{"id":"%d","method":"put","url":"A","body":"' + LARGE + b'"}',
+        b"]}",
+    ),
+}
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("form", PENDING)
+def test_bodies_that_wait_are_bounded(form: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
+    """The upstream does not answer: reading stops long before 200 MiB of calls are held, and goes on later."""
+    gate = upstream.gate()
+    upstream.keep_log = False
+    upstream.fallback = lambda _: json_reply({}, gate=gate)
+    upstream.on("PUT", "/A", json_reply({}, gate=gate))
+    content_type, opening, one, closing = PENDING[form]
+    sent: list[int] = []
+    with Peak(gateway) as peak, rest.Wire(gateway.http_port) as wire:
+
+        def run() -> None:
+            if opening:
+                wire.chunk(opening)
+            for number in range(50):
+                wire.chunk(one.replace(b"%d", b"%d" % number))
+                sent.append(number)
+            wire.chunk(closing)
+            wire.chunk(b"")
+
+        wire.begin("POST", "/svc/$batch", {"Content-Type": content_type, "Transfer-Encoding": "chunked"})
+        sender = threading.Thread(target=run, daemon=True)
+        sender.start()
+        sender.join(4)
+        stopped = len(sent)
+        gate.open()
+        answer = wire.answer()
+        sender.join(10)
+    assert answer.status == 200
+    assert answer.body.count(b"200 OK" if form == "multipart" else b'"status":200') == 50 + (form == "json")
+    assert 10 < stopped < 40
+    assert peak.grown < 110 * MIB, f"{peak.grown >> 20} MiB"
+
+
+@pytest.mark.timeout(120)
+def test_results_put_into_bodies_are_bounded(way: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
+    """A small document and one answer of 2 MiB ask for bodies of 640 MiB; all of them run, some at a time."""
+    source = b"y" * (2 * MIB)
+    whole: list[int] = []
+    upstream.keep_log = False
+
+    def answer(call: Received) -> Reply:
+        if call.path == "/source":
+            return Reply(200, [("Content-Type", "application/octet-stream")], source)
+        whole.append(len(call.body))
+        return json_reply({}, delay=0.05)
+
+    upstream.fallback = answer
+    head = b'--f\r\nContent-Disposition: form-data; name="n"\r\n\r\n'
+    body = (head + b"resultOf(0)\r\n") * 8 + b"--f--\r\n"
+    said = ("Content-Type: multipart/form-data; boundary=f",)
+    sinks = [Step(str(number), "sink", "PUT", headers=said, body=body) for number in range(1, 41)]
+    with Peak(gateway) as peak:
+        found = read_document(
+            ask("document", way, gateway, steps(Step("0", "source"), *sinks), DOCUMENT_TYPE, route="/svc/")
+        )
+    assert [one.status for one in found] == [200] * 41
+    assert whole == [8 * (len(head) + len(source) + 2) + 7] * 40
+    assert peak.grown < 150 * MIB, f"{peak.grown >> 20} MiB"
 
 
 def test_message_without_end_is_413(gateway: Gateway, upstream: ScriptedUpstream) -> None:
