@@ -24,6 +24,7 @@ class Limits:
     max_header_bytes: int
     max_in_flight: int
     max_pending: int
+    max_pending_bytes: int
     batch_deadline_seconds: float
     client_idle_seconds: float
     max_batches: int

@@ -95,6 +95,7 @@ cdef class Call:
     cdef double deadline                # seconds, monotonic
     cdef list members                   # the calls that this one carries to an upstream that takes batches, or None
     cdef bint retried                   # sent once more after a stale connection
+    cdef Py_ssize_t charged             # bytes of the body that the session counts
     cdef int rank                       # index among the dispatcher's started calls
     cdef Call behind                    # the next one of the CallQueue that this call stands in
     cdef int set_body(self, object owner, const char* p, Py_ssize_t n) except -1

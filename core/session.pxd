@@ -28,6 +28,7 @@ cdef class Session(Placement):
     cdef bint input_ended
     cdef uint64_t fed
     cdef uint64_t pending                   # calls admitted and not finished
+    cdef Py_ssize_t pending_bytes           # of their bodies
     cdef uint64_t[8] counts                 # by Outcome
     cdef Refusal verdict                    # for every call that has not started: deadline or stop
     cdef readonly bint finished
@@ -68,3 +69,7 @@ cdef class Session(Placement):
     cdef int close(self) except -1
     cdef bint window_full(self) noexcept
     cdef bint output_full(self) noexcept
+    cdef bint bodies_full(self) noexcept
+    cdef void charge(self, Call call) noexcept
+    cdef bint stuck(self) except -1
+    cdef int advance(self) except -1

@@ -76,6 +76,7 @@ cdef class Session(Placement):
             self.rules, limits.reference_bytes, limits.max_call_bytes, limits.max_depth,
             self.reader.sequential, route.transactional, limits.max_group_calls)
         self.plan.result_of = self.reader.result_of
+        self.plan.plain = self.reader.plain
         self.outbox = Outbox(self.began)
         self.own = Result()
         self.held_back = {}
@@ -138,7 +139,7 @@ cdef class Session(Placement):
                 self.linger = self.loop.call_later(LINGER, self.on_linger)
         if chunk is not None and not self.finished:
             self.pump()
-            if self.stalled:
+            if self.stalled or self.plan.decided.first is not None:
                 self.go_on()
         return chunk
 
@@ -196,6 +197,7 @@ cdef class Session(Placement):
             whole = self.validating or reader.holding
             if not whole and not self.plan.holding_group() and (
                 self.pending >= <uint64_t>self.limits.max_pending
+                or self.bodies_full()
                 or self.output_full()
                 or (self.ordered and self.plan.admitted >= self.next_out + <uint64_t>self.limits.reorder_results)
             ):
@@ -210,6 +212,7 @@ cdef class Session(Placement):
                 raise EnvelopeError(400, "TooManyCalls", f"a batch must not have more than {self.limits.max_calls} calls")
             self.plan.admit(call)
             self.pending += 1
+            self.charge(call)
             if not self.validating and not reader.holding:
                 self.settle()
         if reader.ended:
@@ -266,7 +269,7 @@ cdef class Session(Placement):
             return self.break_off(error)
         if self.failure is None and not self.validating and not self.reader.holding:
             self.settle()
-            self.pump()
+            self.advance()
         self.check_end()
         if self.input_waiter is not None and not (self.stalled and self.reader.buffered() >= INPUT_HIGH):
             self.wake_input()
@@ -275,15 +278,24 @@ cdef class Session(Placement):
     # --- deciding and starting
 
     cdef int settle(self) except -1:
-        """Takes every call whose dependencies are finished to the dispatcher, or answers it."""
+        """Takes calls whose dependencies are finished to the dispatcher, or answers them.
+
+        All of them, but for two bounds: what the gateway answers itself has no upstream to be slow, and waits for the
+        front as everything else does; and results that are put into bodies can make these large, so that the rest
+        waits until some are gone.
+        """
         cdef Call call
         cdef Group group
         cdef CallQueue decided = self.plan.decided
+        cdef bint progress = False
         if self.settling:
             return 0
         self.settling = True
         try:
-            while decided.first is not None:
+            while decided.first is not None and not self.output_full():
+                if self.bodies_full() and (progress or self.running):
+                    break
+                progress = True
                 call = decided.popleft()
                 group = self.plan.spoken_for(call)
                 if group is not None:
@@ -295,6 +307,7 @@ cdef class Session(Placement):
                 if self.verdict is not None and call.refusal is None:
                     call.refusal = self.verdict
                 self.plan.decide(call)
+                self.charge(call)
                 if call.refusal is None:
                     self.place(call)
                     self.push(call)
@@ -315,6 +328,8 @@ cdef class Session(Placement):
         if self.verdict is not None:
             group.fail_members(self.verdict)
         self.plan.decide_group(group)
+        for call in members:
+            self.charge(call)
         if (<Call>members[0]).refusal is None:
             carrier = self.group_carrier(group)
         if carrier is not None:
@@ -330,6 +345,34 @@ cdef class Session(Placement):
     cdef bint output_full(self) noexcept:
         """Whether results wait that the front should take first. Nobody takes any before the end of execute."""
         return self.outbox.held >= self.limits.output_high_bytes and not self.execute
+
+    cdef bint bodies_full(self) noexcept:
+        """Whether the calls that have been read and not finished hold all that they may."""
+        return self.pending_bytes >= self.limits.max_pending_bytes
+
+    cdef void charge(self, Call call) noexcept:
+        """Counts the body of a call, as it is now."""
+        self.pending_bytes += call.body_len - call.charged
+        call.charged = call.body_len
+
+    cdef bint stuck(self) except -1:
+        """Whether nothing runs, nor will by itself, though calls are decided."""
+        cdef Lane lane
+        if self.running or self.plan.decided.first is None or self.output_full() or self.failure is not None \
+                or self.finished:
+            return False
+        for lane in self.lanes:
+            if lane.size and self.may_start(lane):
+                return False
+        return True
+
+    cdef int advance(self) except -1:
+        """Starts what may start. The call that all others wait for may be one that is still to be settled."""
+        self.pump()
+        while self.stuck() and not self.settling:
+            self.settle()
+            self.pump()
+        return 0
 
     cdef bint may_start(self, Lane lane) except -1:
         cdef uint64_t number
@@ -363,6 +406,7 @@ cdef class Session(Placement):
         self.emit(call, None)
         self.counts[<int>OUTCOME_DEPENDENCY_FAILED] += 1
         self.pending -= 1
+        self.pending_bytes -= call.charged
         return self.plan.finish(call, result, False)
 
     cdef int finished_call(self, Call call, Result result) except -1:
@@ -380,7 +424,7 @@ cdef class Session(Placement):
             return 0
         if self.failure is None:
             self.settle()
-            if (self.queued or self.stalled) and not self.pump_due:
+            if (self.queued or self.stalled or self.plan.decided.first is not None) and not self.pump_due:
                 self.pump_due = True
                 self.loop.call_soon(self.on_pump)
         return self.check_end()
@@ -389,7 +433,7 @@ cdef class Session(Placement):
         """Starts what has become ready in this turn of the loop: together, so that an upstream is woken up once."""
         self.pump_due = False
         if self.failure is None and not self.finished:
-            self.pump()
+            self.advance()
             if self.stalled:
                 self.go_on()
 
@@ -421,6 +465,7 @@ cdef class Session(Placement):
         self.emit(call, result)
         self.counts[result.outcome] += 1
         self.pending -= 1
+        self.pending_bytes -= call.charged
         self.plan.finish(call, result, 200 <= result.status < 300)
         if result.status >= 400 and not self.continue_on_error:
             if self.verdict is None:

@@ -15,12 +15,14 @@ cdef class Reader:
     it may start (GW-21 at the grain of a protobuf message).
     sequential: calls and groups run one after the other, in document order (MP-01).
     result_of: `resultOf(<id>)` in a body stands for a result (document dialect).
+    plain: `$<id>` stands for nothing: it is text like any other (document and Google dialects).
     silent_stop: calls that a stop leaves unprocessed get no result (MP-09).
     """
     cdef public bint ended
     cdef readonly bint sequential
     cdef readonly bint silent_stop
     cdef readonly bint result_of
+    cdef readonly bint plain
     cdef public bint holding
     cdef readonly uint64_t calls
     cdef int feed(self, bytes data) except -1

@@ -7,6 +7,7 @@ cdef class Limits:
     max_calls, max_request_bytes: of a batch; 0: none. max_call_bytes: one call in its dialect.
     max_response_bytes: body of one answer. max_depth: nesting of JSON. max_header_bytes: of one call or answer.
     max_in_flight: calls of one batch that run at once. max_pending: calls read and not finished.
+    max_pending_bytes: of their bodies, filled in where they refer to results; one call may stand out.
     output_high_bytes: results not yet taken, above which no further call starts.
     reference_bytes: kept of finished calls for those that refer to them (a streamed batch).
     reorder_bytes, reorder_results: the window of GW-23. max_hops: gateways a batch may pass through.
@@ -20,9 +21,9 @@ cdef class Limits:
                  double batch_deadline_seconds=0, double client_idle_seconds=60, int max_batches=1000,
                  Py_ssize_t grpc_max_message_bytes=4 << 20, Py_ssize_t output_high_bytes=1 << 20,
                  Py_ssize_t reference_bytes=8 << 20, Py_ssize_t reorder_bytes=8 << 20, int reorder_results=1024,
-                 int max_hops=4, int max_calls_per_message=16384,
+                 Py_ssize_t max_pending_bytes=64 << 20, int max_hops=4, int max_calls_per_message=16384,
                  int max_group_calls=1000):
-        if min(max_call_bytes, max_response_bytes, max_depth, max_header_bytes, max_in_flight, max_pending,
+        if min(max_call_bytes, max_response_bytes, max_depth, max_header_bytes, max_in_flight, max_pending, max_pending_bytes,
                output_high_bytes, reorder_bytes, reorder_results, max_hops, max_calls_per_message,
                max_group_calls) < 1:
             raise ConfigError("every limit that is not optional must be at least 1")
@@ -34,6 +35,7 @@ cdef class Limits:
         self.max_header_bytes = max_header_bytes
         self.max_in_flight = max_in_flight
         self.max_pending = max_pending
+        self.max_pending_bytes = max_pending_bytes
         self.batch_deadline_seconds = batch_deadline_seconds
         self.client_idle_seconds = client_idle_seconds
         self.max_batches = max_batches

@@ -30,6 +30,7 @@ cdef class Plan:
     cdef int max_group                      # members of a collected group
     cdef Refusal verdict                    # what every call gets that is not decided yet: deadline or stop
     cdef public bint result_of              # `resultOf(<id>)` in bodies is understood
+    cdef public bint plain                  # `$<id>` is not: such text is passed on as it is
     cdef public bint input_open             # calls may still come that refer to finished ones
     cdef CallQueue decided                  # Calls whose dependencies are all finished
     cdef set waiting                        # Calls that wait

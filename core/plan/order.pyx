@@ -76,7 +76,7 @@ cdef class Plan:
             if rest is None:
                 call.refuse(400, "BadUrl", self.rules.why)
             else:
-                reference = reference_of(rest)
+                reference = None if self.plain else reference_of(rest)
                 if reference is not None:
                     call.flags |= URL_REFERENCE
                     call.target = rest
@@ -86,7 +86,7 @@ cdef class Plan:
                     if call.target is None:
                         call.refuse(400, "BadUrl", self.rules.why)
         if call.refusal is None:
-            names = etag_references(call.head)
+            names = None if self.plain else etag_references(call.head)
             if names is not None:
                 call.flags |= ETAG_REFERENCE
                 for name in names:
@@ -135,12 +135,12 @@ cdef class Plan:
         cdef BodyScan scan
         cdef Reference reference
         cdef bytes name
-        if query_may_refer(call.target):
+        if not self.plain and query_may_refer(call.target):
             for reference in query_references(call.target):
                 self.admit_value(call, reference)
                 if call.refusal is not None:
                     return 0
-        if body_may_refer(call):
+        if not self.plain and body_may_refer(call):
             scan = scan_body(call.body_ptr, call.body_len)
             while call.refusal is None:
                 reference = scan.next()
@@ -365,7 +365,7 @@ cdef class Plan:
         call.state = CALL_DONE
         if call.id:
             self.index.finish(call.id, False, result.status, succeeded)
-        if self.input_open and call.id:
+        if self.input_open and call.id and (self.result_of or not self.plain):
             kept = self.references.keep(call, result, True, self.result_of)
         if dependents is not None:
             call.dependents = None

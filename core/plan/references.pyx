@@ -68,7 +68,10 @@ cdef class References:
             most = self.budget if for_later else MAX_HANDED
         if not for_later and self.handed and self.handed + result.body_len > MAX_HANDED:
             most = -1
-        if result.body_owner is not None and result.body_len <= most:
+        if result.body_owner is None:
+            if whole:
+                kept.content = b""
+        elif result.body_len <= most:
             header = result.find(KIND_CONTENT_TYPE)
             is_json_type = header != NULL and media_kind(header.value, header.value_len) == MEDIA_JSON
             if whole or is_json_type:

@@ -10,6 +10,7 @@ import contextlib
 import logging
 import socket
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -20,13 +21,16 @@ from .decoding import BodyDecoder
 from .endpoints import Endpoint, find
 from .http_connection import EXTENSION, Connection, connection_class
 from .idle import Exchange, IdleSweep
-from .negotiation import Accepted, OuterRequest, Policy, Probe, Refusal, refuse, version_within
+from .negotiation import Accepted, ErrorForm, OuterRequest, Policy, Probe, Refusal, refuse, version_within
+from .odata_errors import error_body
 from .served_app import ServedApp
 from .sockets import bound_address, listening_socket
 
 if TYPE_CHECKING:
     from ..state import Service
 
+MAX_WRITE = 1 << 20
+"""Bytes of an answer that are written at once; a chunk may stand out."""
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Scope = MutableMapping[str, Any]
@@ -132,7 +136,9 @@ class _Application:
         elif (found is None or found[0].name != "odata") and (app := self._service.table.served_app(path)) is not None:
             await self._serve(app, scope, receive, send)
         else:
-            await _turn_away(scope, send, 404, "NotFound", "There is nothing here; batches go to {root}$batch.")
+            form = error_body if found is None else found[0].form
+            message = "There is nothing here; batches go to {root}$batch."
+            await _turn_away(scope, send, 404, "NotFound", message, form=form)
 
     async def _serve(self, app: ServedApp, scope: Scope, receive: Receive, send: Send) -> None:
         if self._service.draining:
@@ -163,7 +169,8 @@ class _Application:
             await _refuse(send, outcome)
             return
         if self._service.draining:
-            await _turn_away(scope, send, 503, "Draining", "The gateway is stopping.", (b"connection", b"close"))
+            closing = (b"connection", b"close")
+            await _turn_away(scope, send, 503, "Draining", "The gateway is stopping.", closing, form=endpoint.form)
             return
         client = scope.get("client")
         trace = dict(scope["headers"]).get(b"traceparent", b"").decode("latin-1")
@@ -172,7 +179,8 @@ class _Application:
                 "rest", route, f"{client[0]}:{client[1]}" if client else "unix", trace, **outcome.session_arguments()
             )
         except TooManyBatchesError as error:
-            await _turn_away(scope, send, 429, "TooManyBatches", str(error), (b"retry-after", b"1"))
+            retry = (b"retry-after", b"1")
+            await _turn_away(scope, send, 429, "TooManyBatches", str(error), retry, form=endpoint.form)
             return
         await _Transfer(batch, outcome, scope["extensions"][EXTENSION], self._idle).run(receive, send)
 
@@ -252,15 +260,20 @@ class _Transfer:
                 started = exchange.sent = True
                 head = {"type": "http.response.start", "status": accepted.status, "headers": accepted.answer_headers}
                 await send(head)
-            pieces = []
-            while (chunk := session.take()) is not None:
+            pieces: list[bytes] = []
+            size = 0
+            chunk: bytes | None = b""
+            # Each chunk that is taken lets new results come in its place.
+            while size < MAX_WRITE and (chunk := session.take()) is not None:
                 pieces.append(chunk)
+                size += len(chunk)
             body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            last = finished and chunk is None
             exchange.waiting += 1
-            await send({"type": "http.response.body", "body": body, "more_body": not finished})
+            await send({"type": "http.response.body", "body": body, "more_body": not last})
             exchange.waiting -= 1
             exchange.moved = asyncio.get_running_loop().time()
-            if finished:
+            if last:
                 return "ok"
 
     def _failure(self) -> EnvelopeError | None:
@@ -293,9 +306,16 @@ def _server(scope: Scope) -> str:
 
 
 async def _turn_away(
-    scope: Scope, send: Send, status: int, code: str, message: str, *headers: tuple[bytes, bytes]
+    scope: Scope,
+    send: Send,
+    status: int,
+    code: str,
+    message: str,
+    *headers: tuple[bytes, bytes],
+    form: ErrorForm = error_body,
 ) -> None:
-    await _refuse(send, refuse(status, code, message, *headers, version=version_within(scope["headers"])))
+    refusal = refuse(status, code, message, *headers, version=version_within(scope["headers"]))
+    await _refuse(send, replace(refusal, form=form))
 
 
 async def _refuse(send: Send, refusal: Refusal) -> None:

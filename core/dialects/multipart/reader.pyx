@@ -95,6 +95,7 @@ cdef class MultipartReader(Reader):
         self.flavour = FLAVOURS[flavour]
         self.sequential = self.silent_stop = self.flavour == FLAVOUR_ODATA          # MP-01, MP-09
         self.result_of = self.flavour == FLAVOUR_DOCUMENT
+        self.plain = self.flavour != FLAVOUR_ODATA
         self.prefix = f"cs-{secrets.token_hex(16)}-".encode()
         self.max_call_bytes = max_call_bytes
         self.max_header_bytes = max_header_bytes

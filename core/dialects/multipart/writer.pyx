@@ -20,7 +20,7 @@ from batchwire.core.model cimport (
     Result,
 )
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from libc.stdint cimport uint8_t
+from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memchr
 
 from batchwire.core.dialects.multipart.status_lines import status_lines
@@ -63,7 +63,8 @@ cdef class MultipartWriter(Writer):
     cdef Py_ssize_t max_set_bytes
     cdef ChangeSet open_set
     cdef bytes answered               # name of the set that has been answered before its last member
-    cdef Buffer last                  # last_only: the part written last
+    cdef Buffer last                  # last_only: the part of the last call that has a result
+    cdef uint64_t last_number         # last_only: the number of that call
 
     def __init__(self, bytes boundary not None, *, str flavour="odata", bint flat=False, bint nested=True,
                  bint last_only=False, Py_ssize_t max_body_bytes=16777216, Py_ssize_t max_set_bytes=16777216):
@@ -95,9 +96,12 @@ cdef class MultipartWriter(Writer):
         cdef Buffer part
         try:
             if self.last_only:
-                part = Buffer()
-                self.put_part(part, self.boundary, call, result)
-                self.last = part
+                # The last one of the request: results come here as they finish.
+                if call.number >= self.last_number:
+                    part = Buffer()
+                    self.put_part(part, self.boundary, call, result)
+                    self.last = part
+                    self.last_number = call.number
             elif call.group is not None and self.gathers:
                 self.write_member(out, call, result)
             else:
