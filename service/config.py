@@ -89,6 +89,7 @@ class Listen(_Section):
 
     grpc: Address = Field("127.0.0.1:50051", description="gRPC listener; empty: none")
     http: Address = Field("127.0.0.1:8080", description="REST listener, also metrics and health; empty: none")
+    max_streams: Count = Field(1000, description="requests at once on one HTTP/2 connection")
     tls: TlsSettings = Field(default_factory=lambda: TlsSettings.model_validate({}))
     workers: Count = Field(1, description="processes that share the listeners (SO_REUSEPORT); more than 1: no unix:")
     grace_seconds: float = Field(10, ge=0, description="how long running batches may go on after SIGTERM")
@@ -115,7 +116,6 @@ class LimitSettings(_Section):
     batch_deadline_seconds: float = Field(0, ge=0, description="longest time of a batch; 0: none")
     client_idle_seconds: Seconds = Field(60, description="a client that neither sends nor takes is cut after it")
     max_batches: Count = Field(1000, description="batches at once in a process")
-    max_streams: Count = Field(1000, description="requests at once on one HTTP/2 connection")
     grpc_max_message_bytes: int = Field(4 << 20, ge=1024, description="largest gRPC message taken")
     output_high_bytes: Count = Field(1 << 20, description="results not taken, above which no call starts")
     reference_bytes: Optional0 = Field(8 << 20, description="kept of finished calls for references to them")

@@ -29,8 +29,9 @@ cdef class Acceptor:
     cdef Py_ssize_t max_header_bytes
     cdef readonly double head_seconds, idle_seconds
     cdef double keepalive_seconds, keepalive_timeout
-    cdef object sweeper
+    cdef object sweeper, emptied
     cdef Handler accept(self, Stream stream)
+    cdef int lost(self, Http2Connection connection) except -1
 
 cdef class Stream:
     cdef Http2Connection connection

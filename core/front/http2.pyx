@@ -103,6 +103,18 @@ cdef class Acceptor:
             self.sweeper.cancel()
             self.sweeper = None
 
+    async def wait_closed(self):
+        """Returns when no connection is left."""
+        while self.connections:
+            self.emptied = self.loop.create_future()
+            await self.emptied
+
+    cdef int lost(self, Http2Connection connection) except -1:
+        self.connections.discard(connection)
+        if self.emptied is not None and not self.connections and not self.emptied.done():
+            self.emptied.set_result(None)
+        return 0
+
     def on_sweep(self):
         cdef Http2Connection connection
         cdef double t = now()
@@ -121,9 +133,6 @@ cdef class Stream:
         provider.read_callback = on_read
         self.answered = True
         nghttp2_submit_response(self.connection.session, self.id, fields, n, &provider if body else NULL)
-        if not body and not self.ended:
-            # RFC 9113 8.1: the client need not send the rest of a request that is answered.
-            nghttp2_submit_rst_stream(self.connection.session, NGHTTP2_FLAG_NONE, self.id, NGHTTP2_NO_ERROR)
         return self.connection.schedule_flush()
 
     cdef int inform(self, const nghttp2_nv* fields, size_t n) except -1:
@@ -134,8 +143,6 @@ cdef class Stream:
     cdef int trailers(self, const nghttp2_nv* fields, size_t n) except -1:
         """Ends the answer with trailers; called in fill(), which then says FILL_TRAILERS."""
         nghttp2_submit_trailer(self.connection.session, self.id, fields, n)
-        if not self.ended:
-            nghttp2_submit_rst_stream(self.connection.session, NGHTTP2_FLAG_NONE, self.id, NGHTTP2_NO_ERROR)
         return 0
 
     cdef int reset(self, uint32_t code) except -1:
@@ -265,7 +272,7 @@ cdef class Http2Connection:
         self.closed = self.closing = True
         self.fd = -1
         self.transport = None
-        self.home.connections.discard(self)
+        self.home.lost(self)
         if self.finisher is not None:
             self.finisher.cancel()
             self.finisher = None
@@ -563,6 +570,22 @@ cdef int on_frame_recv(nghttp2_session* session, const nghttp2_frame* frame, voi
         return 0
 
 
+cdef int on_frame_send(nghttp2_session* session, const nghttp2_frame* frame, void* user_data) noexcept:
+    cdef Http2Connection connection = <Http2Connection>user_data
+    cdef Stream stream
+    try:
+        if frame.hd.flags & NGHTTP2_FLAG_END_STREAM and (
+                frame.hd.type == NGHTTP2_HEADERS or frame.hd.type == NGHTTP2_DATA):
+            stream = stream_of(session, frame.hd.stream_id)
+            if stream is not None and not stream.ended:
+                # RFC 9113 8.1: the client need not send the rest of a request that is answered.
+                nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame.hd.stream_id, NGHTTP2_NO_ERROR)
+        return 0
+    except BaseException as error:
+        connection.failed(error)
+        return NGHTTP2_ERR_CALLBACK_FAILURE
+
+
 cdef int on_data_chunk(nghttp2_session* session, uint8_t flags, int32_t stream_id, const uint8_t* data, size_t n,
                        void* user_data) noexcept:
     cdef Http2Connection connection = <Http2Connection>user_data
@@ -636,6 +659,7 @@ cdef int prepare() except -1:
     nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers)
     nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header)
     nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame_recv)
+    nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_send)
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data_chunk)
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close)
     nghttp2_option_set_no_auto_window_update(options, 1)

@@ -85,6 +85,8 @@ cdef extern from "<nghttp2/nghttp2.h>":
         const uint8_t* value, size_t valuelen, uint8_t flags, void* user_data) noexcept)
     void nghttp2_session_callbacks_set_on_frame_recv_callback(nghttp2_session_callbacks* callbacks, int (*f)(
         nghttp2_session* session, const nghttp2_frame* frame, void* user_data) noexcept)
+    void nghttp2_session_callbacks_set_on_frame_send_callback(nghttp2_session_callbacks* callbacks, int (*f)(
+        nghttp2_session* session, const nghttp2_frame* frame, void* user_data) noexcept)
     void nghttp2_session_callbacks_set_on_data_chunk_recv_callback(nghttp2_session_callbacks* callbacks, int (*f)(
         nghttp2_session* session, uint8_t flags, int32_t stream_id, const uint8_t* data, size_t n,
         void* user_data) noexcept)

@@ -46,7 +46,7 @@ def _native(service: "Service") -> list[tuple[str, Front]]:
 
     listen = service.config.listen
     tls = ListenerTls(listen.tls, service.loop) if listen.tls.cert_file else None
-    if listen.grpc == listen.http:
+    if listen.grpc == listen.http and not listen.http.endswith(":0"):
         return [("all", NativeFront(service, listen.http, tls))]
     addresses = {"grpc": listen.grpc, "http": listen.http}
     return [(name, NativeFront(service, address, tls)) for name, address in addresses.items() if address]

@@ -6,6 +6,7 @@ never be asked for anything once a call.
 
 import asyncio
 import binascii
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from batchwire.core import EnvelopeError
@@ -43,7 +44,7 @@ class NativeFront(RestFront):
             service.loop,
             _Desk(service, self),
             SERVICE,
-            max_streams=limits.max_streams,
+            max_streams=service.config.listen.max_streams,
             max_header_bytes=limits.max_header_bytes,
             head_seconds=limits.client_idle_seconds,
             idle_seconds=limits.client_idle_seconds,
@@ -76,9 +77,9 @@ class NativeFront(RestFront):
         self._acceptor.end_sweeps()
         for connection in list(self._acceptor.connections):
             connection.shutdown()
-        end = asyncio.get_running_loop().time() + CLOSE_SECONDS
-        while self._acceptor.connections and asyncio.get_running_loop().time() < end:
-            await asyncio.sleep(0.01)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._acceptor.wait_closed()
         for connection in list(self._acceptor.connections):
             connection.abort()
 
