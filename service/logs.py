@@ -3,9 +3,11 @@
 Must never log a URL, a header value or a body of a client.
 """
 
+import json
 import logging
 import os
 import sys
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 import structlog
@@ -14,11 +16,16 @@ if TYPE_CHECKING:
     from .state import Batch
 
 _log = structlog.get_logger("batchwire")
+_encode = json.JSONEncoder(separators=(", ", ": "), default=str).encode
+_plain = False  # whether batch lines are written as JSON without structlog's detour
+
 
 
 def set_up(form: Literal["json", "console"], level: str) -> None:
     """Sends structlog's and the standard library's records to standard error in one form."""
+    global _plain
     number = logging.getLevelNamesMapping()[level.upper()]
+    _plain = form == "json" and number <= logging.INFO
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -31,7 +38,7 @@ def set_up(form: Literal["json", "console"], level: str) -> None:
         processors=[*shared, structlog.processors.format_exc_info, last],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
-        cache_logger_on_first_use=False,
+        cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
@@ -52,7 +59,10 @@ def set_up(form: Literal["json", "console"], level: str) -> None:
 def batch_line(
     batch: "Batch", ended: str, summary: dict[str, Any], elapsed: float, bytes_in: int, bytes_out: int
 ) -> None:
-    """The one line of a batch: who, where, how many calls with which outcomes, how long."""
+    """The one line of a batch: who, where, how many calls with which outcomes, how long.
+
+    In JSON it is written directly: going through structlog's processors costs as much as the calls of a small batch.
+    """
     fields: dict[str, Any] = {
         "front": batch.front,
         "route": batch.route,
@@ -69,4 +79,8 @@ def batch_line(
     if failure is not None:
         fields["code"] = failure.code
         fields["reason"] = failure.message
-    _log.info("batch", **fields)
+    if _plain:
+        fields |= {"event": "batch", "level": "info", "timestamp": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"}
+        sys.stderr.write(_encode(fields) + "\n")
+    else:
+        _log.info("batch", **fields)
