@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import sys
-from datetime import UTC, datetime
+import time
 from typing import TYPE_CHECKING, Any, Literal
 
 import structlog
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .state import Batch
 
 _log = structlog.get_logger("batchwire")
-_encode = json.JSONEncoder(separators=(", ", ": "), default=str).encode
+_quoted = json.encoder.encode_basestring_ascii
 _plain = False  # whether batch lines are written as JSON without structlog's detour
 
 
@@ -63,6 +63,17 @@ def batch_line(
 
     In JSON it is written directly: going through structlog's processors costs as much as the calls of a small batch.
     """
+    outcomes = {key: value for key, value in summary.items() if key != "elapsed" and (value or key == "calls")}
+    failure = batch.session.failure
+    if _plain and failure is None:
+        counts = "".join([f', "{key}": {value}' for key, value in outcomes.items()])
+        trace = f', "trace": {_quoted(batch.trace)}' if batch.trace else ""
+        sys.stderr.write(
+            f'{{"front": "{batch.front}", "route": {_quoted(batch.route)}, "peer": {_quoted(batch.peer)}, '
+            f'"ended": "{ended}", "elapsed_ms": {elapsed * 1000:.3f}, "bytes_in": {bytes_in}, "bytes_out": {bytes_out}'
+            f'{counts}{trace}, "event": "batch", "level": "info", "timestamp": "{_clock.now()}"}}\n'
+        )
+        return
     fields: dict[str, Any] = {
         "front": batch.front,
         "route": batch.route,
@@ -71,16 +82,29 @@ def batch_line(
         "elapsed_ms": round(elapsed * 1000, 3),
         "bytes_in": bytes_in,
         "bytes_out": bytes_out,
+        **outcomes,
     }
-    fields.update((key, value) for key, value in summary.items() if key != "elapsed" and (value or key == "calls"))
     if batch.trace:
         fields["trace"] = batch.trace
-    failure = batch.session.failure
     if failure is not None:
         fields["code"] = failure.code
         fields["reason"] = failure.message
-    if _plain:
-        fields |= {"event": "batch", "level": "info", "timestamp": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"}
-        sys.stderr.write(_encode(fields) + "\n")
-    else:
-        _log.info("batch", **fields)
+    _log.info("batch", **fields)
+
+
+class _Clock:
+    """ISO timestamps of now, as structlog's TimeStamper makes them; the part of the second is all that is made anew."""
+
+    def __init__(self) -> None:
+        self._second = 0
+        self._text = ""
+
+    def now(self) -> str:
+        second, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
+        if second != self._second:
+            self._second = second
+            self._text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+        return f"{self._text}.{nanoseconds // 1000:06d}Z"
+
+
+_clock = _Clock()

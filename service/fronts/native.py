@@ -93,7 +93,7 @@ class _Desk:
 
     def __init__(self, service: "Service", front: NativeFront) -> None:
         self._service = service
-        self._desk = RpcDesk(service)
+        self._desk = RpcDesk(service, watched=False)
         self._front = front
         self._tasks: set[asyncio.Task[None]] = set()
         self.methods = front.methods()
