@@ -20,7 +20,6 @@ _quoted = json.encoder.encode_basestring_ascii
 _plain = False  # whether batch lines are written as JSON without structlog's detour
 
 
-
 def set_up(form: Literal["json", "console"], level: str) -> None:
     """Sends structlog's and the standard library's records to standard error in one form."""
     global _plain

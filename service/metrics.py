@@ -1,8 +1,8 @@
 """Prometheus metrics. Calls are counted once a batch from its summary, never one by one.
 
 Batches are tallied in plain numbers, which cost a tenth of a Prometheus counter's inc(), and handed over once a second
-and at each scrape. With several workers each writes its own files below PROMETHEUS_MULTIPROC_DIR (set by workers.py before
-prometheus_client is imported), and any of them answers with the totals of all. Upstream figures are copied from
+and at each scrape. With several workers each writes its own files below PROMETHEUS_MULTIPROC_DIR (set by workers.py
+before prometheus_client is imported), and any of them answers with the totals of all. Upstream figures are copied from
 the core's counters once a second and at each scrape, because the core knows nothing of Prometheus. Must never be
 called once a call.
 """
