@@ -39,6 +39,16 @@ def stats():
     return {"sessions": sessions_open, "sessions_made": sessions_made}
 
 
+cdef class SessionListener:
+    cdef int output_ready(self) except -1:
+        """has_output() has become true."""
+        raise NotImplementedError
+
+    cdef int input_ready(self) except -1:
+        """wants_input() has become true."""
+        raise NotImplementedError
+
+
 cdef class Session(Placement):
     """
     dialect, answer: of the request and of the answer, by the names of dialects/table.pyx. strict: the profile
@@ -47,13 +57,14 @@ cdef class Session(Placement):
     authority: (scheme, host[:port]) of the batch URL, or None. headers: inherited outer headers
     [(name, value)], bytes. authorization: value of the outer Authorization, or None.
     continue_on_error, ordered (GW-23), deadline (seconds, 0: the route's): of the batch.
+    watched: the session has a timer of its own for idle clients; else the front calls look().
     hops: number that the hop header of the calls says. execute: answer in one piece at the end.
     """
 
     def __init__(self, loop, Route route not None, *, str dialect="json", str answer=None, bint strict=True,
                  authority=None, list headers=None, bytes authorization=None, bint continue_on_error=True,
                  bint ordered=False, double deadline=0, int hops=1, bint execute=False, bytes boundary=None,
-                 bytes answer_boundary=None, bint last_only=False):
+                 bytes answer_boundary=None, bint last_only=False, bint watched=True):
         global sessions_open, sessions_made
         cdef Limits limits = route.limits
         if deadline <= 0 or 0 < limits.batch_deadline_seconds < deadline:
@@ -84,7 +95,8 @@ cdef class Session(Placement):
         self.last_feed = self.last_take = self.began
         if deadline > 0:
             self.alarm = loop.call_later(deadline, self.on_deadline)
-        self.watcher = loop.call_later(limits.client_idle_seconds, self.on_watch)
+        if watched:
+            self.watcher = loop.call_later(limits.client_idle_seconds, self.on_watch)
         sessions_open += 1
         sessions_made += 1
 
@@ -114,17 +126,25 @@ cdef class Session(Placement):
 
     async def wait_input(self):
         """Returns when more of the request may be fed."""
-        while self.stalled and self.reader.buffered() >= INPUT_HIGH and not self.finished and self.failure is None:
+        while not self.wants_input():
             self.input_waiter = self.loop.create_future()
             await self.input_waiter
+
+    cdef bint wants_input(self) noexcept:
+        """Whether more of the request may be fed, or never will have to be."""
+        return not self.stalled or self.finished or self.failure is not None or self.reader.buffered() < INPUT_HIGH
 
     # --- the front's side: out
 
     async def wait_output(self):
         """Returns when take() has something worth sending, or the batch is finished."""
-        while not self.finished and not (self.flush and self.outbox.held):
+        while not self.has_output():
             self.output_waiter = self.loop.create_future()
             await self.output_waiter
+
+    cdef bint has_output(self) noexcept:
+        """Whether take() has something worth sending, or the batch is finished."""
+        return self.finished or (self.flush and self.outbox.held > 0)
 
     def take(self):
         """One chunk of the answer, or None. Protobuf: one message."""
@@ -271,7 +291,7 @@ cdef class Session(Placement):
             self.settle()
             self.advance()
         self.check_end()
-        if self.input_waiter is not None and not (self.stalled and self.reader.buffered() >= INPUT_HIGH):
+        if (self.input_waiter is not None or self.listener is not None) and self.wants_input():
             self.wake_input()
         return 0
 
@@ -565,22 +585,24 @@ cdef class Session(Placement):
         self.go_on()
 
     def on_watch(self):
+        self.watcher = None
+        self.look()
+        if not self.finished:
+            self.watcher = self.loop.call_later(max(self.limits.client_idle_seconds / 4, 0.05), self.on_watch)
+
+    def look(self):
         """Cuts a client that neither sends nor takes, so that nobody holds a batch open for nothing."""
         cdef double t = now()
         cdef double idle = self.limits.client_idle_seconds
-        self.watcher = None
         if self.finished:
             return
         if self.outbox.held and t - self.last_take >= idle:
             self.failure = EnvelopeError(408, "ClientStalled", "the client did not take its results")
             self.cancel()
-            return
         # When nothing runs, what is pending waits for the client too: for the end of a group, or of the document.
-        if self.running == 0 and self.queued == 0 and not self.outbox.held and not self.input_ended \
+        elif self.running == 0 and self.queued == 0 and not self.outbox.held and not self.input_ended \
                 and t - max(self.last_feed, self.last_take) >= idle:
             self.break_off(EnvelopeError(408, "ClientIdle", "the client did not send the rest of its batch"))
-            return
-        self.watcher = self.loop.call_later(max(idle / 4, 0.05), self.on_watch)
 
     cdef int break_off(self, object error) except -1:
         """The envelope is broken (GW-21): start nothing more, let what runs finish, end without an end."""
@@ -656,6 +678,8 @@ cdef class Session(Placement):
         if self.linger is not None:
             self.linger.cancel()
             self.linger = None
+        if self.listener is not None:
+            return self.listener.output_ready()
         if waiter is not None:
             self.output_waiter = None
             if not waiter.done():
@@ -664,6 +688,8 @@ cdef class Session(Placement):
 
     cdef int wake_input(self) except -1:
         cdef object waiter = self.input_waiter
+        if self.listener is not None:
+            return self.listener.input_ready()
         if waiter is not None:
             self.input_waiter = None
             if not waiter.done():
