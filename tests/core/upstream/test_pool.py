@@ -118,6 +118,8 @@ async def test_a_server_that_closes_after_each_answer() -> None:
         assert server.accepted == 30
         assert server.most_open <= 3
         assert upstream.stats()["retries"] == 0
+        # The last connection is closed in a turn of the loop after that in which the batch was finished.
+        await turned(lambda: upstream.stats()["connections"] == 0)
         assert_quiet(upstream)
 
 
