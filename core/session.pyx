@@ -193,6 +193,11 @@ cdef class Session(Placement):
         }
 
     @property
+    def holds_group(self):
+        """Whether the end of the request would let a group go."""
+        return self.plan.holding_group()
+
+    @property
     def sent_bytes(self):
         """Bytes taken so far."""
         return self.outbox.taken

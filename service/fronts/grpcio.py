@@ -149,7 +149,9 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
         if input_ended:
             session.feed_end()
         else:
-            reader = self._loop.create_task(_read(session, context, unwrap))
+            handler = asyncio.current_task()
+            assert handler is not None
+            reader = self._loop.create_task(_read(session, context, unwrap, handler))
         try:
             while True:
                 await session.wait_output()
@@ -166,11 +168,23 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
             _close(batch, ended)
 
 
-async def _read(session: Any, context: Context, unwrap: Any) -> None:
+async def _is_cancelled(context: Context, handler: "asyncio.Task[Any]") -> bool:
+    """Whether requests have ended because the RPC was cancelled.
+
+    grpc says the end first and the cancellation, which cancels the task of the handler, behind it; one more read
+    comes back after both.
+    """
+    await context.read()
+    return handler.cancelling() > 0
+
+
+async def _read(session: Any, context: Context, unwrap: Any, handler: "asyncio.Task[Any]") -> None:
     """Feeds the request as fast as the session takes it."""
     while True:
         message = await context.read()
         if message is grpc.aio.EOF:
+            if session.holds_group and await _is_cancelled(context, handler):
+                return
             session.feed_end()
             return
         try:

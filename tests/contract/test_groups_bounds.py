@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import h11
 import pytest
-from harness import config, documents, multiparts, rest
-from harness.batches import FRONTS, Call, by_id, check_error, run_batch, statuses, to_json_member
+from harness import config, documents, grpcc, multiparts, rest
+from harness.batches import FRONTS, Call, by_id, check_error, run_batch, statuses, to_json_member, to_proto
 from harness.batching import BatchingUpstream
 from harness.gateway import Gateway
 from harness.grouped import patch, post, script_customers
@@ -160,6 +160,28 @@ def test_GW_21_a_group_whose_end_is_unseen_never_runs(text: bytes, narrow: Gatew
     assert answer is None or answer.status == 400
     assert things.batches == []
     narrow.wait_idle()
+
+
+@pytest.mark.parametrize("size", [1, 3])
+@pytest.mark.parametrize("vanish", ["cancel", "close"])
+def test_GW_21_a_group_whose_client_cancels_never_runs(
+    vanish: str, size: int, narrow: Gateway, things: BatchingUpstream
+) -> None:
+    """Its requests end then, too: that is not the end of the group. One alone is held as well (GW-04 a)."""
+    for _ in range(10):
+        feed = grpcc.Feed()
+        with grpcc.Client(narrow.grpc_address) as client:
+            stream = client.stub.Batch(iter(feed), timeout=20)
+            calls = [to_proto(call) for call in [Call("before", "ok"), *group("g", size)]]
+            feed.put(grpcc.message(*calls, options=grpcc.options()))
+            assert [result.id for result in next(stream).results] == ["before"]
+            if vanish == "cancel":
+                stream.cancel()
+            else:
+                client.channel.close()
+            narrow.wait_idle()
+            feed.close()
+    assert [call.line for call in things.log] == ["GET /ok"] * 10
 
 
 def test_GW_21_a_streamed_change_set_that_is_cut_never_runs(narrow: Gateway, things: BatchingUpstream) -> None:

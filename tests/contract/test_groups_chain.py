@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 from harness import config, documents, multiparts, rest
-from harness.batches import Call, by_id, check_error, run_batch, statuses
+from harness.batches import JSON_FRONTS, Call, by_id, check_error, run_batch, statuses
 from harness.batching import BatchingUpstream
 from harness.gateway import Gateway
 from harness.grouped import delete, failing, patch, post, script_customers
@@ -19,7 +19,7 @@ from harness.scripted import Reply, json_reply
 
 
 def gateway_before(url: str, folder: pytest.TempPathFactory, form: str, coalesce: int = 1) -> Gateway:
-    upstream = {"url": url, "batch": form, "coalesce": coalesce}
+    upstream = {"url": url, "batch": form, "coalesce": coalesce, "forward_authorization": True}
     route = {"root": "/svc/", "upstream": "next", "default": True, "origin": "http://gw.example"}
     return Gateway(config.make({"next": upstream}, [route]), folder.mktemp("chain"))
 
@@ -117,6 +117,20 @@ def test_GW_15_a_change_set_that_breaks_off_behind_the_second_fails(
     assert part.status == 502
     assert rest.is_odata_error(part.json())
     assert len(things.batches) == 1
+
+
+@pytest.mark.parametrize("group", ["g", ""], ids=["group", "coalesced"])
+@pytest.mark.parametrize("front", JSON_FRONTS)
+def test_GW_17_the_credentials_of_the_batch_are_on_the_batches_and_never_in_them(
+    front: str, group: str, first: Gateway, things: BatchingUpstream
+) -> None:
+    """MB-17; the second gateway would refuse a call that bears them."""
+    things.on("POST", "/Customers", Reply(204))
+    calls = [post("1", group=group), post("2", group=group)]
+    results = run_batch(front, first, calls, headers={"Authorization": "Bearer secret"})
+    assert [result.status for result in results] == [204, 204]
+    assert {call.header("authorization") for call in things.log} == {"Bearer secret"}
+    assert {call.header("authorization") for call in things.unpacked} <= {None}
 
 
 def test_GW_04_the_hops_are_counted(front: str, first: Gateway, things: BatchingUpstream) -> None:
