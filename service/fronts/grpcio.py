@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from ..state import Service
 
 SERVICE = batch_pb2.DESCRIPTOR.services_by_name["BatchService"].full_name
+# Status and details travel as metadata, which clients bound by 8 KiB: a longer message would end the RPC with another
+# status. An id in it may have any length.
+MAX_MESSAGE = 250
 # What a deadline leaves for sending the 504s of the late calls before the client gives up.
 DEADLINE_MARGIN = 0.05
 _CODES = {
@@ -314,10 +317,11 @@ async def _abort_if_failed(context: Context, session: Any) -> None:
 
 async def _abort(context: Context, error: EnvelopeError) -> None:
     """Ends the RPC with google.rpc.Status details. Raises."""
-    status = status_pb2.Status(code=_CODES.get(error.status, code_pb2.INVALID_ARGUMENT), message=error.message)
+    message = error.message if len(error.message) <= MAX_MESSAGE else error.message[: MAX_MESSAGE - 1] + "…"
+    status = status_pb2.Status(code=_CODES.get(error.status, code_pb2.INVALID_ARGUMENT), message=message)
     details = [error_details_pb2.ErrorInfo(reason=error.code, domain="batchwire")]
     if error.target:
-        violation = error_details_pb2.BadRequest.FieldViolation(field=error.target, description=error.message)
+        violation = error_details_pb2.BadRequest.FieldViolation(field=error.target, description=message)
         details.append(error_details_pb2.BadRequest(field_violations=[violation]))
     for detail in details:
         packed = AnyMessage()
