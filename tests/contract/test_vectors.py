@@ -92,7 +92,7 @@ def check_part(found: Part, expected: dict[str, Any]) -> None:
         assert found.members is not None
         assert expected["changeset_order"] == "any"
         wanted = {member["content_id"]: member for member in expected["changeset"]}
-        assert Counter(member.content_id for member in found.members) == Counter(wanted)
+        assert Counter(member.content_id for member in found.members) == Counter(wanted.keys())
         for member in found.members:
             check_part(member, wanted[str(member.content_id)])
         return
