@@ -145,7 +145,7 @@ class BatchingUpstream(ScriptedUpstream):
             if name.lower() in ("if-match", "if-none-match") and found:
                 reply = earlier[found[1]].reply
                 assert reply is not None, "an ETag of a member that has not run"
-                value = dict((n.lower(), v) for n, v in reply.headers)["etag"]
+                value = {n.lower(): v for n, v in reply.headers}["etag"]
             fields.append((name, value))
         member.headers = fields
         found = REFERENCE.match(member.url)
@@ -158,7 +158,7 @@ class BatchingUpstream(ScriptedUpstream):
 def _location(member: Member) -> str:
     """The URL of what a member made, relative to the service root."""
     assert member.reply is not None, "a reference to a member that has not run"
-    url = dict((name.lower(), value) for name, value in member.reply.headers).get("location", member.url)
+    url = {name.lower(): value for name, value in member.reply.headers}.get("location", member.url)
     return url.rpartition("/")[2]
 
 
@@ -270,7 +270,7 @@ def _multipart_members(media: str, text: bytes, group: str = "") -> list[Member]
         headers = [
             (n, v) for n, _, v in (field.partition(": ") for field in head.decode("latin-1").split("\r\n") if field)
         ]
-        length = dict((name.lower(), value) for name, value in headers).get("content-length", "0")
+        length = {name.lower(): value for name, value in headers}.get("content-length", "0")
         assert int(length) == len(body), f"content-length {length} of {len(body)} bytes"
         assert not (group and method == "GET"), "a GET in a change set (MB-07)"
         members.append(Member(fields["content-id"], method, url, headers, body, group))
