@@ -21,7 +21,7 @@ cdef class HeaderBlock:
     cdef bint refuse_duplicates      # GW-12: the JSON dialects
     cdef bint drop_authorization     # GW-17's switch
     cdef Py_ssize_t max_bytes
-    cdef list names
+    cdef set names
     cdef int start(self, Call call) except -1
     cdef int add(self, const char* name, Py_ssize_t name_len, const char* value, Py_ssize_t value_len) except -1
     cdef bint has(self, const char* name, Py_ssize_t n) noexcept

@@ -221,11 +221,11 @@ cdef class HeaderBlock:
     cdef int name_hop_headers(self, bytes value) except -1:
         """Remembers what Connection names: those fields are hop-by-hop too (RFC 9110 7.6.1)."""
         if self.names is None:
-            self.names = []
+            self.names = set()
         for token in value.split(b","):
             token = token.strip().lower()
             if token:
-                self.names.append(token)
+                self.names.add(token)
         return 0
 
     cdef int finish(self) except -1:

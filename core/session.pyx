@@ -235,6 +235,8 @@ cdef class Session(Placement):
                 break
             if self.limits.max_calls and reader.calls > self.limits.max_calls:
                 raise EnvelopeError(400, "TooManyCalls", f"a batch must not have more than {self.limits.max_calls} calls")
+            if PyBytes_GET_SIZE(call.url) > self.limits.max_header_bytes:
+                call.refuse(400, "UrlTooLong", f"a URL must not have more than {self.limits.max_header_bytes} bytes")
             self.plan.admit(call)
             self.pending += 1
             self.charge(call)

@@ -113,7 +113,7 @@ class LimitSettings(_Section):
     max_call_bytes: Count = Field(16 << 20, description="bytes of one call in its dialect")
     max_response_bytes: Count = Field(16 << 20, description="bytes of one answer's body")
     max_depth: int = Field(64, ge=4, le=1024, description="nesting of JSON")
-    max_header_bytes: Count = Field(32768, description="header bytes of one call or answer")
+    max_header_bytes: Count = Field(32768, description="header bytes of one call or answer, and of a URL")
     max_in_flight: Count = Field(64, description="calls of one batch that run at once")
     max_pending: Count = Field(1024, description="calls of one batch read and not finished")
     max_pending_bytes: Count = Field(64 << 20, description="bytes of their bodies; one call may stand out")

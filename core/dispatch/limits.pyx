@@ -5,7 +5,7 @@ from batchwire.core.errors import ConfigError
 cdef class Limits:
     """
     max_calls, max_request_bytes: of a batch; 0: none. max_call_bytes: one call in its dialect.
-    max_response_bytes: body of one answer. max_depth: nesting of JSON. max_header_bytes: of one call or answer.
+    max_response_bytes: body of one answer. max_depth: nesting of JSON. max_header_bytes: of one call or answer, and of a URL.
     max_in_flight: calls of one batch that run at once. max_pending: calls read and not finished.
     max_pending_bytes: of their bodies, filled in where they refer to results; one call may stand out.
     output_high_bytes: results not yet taken, above which no further call starts.

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from ..state import Service
 
 SERVICE = batch_pb2.DESCRIPTOR.services_by_name["BatchService"].full_name
+MAX_MESSAGE = 250
+"""Status and details travel as metadata, which clients bound by 8 KiB: a longer message would end the RPC with another
+status. An id in it may have any length."""
 DEADLINE_MARGIN = 0.05
 """What a deadline leaves for sending the 504s of the late calls before the client gives up."""
 Metadata = Sequence[tuple[bytes, bytes]]
@@ -41,10 +44,11 @@ _NOT_HTTP = frozenset((b"content-type", b"user-agent", b"host", b"te"))
 
 def status_of(error: EnvelopeError) -> status_pb2.Status:
     """The google.rpc.Status of an error, with its details."""
-    status = status_pb2.Status(code=_CODES.get(error.status, code_pb2.INVALID_ARGUMENT), message=error.message)
+    message = error.message if len(error.message) <= MAX_MESSAGE else error.message[: MAX_MESSAGE - 1] + "…"
+    status = status_pb2.Status(code=_CODES.get(error.status, code_pb2.INVALID_ARGUMENT), message=message)
     details = [error_details_pb2.ErrorInfo(reason=error.code, domain="batchwire")]
     if error.target:
-        violation = error_details_pb2.BadRequest.FieldViolation(field=error.target, description=error.message)
+        violation = error_details_pb2.BadRequest.FieldViolation(field=error.target, description=message)
         details.append(error_details_pb2.BadRequest(field_violations=[violation]))
     for detail in details:
         packed = AnyMessage()

@@ -1,4 +1,4 @@
-"""How much memory a gateway takes while something is done to it: `with Peak(gateway) as peak: ...`, then `peak.grown`."""
+"""How much memory a gateway takes while something is done to it: `with Peak(gateway) as peak: ...`, `peak.grown`."""
 
 from __future__ import annotations
 
