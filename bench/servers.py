@@ -1,4 +1,4 @@
-"""Starts the gateways under test, batchwire and its peer, and learns where they listen.
+"""Starts the gateways under test, batchwire and its peers, and learns where they listen.
 
 Both say so in the same way: a JSON line on stderr with event "listening", `front` and `address`.
 Must never leave one running when its block ends.
@@ -16,8 +16,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import go_build
 from .processes import ROOT
-from .settings import CONNECTIONS
+from .settings import CONNECTIONS, UPSTREAM_CONNECTIONS
 from .upstream import Upstream
 
 _START_SECONDS = 20.0
@@ -48,6 +49,15 @@ def peer(upstream: Upstream) -> Iterator[Gateway]:
     command = [sys.executable, "-m", "bench.peers.grpcio_aiohttp", "--upstream", upstream.url]
     command += ["--connections", str(CONNECTIONS)]
     with _running("grpc.aio + aiohttp", command, {"grpc"}) as gateway:
+        yield gateway
+
+
+@contextmanager
+def go_peer(upstream: Upstream) -> Iterator[Gateway]:
+    """The same gateway in Go, on grpc-go and net/http. Raises NotInstalled where it cannot be built."""
+    command = [str(go_build.binary()), "-upstream", upstream.url]
+    command += ["-connections", str(UPSTREAM_CONNECTIONS), "-in-flight", str(CONNECTIONS)]
+    with _running("grpc-go + net/http", command, {"grpc"}) as gateway:
         yield gateway
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from .table import Table, number
 
 PEER = "grpc.aio + aiohttp"
+GO = "grpc-go + net/http"
 FLOOR = "grpc.aio, no calls"
 
 
@@ -41,6 +42,9 @@ def targets(figures: dict[str, float]) -> Iterator[Target]:
     ratio = _ratio(figures, f"{PEER}/grpc/100/1/cpu_us", "batchwire/grpc/100/1/cpu_us")
     text = f"calls a CPU second against {PEER}, 100 GETs a batch"
     yield Target(text, ratio, 5.0, at_most=False, unit="x")
+    for calls in (10, 100, 1000):
+        ratio = _ratio(figures, f"{GO}/grpc/{calls}/1/cpu_us", f"batchwire/grpc/{calls}/1/cpu_us")
+        yield Target(f"calls a CPU second against {GO}, {calls:,} GETs a batch", ratio, 1.0, at_most=False, unit="x")
     for way in ("read", "write"):
         yield Target(
             f"JSON: {way}, slowest shape", figures.get(f"json/{way}/mb_per_s"), 300.0, at_most=False, unit=" MB/s"
