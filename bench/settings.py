@@ -24,6 +24,10 @@ class Settings:
     latency_sizes: tuple[int, ...] = (1, 10, 100)
     latency_rate: float = 50.0
     memory_calls: int = 1_000_000
+    unary_sizes: tuple[int, ...] = (1, 10)
+    rest_sizes: tuple[int, ...] = (1, 10, 100)
+    stream_unanswered: tuple[int, ...] = (1, 64)
+    idle_connections: int = 2000
     parts: tuple[str, ...] = field(default_factory=tuple)
 
 
