@@ -8,6 +8,8 @@ of links to those folders. It must never copy sources: an edit is live at once.
 
 import os
 import platform
+import subprocess
+import sys
 from pathlib import Path
 
 from Cython.Build import cythonize
@@ -64,18 +66,38 @@ def generate_protobuf() -> None:
         raise SystemExit("protoc could not compile proto/batchwire/v1/batch.proto")
 
 
+def native_front_flags() -> tuple[list[str], list[str]] | None:
+    """Compiler and linker flags of nghttp2; None: it is not there, and the native front is left out."""
+    found = []
+    for wanted in ("--cflags", "--libs"):
+        try:
+            asked = subprocess.run(
+                ["pkg-config", wanted, "libnghttp2 >= 1.50"], capture_output=True, text=True, check=True
+            )
+        except (OSError, subprocess.CalledProcessError):
+            print("libnghttp2 was not found by pkg-config: going on without the native front", file=sys.stderr)
+            return None
+        found.append(asked.stdout.split())
+    return found[0], found[1]
+
+
 def extensions() -> list[Extension]:
     flags = ["-O3", "-fno-plt", "-Wno-unused-function", "-Wno-unused-variable"]
     if platform.machine() == "x86_64":
         flags.append("-msse4.2")
     found = []
+    nghttp2 = native_front_flags()
     for source in sorted((HERE / "core").rglob("*.pyx")):
         relative = source.relative_to(HERE / "core").with_suffix("")
+        native = relative.parts[0] == "front"
+        if native and nghttp2 is None:
+            continue
         found.append(
             Extension(
                 ".".join(["batchwire", "core", *relative.parts]),
                 [str(Path("build/tree/batchwire/core") / relative) + ".pyx"],
-                extra_compile_args=flags,
+                extra_compile_args=[*flags, *(nghttp2[0] if native else ())],
+                extra_link_args=nghttp2[1] if native else [],
             )
         )
     return found

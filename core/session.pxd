@@ -7,6 +7,11 @@ from batchwire.core.plan.order cimport Plan
 from batchwire.core.plan.urls cimport UrlRules
 from libc.stdint cimport uint64_t
 
+cdef class SessionListener:
+    """A front that is told by calls, in the place of wait_output() and wait_input(). Must not act at once."""
+    cdef int output_ready(self) except -1
+    cdef int input_ready(self) except -1
+
 cdef class Session(Placement):
     cdef object loop
     cdef Reader reader
@@ -41,12 +46,15 @@ cdef class Session(Placement):
     # the front's side
     cdef object input_waiter
     cdef object output_waiter
+    cdef SessionListener listener           # told in the place of the two, or None
     cdef object linger
     cdef object alarm                       # deadline timer
     cdef object watcher                     # idle timer
     cdef bint flush
     cdef bint pump_due                      # on_pump() runs before the loop waits again
     cdef double last_feed, last_take
+    cdef bint has_output(self) noexcept
+    cdef bint wants_input(self) noexcept
     cdef int pull(self) except -1
     cdef int take_options(self) except -1
     cdef int settle(self) except -1

@@ -39,6 +39,16 @@ def stats():
     return {"sessions": sessions_open, "sessions_made": sessions_made}
 
 
+cdef class SessionListener:
+    cdef int output_ready(self) except -1:
+        """has_output() has become true."""
+        raise NotImplementedError
+
+    cdef int input_ready(self) except -1:
+        """wants_input() has become true."""
+        raise NotImplementedError
+
+
 cdef class Session(Placement):
     """
     dialect, answer: of the request and of the answer, by the names of dialects/table.pyx. strict: the profile
@@ -112,17 +122,25 @@ cdef class Session(Placement):
 
     async def wait_input(self):
         """Returns when more of the request may be fed."""
-        while self.stalled and self.reader.buffered() >= INPUT_HIGH and not self.finished and self.failure is None:
+        while not self.wants_input():
             self.input_waiter = self.loop.create_future()
             await self.input_waiter
+
+    cdef bint wants_input(self) noexcept:
+        """Whether more of the request may be fed, or never will have to be."""
+        return not self.stalled or self.finished or self.failure is not None or self.reader.buffered() < INPUT_HIGH
 
     # --- the front's side: out
 
     async def wait_output(self):
         """Returns when take() has something worth sending, or the batch is finished."""
-        while not self.finished and not (self.flush and self.outbox.held):
+        while not self.has_output():
             self.output_waiter = self.loop.create_future()
             await self.output_waiter
+
+    cdef bint has_output(self) noexcept:
+        """Whether take() has something worth sending, or the batch is finished."""
+        return self.finished or (self.flush and self.outbox.held > 0)
 
     def take(self):
         """One chunk of the answer, or None. Protobuf: one message."""
@@ -267,7 +285,7 @@ cdef class Session(Placement):
             self.settle()
             self.pump()
         self.check_end()
-        if self.input_waiter is not None and not (self.stalled and self.reader.buffered() >= INPUT_HIGH):
+        if (self.input_waiter is not None or self.listener is not None) and self.wants_input():
             self.wake_input()
         return 0
 
@@ -597,6 +615,8 @@ cdef class Session(Placement):
         if self.linger is not None:
             self.linger.cancel()
             self.linger = None
+        if self.listener is not None:
+            return self.listener.output_ready()
         if waiter is not None:
             self.output_waiter = None
             if not waiter.done():
@@ -605,6 +625,8 @@ cdef class Session(Placement):
 
     cdef int wake_input(self) except -1:
         cdef object waiter = self.input_waiter
+        if self.listener is not None:
+            return self.listener.input_ready()
         if waiter is not None:
             self.input_waiter = None
             if not waiter.done():

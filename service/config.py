@@ -63,11 +63,34 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class TlsSettings(_Section):
+    """TLS of the listeners; empty files: plain text."""
+
+    cert_file: str = Field("", description="certificate chain (PEM); empty: no TLS")
+    key_file: str = Field("", description="key of the certificate (PEM)")
+    client_ca_file: str = Field("", description="CA certificates (PEM) that clients must have a certificate of; mTLS")
+    reload_seconds: Seconds = Field(10, description="how often the files are looked at for new content")
+
+    @model_validator(mode="after")
+    def _together(self) -> "TlsSettings":
+        if bool(self.cert_file) != bool(self.key_file):
+            raise ValueError("cert_file and key_file go together")
+        if self.client_ca_file and not self.cert_file:
+            raise ValueError("client_ca_file needs cert_file and key_file")
+        return self
+
+
 class Listen(_Section):
     """Where the gateway listens."""
 
+    front: Literal["native", "grpcio"] = Field(
+        "native", description="native: each listener speaks gRPC, HTTP/1.1 and HTTP/2; grpcio: one protocol each"
+    )
+
     grpc: Address = Field("127.0.0.1:50051", description="gRPC listener; empty: none")
     http: Address = Field("127.0.0.1:8080", description="REST listener, also metrics and health; empty: none")
+    max_streams: Count = Field(1000, description="requests at once on one HTTP/2 connection")
+    tls: TlsSettings = Field(default_factory=lambda: TlsSettings.model_validate({}))
     workers: Count = Field(1, description="processes that share the listeners (SO_REUSEPORT); more than 1: no unix:")
     grace_seconds: float = Field(10, ge=0, description="how long running batches may go on after SIGTERM")
 
@@ -227,6 +250,8 @@ class Config(BaseSettings):
             raise ValueError("routes: only one route may be the default")
         if not self.listen.grpc and not self.listen.http:
             raise ValueError("listen: at least one of grpc and http is needed")
+        if self.listen.front == "grpcio" and self.listen.tls.cert_file:
+            raise ValueError("listen.tls: needs the native front")
         for front in ("grpc", "http"):
             if self.listen.workers > 1 and getattr(self.listen, front).startswith("unix:"):
                 raise ValueError(f"listen.{front}: a UNIX socket belongs to one process, so workers must be 1")

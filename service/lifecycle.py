@@ -8,30 +8,18 @@ import asyncio
 import gc
 import os
 import signal
-from typing import Protocol
 
 import structlog
 import uvloop
 
 from .config import Config
-from .fronts.grpcio import GrpcFront
-from .fronts.rest import RestFront
+from .fronts import listeners
 from .metrics import Metrics
 from .routes import RouteTable
 from .state import LAST_WORDS_SECONDS, Service
 
 UPSTREAM_COPY_SECONDS = 1.0
 _log = structlog.get_logger("batchwire")
-
-
-class Front(Protocol):
-    """A listener and the batches that come through it."""
-
-    async def start(self) -> str:
-        """Listens; the address that is really bound."""
-
-    async def stop(self, grace: float) -> None:
-        """Takes no more batches; returns when those that run have ended, or have been cut after `grace` seconds."""
 
 
 def run_worker(config: Config) -> int:
@@ -48,12 +36,8 @@ async def _serve(config: Config) -> int:
     table = RouteTable(config, loop)
     service = Service(config, table, Metrics(), loop)
     await table.start()
-    fronts: list[tuple[str, Front]] = []
-    started: list[Front] = []
-    if config.listen.grpc:
-        fronts.append(("grpc", GrpcFront(service, config.listen.grpc)))
-    if config.listen.http:
-        fronts.append(("http", RestFront(service, config.listen.http)))
+    fronts = listeners.make(service)
+    started: list[listeners.Front] = []
     copier = loop.create_task(_copy_upstreams(service))
     try:
         for name, front in fronts:
@@ -76,7 +60,7 @@ async def _serve(config: Config) -> int:
     return 0
 
 
-async def _stop(service: Service, fronts: list[Front], grace: float) -> None:
+async def _stop(service: Service, fronts: list[listeners.Front], grace: float) -> None:
     """Ends fronts; they stay long enough to tell the clients of batches that are cut after `grace` seconds."""
     await asyncio.gather(service.wind_down(grace), *(front.stop(grace + LAST_WORDS_SECONDS) for front in fronts))
 

@@ -10,36 +10,20 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import grpc
-from batchwire.core import EnvelopeError, Route, peek_options
-from batchwire.v1 import batch_pb2
+from batchwire.core import EnvelopeError
 from google.api.httpbody_pb2 import HttpBody
-from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import DecodeError
-from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 from grpc_status import rpc_status
 
-from ..state import Batch, Ending, TooManyBatchesError, stopped
-from .endpoints import BY_NAME, Endpoint
-from .negotiation import HOP_HEADER, Accepted, OuterRequest, Policy, Refusal
+from ..state import Batch, Ending, stopped
+from .rpc_desk import SERVICE, RpcDesk, status_of
 
 if TYPE_CHECKING:
     from ..state import Service
 
-SERVICE = batch_pb2.DESCRIPTOR.services_by_name["BatchService"].full_name
-# What a deadline leaves for sending the 504s of the late calls before the client gives up.
-DEADLINE_MARGIN = 0.05
-_CODES = {
-    404: code_pb2.NOT_FOUND,
-    408: code_pb2.DEADLINE_EXCEEDED,
-    413: code_pb2.RESOURCE_EXHAUSTED,
-    429: code_pb2.RESOURCE_EXHAUSTED,
-    503: code_pb2.UNAVAILABLE,
-    508: code_pb2.FAILED_PRECONDITION,
-}
-_PASSED_ON = ("traceparent", "tracestate")
 Context = Any  # grpc.aio.ServicerContext; grpcio has no types
 
 
@@ -90,7 +74,7 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
     """The methods of BatchService."""
 
     def __init__(self, service: "Service") -> None:
-        self._service = service
+        self._desk = RpcDesk(service)
         self._loop = service.loop
         self._methods = {
             f"/{SERVICE}/Batch": grpc.stream_stream_rpc_method_handler(self._batch),
@@ -108,6 +92,13 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
         return self._methods.get(details.method)
 
     # --- methods
+
+    async def _open(self, first: bytes, context: Context, execute: bool = False) -> Batch:
+        try:
+            return self._desk.open(first, _metadata(context), context.peer(), context.time_remaining(), execute)
+        except EnvelopeError as error:
+            await _abort(context, error)
+            raise
 
     async def _execute(self, request: bytes, context: Context) -> bytes:
         batch = await self._open(request, context, execute=True)
@@ -137,9 +128,12 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
         ended = first is grpc.aio.EOF
         try:
             body = _document(b"" if ended else first)
+            batch, answer_type, initial = self._desk.open_document(
+                body.content_type, _metadata(context), context.peer(), context.time_remaining(), json_only
+            )
         except EnvelopeError as error:
             await _abort(context, error)
-        batch, answer_type = await self._open_document(body, context, json_only)
+        await context.send_initial_metadata(tuple((key.decode(), value.decode()) for key, value in initial))
         if not ended:
             batch.session.feed(body.data)
 
@@ -171,79 +165,6 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
                 reader.cancel()
             _close(batch, ended)
 
-    # --- opening
-
-    async def _open(self, first: bytes, context: Context, execute: bool = False) -> Batch:
-        try:
-            options = peek_options(first)
-            route = self._route(options["route"])
-        except EnvelopeError as error:
-            await _abort(context, error)
-        headers, authorization, hops = _metadata(context)
-        if hops > route.limits.max_hops:
-            await _abort(context, EnvelopeError(508, "LoopDetected", "the batch has passed through too many gateways"))
-        return await self._begin(
-            context,
-            route,
-            dict(headers).get(b"traceparent", b"").decode("latin-1"),
-            dialect="proto",
-            strict=True,
-            authority=self._service.table.settings[route.root.decode()].public_origin(),
-            headers=headers,
-            authorization=authorization,
-            hops=hops,
-            execute=execute,
-        )
-
-    async def _open_document(self, first: HttpBody, context: Context, json_only: bool) -> tuple[Batch, str]:
-        """Metadata stands for the HTTP headers (batch.proto, BatchJson and BatchHttp)."""
-        fields = [
-            (key.encode(), value.encode("latin-1", "replace"))
-            for key, value in context.invocation_metadata() or ()
-            if isinstance(value, str) and key not in ("content-type", "user-agent", "host")
-        ]
-        fields.append((b"content-type", (first.content_type or "application/json").encode("latin-1", "replace")))
-        names = dict(fields)
-        try:
-            route = self._route(names.get(b"batchwire-route", b"").decode("latin-1"))
-            endpoint = _endpoint(names.get(b"batchwire-dialect", b"odata").decode("latin-1"))
-        except EnvelopeError as error:
-            await _abort(context, error)
-        settings = self._service.table.settings[route.root.decode()]
-        outcome = endpoint.negotiate(OuterRequest("POST", "http", b"", fields), Policy.of(settings, route.limits))
-        if isinstance(outcome, Refusal):
-            await _abort(context, EnvelopeError(outcome.status, outcome.code, outcome.message))
-        assert isinstance(outcome, Accepted)
-        if json_only and (outcome.dialect, outcome.answer) != ("json", "json"):
-            await _abort(context, EnvelopeError(415, "UnsupportedMediaType", "BatchJson takes and gives JSON only"))
-        batch = await self._begin(
-            context, route, names.get(b"traceparent", b"").decode("latin-1"), **outcome.session_arguments()
-        )
-        answer = dict(outcome.answer_headers)
-        await context.send_initial_metadata(
-            tuple((key.decode(), value.decode()) for key, value in answer.items() if key != b"content-type")
-        )
-        return batch, answer.get(b"content-type", b"application/json").decode()
-
-    async def _begin(self, context: Context, route: Route, trace: str, **arguments: Any) -> Batch:
-        remaining = context.time_remaining()
-        if remaining is not None:
-            arguments["deadline"] = max(remaining - min(DEADLINE_MARGIN, remaining / 4), 0.001)
-        if self._service.draining:
-            await _abort(context, EnvelopeError(503, "Draining", "the gateway is stopping"))
-        try:
-            batch = self._service.open_batch("grpc", route, context.peer(), trace, **arguments)
-        except TooManyBatchesError as error:
-            await _abort(context, EnvelopeError(429, "TooManyBatches", str(error)))
-        return batch
-
-    def _route(self, root: str) -> Route:
-        route = self._service.table.by_root(root)
-        if route is None:
-            message = f"there is no route {root!r}" if root else "the batch must name a route"
-            raise EnvelopeError(404, "UnknownRoute", message, "options.route")
-        return route
-
 
 async def _read(session: Any, context: Context, unwrap: Any) -> None:
     """Feeds the request as fast as the session takes it."""
@@ -259,13 +180,6 @@ async def _read(session: Any, context: Context, unwrap: Any) -> None:
             return
         session.feed(data)
         await session.wait_input()
-
-
-def _endpoint(name: str) -> Endpoint:
-    found = BY_NAME.get(name)
-    if found is None:
-        raise EnvelopeError(400, "UnknownDialect", f"the dialects are {', '.join(BY_NAME)}", "batchwire-dialect")
-    return found
 
 
 def _same(message: bytes) -> bytes:
@@ -284,19 +198,13 @@ def _data_of(message: bytes) -> bytes:
     return bytes(_document(message).data)
 
 
-def _metadata(context: Context) -> tuple[list[tuple[bytes, bytes]], bytes | None, int]:
-    """Inherited headers, authorization and the number of the next hop."""
-    headers, authorization, hops = [], None, 0
-    for key, value in context.invocation_metadata() or ():
-        if isinstance(value, bytes):
-            continue
-        if key in _PASSED_ON:
-            headers.append((key.encode(), value.encode("latin-1", "replace")))
-        elif key == "authorization":
-            authorization = value.encode("latin-1", "replace")
-        elif key == HOP_HEADER and value.isdigit():
-            hops = int(value[:6])
-    return headers, authorization, hops + 1
+def _metadata(context: Context) -> list[tuple[bytes, bytes]]:
+    """As bytes, without binary values."""
+    return [
+        (key.encode(), value.encode("latin-1", "replace"))
+        for key, value in context.invocation_metadata() or ()
+        if isinstance(value, str)
+    ]
 
 
 def _close(batch: Batch, ended: str) -> None:
@@ -314,15 +222,6 @@ async def _abort_if_failed(context: Context, session: Any) -> None:
 
 async def _abort(context: Context, error: EnvelopeError) -> None:
     """Ends the RPC with google.rpc.Status details. Raises."""
-    status = status_pb2.Status(code=_CODES.get(error.status, code_pb2.INVALID_ARGUMENT), message=error.message)
-    details = [error_details_pb2.ErrorInfo(reason=error.code, domain="batchwire")]
-    if error.target:
-        violation = error_details_pb2.BadRequest.FieldViolation(field=error.target, description=error.message)
-        details.append(error_details_pb2.BadRequest(field_violations=[violation]))
-    for detail in details:
-        packed = AnyMessage()
-        packed.Pack(detail)
-        status.details.append(packed)
-    raw = rpc_status.to_status(status)
+    raw = rpc_status.to_status(status_of(error))
     await context.abort(raw.code, raw.details, raw.trailing_metadata)
     raise asyncio.CancelledError

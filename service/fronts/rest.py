@@ -41,9 +41,10 @@ class RestFront:
         self._address = address
         self._socket: socket.socket | None = None
         self._idle = IdleSweep(service.loop, limits.client_idle_seconds)
+        self.application = _Application(service, self._idle)
         self._server = _Server(
             uvicorn.Config(
-                _Application(service, self._idle),
+                self.application,
                 loop="none",
                 http=connection_class(limits.max_header_bytes * 2, limits.client_idle_seconds),
                 ws="none",

@@ -1,0 +1,26 @@
+from asyncio import AbstractEventLoop
+from typing import Any
+
+from batchwire.core.front.http2 import Http2Connection
+
+KINDS: dict[str, int]
+
+class FrontAcceptor:
+    connections: set[Http2Connection]
+    def __init__(
+        self,
+        loop: AbstractEventLoop,
+        desk: Any,
+        service: str,
+        *,
+        max_streams: int = ...,
+        max_header_bytes: int = ...,
+        stream_window: int = ...,
+        head_seconds: float = ...,
+        idle_seconds: float = ...,
+        keepalive_seconds: float = ...,
+        keepalive_timeout: float = ...,
+    ) -> None: ...
+    def begin_sweeps(self) -> None: ...
+    def end_sweeps(self) -> None: ...
+    async def wait_closed(self) -> None: ...

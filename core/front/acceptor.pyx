@@ -1,0 +1,62 @@
+"""Tells what a stream is: a method of BatchService, another gRPC method, or an HTTP request.
+
+`desk` is the service behind: see rpc.pyx and batch_rpc.pyx for what it does for calls; desk.methods names the gRPC
+methods in Python, desk.serve(exchange) begins to answer an HTTP request. Must never open a batch.
+"""
+from batchwire.core.errors import EnvelopeError
+from batchwire.core.front.batch_rpc cimport BatchRpc, KIND_BATCH, KIND_EXECUTE, KIND_HTTP, KIND_JSON
+from batchwire.core.front.exchange cimport Exchange
+from batchwire.core.front.http2 cimport Acceptor, Handler, Stream
+from batchwire.core.front.python_rpc import PythonRpc
+from batchwire.core.front.rpc cimport Rpc
+
+cdef int UNIMPLEMENTED = 12
+
+KINDS = {"Execute": <int>KIND_EXECUTE, "Batch": <int>KIND_BATCH, "BatchJson": <int>KIND_JSON,
+         "BatchHttp": <int>KIND_HTTP}
+"""The methods of BatchService, as desk.open is told of them."""
+
+
+cdef class FrontAcceptor(Acceptor):
+    """service: full name of BatchService. For the other arguments see Acceptor."""
+    cdef object desk
+    cdef dict kinds, others
+
+    def __init__(self, loop, desk, str service not None, **bounds):
+        super().__init__(loop, **bounds)
+        self.desk = desk
+        self.kinds = {f"/{service}/{name}".encode(): kind for name, kind in KINDS.items()}
+        self.others = {path.encode(): method for path, method in desk.methods.items()}
+
+    cdef Handler accept(self, Stream stream):
+        cdef bytes media = stream.content_type
+        if media.startswith(b"application/grpc") and media[16:17] in (b"", b"+", b";") and stream.method == b"POST":
+            return self.rpc(stream)
+        exchange = Exchange(stream)
+        exchange.stream = stream
+        self.desk.serve(exchange)
+        return exchange
+
+    cdef Rpc rpc(self, Stream stream):
+        cdef object kind = self.kinds.get(stream.path)
+        cdef object method = self.others.get(stream.path) if kind is None else None
+        cdef Rpc rpc
+        if kind is not None:
+            rpc = BatchRpc(self.desk, kind)
+        elif method is not None:
+            rpc = PythonRpc(self.desk, method)
+        else:
+            rpc = Rpc(self.desk)
+        rpc.stream = stream
+        try:
+            if stream.content_type[16:] not in (b"", b"+proto") and stream.content_type[16:17] == b"+":
+                raise EnvelopeError(501, "UnknownEncoding", "messages are application/grpc+proto")
+            rpc.begin(stream)
+            if kind is None and method is None:
+                rpc.settle(UNIMPLEMENTED, "there is no such method", None)
+                rpc.answer()
+            elif method is not None:
+                rpc.start()
+        except EnvelopeError as error:
+            rpc.fail(error)
+        return rpc

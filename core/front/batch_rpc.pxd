@@ -1,0 +1,19 @@
+from batchwire.core.front.rpc cimport Rpc
+from batchwire.core.session cimport Session
+
+cdef enum Kind:
+    KIND_EXECUTE = 0
+    KIND_BATCH = 1
+    KIND_JSON = 2             # and what follows: documents in HttpBody messages
+    KIND_HTTP = 3
+
+cdef class BatchRpc(Rpc):
+    cdef int kind
+    cdef object batch                       # the service's record of the batch, or None
+    cdef Session session                    # None before the first message
+    cdef bytes content_type                 # of the answer's documents, or None
+    cdef list metadata                      # initial metadata, or None
+    cdef bint whole                         # Execute: the prefix of the one message has been made
+    cdef int open(self, bytes first) except -1
+    cdef int check_end(self) except -1
+    cdef int wrap(self, Py_ssize_t n) except -1

@@ -1,0 +1,165 @@
+"""The methods of BatchService on the native front: a session behind each call, bytes straight through.
+
+`desk.open(kind, metadata, peer, first message, seconds left)` gives (batch, session, content type of the answer's
+documents, initial metadata): Python once a batch, nothing once a call. Must never look into a call or a result.
+"""
+from batchwire.core.dialects.wire cimport Field, field_at, next_field, varint_at, WIRE_BYTES
+from batchwire.core.errors import EnvelopeError
+from batchwire.core.front.grpc_messages cimport put_prefix
+from batchwire.core.front.rpc cimport LEAD, Rpc
+from batchwire.core.model cimport now
+from batchwire.core.session cimport Session
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+
+cdef enum:
+    PREFIX = 5
+    MAX_CONTENT_TYPE = LEAD - PREFIX - 12  # beside two keys and two lengths
+
+
+cdef class BatchRpc(Rpc):
+    """kind: which method it is."""
+
+    def __init__(self, desk, int kind):
+        super().__init__(desk)
+        self.kind = kind
+
+    cdef int open(self, bytes first) except -1:
+        """Opens the batch that the first message is for. Raises EnvelopeError."""
+        cdef double left = -1
+        if self.timeout >= 0:
+            left = max(self.timeout - (now() - self.began), 0.0)
+        self.batch, self.session, self.content_type, self.metadata = self.desk.open(
+            self.kind, self.stream.headers, self.stream.connection.peer, first, left)
+        self.session.listener = self
+        if self.content_type is not None and PyBytes_GET_SIZE(self.content_type) > MAX_CONTENT_TYPE:
+            raise EnvelopeError(500, "InternalError", "the content type of the answer is too long")
+        if left >= 0:
+            self.start_alarm(left)
+        else:
+            self.stop_alarm()
+        return 0
+
+    cdef int on_settled(self) except -1:
+        cdef double idle = self.stream.connection.home.idle_seconds
+        if self.session is None and not self.done:
+            self.start_alarm(self.timeout if self.timeout >= 0 else idle)
+        return 0
+
+    def on_alarm(self):
+        cdef double more = self.moved + self.stream.connection.home.idle_seconds - now() if self.stream else 0
+        self.alarm = None
+        if self.done or self.stream is None:
+            return
+        if self.timeout < 0 and more > 0:
+            # A first message that is on its way may take its time.
+            self.start_alarm(more)
+            return
+        if self.batch is not None:
+            self.batch.close("deadline")
+        self.settle(4, "the deadline of the call is over", None)
+        self.answer()
+
+    # --- in
+
+    cdef int on_message(self, bytes message) except -1:
+        if self.session is None:
+            self.open(message)
+        elif self.kind == KIND_EXECUTE:
+            raise EnvelopeError(501, "TooManyMessages", "Execute takes one message")
+        self.session.feed(message if self.kind < KIND_JSON else document_data(message))
+        return 0
+
+    cdef int on_half_close(self) except -1:
+        if self.session is None:
+            if self.kind == KIND_EXECUTE:
+                raise EnvelopeError(501, "NoMessage", "Execute takes one message")
+            self.on_message(b"")
+        self.session.feed_end()
+        return 0
+
+    cdef bint may_feed(self) except -1:
+        return self.session is None or self.session.wants_input()
+
+    # --- out
+
+    cdef int output_ready(self) except -1:
+        if self.session.finished:
+            self.check_end()
+        return self.answer()
+
+    cdef list initial_headers(self):
+        return self.metadata
+
+    cdef bint next_piece(self) except -1:
+        cdef Session session = self.session
+        cdef Py_ssize_t n
+        if session is None:
+            return False
+        if self.kind == KIND_EXECUTE:
+            # One message, which is known when everything is.
+            if not session.finished or session.outbox.held == 0 or session.failure is not None:
+                return False
+            if not self.whole:
+                self.whole = True
+                self.lead_at = 0
+                self.lead_size = put_prefix(self.lead, session.outbox.held)
+            self.out = session.take()
+        else:
+            if not session.has_output() or session.outbox.held == 0:
+                return False
+            self.out = session.take()
+            n = PyBytes_GET_SIZE(self.out)
+            self.lead_at = 0
+            self.lead_size = put_prefix(self.lead, n) if self.content_type is None else self.wrap(n)
+        if session.finished:
+            self.check_end()
+        return True
+
+    cdef int wrap(self, Py_ssize_t n) except -1:
+        """What stands before n bytes of data in an HttpBody message, its prefix included."""
+        cdef char* p = &self.lead[PREFIX]
+        p = field_at(p, 0x0a, PyBytes_AS_STRING(self.content_type), PyBytes_GET_SIZE(self.content_type))
+        p[0] = 0x12
+        p = varint_at(p + 1, n)
+        put_prefix(self.lead, p - &self.lead[PREFIX] + n)
+        return <int>(p - self.lead)
+
+    # --- the end
+
+    cdef int check_end(self) except -1:
+        """The session has finished: its status follows what is left to send."""
+        cdef Session session = self.session
+        cdef object failure = session.failure
+        if self.done:
+            return 0
+        if failure is None and session.cancelled:
+            failure = self.desk.stopped()
+        if failure is None:
+            return self.settle(0, "", None) if session.outbox.held == 0 else 0
+        if session.outbox.held and self.kind != KIND_EXECUTE:
+            return 0
+        code, message, details = self.desk.status(failure)
+        return self.settle(code, message, details)
+
+    cdef int on_gone(self, bint cancelled) except -1:
+        batch, self.batch = self.batch, None
+        if self.session is not None:
+            self.session.listener = None
+        if batch is not None:
+            batch.close("cancelled" if cancelled else "ok")
+        return 0
+
+
+cdef bytes document_data(bytes message):
+    """The data of an HttpBody. Raises EnvelopeError."""
+    cdef const char* p = PyBytes_AS_STRING(message)
+    cdef const char* end = p + PyBytes_GET_SIZE(message)
+    cdef Field found
+    cdef bytes data = b""
+    while p < end:
+        p = next_field(p, end, &found)
+        if p == NULL:
+            raise EnvelopeError(400, "BadMessage", "the message is not a valid protobuf message")
+        if found.number == 2 and found.type == WIRE_BYTES:
+            data = PyBytes_FromStringAndSize(found.data, found.size)
+    return data

@@ -1,0 +1,13 @@
+from batchwire.core.front.http2 cimport Handler, Stream
+
+cdef class Exchange(Handler):
+    cdef readonly Stream request
+    cdef public object on_lost
+    cdef object came, going                 # deques of bytes
+    cdef object reading, writing            # futures
+    cdef Py_ssize_t unsent         # bytes written and not taken
+    cdef Py_ssize_t sent                    # bytes of going[0]
+    cdef readonly bint lost                 # the stream is gone before its end
+    cdef bint finished
+    cdef readonly bint broken               # ended without its end
+    cdef int stir(self, object waiter) except -1

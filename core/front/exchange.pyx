@@ -1,0 +1,174 @@
+"""One HTTP request on a stream of HTTP/2, for a server in Python: what REST over HTTP/2 is made of.
+
+Flow control both ways: what read() has not taken stays in the client's window, and drain() waits until the client has
+taken what was written. Must never know what is asked for.
+"""
+from batchwire.core.front.http2 cimport field, FILL_LAST, FillEnd, Handler, Stream
+from batchwire.core.front.nghttp2 cimport NGHTTP2_CANCEL, nghttp2_nv, NGHTTP2_INTERNAL_ERROR, NGHTTP2_NO_ERROR
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.stdint cimport uint32_t
+from libc.string cimport memcpy
+
+from collections import deque
+
+cdef enum:
+    MAX_FIELDS = 64
+    UNSENT_HIGH = 65536       # bytes above which drain() waits
+
+
+cdef class Exchange(Handler):
+    """`on_lost` is called when the client goes before the answer has ended."""
+
+    def __init__(self, Stream request not None):
+        self.request = request
+        self.came = deque()
+        self.going = deque()
+
+    # --- the request
+
+    async def read(self):
+        """The next bytes of the body; b"" at its end, None when the client is gone."""
+        while not self.came and not self.request.ended and not self.lost:
+            self.reading = self.request.connection.home.loop.create_future()
+            await self.reading
+        if self.came:
+            data = self.came.popleft()
+            if self.stream is not None:
+                self.stream.consume(len(data))
+            return data
+        return None if self.lost else b""
+
+    @property
+    def peer(self):
+        """(host, port) of the client, or None."""
+        return self.request.connection.client
+
+    @property
+    def server(self):
+        """(host, port) of the listener, or None."""
+        return self.request.connection.server
+
+    @property
+    def scheme(self):
+        """"http" or "https", as the connection is."""
+        return self.request.connection.scheme
+
+    # --- the answer
+
+    def go_ahead(self):
+        """Says 100 Continue (RFC 9110 10.1.1)."""
+        cdef nghttp2_nv[1] fields
+        if self.stream is not None and not self.stream.answered:
+            field(&fields[0], ":status", 7, "100", 3)
+            self.stream.inform(fields, 1)
+
+    def start(self, int status, list headers not None, bint body):
+        """Sends the head; headers: [(name, value)], bytes, names in lower case. body: one follows."""
+        cdef nghttp2_nv[MAX_FIELDS] fields
+        cdef size_t n = 1
+        cdef bytes code = b"%d" % status
+        if self.stream is None:
+            return
+        field(&fields[0], ":status", 7, PyBytes_AS_STRING(code), PyBytes_GET_SIZE(code))
+        for name, value in headers:
+            if n < MAX_FIELDS:
+                field(&fields[n], PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name),
+                      PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value))
+                n += 1
+        self.finished = not body
+        self.stream.respond(fields, n, body)
+
+    def write(self, bytes data not None):
+        """Sends bytes of the body."""
+        if data and self.stream is not None and not self.finished:
+            self.going.append(data)
+            self.unsent += len(data)
+            self.stream.wake()
+
+    async def drain(self):
+        """Returns when more should be written."""
+        while self.unsent > UNSENT_HIGH and not self.lost:
+            self.writing = self.request.connection.home.loop.create_future()
+            await self.writing
+
+    def end(self):
+        """There is no more body."""
+        if self.stream is not None and not self.finished:
+            self.finished = True
+            self.stream.wake()
+
+    def end_broken(self):
+        """Ends the answer in such a way that nobody takes it for complete, after what has been written (ER-07)."""
+        self.on_lost = None
+        if self.stream is not None and not self.finished:
+            self.finished = self.broken = True
+            self.stream.wake()
+
+    def unsent_bytes(self):
+        """Bytes of the answer that the client has not taken."""
+        return self.unsent
+
+    def abort(self):
+        """Ends the stream at once; what the client has not taken is lost."""
+        self.on_lost = None
+        if self.stream is not None:
+            self.stream.reset(NGHTTP2_CANCEL)
+
+    # --- the stream's side
+
+    cdef int on_data(self, const char* p, Py_ssize_t n) except -1:
+        if self.finished:
+            return self.stream.consume(n)
+        self.came.append(PyBytes_FromStringAndSize(p, n))
+        return self.stir(self.reading)
+
+    cdef int on_end(self) except -1:
+        return self.stir(self.reading)
+
+    cdef int on_close(self, uint32_t code) except -1:
+        on_lost, self.on_lost = self.on_lost, None
+        self.lost = not (self.finished and code == NGHTTP2_NO_ERROR)
+        self.came.clear()
+        self.going.clear()
+        self.unsent = 0
+        self.stir(self.reading)
+        self.stir(self.writing)
+        if self.lost and on_lost is not None:
+            on_lost()
+        return 0
+
+    cdef int on_sweep(self, double t) except -1:
+        # A client that takes nothing of an answer that has ended: nobody else looks after it any more.
+        if self.finished and t - self.moved > self.stream.connection.home.idle_seconds:
+            return self.stream.reset(NGHTTP2_CANCEL)
+        return 0
+
+    cdef int stir(self, object waiter) except -1:
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+        return 0
+
+    cdef Py_ssize_t fill(self, char* p, Py_ssize_t room, FillEnd* end) except -1:
+        cdef Py_ssize_t n = 0, part
+        cdef bytes data
+        while n < room and self.going:
+            data = self.going[0]
+            part = min(room - n, PyBytes_GET_SIZE(data) - self.sent)
+            memcpy(p + n, PyBytes_AS_STRING(data) + self.sent, part)
+            n += part
+            self.sent += part
+            if self.sent == PyBytes_GET_SIZE(data):
+                self.going.popleft()
+                self.sent = 0
+        self.unsent -= n
+        if self.unsent <= UNSENT_HIGH:
+            self.stir(self.writing)
+        if self.finished and not self.going:
+            if self.broken:
+                if n == 0:
+                    self.stream.reset(NGHTTP2_INTERNAL_ERROR)
+                else:
+                    self.stream.wake()
+            else:
+                end[0] = FILL_LAST
+        return n

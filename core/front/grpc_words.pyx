@@ -1,0 +1,50 @@
+"""Small words of the gRPC wire protocol: time-outs, messages of a status, compressed messages.
+
+(grpc/doc/PROTOCOL-HTTP2.md.) Must never know a stream.
+"""
+import zlib
+
+from batchwire.core.errors import EnvelopeError
+
+cdef dict UNITS = {72: 3600.0, 77: 60.0, 83: 1.0, 109: 1e-3, 117: 1e-6, 110: 1e-9}  # H M S m u n
+cdef int MESSAGE_BYTES = 4096                # of a status message; headers are no place for more
+
+CODINGS = {b"identity": 0, b"gzip": 31, b"deflate": 15}
+"""What grpc-encoding may say, with the windowBits of zlib."""
+
+
+def timeout_seconds(bytes value not None):
+    """Seconds of a grpc-timeout ("100m"). Raises EnvelopeError."""
+    cdef Py_ssize_t digits_size = max(len(value) - 1, 0)
+    cdef bytes digits = value[:digits_size]
+    if not 1 <= digits_size <= 8 or not digits.isdigit() or value[digits_size] not in UNITS:
+        raise EnvelopeError(400, "BadTimeout", "grpc-timeout is malformed")
+    return int(digits) * UNITS[value[digits_size]]
+
+
+def percent_encoded(str message not None):
+    """A grpc-message: UTF-8, of which printable ASCII but "%" stays as it is."""
+    cdef bytes raw = message.encode("utf-8", "replace")[:MESSAGE_BYTES]
+    cdef bytearray out = bytearray()
+    for c in raw:
+        if 0x20 <= c <= 0x7e and c != 0x25:
+            out.append(c)
+        else:
+            out += b"%%%02X" % c
+    return bytes(out)
+
+
+def decompressed(bytes message not None, int window_bits, Py_ssize_t limit):
+    """The message in plain; what becomes larger than `limit` is refused while it is read. Raises EnvelopeError."""
+    if window_bits == 0:
+        raise EnvelopeError(400, "BadMessage", "a compressed message came without its grpc-encoding")
+    reader = zlib.decompressobj(window_bits)
+    try:
+        plain = reader.decompress(message, limit + 1)
+    except zlib.error:
+        raise EnvelopeError(400, "BadMessage", "the compressed message is damaged") from None
+    if len(plain) > limit:
+        raise EnvelopeError(413, "MessageTooLarge", f"the message is larger than the {limit} bytes allowed when unpacked")
+    if not reader.eof or reader.unused_data:
+        raise EnvelopeError(400, "BadMessage", "the compressed message is damaged")
+    return plain

@@ -1,0 +1,41 @@
+"""What a client may do that costs the server work and brings the client nothing.
+
+A bucket of tokens for resets, pings, settings, empty frames and window updates (CVE-2019-9511 to 9518, 2023-44487,
+2025-8671), and gRPC's rule for keep-alive pings (gRFC A8). Must never look into a frame, nor end a connection itself.
+"""
+
+cdef enum:
+    BURST = 1000              # tokens of a connection that has been quiet
+    MAX_STRIKES = 2           # pings that come too early, one after the other
+
+cdef double REFILL = 100.0    # tokens a second
+cdef double PING_SECONDS = 10.0  # between pings while the server sends nothing
+
+
+cdef class Guard:
+    def __init__(self, double t):
+        self.tokens = BURST
+        self.refilled = t
+        self.last_ping = t - PING_SECONDS
+
+    cdef bint spend(self, double cost, double t) noexcept:
+        """Whether the client may go on."""
+        self.tokens = min(<double>BURST, self.tokens + (t - self.refilled) * REFILL) - cost
+        self.refilled = t
+        return self.tokens >= 0
+
+    cdef void earn(self, double tokens) noexcept:
+        """The server has sent something that the client will answer in the usual course of things."""
+        self.tokens = min(<double>BURST, self.tokens + tokens)
+
+    cdef bint ping(self, double t) noexcept:
+        """gRFC A8: whether the client may ping as often as it does."""
+        if t - self.last_ping < PING_SECONDS:
+            self.strikes += 1
+        self.last_ping = t
+        return self.strikes <= MAX_STRIKES
+
+    cdef void answered(self) noexcept:
+        """Headers or data are sent: pings beside them are no strikes (they measure the bandwidth)."""
+        self.strikes = 0
+        self.last_ping = 0

@@ -1,0 +1,84 @@
+# HTTP/2 as the native front needs it. How the classes are used stands in http2.pyx.
+from batchwire.core.front.guard cimport Guard
+from batchwire.core.front.nghttp2 cimport nghttp2_nv, nghttp2_session
+from batchwire.core.model cimport Buffer
+from batchwire.core.session cimport SessionListener
+from libc.stdint cimport int32_t, uint32_t, uint64_t
+
+cdef enum FillEnd:
+    FILL_MORE = 0             # more may come: nothing now means that wake() will say so
+    FILL_LAST = 1             # what was filled ends the stream
+    FILL_TRAILERS = 2         # trailers have been submitted
+
+cdef class Handler(SessionListener):
+    """What answers a stream."""
+    cdef Stream stream                      # None: the stream is gone
+    cdef double moved                       # seconds, monotonic: when bytes went either way
+    cdef int on_data(self, const char* p, Py_ssize_t n) except -1
+    cdef int on_end(self) except -1
+    cdef int on_settled(self) except -1
+    cdef int on_close(self, uint32_t code) except -1
+    cdef int on_sweep(self, double t) except -1
+    cdef Py_ssize_t fill(self, char* p, Py_ssize_t room, FillEnd* end) except -1
+
+cdef class Acceptor:
+    """What connections have in common: bounds, and who answers a stream."""
+    cdef readonly object loop
+    cdef readonly set connections
+    cdef int max_streams, stream_window, connection_window
+    cdef Py_ssize_t max_header_bytes
+    cdef readonly double head_seconds, idle_seconds
+    cdef double keepalive_seconds, keepalive_timeout
+    cdef object sweeper, emptied
+    cdef Handler accept(self, Stream stream)
+    cdef int lost(self, Http2Connection connection) except -1
+
+cdef class Stream:
+    cdef Http2Connection connection
+    cdef int32_t id
+    cdef Handler handler
+    cdef readonly bytes method, path, scheme, authority, content_type
+    cdef readonly list headers              # [(name, value)], bytes, without pseudo headers
+    cdef Py_ssize_t header_bytes
+    cdef bint heads_done                    # the request's header section is complete
+    cdef readonly bint too_large            # its header section is larger than allowed
+    cdef readonly bint ended                # the client has said all
+    cdef bint answered                      # a final header section was submitted
+    cdef int respond(self, const nghttp2_nv* fields, size_t n, bint body) except -1
+    cdef int inform(self, const nghttp2_nv* fields, size_t n) except -1
+    cdef int trailers(self, const nghttp2_nv* fields, size_t n) except -1
+    cdef int reset(self, uint32_t code) except -1
+    cdef int wake(self) except -1
+    cdef int consume(self, Py_ssize_t n) except -1
+    cdef int add(self, const char* name, size_t name_len, const char* value, size_t value_len) except -1
+    cdef int close(self, uint32_t code) except -1
+
+cdef class Http2Connection:
+    cdef nghttp2_session* session
+    cdef Acceptor home
+    cdef readonly object transport
+    cdef readonly str peer, scheme
+    cdef readonly tuple client, server      # (host, port) or None
+    cdef dict streams                       # id -> Stream
+    cdef list fresh                         # handlers made in this read
+    cdef Buffer out
+    cdef Guard guard
+    cdef int fd                             # -1: only through the transport
+    cdef bint handed_over                   # the transport may have something unsent
+    cdef bint paused, closed, closing, flush_due, receiving, flushing
+    cdef double heads_since                 # when an unfinished header section began; 0: none
+    cdef double received, paused_since, pinged
+    cdef object finisher
+    cdef int begin(self) except -1
+    cdef int open(self, int32_t stream_id) except -1
+    cdef int request(self, Stream stream) except -1
+    cdef int settings_seen(self) except -1
+    cdef int schedule_flush(self) except -1
+    cdef int flush(self) except -1
+    cdef int write(self) except -1
+    cdef int calm(self, bytes why) except -1
+    cdef int check_end(self) except -1
+    cdef int sweep(self, double t) except -1
+    cdef int failed(self, object error) except -1
+
+cdef void field(nghttp2_nv* nv, const char* name, size_t name_len, const char* value, size_t value_len) noexcept

@@ -1,0 +1,672 @@
+"""One HTTP/2 connection (RFC 9113), driven by nghttp2: bytes of the transport to streams, and back.
+
+A Stream is one request; its Handler takes the body and fills the answer. What all streams want to say in one turn of
+the loop goes out in one write. A stream's window opens when its handler has consumed what came, so a handler that
+consumes nothing stops its client. Must never know what a request means, nor hold more of one than its window.
+"""
+from batchwire.core.front.nghttp2 cimport *
+from batchwire.core.model cimport Buffer, now
+from batchwire.core.session cimport SessionListener
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.errno cimport EAGAIN, EINTR, errno
+from libc.stdint cimport int32_t, uint8_t, uint32_t
+from libc.string cimport memcmp, memcpy
+
+cdef extern from "<sys/socket.h>" nogil:
+    ssize_t c_send "send" (int fd, const void* p, size_t n, int flags)
+    int MSG_DONTWAIT
+    int MSG_NOSIGNAL
+
+cdef enum:
+    WRITE_BYTES = 262144      # the most that is made for one write
+    KEPT_BYTES = 4096         # of the write buffer of a connection that has nothing to write
+
+cdef double GOAWAY_SECONDS = 1.0  # between the notice of a shutdown and its last word (RFC 9113 6.8)
+
+cdef unsigned long long connections_open = 0
+cdef unsigned long long streams_open = 0
+
+
+def stats():
+    """Debug counters: connections and streams open now."""
+    return {"connections": connections_open, "streams": streams_open}
+
+
+cdef void field(nghttp2_nv* nv, const char* name, size_t name_len, const char* value, size_t value_len) noexcept:
+    """Fills in a header field; nghttp2 copies what it points to."""
+    nv.name = <uint8_t*>name
+    nv.namelen = name_len
+    nv.value = <uint8_t*>value
+    nv.valuelen = value_len
+    nv.flags = NGHTTP2_NV_FLAG_NONE
+
+
+cdef class Handler(SessionListener):
+    cdef int on_data(self, const char* p, Py_ssize_t n) except -1:
+        """Bytes of the request's body. The handler must consume() n bytes, now or later."""
+        raise NotImplementedError
+
+    cdef int on_end(self) except -1:
+        """The request is complete."""
+        raise NotImplementedError
+
+    cdef int on_settled(self) except -1:
+        """All that came together with the head has been handed over."""
+        return 0
+
+    cdef int on_close(self, uint32_t code) except -1:
+        """The stream is gone, at its end or before; the last call."""
+        raise NotImplementedError
+
+    cdef int on_sweep(self, double t) except -1:
+        """Called now and then, for what must not take for ever."""
+        return 0
+
+    cdef Py_ssize_t fill(self, char* p, Py_ssize_t room, FillEnd* end) except -1:
+        """Writes at most `room` bytes of the answer's body to p; how many."""
+        raise NotImplementedError
+
+
+cdef class Acceptor:
+    """
+    max_streams: streams at once of a connection. max_header_bytes: of one header section, as RFC 9113 6.5.2 counts.
+    stream_window: bytes of a request that nobody has consumed. head_seconds: for a header section, and for the
+    client's settings. idle_seconds: for a client that does not read. keepalive_seconds: of silence, after which a
+    ping asks whether the client is still there.
+    """
+
+    def __init__(self, loop, *, int max_streams=1000, Py_ssize_t max_header_bytes=32768, int stream_window=524288,
+                 double head_seconds=60, double idle_seconds=60, double keepalive_seconds=60,
+                 double keepalive_timeout=20):
+        self.loop = loop
+        self.connections = set()
+        self.max_streams = max_streams
+        self.max_header_bytes = max_header_bytes
+        self.stream_window = stream_window
+        self.connection_window = 1 << 24
+        self.head_seconds = head_seconds
+        self.idle_seconds = idle_seconds
+        self.keepalive_seconds = keepalive_seconds
+        self.keepalive_timeout = keepalive_timeout
+
+    cdef Handler accept(self, Stream stream):
+        raise NotImplementedError
+
+    def begin_sweeps(self):
+        """Looks after silent and stuck connections from now on."""
+        cdef double every = min(self.head_seconds, self.idle_seconds, self.keepalive_timeout) / 4
+        self.sweeper = self.loop.call_later(max(every, 0.05), self.on_sweep)
+
+    def end_sweeps(self):
+        """Looks after nothing any more."""
+        if self.sweeper is not None:
+            self.sweeper.cancel()
+            self.sweeper = None
+
+    async def wait_closed(self):
+        """Returns when no connection is left."""
+        while self.connections:
+            self.emptied = self.loop.create_future()
+            await self.emptied
+
+    cdef int lost(self, Http2Connection connection) except -1:
+        self.connections.discard(connection)
+        if self.emptied is not None and not self.connections and not self.emptied.done():
+            self.emptied.set_result(None)
+        return 0
+
+    def on_sweep(self):
+        cdef Http2Connection connection
+        cdef double t = now()
+        self.begin_sweeps()
+        for connection in list(self.connections):
+            connection.sweep(t)
+
+
+cdef class Stream:
+    # --- for handlers
+
+    cdef int respond(self, const nghttp2_nv* fields, size_t n, bint body) except -1:
+        """Sends the head of the answer; body: fill() gives the rest, else this is all."""
+        cdef nghttp2_data_provider provider
+        provider.source.ptr = NULL
+        provider.read_callback = on_read
+        self.answered = True
+        nghttp2_submit_response(self.connection.session, self.id, fields, n, &provider if body else NULL)
+        return self.connection.schedule_flush()
+
+    cdef int inform(self, const nghttp2_nv* fields, size_t n) except -1:
+        """Sends an interim answer (1xx)."""
+        nghttp2_submit_headers(self.connection.session, NGHTTP2_FLAG_NONE, self.id, NULL, fields, n, NULL)
+        return self.connection.schedule_flush()
+
+    cdef int trailers(self, const nghttp2_nv* fields, size_t n) except -1:
+        """Ends the answer with trailers; called in fill(), which then says FILL_TRAILERS."""
+        nghttp2_submit_trailer(self.connection.session, self.id, fields, n)
+        return 0
+
+    cdef int reset(self, uint32_t code) except -1:
+        """Ends the stream at once; on_close() follows."""
+        nghttp2_submit_rst_stream(self.connection.session, NGHTTP2_FLAG_NONE, self.id, code)
+        return self.connection.schedule_flush()
+
+    cdef int wake(self) except -1:
+        """fill() has something to say again."""
+        nghttp2_session_resume_data(self.connection.session, self.id)
+        return self.connection.schedule_flush()
+
+    cdef int consume(self, Py_ssize_t n) except -1:
+        """n bytes of the body need no room any more."""
+        if n:
+            nghttp2_session_consume_stream(self.connection.session, self.id, n)
+            self.connection.schedule_flush()
+        return 0
+
+    # --- for the callbacks
+
+    cdef int add(self, const char* name, size_t name_len, const char* value, size_t value_len) except -1:
+        cdef bytes said
+        self.header_bytes += name_len + value_len + 32
+        if self.too_large:
+            return 0
+        if self.header_bytes > self.connection.home.max_header_bytes:
+            self.too_large = True
+            self.headers.clear()
+            return 0
+        said = PyBytes_FromStringAndSize(value, value_len)
+        if name[0] == b":":
+            if name_len == 5 and memcmp(name, ":path", 5) == 0:
+                self.path = said
+            elif name_len == 7 and memcmp(name, ":method", 7) == 0:
+                self.method = said
+            elif name_len == 7 and memcmp(name, ":scheme", 7) == 0:
+                self.scheme = said
+            elif name_len == 10 and memcmp(name, ":authority", 10) == 0:
+                self.authority = said
+            return 0
+        if name_len == 12 and memcmp(name, "content-type", 12) == 0:
+            self.content_type = said
+        self.headers.append((PyBytes_FromStringAndSize(name, name_len), said))
+        return 0
+
+    cdef int close(self, uint32_t code) except -1:
+        global streams_open
+        cdef Handler handler = self.handler
+        streams_open -= 1
+        self.handler = None
+        if handler is not None:
+            handler.on_close(code)
+            handler.stream = None
+        return 0
+
+
+cdef class Http2Connection:
+    """
+    An asyncio protocol. home: what it has in common with the others. first: bytes that were read before it was known
+    that they are HTTP/2.
+    """
+
+    def __init__(self, Acceptor home not None):
+        self.home = home
+        self.streams = {}
+        self.fresh = []
+        self.out = Buffer()
+        self.fd = -1
+
+    def __dealloc__(self):
+        nghttp2_session_del(self.session)
+
+    # --- asyncio.Protocol
+
+    def connection_made(self, transport):
+        global connections_open
+        connections_open += 1
+        self.transport = transport
+        self.received = now()
+        self.guard = Guard(self.received)
+        self.client = _address(transport.get_extra_info("peername"))
+        self.server = _address(transport.get_extra_info("sockname"))
+        self.peer = f"{self.client[0]}:{self.client[1]}" if self.client is not None else "unix"
+        self.scheme = "http"
+        if transport.get_extra_info("ssl_object") is not None:
+            self.scheme = "https"
+        else:
+            self.fd = transport.get_extra_info("socket").fileno()
+        self.heads_since = self.received
+        self.home.connections.add(self)
+        self.begin()
+        self.flush()
+
+    def data_received(self, bytes data):
+        cdef Handler handler
+        cdef ssize_t n
+        if self.closing:
+            return
+        self.received = now()
+        self.pinged = 0
+        self.receiving = True
+        n = nghttp2_session_mem_recv(self.session, <const uint8_t*>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+        self.receiving = False
+        if n < 0:
+            # No preface, a flood that nghttp2 sees, or no memory: there is nothing to tell.
+            self.closing = True
+            self.flush()
+            if self.transport is not None:
+                self.transport.close()
+            return
+        if self.fresh:
+            for handler in self.fresh:
+                if handler.stream is not None:
+                    handler.on_settled()
+            self.fresh.clear()
+        self.flush()
+
+    def eof_received(self):
+        # RFC 9113 has no half-closed connections; what runs for this client ends with it.
+        return False
+
+    def connection_lost(self, exc):
+        global connections_open
+        cdef Stream stream
+        connections_open -= 1
+        self.closed = self.closing = True
+        self.fd = -1
+        self.transport = None
+        self.home.lost(self)
+        if self.finisher is not None:
+            self.finisher.cancel()
+            self.finisher = None
+        for stream in list(self.streams.values()):
+            stream.close(NGHTTP2_CANCEL)
+        self.streams.clear()
+
+    def pause_writing(self):
+        self.paused = True
+        self.paused_since = now()
+
+    def resume_writing(self):
+        self.paused = False
+        self.flush()
+
+    # --- the front's side
+
+    def drain(self):
+        """Takes no more streams, in such a way that no request of the client is lost (RFC 9113 6.8)."""
+        if self.closed or self.finisher is not None:
+            return
+        nghttp2_submit_shutdown_notice(self.session)
+        self.flush()
+        self.finisher = self.home.loop.call_later(GOAWAY_SECONDS, self.shutdown)
+
+    def shutdown(self):
+        """Closes when the streams that run have ended."""
+        if self.closed:
+            return
+        nghttp2_submit_goaway(self.session, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(self.session),
+                              NGHTTP2_NO_ERROR, NULL, 0)
+        self.flush()
+
+    def abort(self):
+        """Closes at once."""
+        if self.transport is not None:
+            self.transport.abort()
+
+    @property
+    def running(self):
+        """Streams that are open."""
+        return len(self.streams)
+
+    # --- in
+
+    cdef int begin(self) except -1:
+        cdef nghttp2_settings_entry settings[3]
+        if nghttp2_session_server_new2(&self.session, callbacks, <void*>self, options) != 0:
+            raise MemoryError()
+        settings[0].settings_id = NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS
+        settings[0].value = self.home.max_streams
+        settings[1].settings_id = NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE
+        settings[1].value = self.home.stream_window
+        settings[2].settings_id = NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE
+        settings[2].value = <uint32_t>self.home.max_header_bytes
+        nghttp2_submit_settings(self.session, NGHTTP2_FLAG_NONE, settings, 3)
+        nghttp2_session_set_local_window_size(self.session, NGHTTP2_FLAG_NONE, 0, self.home.connection_window)
+        return 0
+
+    cdef int open(self, int32_t stream_id) except -1:
+        global streams_open
+        cdef Stream stream = Stream.__new__(Stream)
+        streams_open += 1
+        stream.connection = self
+        stream.id = stream_id
+        stream.headers = []
+        stream.method = stream.path = stream.scheme = stream.authority = stream.content_type = b""
+        self.streams[stream_id] = stream
+        self.heads_since = self.received
+        nghttp2_session_set_stream_user_data(self.session, stream_id, <void*>stream)
+        return 0
+
+    cdef int request(self, Stream stream) except -1:
+        """The head is complete."""
+        cdef Handler handler
+        stream.heads_done = True
+        self.heads_since = 0
+        handler = self.home.accept(stream)
+        handler.moved = self.received
+        handler.stream = stream
+        stream.handler = handler
+        self.fresh.append(handler)
+        return 0
+
+    cdef int settings_seen(self) except -1:
+        self.heads_since = 0
+        return 0
+
+    cdef int calm(self, bytes why) except -1:
+        """The client asks for too much: ends the connection and says why."""
+        if self.closing:
+            return 0
+        self.closing = True
+        nghttp2_submit_goaway(self.session, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(self.session),
+                              NGHTTP2_ENHANCE_YOUR_CALM, <const uint8_t*>PyBytes_AS_STRING(why), PyBytes_GET_SIZE(why))
+        nghttp2_session_terminate_session(self.session, NGHTTP2_ENHANCE_YOUR_CALM)
+        return self.schedule_flush()
+
+    cdef int failed(self, object error) except -1:
+        """A handler failed: its stream is reset, and the loop's handler told."""
+        self.home.loop.call_exception_handler({"message": "a stream failed", "exception": error, "protocol": self})
+        return 0
+
+    # --- out
+
+    cdef int schedule_flush(self) except -1:
+        if not self.flush_due and not self.closed:
+            self.flush_due = True
+            self.home.loop.call_soon(self.on_flush)
+        return 0
+
+    def on_flush(self):
+        self.flush_due = False
+        self.flush()
+
+    cdef int flush(self) except -1:
+        """Sends what nghttp2 has to send, in as few writes as may be."""
+        cdef const uint8_t* p
+        cdef ssize_t n
+        cdef Buffer out = self.out
+        if self.closed or self.receiving or self.flushing:
+            return 0
+        self.flushing = True
+        try:
+            while not self.paused and not self.closed:
+                while out.size < WRITE_BYTES:
+                    n = nghttp2_session_mem_send(self.session, &p)
+                    if n <= 0:
+                        break
+                    out.put(<const char*>p, n)
+                if out.size == 0:
+                    break
+                self.write()
+        finally:
+            self.flushing = False
+        return self.check_end()
+
+    cdef int write(self) except -1:
+        """Writes past the transport while that has nothing unsent."""
+        cdef Buffer out = self.out
+        cdef ssize_t sent = 0
+        if self.handed_over and self.transport.get_write_buffer_size() == 0:
+            self.handed_over = False
+        if self.fd >= 0 and not self.handed_over:
+            sent = c_send(self.fd, out.data, out.size, MSG_DONTWAIT | MSG_NOSIGNAL)
+            if sent < 0:
+                if errno != EAGAIN and errno != EINTR:
+                    out.size = 0
+                    self.closing = True
+                    self.transport.abort()
+                    self.closed = True
+                    return 0
+                sent = 0
+        if sent < out.size:
+            self.handed_over = True
+            self.transport.write(PyBytes_FromStringAndSize(out.data + sent, out.size - sent))
+        out.size = 0
+        if out.capacity > KEPT_BYTES:
+            out.clear()
+        return 0
+
+    cdef int check_end(self) except -1:
+        if not self.closed and not nghttp2_session_want_read(self.session) \
+                and not nghttp2_session_want_write(self.session):
+            self.closing = True
+            self.transport.close()
+        return 0
+
+    # --- time
+
+    cdef int sweep(self, double t) except -1:
+        cdef Stream stream
+        cdef Acceptor home = self.home
+        if self.closed:
+            return 0
+        if self.heads_since and t - self.heads_since > home.head_seconds:
+            # Neither preface and settings nor a whole header section: nobody who means it.
+            self.transport.abort()
+            return 0
+        if self.paused and t - self.paused_since > home.idle_seconds:
+            self.transport.abort()
+            return 0
+        if self.closing:
+            return 0
+        if self.pinged and t - self.pinged > home.keepalive_timeout:
+            self.transport.abort()
+            return 0
+        if not self.pinged and t - self.received > home.keepalive_seconds:
+            self.pinged = t
+            nghttp2_submit_ping(self.session, NGHTTP2_FLAG_NONE, NULL)
+        for stream in list(self.streams.values()):
+            if stream.handler is not None:
+                stream.handler.on_sweep(t)
+        return self.flush()
+
+
+def _address(name):
+    """(host, port) of a socket's name, or None."""
+    return (name[0], name[1]) if isinstance(name, tuple) else None
+
+
+# --- nghttp2's callbacks. An error must not pass through C code: it costs the stream, or the connection.
+
+cdef inline Stream stream_of(nghttp2_session* session, int32_t stream_id):
+    cdef void* p = nghttp2_session_get_stream_user_data(session, stream_id)
+    return <Stream>p if p != NULL else None
+
+
+cdef int on_begin_frame(nghttp2_session* session, const nghttp2_frame_hd* hd, void* user_data) noexcept:
+    cdef Http2Connection connection = <Http2Connection>user_data
+    cdef double cost = 0
+    try:
+        if hd.type == NGHTTP2_DATA:
+            if hd.length == 0 and not hd.flags & NGHTTP2_FLAG_END_STREAM:
+                cost = 1
+        elif hd.type == NGHTTP2_HEADERS:
+            # An unfinished one would keep the connection in the middle of something.
+            connection.heads_since = connection.received
+        elif hd.type == NGHTTP2_PING:
+            if not hd.flags & NGHTTP2_FLAG_ACK:
+                cost = 1
+                if not connection.guard.ping(connection.received):
+                    connection.calm(b"too_many_pings")
+                    return 0
+        elif hd.type == NGHTTP2_SETTINGS:
+            cost = 0 if hd.flags & NGHTTP2_FLAG_ACK else 5
+        elif hd.type == NGHTTP2_RST_STREAM:
+            cost = 0                      # the stream's end decides
+        else:
+            cost = 1
+        if cost and not connection.guard.spend(cost, connection.received):
+            connection.calm(b"too many frames that bring nothing")
+        return 0
+    except BaseException as error:
+        connection.failed(error)
+        return NGHTTP2_ERR_CALLBACK_FAILURE
+
+
+cdef int on_begin_headers(nghttp2_session* session, const nghttp2_frame* frame, void* user_data) noexcept:
+    cdef Http2Connection connection = <Http2Connection>user_data
+    try:
+        if frame.headers.cat == NGHTTP2_HCAT_REQUEST:
+            connection.open(frame.hd.stream_id)
+        return 0
+    except BaseException as error:
+        connection.failed(error)
+        return NGHTTP2_ERR_CALLBACK_FAILURE
+
+
+cdef int on_header(nghttp2_session* session, const nghttp2_frame* frame, const uint8_t* name, size_t namelen,
+                   const uint8_t* value, size_t valuelen, uint8_t flags, void* user_data) noexcept:
+    cdef Http2Connection connection = <Http2Connection>user_data
+    cdef Stream stream
+    try:
+        stream = stream_of(session, frame.hd.stream_id)
+        if stream is not None:
+            if stream.heads_done:
+                # Trailers of a request: counted, and of no use to anybody.
+                stream.header_bytes += namelen + valuelen + 32
+                if stream.header_bytes > 2 * connection.home.max_header_bytes:
+                    return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE
+            else:
+                stream.add(<const char*>name, namelen, <const char*>value, valuelen)
+                # What goes on for ever after the bound is no head that deserves an answer.
+                if stream.header_bytes > 8 * connection.home.max_header_bytes:
+                    connection.calm(b"header section too large")
+        return 0
+    except BaseException as error:
+        connection.failed(error)
+        return NGHTTP2_ERR_CALLBACK_FAILURE
+
+
+cdef int on_frame_recv(nghttp2_session* session, const nghttp2_frame* frame, void* user_data) noexcept:
+    cdef Http2Connection connection = <Http2Connection>user_data
+    cdef Stream stream
+    try:
+        if frame.hd.type == NGHTTP2_SETTINGS:
+            connection.settings_seen()
+        if frame.hd.type != NGHTTP2_HEADERS and frame.hd.type != NGHTTP2_DATA:
+            return 0
+        connection.heads_since = 0
+        stream = stream_of(session, frame.hd.stream_id)
+        if stream is None:
+            return 0
+        if frame.hd.flags & NGHTTP2_FLAG_END_STREAM:
+            stream.ended = True
+        if not stream.heads_done:
+            connection.request(stream)
+        if stream.ended and stream.handler is not None:
+            stream.handler.on_end()
+        return 0
+    except BaseException as error:
+        connection.failed(error)
+        nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame.hd.stream_id, NGHTTP2_INTERNAL_ERROR)
+        return 0
+
+
+cdef int on_frame_send(nghttp2_session* session, const nghttp2_frame* frame, void* user_data) noexcept:
+    cdef Http2Connection connection = <Http2Connection>user_data
+    cdef Stream stream
+    try:
+        if frame.hd.flags & NGHTTP2_FLAG_END_STREAM and (
+                frame.hd.type == NGHTTP2_HEADERS or frame.hd.type == NGHTTP2_DATA):
+            stream = stream_of(session, frame.hd.stream_id)
+            if stream is not None and not stream.ended:
+                # RFC 9113 8.1: the client need not send the rest of a request that is answered.
+                nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame.hd.stream_id, NGHTTP2_NO_ERROR)
+        return 0
+    except BaseException as error:
+        connection.failed(error)
+        return NGHTTP2_ERR_CALLBACK_FAILURE
+
+
+cdef int on_data_chunk(nghttp2_session* session, uint8_t flags, int32_t stream_id, const uint8_t* data, size_t n,
+                       void* user_data) noexcept:
+    cdef Http2Connection connection = <Http2Connection>user_data
+    cdef Stream stream
+    try:
+        nghttp2_session_consume_connection(session, n)
+        stream = stream_of(session, stream_id)
+        if stream is not None and stream.handler is not None:
+            stream.handler.moved = connection.received
+            stream.handler.on_data(<const char*>data, n)
+        return 0
+    except BaseException as error:
+        connection.failed(error)
+        nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, stream_id, NGHTTP2_INTERNAL_ERROR)
+        return 0
+
+
+cdef int on_stream_close(nghttp2_session* session, int32_t stream_id, uint32_t code, void* user_data) noexcept:
+    cdef Http2Connection connection = <Http2Connection>user_data
+    cdef Stream stream
+    try:
+        stream = connection.streams.pop(stream_id, None)
+        if stream is not None:
+            nghttp2_session_set_stream_user_data(session, stream_id, NULL)
+            if code != NGHTTP2_NO_ERROR and not connection.guard.spend(1, connection.received):
+                # Streams that are broken off cost work, whoever resets them (rapid reset, and its other direction).
+                connection.calm(b"too many streams are broken off")
+            stream.close(code)
+        return 0
+    except BaseException as error:
+        connection.failed(error)
+        return NGHTTP2_ERR_CALLBACK_FAILURE
+
+
+cdef ssize_t on_read(nghttp2_session* session, int32_t stream_id, uint8_t* buf, size_t length, uint32_t* data_flags,
+                     nghttp2_data_source* source, void* user_data) noexcept:
+    cdef Http2Connection connection = <Http2Connection>user_data
+    cdef Stream stream
+    cdef FillEnd end = FILL_MORE
+    cdef Py_ssize_t n
+    try:
+        stream = stream_of(session, stream_id)
+        if stream is None or stream.handler is None:
+            return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE
+        n = stream.handler.fill(<char*>buf, length, &end)
+        if end != FILL_MORE:
+            data_flags[0] = data_flags[0] | NGHTTP2_DATA_FLAG_EOF
+            if end == FILL_TRAILERS:
+                data_flags[0] = data_flags[0] | NGHTTP2_DATA_FLAG_NO_END_STREAM
+        elif n == 0:
+            return NGHTTP2_ERR_DEFERRED
+        stream.handler.moved = now()
+        # The client answers data with window updates and acknowledgements.
+        connection.guard.earn(2)
+        connection.guard.answered()
+        return n
+    except BaseException as error:
+        connection.failed(error)
+        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE
+
+
+cdef nghttp2_session_callbacks* callbacks = NULL
+cdef nghttp2_option* options = NULL
+
+
+cdef int prepare() except -1:
+    global callbacks, options
+    if nghttp2_session_callbacks_new(&callbacks) != 0 or nghttp2_option_new(&options) != 0:
+        raise MemoryError()
+    nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, on_begin_frame)
+    nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers)
+    nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header)
+    nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame_recv)
+    nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_send)
+    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data_chunk)
+    nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close)
+    nghttp2_option_set_no_auto_window_update(options, 1)
+    nghttp2_option_set_no_closed_streams(options, 1)
+    nghttp2_option_set_max_outbound_ack(options, 200)
+    nghttp2_option_set_max_settings(options, 32)
+    return 0
+
+
+prepare()

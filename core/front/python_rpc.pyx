@@ -1,0 +1,93 @@
+"""A gRPC method in Python: health, reflection. Not for what is hot, and it must never hold an unbounded queue."""
+from batchwire.core.front.rpc cimport Rpc
+
+from collections import deque
+
+cdef enum:
+    QUEUED = 16               # messages each way
+
+
+cdef class PythonRpc(Rpc):
+    """method: async function of this object, which reads, writes, and returns or raises EnvelopeError."""
+    cdef object method, task, reading, writing
+    cdef object came, going                 # deques of bytes
+    cdef bint no_more
+
+    def __init__(self, desk, method):
+        super().__init__(desk)
+        self.method = method
+        self.came = deque()
+        self.going = deque()
+
+    def start(self):
+        """Runs the method."""
+        self.task = self.stream.connection.home.loop.create_task(self.method(self))
+        self.task.add_done_callback(self.on_done)
+
+    async def read(self):
+        """The next message, or None."""
+        while not self.came and not self.no_more:
+            self.reading = self.stream.connection.home.loop.create_future()
+            await self.reading
+        if not self.came:
+            return None
+        message = self.came.popleft()
+        self.release()
+        return message
+
+    async def write(self, bytes message not None):
+        """Sends a message, when the client takes it."""
+        while len(self.going) >= QUEUED:
+            self.writing = self.stream.connection.home.loop.create_future()
+            await self.writing
+        self.going.append(message)
+        self.answer()
+
+    def on_done(self, task):
+        """The method has returned, raised, or was cancelled because nobody waits for it."""
+        error = None if task.cancelled() else task.exception()
+        self.task = None
+        if self.stream is None:
+            return
+        if error is None:
+            self.settle(0, "", None)
+        else:
+            code, message, details = self.desk.status(error)
+            self.settle(code, message, details)
+        self.answer()
+
+    cdef int on_message(self, bytes message) except -1:
+        self.came.append(message)
+        return self.stir(self.reading)
+
+    cdef int on_half_close(self) except -1:
+        self.no_more = True
+        return self.stir(self.reading)
+
+    cdef int stir(self, object waiter) except -1:
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+        return 0
+
+    cdef bint may_feed(self) except -1:
+        return len(self.came) < QUEUED
+
+    cdef int on_settled(self) except -1:
+        if self.timeout >= 0 and not self.done:
+            self.start_alarm(self.timeout)
+        return 0
+
+    cdef bint next_piece(self) except -1:
+        if not self.going:
+            return False
+        self.send(self.going.popleft())
+        self.stir(self.writing)
+        return True
+
+    cdef bint at_end(self) except -1:
+        return self.done and not self.going
+
+    cdef int on_gone(self, bint cancelled) except -1:
+        if self.task is not None:
+            self.task.cancel()
+        return 0

@@ -1,0 +1,41 @@
+# What all gRPC methods of the native front have in common: see rpc.pyx.
+from batchwire.core.front.grpc_messages cimport MessageReader
+from batchwire.core.front.http2 cimport Handler, Stream
+from batchwire.core.front.nghttp2 cimport nghttp2_nv
+
+cdef enum:
+    LEAD = 160                # bytes that may stand before a message's own: its prefix and an HttpBody's fields
+
+cdef class Rpc(Handler):
+    cdef object desk                        # see rpc.pyx
+    cdef MessageReader reader
+    cdef int coding                         # windowBits of grpc-encoding, 0: identity
+    cdef double timeout                     # seconds, of grpc-timeout; -1: none
+    cdef double began
+    cdef object alarm
+    cdef Py_ssize_t held                    # bytes of the request that are not consumed yet
+    cdef bint done                          # its status is decided
+    # the message that is being sent
+    cdef char[LEAD] lead
+    cdef int lead_size, lead_at
+    cdef bytes out
+    cdef Py_ssize_t out_at
+    cdef bytes status, detail, details      # of the trailers: grpc-status, grpc-message, grpc-status-details-bin
+    cdef int begin(self, Stream stream) except -1
+    cdef int on_message(self, bytes message) except -1
+    cdef int on_half_close(self) except -1
+    cdef bint may_feed(self) except -1
+    cdef bint next_piece(self) except -1
+    cdef bint at_end(self) except -1
+    cdef int on_gone(self, bint cancelled) except -1
+    cdef int send(self, bytes message) except -1
+    cdef int answer(self) except -1
+    cdef int settle(self, object code, str message, bytes details) except -1
+    cdef int fail(self, object error) except -1
+    cdef int release(self) except -1
+    cdef list initial_headers(self)
+    cdef int start_alarm(self, double seconds) except -1
+    cdef int stop_alarm(self) except -1
+    cdef size_t status_fields(self, nghttp2_nv* fields) except 0
+    cdef int put_trailers(self) except -1
+    cdef int trailers_only(self) except -1

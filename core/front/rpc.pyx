@@ -1,0 +1,244 @@
+"""One gRPC call on a stream of HTTP/2: messages in and out, deadline and status (grpc/doc/PROTOCOL-HTTP2.md).
+
+Subclasses say what happens with a message and what is sent. `desk` is the service behind: desk.status(error) gives
+(code, message, details) of an EnvelopeError. Must never know HTTP but for gRPC's use of it.
+"""
+from batchwire.core.errors import EnvelopeError
+from batchwire.core.front.grpc_messages cimport MessageReader, put_prefix
+from batchwire.core.front.grpc_words import CODINGS, decompressed, percent_encoded, timeout_seconds
+from batchwire.core.front.http2 cimport field, FILL_TRAILERS, FillEnd, Handler, Stream
+from batchwire.core.front.nghttp2 cimport NGHTTP2_CANCEL, nghttp2_nv
+from batchwire.core.model cimport now
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.stdint cimport uint32_t
+from libc.string cimport memcpy
+
+cdef enum:
+    MAX_FIELDS = 32           # of a head of ours
+
+cdef bytes CONTENT_TYPE = b"application/grpc"
+
+
+cdef class Rpc(Handler):
+    def __init__(self, desk):
+        self.desk = desk
+        self.timeout = -1
+        self.reader = MessageReader(desk.max_message)
+
+    cdef int begin(self, Stream stream) except -1:
+        """Reads the head. Raises EnvelopeError."""
+        self.began = now()
+        for name, value in stream.headers:
+            if name == b"grpc-timeout":
+                self.timeout = timeout_seconds(value)
+            elif name == b"grpc-encoding":
+                if value not in CODINGS:
+                    raise EnvelopeError(501, "UnknownEncoding", "grpc-encoding may be identity, gzip or deflate")
+                self.coding = CODINGS[value]
+        if stream.too_large:
+            raise EnvelopeError(413, "HeadersTooLarge", "the metadata are larger than allowed")
+        return 0
+
+    # --- for subclasses
+
+    cdef int on_message(self, bytes message) except -1:
+        """A message, in plain. May raise EnvelopeError."""
+        raise NotImplementedError
+
+    cdef int on_half_close(self) except -1:
+        """There are no more. May raise EnvelopeError."""
+        raise NotImplementedError
+
+    cdef bint may_feed(self) except -1:
+        """Whether the client may send more."""
+        return True
+
+    cdef bint next_piece(self) except -1:
+        """Puts what is to be sent next into `lead` and `out`; False: nothing now."""
+        raise NotImplementedError
+
+    cdef bint at_end(self) except -1:
+        """Whether all messages have been sent, and settle() has been called."""
+        return self.done
+
+    cdef int on_gone(self, bint cancelled) except -1:
+        """The call has its status, or its client is gone. Called once."""
+        return 0
+
+    cdef list initial_headers(self):
+        """[(name, value)] of the initial metadata."""
+        return None
+
+    cdef int send(self, bytes message) except -1:
+        """Makes `message` what is sent next; for next_piece()."""
+        self.lead_at = 0
+        self.lead_size = put_prefix(self.lead, PyBytes_GET_SIZE(message))
+        self.out = message
+        return 0
+
+    cdef int answer(self) except -1:
+        """There is something to fill in, or the end. Called as often as one likes."""
+        cdef nghttp2_nv[MAX_FIELDS] fields
+        cdef size_t n = 2
+        if self.stream is None:
+            return 0
+        if self.stream.answered:
+            return self.stream.wake()
+        if self.at_end():
+            return self.trailers_only()
+        field(&fields[0], ":status", 7, "200", 3)
+        field(&fields[1], "content-type", 12, PyBytes_AS_STRING(CONTENT_TYPE), PyBytes_GET_SIZE(CONTENT_TYPE))
+        for name, value in self.initial_headers() or ():
+            if n < MAX_FIELDS:
+                field(&fields[n], PyBytes_AS_STRING(name), len(name), PyBytes_AS_STRING(value), len(value))
+                n += 1
+        return self.stream.respond(fields, n, True)
+
+    cdef int settle(self, object code, str message, bytes details) except -1:
+        """Decides the status, which is sent when everything else has been."""
+        if self.done:
+            return 0
+        self.done = True
+        self.status = b"%d" % code
+        self.detail = percent_encoded(message) if message else None
+        self.details = details
+        self.stop_alarm()
+        self.release()
+        return self.on_gone(False)
+
+    cdef int fail(self, object error) except -1:
+        """Ends with the status of an EnvelopeError, after what has been filled in already."""
+        code, message, details = self.desk.status(error)
+        self.settle(code, message, details)
+        return self.answer()
+
+    cdef int release(self) except -1:
+        """What was held back of the request may be replaced by more of it."""
+        cdef Py_ssize_t held = self.held
+        self.held = 0
+        if self.stream is not None:
+            self.stream.consume(held)
+        return 0
+
+    # --- the stream's side
+
+    cdef int on_data(self, const char* p, Py_ssize_t n) except -1:
+        cdef bint complete = False
+        cdef bytes message
+        self.held += n
+        if self.done:
+            return self.release()
+        try:
+            while n and not self.done:
+                used = self.reader.read(p, n, &complete)
+                p += used
+                n -= used
+                if complete:
+                    message = self.reader.message
+                    self.reader.message = None
+                    if self.reader.compressed:
+                        message = decompressed(message, self.coding, self.reader.limit)
+                    self.on_message(message)
+        except EnvelopeError as error:
+            return self.fail(error)
+        # An unfinished message must go on, whatever the batch has to say to it.
+        if self.reader.partial() or self.may_feed():
+            self.release()
+        return 0
+
+    cdef int on_end(self) except -1:
+        if self.done:
+            return 0
+        try:
+            if self.reader.partial():
+                raise EnvelopeError(400, "BadMessage", "the request ends within a message")
+            self.on_half_close()
+        except EnvelopeError as error:
+            return self.fail(error)
+        return 0
+
+    cdef int input_ready(self) except -1:
+        if self.held:
+            self.release()
+        return 0
+
+    cdef int output_ready(self) except -1:
+        return self.answer()
+
+    cdef int start_alarm(self, double seconds) except -1:
+        self.stop_alarm()
+        self.alarm = self.stream.connection.home.loop.call_later(max(seconds, 0.0), self.on_alarm)
+        return 0
+
+    cdef int stop_alarm(self) except -1:
+        if self.alarm is not None:
+            self.alarm.cancel()
+            self.alarm = None
+        return 0
+
+    def on_alarm(self):
+        self.alarm = None
+        if not self.done and self.stream is not None:
+            self.settle(4, "the deadline of the call is over", None)
+            self.answer()
+
+    cdef int on_close(self, uint32_t code) except -1:
+        self.stop_alarm()
+        if not self.done:
+            self.done = True
+            return self.on_gone(True)
+        return 0
+
+    cdef int on_sweep(self, double t) except -1:
+        # A client that takes nothing of what is decided: nobody else looks after it any more.
+        if self.done and t - self.moved > self.stream.connection.home.idle_seconds:
+            return self.stream.reset(NGHTTP2_CANCEL)
+        return 0
+
+    # --- out
+
+    cdef Py_ssize_t fill(self, char* p, Py_ssize_t room, FillEnd* end) except -1:
+        cdef Py_ssize_t n = 0, part
+        while n < room:
+            if self.lead_at < self.lead_size:
+                part = min(room - n, self.lead_size - self.lead_at)
+                memcpy(p + n, &self.lead[self.lead_at], part)
+                self.lead_at += <int>part
+                n += part
+            elif self.out is not None:
+                part = min(room - n, PyBytes_GET_SIZE(self.out) - self.out_at)
+                memcpy(p + n, PyBytes_AS_STRING(self.out) + self.out_at, part)
+                self.out_at += part
+                n += part
+                if self.out_at == PyBytes_GET_SIZE(self.out):
+                    self.out = None
+                    self.out_at = 0
+            elif not self.next_piece():
+                break
+        if n < room and self.at_end():
+            self.put_trailers()
+            end[0] = FILL_TRAILERS
+        return n
+
+    cdef size_t status_fields(self, nghttp2_nv* fields) except 0:
+        cdef size_t n = 1
+        field(&fields[0], "grpc-status", 11, PyBytes_AS_STRING(self.status), PyBytes_GET_SIZE(self.status))
+        if self.detail is not None:
+            field(&fields[n], "grpc-message", 12, PyBytes_AS_STRING(self.detail), PyBytes_GET_SIZE(self.detail))
+            n += 1
+        if self.details is not None:
+            field(&fields[n], "grpc-status-details-bin", 23, PyBytes_AS_STRING(self.details),
+                  PyBytes_GET_SIZE(self.details))
+            n += 1
+        return n
+
+    cdef int put_trailers(self) except -1:
+        cdef nghttp2_nv[3] fields
+        return self.stream.trailers(fields, self.status_fields(fields))
+
+    cdef int trailers_only(self) except -1:
+        cdef nghttp2_nv[6] fields
+        field(&fields[0], ":status", 7, "200", 3)
+        field(&fields[1], "content-type", 12, PyBytes_AS_STRING(CONTENT_TYPE), PyBytes_GET_SIZE(CONTENT_TYPE))
+        field(&fields[2], "grpc-accept-encoding", 20, "identity,gzip,deflate", 21)
+        return self.stream.respond(fields, 3 + self.status_fields(&fields[3]), False)

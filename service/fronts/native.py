@@ -1,0 +1,139 @@
+"""The native front: gRPC, REST over HTTP/1.1 and REST over HTTP/2 on one port.
+
+HTTP/2 is core.front's; HTTP/1.1 is the connection of the REST front. Opens batches and answers what is not hot. Must
+never be asked for anything once a call.
+"""
+
+import asyncio
+import binascii
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+from batchwire.core import EnvelopeError
+from batchwire.core.front.acceptor import KINDS, FrontAcceptor
+from batchwire.core.front.http2 import Http2Connection
+from google.api.httpbody_pb2 import HttpBody
+from google.protobuf.message import DecodeError
+from grpc_health.v1 import health_pb2
+from grpc_health.v1._async import HealthServicer
+
+from ..state import Batch, stopped
+from .entry import Entry
+from .http2_request import Http2Request
+from .rest import RestFront
+from .rpc_desk import SERVICE, Metadata, RpcDesk, status_of
+from .rpc_methods import HEALTH, REFLECTION, Method, StatusError, health_methods, reflection_methods
+from .tls import ListenerTls
+
+if TYPE_CHECKING:
+    from ..state import Service
+
+CLOSE_SECONDS = 2.0
+"""For connections to close once nothing runs on them."""
+_INTERNAL = 13
+
+
+class NativeFront(RestFront):
+    """A listener of all protocols. address: as for RestFront. tls: or None for plain text."""
+
+    def __init__(self, service: "Service", address: str, tls: ListenerTls | None = None) -> None:
+        super().__init__(service, address)
+        limits = service.config.limits
+        self._health = HealthServicer()
+        self._acceptor = FrontAcceptor(
+            service.loop,
+            _Desk(service, self),
+            SERVICE,
+            max_streams=service.config.listen.max_streams,
+            max_header_bytes=limits.max_header_bytes,
+            head_seconds=limits.client_idle_seconds,
+            idle_seconds=limits.client_idle_seconds,
+        )
+        http1: Any = self._server.config.http
+        seconds = limits.client_idle_seconds
+        acceptor = self._acceptor
+
+        def protocol(**arguments: Any) -> Entry:
+            return Entry(lambda: http1(**arguments), lambda: Http2Connection(acceptor), service.loop, seconds)
+
+        self._server.config.load()
+        self._server.config.http_protocol_class = protocol  # type: ignore[assignment]
+        self._server.config.ssl = tls.context if tls is not None else None
+
+    async def start(self) -> str:
+        """Listens; the bound address. Raises OSError."""
+        address = await super().start()
+        for name in ("", SERVICE):
+            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        self._acceptor.begin_sweeps()
+        return address
+
+    async def stop(self, grace: float) -> None:
+        """Tells clients to go elsewhere; those batches that run may go on for `grace` seconds."""
+        await self._health.enter_graceful_shutdown()
+        for connection in list(self._acceptor.connections):
+            connection.drain()
+        await super().stop(grace)
+        self._acceptor.end_sweeps()
+        for connection in list(self._acceptor.connections):
+            connection.shutdown()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._acceptor.wait_closed()
+        for connection in list(self._acceptor.connections):
+            connection.abort()
+
+    def methods(self) -> dict[str, Method]:
+        """gRPC methods that are not hot: path → method."""
+        return {**health_methods(self._health), **reflection_methods((SERVICE, HEALTH, REFLECTION))}
+
+
+class _Desk:
+    """What the core asks of the service, once a batch."""
+
+    def __init__(self, service: "Service", front: NativeFront) -> None:
+        self._service = service
+        self._desk = RpcDesk(service)
+        self._front = front
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.methods = front.methods()
+        self.max_message = service.config.limits.grpc_max_message_bytes
+
+    def open(
+        self, kind: int, metadata: Metadata, peer: str, first: bytes, seconds: float
+    ) -> tuple[Batch, Any, bytes | None, list[tuple[bytes, bytes]] | None]:
+        """The batch that a call's first message opens; seconds: to its deadline, negative for none."""
+        remaining = seconds if seconds >= 0 else None
+        if kind <= KINDS["Batch"]:
+            batch = self._desk.open(first, metadata, peer, remaining, kind == KINDS["Execute"])
+            return batch, batch.session, None, None
+        try:
+            content_type = HttpBody.FromString(first).content_type
+        except DecodeError:
+            raise EnvelopeError(400, "BadMessage", "the message is not a valid protobuf message") from None
+        json_only = kind == KINDS["BatchJson"]
+        batch, answer_type, initial = self._desk.open_document(content_type, metadata, peer, remaining, json_only)
+        return batch, batch.session, answer_type.encode(), initial
+
+    def status(self, error: BaseException) -> tuple[int, str, bytes | None]:
+        """grpc-status, grpc-message, grpc-status-details-bin (base64 without padding) of an error."""
+        if isinstance(error, EnvelopeError):
+            status = status_of(error)
+            return status.code, status.message, _base64(status.SerializeToString())
+        if isinstance(error, StatusError):
+            return error.code, error.message, None
+        return _INTERNAL, "the method failed", None
+
+    def stopped(self) -> EnvelopeError:
+        """Why a batch ends that the gateway stopped."""
+        return stopped()
+
+    def serve(self, exchange: Any) -> None:
+        """Begins to answer an HTTP request."""
+        task = self._service.loop.create_task(Http2Request(exchange).run(self._front.application))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _base64(raw: bytes) -> bytes:
+    return binascii.b2a_base64(raw, newline=False).rstrip(b"=")

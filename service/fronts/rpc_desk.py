@@ -1,0 +1,143 @@
+"""How a gRPC call becomes a batch, and an error its status: the same for every gRPC front.
+
+Reads the first message and the metadata only. Must never know how messages travel.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from batchwire.core import EnvelopeError, Route, peek_options
+from batchwire.v1 import batch_pb2
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+
+from ..state import Batch, TooManyBatchesError
+from .endpoints import BY_NAME, Endpoint
+from .negotiation import HOP_HEADER, Accepted, OuterRequest, Policy, Refusal
+
+if TYPE_CHECKING:
+    from ..state import Service
+
+SERVICE = batch_pb2.DESCRIPTOR.services_by_name["BatchService"].full_name
+DEADLINE_MARGIN = 0.05
+"""What a deadline leaves for sending the 504s of the late calls before the client gives up."""
+Metadata = Sequence[tuple[bytes, bytes]]
+"""Names in lower case; binary values (names that end in "-bin") are of no use to a batch."""
+
+_CODES = {
+    404: code_pb2.NOT_FOUND,
+    408: code_pb2.DEADLINE_EXCEEDED,
+    413: code_pb2.RESOURCE_EXHAUSTED,
+    429: code_pb2.RESOURCE_EXHAUSTED,
+    500: code_pb2.INTERNAL,
+    501: code_pb2.UNIMPLEMENTED,
+    503: code_pb2.UNAVAILABLE,
+    508: code_pb2.FAILED_PRECONDITION,
+}
+_PASSED_ON = (b"traceparent", b"tracestate")
+_HOP_HEADER = HOP_HEADER.encode()
+_NOT_HTTP = frozenset((b"content-type", b"user-agent", b"host", b"te"))
+
+
+def status_of(error: EnvelopeError) -> status_pb2.Status:
+    """The google.rpc.Status of an error, with its details."""
+    status = status_pb2.Status(code=_CODES.get(error.status, code_pb2.INVALID_ARGUMENT), message=error.message)
+    details = [error_details_pb2.ErrorInfo(reason=error.code, domain="batchwire")]
+    if error.target:
+        violation = error_details_pb2.BadRequest.FieldViolation(field=error.target, description=error.message)
+        details.append(error_details_pb2.BadRequest(field_violations=[violation]))
+    for detail in details:
+        packed = AnyMessage()
+        packed.Pack(detail)
+        status.details.append(packed)
+    return status
+
+
+class RpcDesk:
+    """Opens the batches of one service."""
+
+    def __init__(self, service: "Service") -> None:
+        self._service = service
+
+    def open(self, first: bytes, metadata: Metadata, peer: str, remaining: float | None, execute: bool) -> Batch:
+        """A batch of the protobuf dialect. remaining: seconds to the call's deadline. Raises EnvelopeError."""
+        route = self._route(peek_options(first)["route"])
+        headers: list[tuple[bytes, bytes]] = []
+        authorization, hops, trace = None, 1, ""
+        for name, value in metadata:
+            if name in _PASSED_ON:
+                headers.append((name, value))
+                if name == b"traceparent":
+                    trace = value.decode("latin-1")
+            elif name == b"authorization":
+                authorization = value
+            elif name == _HOP_HEADER and value.isdigit():
+                hops = int(value[:6]) + 1
+        if hops > route.limits.max_hops:
+            raise EnvelopeError(508, "LoopDetected", "the batch has passed through too many gateways")
+        return self._begin(
+            route,
+            peer,
+            trace,
+            remaining,
+            dialect="proto",
+            strict=True,
+            authority=self._service.table.settings[route.root.decode()].public_origin(),
+            headers=headers,
+            authorization=authorization,
+            hops=hops,
+            execute=execute,
+        )
+
+    def open_document(
+        self, content_type: str, metadata: Metadata, peer: str, remaining: float | None, json_only: bool
+    ) -> tuple[Batch, str, list[tuple[bytes, bytes]]]:
+        """A batch given as a document (batch.proto, BatchJson and BatchHttp): metadata stands for the HTTP headers.
+
+        Gives the batch, the content type of its answer and the initial metadata. Raises EnvelopeError.
+        """
+        fields = [
+            (name, value)
+            for name, value in metadata
+            if name not in _NOT_HTTP and not name.startswith(b"grpc-") and not name.endswith(b"-bin")
+        ]
+        fields.append((b"content-type", (content_type or "application/json").encode("latin-1", "replace")))
+        names = dict(fields)
+        route = self._route(names.get(b"batchwire-route", b"").decode("latin-1"))
+        endpoint = _endpoint(names.get(b"batchwire-dialect", b"odata").decode("latin-1"))
+        settings = self._service.table.settings[route.root.decode()]
+        outcome = endpoint.negotiate(OuterRequest("POST", "http", b"", fields), Policy.of(settings, route.limits))
+        if isinstance(outcome, Refusal):
+            raise EnvelopeError(outcome.status, outcome.code, outcome.message)
+        assert isinstance(outcome, Accepted)
+        if json_only and (outcome.dialect, outcome.answer) != ("json", "json"):
+            raise EnvelopeError(415, "UnsupportedMediaType", "BatchJson takes and gives JSON only")
+        trace = names.get(b"traceparent", b"").decode("latin-1")
+        batch = self._begin(route, peer, trace, remaining, **outcome.session_arguments())
+        answer = dict(outcome.answer_headers)
+        initial = [(name, value) for name, value in answer.items() if name != b"content-type"]
+        return batch, answer.get(b"content-type", b"application/json").decode(), initial
+
+    def _begin(self, route: Route, peer: str, trace: str, remaining: float | None, **arguments: Any) -> Batch:
+        if remaining is not None:
+            arguments["deadline"] = max(remaining - min(DEADLINE_MARGIN, remaining / 4), 0.001)
+        if self._service.draining:
+            raise EnvelopeError(503, "Draining", "the gateway is stopping")
+        try:
+            return self._service.open_batch("grpc", route, peer, trace, **arguments)
+        except TooManyBatchesError as error:
+            raise EnvelopeError(429, "TooManyBatches", str(error)) from None
+
+    def _route(self, root: str) -> Route:
+        route = self._service.table.by_root(root)
+        if route is None:
+            message = f"there is no route {root!r}" if root else "the batch must name a route"
+            raise EnvelopeError(404, "UnknownRoute", message, "options.route")
+        return route
+
+
+def _endpoint(name: str) -> Endpoint:
+    found = BY_NAME.get(name)
+    if found is None:
+        raise EnvelopeError(400, "UnknownDialect", f"the dialects are {', '.join(BY_NAME)}", "batchwire-dialect")
+    return found

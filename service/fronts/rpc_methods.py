@@ -1,0 +1,86 @@
+"""Health and reflection of gRPC on the native front, by the servicers that grpcio's packages bring.
+
+They are not hot. Must never be used for a batch.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+from batchwire.core import EnvelopeError
+from google.protobuf.message import DecodeError, Message
+from grpc_health.v1 import health_pb2
+from grpc_health.v1._async import HealthServicer
+from grpc_reflection.v1alpha import reflection_pb2
+from grpc_reflection.v1alpha._async import ReflectionServicer
+
+Method = Callable[[Any], Awaitable[None]]
+"""Takes a core.front.python_rpc.PythonRpc."""
+
+HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+REFLECTION = reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"].full_name
+
+
+class StatusError(Exception):
+    """Ends a call with a status. code: of gRPC."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+class _Context:
+    """What the servicers use of grpc's ServicerContext."""
+
+    def __init__(self, rpc: Any) -> None:
+        self._rpc = rpc
+
+    async def write(self, message: Message) -> None:
+        await self._rpc.write(message.SerializeToString())
+
+    async def abort(self, code: Any, details: str = "") -> None:
+        raise StatusError(code.value[0], details or code.value[1])
+
+
+def health_methods(servicer: HealthServicer) -> dict[str, Method]:
+    """grpc.health.v1: path → method."""
+
+    async def check(rpc: Any) -> None:
+        answer = await servicer.Check(await _only(rpc, health_pb2.HealthCheckRequest), _Context(rpc))
+        await rpc.write(answer.SerializeToString())
+
+    async def watch(rpc: Any) -> None:
+        await servicer.Watch(await _only(rpc, health_pb2.HealthCheckRequest), _Context(rpc))
+
+    return {f"/{HEALTH}/Check": check, f"/{HEALTH}/Watch": watch}
+
+
+def reflection_methods(services: tuple[str, ...]) -> dict[str, Method]:
+    """grpc.reflection.v1alpha over the named services: path → method."""
+    servicer = ReflectionServicer(services)
+
+    async def info(rpc: Any) -> None:
+        requests = _each(rpc, reflection_pb2.ServerReflectionRequest)
+        async for answer in servicer.ServerReflectionInfo(requests, _Context(rpc)):
+            await rpc.write(answer.SerializeToString())
+
+    return {f"/{REFLECTION}/ServerReflectionInfo": info}
+
+
+async def _only(rpc: Any, kind: Any) -> Any:
+    message = await rpc.read()
+    if message is None:
+        raise EnvelopeError(501, "NoMessage", "the method takes one message")
+    return _parsed(message, kind)
+
+
+async def _each(rpc: Any, kind: Any) -> AsyncIterator[Any]:
+    while (message := await rpc.read()) is not None:
+        yield _parsed(message, kind)
+
+
+def _parsed(message: bytes, kind: Any) -> Any:
+    try:
+        return kind.FromString(message)
+    except DecodeError:
+        raise EnvelopeError(400, "BadMessage", "the message is not a valid protobuf message") from None
