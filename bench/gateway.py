@@ -40,14 +40,16 @@ def load(
 def run(settings: Settings, upstream: Upstream) -> Outcome:
     """Every size of batch, alone and several at once, on every front of every gateway."""
     samples: dict[Key, list[Sample]] = {}
-    missing: list[str] = []
+    about: list[str] = []
     with ExitStack() as stack:
         gateways: list[Gateway] = []
         for start in _STARTS:
             try:
                 gateways.append(stack.enter_context(start(upstream)))
             except NotInstalled as lack:
-                missing.append(f"A gateway is left out: {lack}.")
+                about.append(f"A gateway is left out: {lack}.")
+            else:
+                about += gateways[-1].note()
         for turn in range(settings.rounds):
             for calls in settings.sizes:
                 say(f"gateway: round {turn + 1} of {settings.rounds}, batches of {calls}")
@@ -59,7 +61,7 @@ def run(settings: Settings, upstream: Upstream) -> Outcome:
                         for front in gateway.addresses:
                             sample = load(gateway, front, upstream, calls, at_once, settings.seconds)
                             samples.setdefault((gateway.name, front, calls, at_once), []).append(sample)
-    return Outcome([_table(samples, missing)], _figures(samples))
+    return Outcome([_table(samples, about)], _figures(samples))
 
 
 def _figures(samples: dict[Key, list[Sample]]) -> dict[str, float]:
@@ -69,7 +71,7 @@ def _figures(samples: dict[Key, list[Sample]]) -> dict[str, float]:
     }
 
 
-def _table(samples: dict[Key, list[Sample]], missing: list[str]) -> Table:
+def _table(samples: dict[Key, list[Sample]], about: list[str]) -> Table:
     columns = ["calls a batch", "at once", "gateway", "front", "calls/s", "CPU µs a call"]
     columns += ["batch p50 ms", "batch p99 ms", "nginx µs a call", "generator µs a call"]
     table = Table(
@@ -79,7 +81,7 @@ def _table(samples: dict[Key, list[Sample]], missing: list[str]) -> Table:
             "At once: batches the load generator keeps in flight. CPU: of the gateway's processes alone.",
             "grpc.aio, no calls: the gRPC front alone, answering what it has made beforehand.",
             "p99 is left out where a window held fewer than 100 batches.",
-            *missing,
+            *about,
         ],
     )
     for key, rounds in sorted(samples.items(), key=lambda item: (item[0][2], item[0][3], item[0][:2])):

@@ -76,7 +76,7 @@ func run(upstream string, connections, inFlight int) error {
 	// The same line as batchwire's, so that the benchmark learns the address from either in one way.
 	line, err := json.Marshal(map[string]any{
 		"event": "listening", "front": "grpc", "address": listener.Addr().String(),
-		"go": runtime.Version(), "gomaxprocs": runtime.GOMAXPROCS(0), "gogc": pace,
+		"about": fmt.Sprintf("%s, GOMAXPROCS %d, GOGC %s", runtime.Version(), runtime.GOMAXPROCS(0), pace),
 	})
 	if err != nil {
 		return err
