@@ -30,7 +30,8 @@ build: build/built.stamp ## compile the core where it changed
 bench: setup ## measure, with peers and the limit in the same run (ARGS="--quick")
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || bash .ci/packages nginx-light; \
-		command -v wrk >/dev/null || bash .ci/packages wrk; fi
+		command -v wrk >/dev/null || bash .ci/packages wrk; \
+		command -v h2load >/dev/null || bash .ci/packages nghttp2-client; fi
 	$(BIN)/python -m bench $(ARGS)
 
 clean: ## remove what was made, .venv excepted

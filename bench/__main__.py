@@ -9,7 +9,19 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from . import clients, dialects_part, gateway, json_part, latency, limit, machine, memory, multipart_part, report
+from . import (
+    clients,
+    dialects_part,
+    front_part,
+    gateway,
+    json_part,
+    latency,
+    limit,
+    machine,
+    memory,
+    multipart_part,
+    report,
+)
 from .processes import ROOT
 from .progress import say
 from .settings import QUICK, Settings
@@ -21,6 +33,7 @@ Part = Callable[[Settings, Upstream], Outcome]
 PARTS: dict[str, Part] = {
     "limit": limit.run,
     "gateway": gateway.run,
+    "front": front_part.run,
     "clients": clients.run,
     "dialects": dialects_part.run,
     "latency": latency.run,

@@ -1,4 +1,4 @@
-"""Part `gateway`: batches of GETs through batchwire, its peer and the bare client, in turns in each round.
+"""Part `gateway`: batches of GETs through batchwire, its peers and the bare client, in turns in each round.
 
 The figure that counts is the gateway's own CPU time a call: gateway, nginx and load generator share the
 cores, so calls a second say as much about the other two.
@@ -13,9 +13,9 @@ from .progress import say
 from .servers import Gateway
 from .settings import CONNECTIONS, Settings
 from .table import Outcome, Sample, Table, median, number, spread
-from .upstream import Upstream
+from .upstream import NotInstalled, Upstream
 
-_STARTS = (servers.batchwire, servers.peer, servers.floor)
+_STARTS = (servers.batchwire, servers.peer, servers.go_peer, servers.floor)
 
 Key = tuple[str, str, int, int]
 """Gateway, front, calls a batch, batches at once."""
@@ -40,8 +40,16 @@ def load(
 def run(settings: Settings, upstream: Upstream) -> Outcome:
     """Every size of batch, alone and several at once, on every front of every gateway."""
     samples: dict[Key, list[Sample]] = {}
+    about: list[str] = []
     with ExitStack() as stack:
-        gateways = [stack.enter_context(start(upstream)) for start in _STARTS]
+        gateways: list[Gateway] = []
+        for start in _STARTS:
+            try:
+                gateways.append(stack.enter_context(start(upstream)))
+            except NotInstalled as lack:
+                about.append(f"A gateway is left out: {lack}.")
+            else:
+                about += gateways[-1].note()
         for turn in range(settings.rounds):
             for calls in settings.sizes:
                 say(f"gateway: round {turn + 1} of {settings.rounds}, batches of {calls}")
@@ -53,7 +61,7 @@ def run(settings: Settings, upstream: Upstream) -> Outcome:
                         for front in gateway.addresses:
                             sample = load(gateway, front, upstream, calls, at_once, settings.seconds)
                             samples.setdefault((gateway.name, front, calls, at_once), []).append(sample)
-    return Outcome([_table(samples)], _figures(samples))
+    return Outcome([_table(samples, about)], _figures(samples))
 
 
 def _figures(samples: dict[Key, list[Sample]]) -> dict[str, float]:
@@ -63,7 +71,7 @@ def _figures(samples: dict[Key, list[Sample]]) -> dict[str, float]:
     }
 
 
-def _table(samples: dict[Key, list[Sample]]) -> Table:
+def _table(samples: dict[Key, list[Sample]], about: list[str]) -> Table:
     columns = ["calls a batch", "at once", "gateway", "front", "calls/s", "CPU µs a call"]
     columns += ["batch p50 ms", "batch p99 ms", "nginx µs a call", "generator µs a call"]
     table = Table(
@@ -73,6 +81,7 @@ def _table(samples: dict[Key, list[Sample]]) -> Table:
             "At once: batches the load generator keeps in flight. CPU: of the gateway's processes alone.",
             "grpc.aio, no calls: the gRPC front alone, answering what it has made beforehand.",
             "p99 is left out where a window held fewer than 100 batches.",
+            *about,
         ],
     )
     for key, rounds in sorted(samples.items(), key=lambda item: (item[0][2], item[0][3], item[0][:2])):

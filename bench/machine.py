@@ -3,11 +3,11 @@
 import importlib.metadata
 import os
 import platform
-import shutil
 import subprocess
 from pathlib import Path
 
 from .processes import ROOT
+from .upstream import find_tool
 
 _PACKAGES = [
     "batchwire",
@@ -33,6 +33,7 @@ def describe() -> list[tuple[str, str]]:
         ("packages", ", ".join(f"{name} {_version(name)}" for name in _PACKAGES)),
         ("nginx", _said("nginx", "-v").removeprefix("nginx version: nginx/")),
         ("wrk", _said("wrk", "-v").split(" Copyright")[0].removeprefix("wrk ")),
+        ("Go", _said("go", "version").removeprefix("go version ")),
         ("revision", _revision()),
         ("load average before", "{:.2f} (1 min), {:.2f} (5 min)".format(*os.getloadavg()[:2])),
     ]
@@ -54,7 +55,7 @@ def _version(package: str) -> str:
 
 
 def _said(tool: str, option: str) -> str:
-    path = shutil.which(tool) or shutil.which(tool, path="/usr/sbin:/usr/local/sbin")
+    path = find_tool(tool)
     if path is None:
         return "absent"
     done = subprocess.run([path, option], capture_output=True, text=True, check=False)

@@ -20,6 +20,12 @@ def grpc_message(first: int, end: int, last: int = -1) -> bytes:
     return message.SerializeToString()
 
 
+def execute_message(calls: int) -> bytes:
+    """The request message of one `Execute` of GETs."""
+    message = pb.ExecuteRequest(calls=pb.BatchRequest.FromString(grpc_message(0, calls)).calls)
+    return message.SerializeToString()
+
+
 def json_document(calls: int) -> bytes:
     """A whole OData JSON batch document of GETs."""
     return b'{"requests":[' + b",".join(json_call(number) for number in range(calls)) + b"]}"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from . import targets
 from .processes import ROOT
-from .settings import CALLS_PER_MESSAGE, CONNECTIONS, Settings
+from .settings import CALLS_PER_MESSAGE, CONNECTIONS, UPSTREAM_CONNECTIONS, Settings
 from .table import Outcome, Table
 from .upstream import BODY
 
@@ -34,11 +34,16 @@ def _configuration(settings: Settings, arguments: Sequence[str]) -> Table:
         ["figures", "median of the rounds (least to most)"],
         ["upstream", f"nginx, one process, loopback, {len(BODY)}-byte JSON body, keep-alive, no access log"],
         ["batchwire", "`batchwire serve --upstream URL --root /`, else defaults: 1 worker, max_in_flight 64"],
+        [
+            "peer in Go",
+            f"grpc-go, net/http ({UPSTREAM_CONNECTIONS} connections), {CONNECTIONS} calls of a batch at once",
+        ],
         ["peer", f"grpc.aio, aiohttp ({CONNECTIONS} connections), gather, generated classes, uvloop"],
         ["bare client", f"Cython asyncio protocol on uvloop, {CONNECTIONS} connections"],
         [
             "load generator",
-            f"one process, grpc.aio or http.client, {CALLS_PER_MESSAGE:,} calls a message at most",
+            f"one process, grpc.aio or http.client, {CALLS_PER_MESSAGE:,} calls a message at most;"
+            " part front: h2load, a raw HTTP/2 client",
         ],
         ["CPU time", "user + system of the process and its children; kernel work of loopback is in it"],
     ]

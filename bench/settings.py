@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 CONNECTIONS = 64
 """Connections of the bare client and of the peer: batchwire's default `max_in_flight` of a batch."""
 
+UPSTREAM_CONNECTIONS = 128
+"""Connections of the Go peer: batchwire's default `max_connections` of an upstream, shared by all batches."""
+
 CALLS_PER_MESSAGE = 1000
 """Most calls the load generator puts in one gRPC message."""
 
@@ -21,6 +24,10 @@ class Settings:
     latency_sizes: tuple[int, ...] = (1, 10, 100)
     latency_rate: float = 50.0
     memory_calls: int = 1_000_000
+    unary_sizes: tuple[int, ...] = (1, 10)
+    rest_sizes: tuple[int, ...] = (1, 10, 100)
+    stream_unanswered: tuple[int, ...] = (1, 64)
+    idle_connections: int = 2000
     parts: tuple[str, ...] = field(default_factory=tuple)
 
 

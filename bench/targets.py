@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from .table import Table, number
 
 PEER = "grpc.aio + aiohttp"
+GO = "grpc-go + net/http"
 FLOOR = "grpc.aio, no calls"
 
 
@@ -41,6 +42,10 @@ def targets(figures: dict[str, float]) -> Iterator[Target]:
     ratio = _ratio(figures, f"{PEER}/grpc/100/1/cpu_us", "batchwire/grpc/100/1/cpu_us")
     text = f"calls a CPU second against {PEER}, 100 GETs a batch"
     yield Target(text, ratio, 5.0, at_most=False, unit="x")
+    for calls in (10, 100, 1000):
+        ratio = _ratio(figures, f"{GO}/grpc/{calls}/1/cpu_us", f"batchwire/grpc/{calls}/1/cpu_us")
+        yield Target(f"calls a CPU second against {GO}, {calls:,} GETs a batch", ratio, 1.0, at_most=False, unit="x")
+    yield from _front(figures)
     for way in ("read", "write"):
         yield Target(
             f"JSON: {way}, slowest shape", figures.get(f"json/{way}/mb_per_s"), 300.0, at_most=False, unit=" MB/s"
@@ -61,6 +66,21 @@ def targets(figures: dict[str, float]) -> Iterator[Target]:
         lead = figures.get(f"memory/{front}/first_result_lead_s")
         text = f"first result reaches the client before the last call starts, {name}"
         yield Target(text, lead, 0.0, at_most=False, unit=" s before")
+
+
+def _front(figures: dict[str, float]) -> Iterator[Target]:
+    """What the native front must gain on the grpcio front, and may hold."""
+    for calls, bound in ((1, 5.0), (10, 3.0)):
+        for at_once in (1, 16):
+            above, below = (f"front/unary/{front}/{calls}/{at_once}/cpu_us" for front in ("grpcio", "native"))
+            text = f"batches a CPU second against the grpcio front, Execute of {calls}, {at_once} at once"
+            yield Target(text, _ratio(figures, above, below), bound, at_most=False, unit="x")
+    for unanswered in (1, 64):
+        above, below = (f"front/stream/{front}/{unanswered}/cpu_us" for front in ("grpcio", "native"))
+        text = f"CPU a message of a Batch stream against the grpcio front, a call each, {unanswered} unanswered"
+        yield Target(text, _ratio(figures, above, below), 8.0, at_most=False, unit="x less")
+    found = figures.get("front/idle/native/kib")
+    yield Target("memory of an idle gRPC connection, native front", found, 16.0, at_most=True, unit=" KiB")
 
 
 def table(figures: dict[str, float]) -> Table:

@@ -37,9 +37,14 @@ class NotInstalled(Exception):
     """A tool that a measurement needs is not on this machine; the message says which, in one line."""
 
 
+def find_tool(tool: str) -> str | None:
+    """The path of a tool, also where servers and Go are put and the search path of a person may not lead."""
+    return shutil.which(tool) or shutil.which(tool, path="/usr/sbin:/usr/local/sbin:/usr/local/go/bin")
+
+
 def require(tool: str, package: str) -> str:
     """The path of a tool; raises NotInstalled, naming the Debian package that has it."""
-    found = shutil.which(tool) or shutil.which(tool, path="/usr/sbin:/usr/local/sbin")
+    found = find_tool(tool)
     if found is None:
         raise NotInstalled(f"{tool} is not installed (Debian/Ubuntu: apt-get install {package})")
     return found
