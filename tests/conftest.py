@@ -11,7 +11,7 @@ from harness.batches import FRONTS
 from harness.batching import BatchingUpstream
 from harness.cap import Cap
 from harness.documents import WAYS
-from harness.gateway import Gateway
+from harness.gateway import Gateway, Gateways
 from harness.scripted import ScriptedUpstream
 
 
@@ -35,24 +35,49 @@ def dead_origin() -> Iterator[str]:
         yield f"http://127.0.0.1:{taken.getsockname()[1]}"
 
 
+@pytest.fixture
+def served_by(request: pytest.FixtureRequest) -> str:
+    """The front of the gateway, as [listen] names it."""
+    return str(getattr(request, "param", config.NATIVE))
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """What runs over several clients' fronts, or is marked so, runs over both fronts of the gateway."""
+    if "served_by" in metafunc.fixturenames and (
+        "front" in metafunc.fixturenames or metafunc.definition.get_closest_marker("both_fronts")
+    ):
+        metafunc.parametrize("served_by", config.SERVED_BY, indirect=True)
+
+
 @pytest.fixture(scope="session")
-def gateway(
+def _gateways(
     _things: ScriptedUpstream,
     _orders: ScriptedUpstream,
     dead_origin: str,
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Gateway]:
-    """The gateway of the contract tests, see harness.config.contract."""
+) -> Iterator[Gateways]:
     settings = config.contract(_things.origin, _orders.origin, dead_origin)
-    with Gateway(settings, tmp_path_factory.mktemp("gateway")) as running:
-        yield running
+    with Gateways(settings, lambda: tmp_path_factory.mktemp("gateway")) as gateways:
+        yield gateways
+
+
+@pytest.fixture
+def gateway(_gateways: Gateways, served_by: str) -> Gateway:
+    """The gateway of the contract tests, see harness.config.contract."""
+    return _gateways.get(served_by)
 
 
 @pytest.fixture(scope="session")
-def small_gateway(_things: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+def _small_gateways(_things: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateways]:
+    settings = config.small_limits(_things.origin)
+    with Gateways(settings, lambda: tmp_path_factory.mktemp("small")) as gateways:
+        yield gateways
+
+
+@pytest.fixture
+def small_gateway(_small_gateways: Gateways, served_by: str) -> Gateway:
     """A gateway with limits that are quickly reached, see harness.config.small_limits."""
-    with Gateway(config.small_limits(_things.origin), tmp_path_factory.mktemp("small")) as running:
-        yield running
+    return _small_gateways.get(served_by)
 
 
 @pytest.fixture

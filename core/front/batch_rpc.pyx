@@ -54,9 +54,11 @@ cdef class BatchRpc(Rpc):
             # A first message that is on its way may take its time.
             self.start_alarm(more)
             return
-        if self.batch is not None:
-            self.batch.close("deadline")
+        # Settled first: the end of the session would say that the gateway stopped it.
+        batch, self.batch = self.batch, None
         self.settle(4, "the deadline of the call is over", None)
+        if batch is not None:
+            batch.close("deadline")
         self.answer()
 
     # --- in

@@ -37,7 +37,8 @@ def percent_encoded(str message not None):
 def decompressed(bytes message not None, int window_bits, Py_ssize_t limit):
     """The message in plain; what becomes larger than `limit` is refused while it is read. Raises EnvelopeError."""
     if window_bits == 0:
-        raise EnvelopeError(400, "BadMessage", "a compressed message came without its grpc-encoding")
+        # INTERNAL, by the test cases of grpc/doc/compression.md.
+        raise EnvelopeError(500, "BadMessage", "a compressed message came without its grpc-encoding")
     reader = zlib.decompressobj(window_bits)
     try:
         plain = reader.decompress(message, limit + 1)

@@ -50,7 +50,12 @@ class Entry(asyncio.Protocol):
 
     def _late(self) -> None:
         self._alarm = None
-        if self._transport is not None:
+        if self._transport is None:
+            return
+        if self._read:
+            # "P" may begin a POST as well as the preface; HTTP/1.1 has an answer for a head that does not end.
+            self._hand_over(self._http1())
+        else:
             self._transport.abort()
 
     def _stop_alarm(self) -> None:

@@ -105,6 +105,7 @@ def test_ER_07_a_late_envelope_error_leaves_the_body_malformed(gateway: Gateway,
     assert upstream.lines == ["GET /A"]
 
 
+@pytest.mark.both_fronts
 def test_ER_07_grpc_ends_with_invalid_argument_after_the_results(gateway: Gateway, upstream: ScriptedUpstream) -> None:
     upstream.on("GET", "/A")
     feed = grpcc.Feed()

@@ -236,6 +236,7 @@ def test_GW_21_a_truncated_stream_is_no_whole_answer(text: bytes, gateway: Gatew
     assert answer is None or answer.status == 400
 
 
+@pytest.mark.both_fronts
 def test_GW_21_each_grpc_message_is_checked_whole(gateway: Gateway, upstream: ScriptedUpstream) -> None:
     with grpcc.Client(gateway.grpc_address) as client, pytest.raises(grpc.RpcError) as caught:
         client.batch([grpcc.message(grpcc.call("1", "A(1)"), grpcc.call("a b", "A(2)"), options=grpcc.options())])
@@ -276,6 +277,7 @@ def test_GW_23_order_of_results(
 
 
 @pytest.mark.parametrize("choice", ["RESULT_ORDER_UNSPECIFIED", "RESULT_ORDER_COMPLETION", "RESULT_ORDER_REQUEST"])
+@pytest.mark.both_fronts
 def test_GW_23_order_over_grpc(choice: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
     upstream.on("GET", "/slow", json_reply({}, delay=0.5))
     calls = [grpcc.call("1", "slow"), grpcc.call("2", "A(2)"), grpcc.call("3", "A(3)")]
@@ -290,6 +292,7 @@ def test_GW_23_order_over_grpc(choice: str, gateway: Gateway, upstream: Scripted
             assert order[-1] == "1"
 
 
+@pytest.mark.both_fronts
 def test_GW_23_the_first_result_does_not_wait_for_the_last(gateway: Gateway, upstream: ScriptedUpstream) -> None:
     gate = upstream.gate()
     upstream.on("GET", "/held", json_reply({}, gate=gate))

@@ -265,6 +265,7 @@ def test_HD_23_greatest_version_up_to_the_maximum(given: str, answered: str, gat
     assert answer.header("odata-version") == answered
 
 
+@pytest.mark.both_fronts
 def test_HD_23_metadata_stands_for_headers_over_grpc(gateway: Gateway, upstream: ScriptedUpstream) -> None:
     seen = seen_by_upstream(GRPC_JSON, gateway, upstream, {"OData-MaxVersion": "4.0"})
     assert seen["odata-maxversion"] == "4.0"

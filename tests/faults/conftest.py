@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from harness import config
 from harness.faulty import FaultyUpstream
-from harness.gateway import Gateway
+from harness.gateway import Gateway, Gateways
 from harness.scripted import ScriptedUpstream
 
 
@@ -18,16 +18,12 @@ def faulty() -> Iterator[FaultyUpstream]:
 
 
 @pytest.fixture(scope="session")
-def fault_gateway(
+def _fault_gateways(
     faulty: FaultyUpstream,
     _things: ScriptedUpstream,
     dead_origin: str,
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Gateway]:
-    """/svc/ leads to the misbehaving upstream, /good/ to the scripted one, /mixed/ to both and a dead one.
-
-    A call may take 1 s at /svc/ and 20 s at /good/; an answer may have 200,000 bytes.
-    """
+) -> Iterator[Gateways]:
     upstreams = {
         "faulty": {"url": faulty.origin + "/", "call_timeout_seconds": 1},
         "good": {"url": _things.origin + "/", "call_timeout_seconds": 20},
@@ -47,5 +43,14 @@ def fault_gateway(
         },
     ]
     settings = config.make(upstreams, routes, {"max_response_bytes": 200_000})
-    with Gateway(settings, tmp_path_factory.mktemp("faults")) as running:
-        yield running
+    with Gateways(settings, lambda: tmp_path_factory.mktemp("faults")) as gateways:
+        yield gateways
+
+
+@pytest.fixture
+def fault_gateway(_fault_gateways: Gateways, served_by: str) -> Gateway:
+    """/svc/ leads to the misbehaving upstream, /good/ to the scripted one, /mixed/ to both and a dead one.
+
+    A call may take 1 s at /svc/ and 20 s at /good/; an answer may have 200,000 bytes.
+    """
+    return _fault_gateways.get(served_by)

@@ -90,6 +90,7 @@ VANISHING = [rest_reset, rest_closed, rest_unfinished, grpc_cancelled, grpc_chan
 
 
 @pytest.mark.parametrize("begin", VANISHING, ids=lambda begin: begin.__name__)
+@pytest.mark.both_fronts
 def test_all_that_a_vanished_client_held_comes_back(
     begin: Callable[[Gateway], Callable[[], None]],
     fault_gateway: Gateway,

@@ -129,6 +129,7 @@ def test_outcomes_name_who_decided(front: str, fault_gateway: Gateway) -> None:
     assert elapsed >= 0.9
 
 
+@pytest.mark.both_fronts
 def test_the_deadline_of_the_rpc_stops_the_batch(
     fault_gateway: Gateway, held: Gate, upstream: ScriptedUpstream
 ) -> None:

@@ -15,10 +15,11 @@ from harness.scripted import Gate, ScriptedUpstream, json_reply
 
 
 @pytest.fixture
-def own_gateway(_things: ScriptedUpstream, tmp_path: Path) -> Iterator[Gateway]:
+def own_gateway(_things: ScriptedUpstream, served_by: str, tmp_path: Path) -> Iterator[Gateway]:
     """A gateway that one test may end."""
     routes = [{"root": "/svc/", "upstream": "things", "default": True}]
-    settings = config.make({"things": {"url": _things.origin + "/"}}, routes, listen={"grace_seconds": 15})
+    listen = {"grace_seconds": 15, "front": served_by}
+    settings = config.make({"things": {"url": _things.origin + "/"}}, routes, listen=listen)
     with Gateway(settings, tmp_path) as running:
         yield running
 
@@ -76,6 +77,7 @@ def test_readyz_is_503_while_healthz_is_200(own_gateway: Gateway, upstream: Scri
     assert statuses(results) == {"1": 200, "2": 200}
 
 
+@pytest.mark.both_fronts
 def test_new_batches_are_turned_away(own_gateway: Gateway, upstream: ScriptedUpstream, gate: Gate) -> None:
     results: list[Result] = []
     thread = threading.Thread(target=lambda: results.extend(run_batch(REST, own_gateway, CALLS)))
@@ -103,13 +105,14 @@ def test_an_idle_gateway_ends_at_once(own_gateway: Gateway) -> None:
 
 
 @pytest.fixture
-def strict_gateway(_things: ScriptedUpstream, tmp_path: Path) -> Iterator[Gateway]:
+def strict_gateway(_things: ScriptedUpstream, served_by: str, tmp_path: Path) -> Iterator[Gateway]:
     """A gateway with little patience at its end."""
     routes: list[config.Config] = [
         {"root": "/svc/", "upstream": "things", "default": True},
         {"root": "/stream/", "upstream": "things", "streaming_threshold": 0},
     ]
-    settings = config.make({"things": {"url": _things.origin + "/"}}, routes, listen={"grace_seconds": 0.5})
+    listen = {"grace_seconds": 0.5, "front": served_by}
+    settings = config.make({"things": {"url": _things.origin + "/"}}, routes, listen=listen)
     with Gateway(settings, tmp_path) as running:
         yield running
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import pytest
 from harness import grpcc, rest
 from harness.gateway import Gateway
 from harness.scripted import Received, Reply, ScriptedUpstream
@@ -50,6 +51,7 @@ def test_rest_pauses_for_a_slow_reader(fault_gateway: Gateway, upstream: Scripte
     fault_gateway.wait_idle()
 
 
+@pytest.mark.both_fronts
 def test_grpc_pauses_for_a_slow_reader(fault_gateway: Gateway, upstream: ScriptedUpstream) -> None:
     answer_large(upstream)
     before = fault_gateway.rss()

@@ -11,6 +11,10 @@ from collections.abc import Mapping
 from typing import Any
 
 Config = dict[str, Any]
+NATIVE = "native"
+GRPCIO = "grpcio"
+SERVED_BY = (NATIVE, GRPCIO)
+"""The fronts of the gateway, as [listen] names them."""
 
 
 def to_toml(config: Mapping[str, Any], prefix: str = "") -> str:
@@ -44,6 +48,11 @@ def make(upstreams: Config, routes: list[Config], limits: Config | None = None, 
     config["upstreams"] = upstreams
     config["routes"] = routes
     return config
+
+
+def served(served_by: str, config: Config) -> Config:
+    """The same configuration with another front."""
+    return {**config, "listen": {**config["listen"], "front": served_by}}
 
 
 def contract(things: str, other: str, dead: str) -> Config:

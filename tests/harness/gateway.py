@@ -15,13 +15,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
-from .config import Config, to_toml
+from .config import Config, served, to_toml
 
 
 class Gateway:
@@ -181,6 +182,30 @@ class Gateway:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait(10)
+
+
+class Gateways:
+    """A gateway with the same settings for each front of [listen], started when it is first asked for."""
+
+    def __init__(self, settings: Config, new_folder: Callable[[], Path]) -> None:
+        self._settings = settings
+        self._new_folder = new_folder
+        self._running: dict[str, Gateway] = {}
+
+    def get(self, served_by: str) -> Gateway:
+        if served_by not in self._running:
+            gateway = Gateway(served(served_by, self._settings), self._new_folder())
+            gateway.start()
+            self._running[served_by] = gateway
+        return self._running[served_by]
+
+    def __enter__(self) -> Gateways:
+        return self
+
+    def __exit__(self, *why: Any) -> None:
+        with ExitStack() as stops:
+            for gateway in self._running.values():
+                stops.push(gateway)
 
 
 class Demo(Gateway):

@@ -44,6 +44,7 @@ def refusal(gateway: Gateway, method: str, messages: list[bytes]) -> Any:
         ("BatchHttp", [GOOD, BAD]),
     ],
 )
+@pytest.mark.both_fronts
 def test_a_malformed_message_is_invalid_argument(method: str, messages: list[bytes], gateway: Gateway) -> None:
     logged = len(gateway.logs())
     error = refusal(gateway, method, messages)
@@ -56,6 +57,7 @@ def test_a_malformed_message_is_invalid_argument(method: str, messages: list[byt
     assert not [entry for entry in gateway.logs()[logged:] if "raw" in entry or entry.get("level") == "error"]
 
 
+@pytest.mark.both_fronts
 def test_a_document_after_a_malformed_one_is_taken(gateway: Gateway, upstream: ScriptedUpstream) -> None:
     upstream.on("GET", "/A")
     refusal(gateway, "BatchJson", [BAD])
