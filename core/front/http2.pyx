@@ -638,8 +638,8 @@ cdef ssize_t on_read(nghttp2_session* session, int32_t stream_id, uint8_t* buf, 
         elif n == 0:
             return NGHTTP2_ERR_DEFERRED
         stream.handler.moved = now()
-        # The client answers data with window updates and acknowledgements.
-        connection.guard.earn(2)
+        # The client answers data with window updates: of stream and connection, some clients for each 4 KB they read.
+        connection.guard.earn(2 + n / 1024.0)
         connection.guard.answered()
         return n
     except BaseException as error:
