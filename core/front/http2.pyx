@@ -489,8 +489,10 @@ cdef int on_begin_frame(nghttp2_session* session, const nghttp2_frame_hd* hd, vo
             if hd.length == 0 and not hd.flags & NGHTTP2_FLAG_END_STREAM:
                 cost = 1
         elif hd.type == NGHTTP2_HEADERS:
-            # An unfinished one would keep the connection in the middle of something.
-            connection.heads_since = connection.received
+            # An unfinished one would keep the connection in the middle of something. Those of a stream that is over
+            # are passed over by nghttp2, which says nothing when they end.
+            if hd.stream_id > nghttp2_session_get_last_proc_stream_id(session) or hd.stream_id in connection.streams:
+                connection.heads_since = connection.received
         elif hd.type == NGHTTP2_PING:
             if not hd.flags & NGHTTP2_FLAG_ACK:
                 cost = 1
@@ -533,6 +535,7 @@ cdef int on_header(nghttp2_session* session, const nghttp2_frame* frame, const u
                 # Trailers of a request: counted, and of no use to anybody.
                 stream.header_bytes += namelen + valuelen + 32
                 if stream.header_bytes > 2 * connection.home.max_header_bytes:
+                    connection.heads_since = 0
                     return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE
             else:
                 stream.add(<const char*>name, namelen, <const char*>value, valuelen)
@@ -568,6 +571,21 @@ cdef int on_frame_recv(nghttp2_session* session, const nghttp2_frame* frame, voi
         connection.failed(error)
         nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame.hd.stream_id, NGHTTP2_INTERNAL_ERROR)
         return 0
+
+
+cdef int on_invalid_frame(nghttp2_session* session, const nghttp2_frame* frame, int why, void* user_data) noexcept:
+    cdef Http2Connection connection = <Http2Connection>user_data
+    try:
+        if frame.hd.type == NGHTTP2_HEADERS:
+            # The stream is reset, the connection goes on; on_frame_recv() is not called.
+            connection.heads_since = 0
+            if stream_of(session, frame.hd.stream_id) is None and not connection.guard.spend(1, connection.received):
+                # Streams beyond the bound: each costs an answer, and none is ever opened.
+                connection.calm(b"too many streams are refused")
+        return 0
+    except BaseException as error:
+        connection.failed(error)
+        return NGHTTP2_ERR_CALLBACK_FAILURE
 
 
 cdef int on_frame_send(nghttp2_session* session, const nghttp2_frame* frame, void* user_data) noexcept:
@@ -659,6 +677,7 @@ cdef int prepare() except -1:
     nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers)
     nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header)
     nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame_recv)
+    nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks, on_invalid_frame)
     nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_send)
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data_chunk)
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close)
