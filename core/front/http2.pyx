@@ -484,6 +484,7 @@ cdef inline Stream stream_of(nghttp2_session* session, int32_t stream_id):
 cdef int on_begin_frame(nghttp2_session* session, const nghttp2_frame_hd* hd, void* user_data) noexcept:
     cdef Http2Connection connection = <Http2Connection>user_data
     cdef double cost = 0
+    cdef bint answers = False
     try:
         if hd.type == NGHTTP2_DATA:
             if hd.length == 0 and not hd.flags & NGHTTP2_FLAG_END_STREAM:
@@ -494,18 +495,20 @@ cdef int on_begin_frame(nghttp2_session* session, const nghttp2_frame_hd* hd, vo
             if hd.stream_id > nghttp2_session_get_last_proc_stream_id(session) or hd.stream_id in connection.streams:
                 connection.heads_since = connection.received
         elif hd.type == NGHTTP2_PING:
-            if not hd.flags & NGHTTP2_FLAG_ACK:
-                cost = 1
-                if not connection.guard.ping(connection.received):
-                    connection.calm(b"too_many_pings")
-                    return 0
+            if not hd.flags & NGHTTP2_FLAG_ACK and not connection.guard.ping(connection.received):
+                connection.calm(b"too_many_pings")
+                return 0
+            answers = True
+        elif hd.type == NGHTTP2_WINDOW_UPDATE:
+            answers = True
         elif hd.type == NGHTTP2_SETTINGS:
             cost = 0 if hd.flags & NGHTTP2_FLAG_ACK else 5
         elif hd.type == NGHTTP2_RST_STREAM:
             cost = 0                      # the stream's end decides
         else:
             cost = 1
-        if cost and not connection.guard.spend(cost, connection.received):
+        if answers and not connection.guard.answer(connection.received) \
+                or cost and not connection.guard.spend(cost, connection.received):
             connection.calm(b"too many frames that bring nothing")
         return 0
     except BaseException as error:
