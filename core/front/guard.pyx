@@ -6,6 +6,7 @@ A bucket of tokens for resets, pings, settings, empty frames and window updates 
 
 cdef enum:
     BURST = 1000              # tokens of a connection that has been quiet
+    MOST_EARNED = 65536       # answers to data that a client may still owe: those to 64 MB
     MAX_STRIKES = 2           # pings that come too early, one after the other
 
 cdef double REFILL = 100.0    # tokens a second
@@ -24,9 +25,20 @@ cdef class Guard:
         self.refilled = t
         return self.tokens >= 0
 
+    cdef bint answer(self, double t) noexcept:
+        """A frame of the kinds that answer data, window updates and pings: whether the client may go on.
+
+        It may have been sent a whole window before it answers anything, so what it earned lasts beyond the burst.
+        """
+        if self.earned >= 1:
+            self.earned -= 1
+            return True
+        return self.spend(1, t)
+
     cdef void earn(self, double tokens) noexcept:
         """The server has sent something that the client will answer in the usual course of things."""
         self.tokens = min(<double>BURST, self.tokens + tokens)
+        self.earned = min(<double>MOST_EARNED, self.earned + tokens)
 
     cdef bint ping(self, double t) noexcept:
         """gRFC A8: whether the client may ping as often as it does."""

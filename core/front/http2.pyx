@@ -484,26 +484,31 @@ cdef inline Stream stream_of(nghttp2_session* session, int32_t stream_id):
 cdef int on_begin_frame(nghttp2_session* session, const nghttp2_frame_hd* hd, void* user_data) noexcept:
     cdef Http2Connection connection = <Http2Connection>user_data
     cdef double cost = 0
+    cdef bint answers = False
     try:
         if hd.type == NGHTTP2_DATA:
             if hd.length == 0 and not hd.flags & NGHTTP2_FLAG_END_STREAM:
                 cost = 1
         elif hd.type == NGHTTP2_HEADERS:
-            # An unfinished one would keep the connection in the middle of something.
-            connection.heads_since = connection.received
+            # An unfinished one would keep the connection in the middle of something. Those of a stream that is over
+            # are passed over by nghttp2, which says nothing when they end.
+            if hd.stream_id > nghttp2_session_get_last_proc_stream_id(session) or hd.stream_id in connection.streams:
+                connection.heads_since = connection.received
         elif hd.type == NGHTTP2_PING:
-            if not hd.flags & NGHTTP2_FLAG_ACK:
-                cost = 1
-                if not connection.guard.ping(connection.received):
-                    connection.calm(b"too_many_pings")
-                    return 0
+            if not hd.flags & NGHTTP2_FLAG_ACK and not connection.guard.ping(connection.received):
+                connection.calm(b"too_many_pings")
+                return 0
+            answers = True
+        elif hd.type == NGHTTP2_WINDOW_UPDATE:
+            answers = True
         elif hd.type == NGHTTP2_SETTINGS:
             cost = 0 if hd.flags & NGHTTP2_FLAG_ACK else 5
         elif hd.type == NGHTTP2_RST_STREAM:
             cost = 0                      # the stream's end decides
         else:
             cost = 1
-        if cost and not connection.guard.spend(cost, connection.received):
+        if answers and not connection.guard.answer(connection.received) \
+                or cost and not connection.guard.spend(cost, connection.received):
             connection.calm(b"too many frames that bring nothing")
         return 0
     except BaseException as error:
@@ -533,6 +538,7 @@ cdef int on_header(nghttp2_session* session, const nghttp2_frame* frame, const u
                 # Trailers of a request: counted, and of no use to anybody.
                 stream.header_bytes += namelen + valuelen + 32
                 if stream.header_bytes > 2 * connection.home.max_header_bytes:
+                    connection.heads_since = 0
                     return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE
             else:
                 stream.add(<const char*>name, namelen, <const char*>value, valuelen)
@@ -568,6 +574,21 @@ cdef int on_frame_recv(nghttp2_session* session, const nghttp2_frame* frame, voi
         connection.failed(error)
         nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame.hd.stream_id, NGHTTP2_INTERNAL_ERROR)
         return 0
+
+
+cdef int on_invalid_frame(nghttp2_session* session, const nghttp2_frame* frame, int why, void* user_data) noexcept:
+    cdef Http2Connection connection = <Http2Connection>user_data
+    try:
+        if frame.hd.type == NGHTTP2_HEADERS:
+            # The stream is reset, the connection goes on; on_frame_recv() is not called.
+            connection.heads_since = 0
+            if stream_of(session, frame.hd.stream_id) is None and not connection.guard.spend(1, connection.received):
+                # Streams beyond the bound: each costs an answer, and none is ever opened.
+                connection.calm(b"too many streams are refused")
+        return 0
+    except BaseException as error:
+        connection.failed(error)
+        return NGHTTP2_ERR_CALLBACK_FAILURE
 
 
 cdef int on_frame_send(nghttp2_session* session, const nghttp2_frame* frame, void* user_data) noexcept:
@@ -638,8 +659,8 @@ cdef ssize_t on_read(nghttp2_session* session, int32_t stream_id, uint8_t* buf, 
         elif n == 0:
             return NGHTTP2_ERR_DEFERRED
         stream.handler.moved = now()
-        # The client answers data with window updates and acknowledgements.
-        connection.guard.earn(2)
+        # The client answers data with window updates: of stream and connection, some clients for each 4 KB they read.
+        connection.guard.earn(2 + n / 1024.0)
         connection.guard.answered()
         return n
     except BaseException as error:
@@ -659,6 +680,7 @@ cdef int prepare() except -1:
     nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers)
     nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header)
     nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame_recv)
+    nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks, on_invalid_frame)
     nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_send)
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data_chunk)
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close)

@@ -39,9 +39,14 @@ cdef extern from "<nghttp2/nghttp2.h>":
         nghttp2_frame_hd hd
         int cat
 
+    ctypedef struct nghttp2_rst_stream:
+        nghttp2_frame_hd hd
+        uint32_t error_code
+
     ctypedef union nghttp2_frame:
         nghttp2_frame_hd hd
         nghttp2_headers headers
+        nghttp2_rst_stream rst_stream
 
     enum:
         NGHTTP2_DATA
@@ -85,6 +90,8 @@ cdef extern from "<nghttp2/nghttp2.h>":
         const uint8_t* value, size_t valuelen, uint8_t flags, void* user_data) noexcept)
     void nghttp2_session_callbacks_set_on_frame_recv_callback(nghttp2_session_callbacks* callbacks, int (*f)(
         nghttp2_session* session, const nghttp2_frame* frame, void* user_data) noexcept)
+    void nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(nghttp2_session_callbacks* callbacks, int (*f)(
+        nghttp2_session* session, const nghttp2_frame* frame, int error, void* user_data) noexcept)
     void nghttp2_session_callbacks_set_on_frame_send_callback(nghttp2_session_callbacks* callbacks, int (*f)(
         nghttp2_session* session, const nghttp2_frame* frame, void* user_data) noexcept)
     void nghttp2_session_callbacks_set_on_data_chunk_recv_callback(nghttp2_session_callbacks* callbacks, int (*f)(
