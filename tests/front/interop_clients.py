@@ -16,7 +16,11 @@ from harness.rest import PUBLIC_HOST
 
 Metadata = list[tuple[str, str | bytes]]
 SECONDS = 20.0
-OPTIONS = [("grpc.default_authority", PUBLIC_HOST), ("grpc.enable_retries", 0), ("grpc.max_receive_message_length", -1)]
+OPTIONS: dict[str, Any] = {
+    "grpc.default_authority": PUBLIC_HOST,
+    "grpc.enable_retries": 0,
+    "grpc.max_receive_message_length": -1,
+}
 
 
 class SyncStream:
@@ -48,7 +52,7 @@ class SyncClient:
     """grpc.Channel. options, credentials: as grpc takes them."""
 
     def __init__(self, address: str, credentials: grpc.ChannelCredentials | None = None, **options: Any) -> None:
-        given = [*OPTIONS, *options.items()]
+        given = list({**OPTIONS, **options}.items())
         if credentials is None:
             self._channel = grpc.insecure_channel(address, given)
         else:
@@ -124,7 +128,7 @@ class AioClient:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
-        given = [*OPTIONS, *options.items()]
+        given = list({**OPTIONS, **options}.items())
 
         async def make() -> Any:
             if credentials is None:
