@@ -7,6 +7,7 @@ changes nothing. Must never keep a key but in an SSLContext.
 import asyncio
 import os
 import ssl
+import time
 from typing import Any
 
 import structlog
@@ -39,6 +40,7 @@ class ListenerTls:
         self._settings = settings
         self._loop = loop
         self._newest = self.context = make_context(settings)
+        self._renewed = 0.0
         self.context.sni_callback = self._choose
         self._seen = self._stamps()
         self._timer: asyncio.TimerHandle | None = loop.call_later(settings.reload_seconds, self._look)
@@ -56,11 +58,16 @@ class ListenerTls:
         except ConfigurationError as error:
             _log.error("certificates not reloaded", reason=str(error))
         else:
+            self._renewed = time.time()
             _log.info("certificates reloaded")
 
-    def _choose(self, handshake: Any, _name: str | None, _context: ssl.SSLContext) -> None:
+    def _choose(self, handshake: Any, _name: str | None, _context: ssl.SSLContext) -> int | None:
         # Called in every handshake, with a server name or without.
         handshake.context = self._newest
+        if self._settings.client_ca_file and handshake.session_reused and handshake.session.time <= self._renewed:
+            # A session that is resumed shows no certificate, and its client may be trusted no more.
+            return ssl.ALERT_DESCRIPTION_CERTIFICATE_EXPIRED
+        return None
 
     def _look(self) -> None:
         self._timer = self._loop.call_later(self._settings.reload_seconds, self._look)

@@ -17,6 +17,7 @@ from harness.scripted import Gate, ScriptedUpstream, json_reply
 
 SPECIAL = "\t\ntest with whitespace\r\nand Unicode BMP ☺ and non-BMP 😈\t\n"
 """Of the gRPC interoperability test special_status_message."""
+REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
 
 
 @pytest.fixture
@@ -141,6 +142,19 @@ def test_a_status_message_is_percent_encoded(text: str, wire: Http2Wire) -> None
     assert repr(f"/{text}/")[:-1] in whole
     assert answer.message == whole.encode()[:4096].decode(errors="ignore")
     assert len(answer.raw_message) <= 3 * 4096
+
+
+@pytest.mark.parametrize("path", ["/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch", REFLECTION])
+@pytest.mark.parametrize("message", [b"\x0a\xff\xff\xff\xff\x7f", b"\xff"])
+def test_messages_that_are_none_at_other_services(path: str, message: bytes, wire: Http2Wire) -> None:
+    answer = call(wire, head(path=path), message)
+    assert (answer.code, reason(answer)) == (grpc_wire.INVALID_ARGUMENT, "BadMessage")
+
+
+@pytest.mark.parametrize("path", ["/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"])
+def test_no_message_at_other_services(path: str, wire: Http2Wire) -> None:
+    answer = call(wire, head(path=path))
+    assert (answer.code, reason(answer)) == (grpc_wire.UNIMPLEMENTED, "NoMessage")
 
 
 def test_details_of_a_status(wire: Http2Wire) -> None:

@@ -10,6 +10,7 @@ import http.client
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import threading
@@ -28,7 +29,9 @@ from .config import Config, served, to_toml
 class Gateway:
     """Starts in `__enter__`, stops in `__exit__` with the checks of `stop()`."""
 
-    def __init__(self, config: Config, folder: Path) -> None:
+    def __init__(self, config: Config, folder: Path, tls: ssl.SSLContext | None = None) -> None:
+        """tls: for the harness's own requests, where the listeners ask for it; may be replaced."""
+        self.tls = tls
         self.config_file = folder / "gateway.toml"
         self.config_file.write_text(to_toml(config))
         self._prepare(["serve", "--config", str(self.config_file)])
@@ -102,7 +105,11 @@ class Gateway:
 
     def get(self, path: str) -> tuple[int, str]:
         """Status and text of a GET on the HTTP listener."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=10)
+        connection = (
+            http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=10)
+            if self.tls is None
+            else http.client.HTTPSConnection("127.0.0.1", self.http_port, timeout=10, context=self.tls)
+        )
         try:
             connection.request("GET", path)
             response = connection.getresponse()
@@ -212,4 +219,5 @@ class Demo(Gateway):
     """`batchwire demo`, the gateway with the demo upstream in its process."""
 
     def __init__(self) -> None:
+        self.tls = None
         self._prepare(["demo", "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--log-format", "json"])

@@ -17,7 +17,7 @@ import h2.config
 import h2.connection
 import h2.events
 import h2.settings
-from hyperframe.frame import Frame
+from hyperframe.frame import Frame, GoAwayFrame
 
 from .rest import PUBLIC_HOST
 
@@ -55,6 +55,17 @@ class Heard:
         return ", ".join(values) if values else None
 
 
+class _Connection(h2.connection.H2Connection):
+    """h2's connection ends with GOAWAY; in truth streams that run go on, and this client may misbehave further."""
+
+    def _receive_goaway_frame(self, frame: GoAwayFrame) -> tuple[list[Frame], list[h2.events.Event]]:
+        said = h2.events.ConnectionTerminated()
+        said.error_code = frame.error_code
+        said.last_stream_id = frame.last_stream_id
+        said.additional_data = frame.additional_data or None
+        return [], [said]
+
+
 class Http2Wire:
     """One connection. open_window: give room for what has come, else the answer stops when the window is full.
 
@@ -85,7 +96,7 @@ class Http2Wire:
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if tls is not None:
             self.socket = tls.wrap_socket(self.socket, server_hostname="localhost")
-        self.h2 = h2.connection.H2Connection(
+        self.h2 = _Connection(
             h2.config.H2Configuration(
                 client_side=True,
                 header_encoding=None,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -58,12 +59,16 @@ class Answer:
 class Wire:
     """One connection to the HTTP listener."""
 
-    def __init__(self, port: int, timeout: float = 30.0, receive_buffer: int = 0) -> None:
-        self.socket = socket.socket()
+    def __init__(
+        self, port: int, timeout: float = 30.0, receive_buffer: int = 0, tls: ssl.SSLContext | None = None
+    ) -> None:
+        self.socket: socket.socket = socket.socket()
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.socket.settimeout(timeout)
         self.socket.connect(("127.0.0.1", port))
+        if tls is not None:
+            self.socket = tls.wrap_socket(self.socket, server_hostname="localhost")
         self._parser = h11.Connection(h11.CLIENT)
 
     def __enter__(self) -> Wire:
