@@ -1,0 +1,42 @@
+"""Fixtures of the attacks on the native front: a gateway with short times, and what must be true after each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from harness import http2
+from harness.bystander import Bystander
+from harness.gateway import Gateway
+from harness.native import attackable
+from harness.scripted import ScriptedUpstream
+
+MEMORY = 48 << 20
+"""How much a gateway may grow by under an attack that, if it were not bounded, would cost it far more."""
+
+
+@pytest.fixture(scope="session")
+def attacked(_things: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """The gateway under attack, see harness.native."""
+    with Gateway(attackable(_things.origin), tmp_path_factory.mktemp("attacked")) as running:
+        # The first requests load what later ones need.
+        with http2.Raw(running.http_port) as raw:
+            assert raw.exchange(1, http2.request()).status == 200
+        yield running
+
+
+@pytest.fixture
+def target(attacked: Gateway, upstream: ScriptedUpstream) -> Iterator[Gateway]:
+    """The gateway, with another client beside, who is served; nothing is left of it afterwards."""
+    upstream.on("GET", "/bystander")
+    attacked.wait_idle()
+    descriptors, memory = attacked.fds(), attacked.rss()
+    with Bystander(attacked) as other:
+        yield attacked
+        grown = attacked.rss() - memory
+    assert other.served > 1
+    assert grown < MEMORY, f"the gateway has grown by {grown >> 20} MiB"
+    attacked.wait_idle()
+    attacked.wait(lambda: attacked.fds() <= descriptors, f"no more than {descriptors} file descriptors")
+    assert not [line for line in attacked.logs() if "raw" in line], "the log has lines of Python's"
+    assert "exception" not in str(attacked.logs()[-200:]), attacked.logs()[-3:]
