@@ -6,7 +6,6 @@ import time
 
 import pytest
 from batchwire.v1 import batch_pb2
-from harness.native import IDLE_SECONDS
 from harness import grpcc, http2
 from harness.gateway import Gateway
 from harness.http2 import (
@@ -27,6 +26,7 @@ from harness.http2 import (
     settings,
     window_update,
 )
+from harness.native import IDLE_SECONDS
 from harness.scripted import Reply, ScriptedUpstream
 
 GET = request()

@@ -210,7 +210,7 @@ class Answer:
 
 
 class Raw:
-    """One connection. greet: preface and empty settings are sent at once. receive_buffer: of the socket; 0: as usual."""
+    """One connection. greet: preface and empty settings are sent at once. receive_buffer: of the socket."""
 
     def __init__(
         self,
