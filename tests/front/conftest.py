@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
+import uvloop
 from harness import http2
 from harness.bystander import Bystander
 from harness.gateway import Gateway
-from harness.native import attackable
+from harness.native import attackable, room_for_files
 from harness.scripted import ScriptedUpstream
 
 MEMORY = 48 << 20
 """How much a gateway may grow by under an attack that, if it were not bounded, would cost it far more."""
 
 
+def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    return {"uvloop": uvloop.new_event_loop}
+
+
 @pytest.fixture(scope="session")
 def attacked(_things: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """The gateway under attack, see harness.native."""
+    room_for_files()
     with Gateway(attackable(_things.origin), tmp_path_factory.mktemp("attacked")) as running:
         # The first requests load what later ones need.
         with http2.Raw(running.http_port) as raw:
