@@ -17,6 +17,8 @@ run: setup ## the gateway with the demo upstream (ARGS="--http 127.0.0.1:9000" f
 
 test: setup lint ## lint, types and the whole suite (public clients run in environments of their own)
 	@command -v npm >/dev/null || bash .ci/packages nodejs npm
+	@command -v go >/dev/null || bash .ci/packages golang-go
+	@command -v h2load >/dev/null || bash .ci/packages nghttp2-client
 	$(BIN)/python -m pytest tests
 
 lint: build/installed.stamp ## ruff, mypy, cython-lint

@@ -557,6 +557,10 @@ cdef int on_frame_recv(nghttp2_session* session, const nghttp2_frame* frame, voi
     try:
         if frame.hd.type == NGHTTP2_SETTINGS:
             connection.settings_seen()
+        elif frame.hd.type == NGHTTP2_RST_STREAM and frame.rst_stream.error_code == NGHTTP2_NO_ERROR \
+                and not connection.guard.spend(1, connection.received):
+            # on_stream_close() counts the others; this one looks as if the stream had ended well.
+            connection.calm(b"too many streams are broken off")
         if frame.hd.type != NGHTTP2_HEADERS and frame.hd.type != NGHTTP2_DATA:
             return 0
         connection.heads_since = 0
@@ -597,6 +601,8 @@ cdef int on_frame_send(nghttp2_session* session, const nghttp2_frame* frame, voi
     try:
         if frame.hd.flags & NGHTTP2_FLAG_END_STREAM and (
                 frame.hd.type == NGHTTP2_HEADERS or frame.hd.type == NGHTTP2_DATA):
+            # on_read() says the same for data; an answer may have none.
+            connection.guard.answered()
             stream = stream_of(session, frame.hd.stream_id)
             if stream is not None and not stream.ended:
                 # RFC 9113 8.1: the client need not send the rest of a request that is answered.

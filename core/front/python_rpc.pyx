@@ -77,6 +77,13 @@ cdef class PythonRpc(Rpc):
             self.start_alarm(self.timeout)
         return 0
 
+    cdef int on_sweep(self, double t) except -1:
+        cdef double idle = self.stream.connection.home.idle_seconds
+        if self.reading is not None and not self.reading.done() and not self.done and t - self.moved > idle:
+            self.settle(4, "the client sends nothing", None)
+            return self.answer()
+        return Rpc.on_sweep(self, t)
+
     cdef bint next_piece(self) except -1:
         if not self.going:
             return False

@@ -62,6 +62,20 @@ def node_environment(folder: Path) -> Path:
         return target
 
 
+def go_program(folder: Path, package: str) -> Path:
+    """The program of a Go package that folder/go.mod pins, with all that it is built from (go.sum)."""
+    pins = [folder / "go.mod", folder / "go.sum"]
+    name = package.rpartition("/")[2]
+
+    def fill(target: Path) -> None:
+        for pin in pins:
+            shutil.copy(pin, target)
+        _run(["go", "build", "-o", name, package], target)
+
+    with _environment(folder, pins, _run(["go", "version"], folder) + package, fill) as target:
+        return target / name
+
+
 def run_client(command: Sequence[str | Path], cwd: Path, timeout: float = 45) -> Any:
     """Runs a client's script; the JSON of the last line it prints. Raises EnvironmentFailure if it fails."""
     lines = _run([str(part) for part in command], cwd, timeout).splitlines()

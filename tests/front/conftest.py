@@ -1,0 +1,62 @@
+"""Fixtures of the attacks on the native front: a gateway with short times, and what must be true after each."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+
+import pytest
+import uvloop
+from harness import http2
+from harness.bystander import Bystander
+from harness.gateway import Gateway
+from harness.native import attackable, room_for_files
+from harness.scripted import ScriptedUpstream
+
+MEMORY = 48 << 20
+"""How much a gateway may grow by under an attack that, if it were not bounded, would cost it far more."""
+
+
+def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    return {"uvloop": uvloop.new_event_loop}
+
+
+@pytest.fixture(scope="session")
+def attacked(_things: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """The gateway under attack, see harness.native."""
+    room_for_files()
+    with Gateway(attackable(_things.origin), tmp_path_factory.mktemp("attacked")) as running:
+        # The first requests load what later ones need.
+        with http2.Raw(running.http_port) as raw:
+            assert raw.exchange(1, http2.request()).status == 200
+        yield running
+
+
+@pytest.fixture(scope="module")
+def nothing_left(attacked: Gateway) -> Iterator[None]:
+    """After the tests of a file, the gateway has nothing open that it had not before, and no traceback in its log."""
+    attacked.wait_idle()
+    descriptors = attacked.fds()
+    yield
+    nothing_is_left(attacked, descriptors)
+
+
+def nothing_is_left(gateway: Gateway, descriptors: int) -> None:
+    gateway.wait_idle()
+    gateway.wait(lambda: gateway.fds() <= descriptors, f"no more than {descriptors} file descriptors")
+    strange = [entry for entry in gateway.logs() if "raw" in entry or entry.get("level") in ("error", "critical")]
+    assert not strange, strange[:5]
+
+
+@pytest.fixture
+def target(attacked: Gateway, upstream: ScriptedUpstream) -> Iterator[Gateway]:
+    """The gateway, with another client beside, who is served; nothing is left of it afterwards."""
+    upstream.on("GET", "/bystander")
+    attacked.wait_idle()
+    descriptors, memory = attacked.fds(), attacked.rss()
+    with Bystander(attacked) as other:
+        yield attacked
+        grown = attacked.rss() - memory
+    assert other.served > 1
+    assert grown < MEMORY, f"the gateway has grown by {grown >> 20} MiB"
+    nothing_is_left(attacked, descriptors)

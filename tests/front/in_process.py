@@ -1,0 +1,85 @@
+"""The native front in the process and loop of the test, where its counters can be read and its times be chosen.
+
+Must never be used where a process of its own will do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from batchwire.core import stats as session_stats
+from batchwire.core.front.acceptor import FrontAcceptor
+from batchwire.core.front.http2 import Http2Connection
+from batchwire.core.front.http2 import stats as front_stats
+from batchwire.service.config import Config
+from batchwire.service.fronts.native import NativeFront
+from batchwire.service.fronts.rpc_desk import SERVICE
+from batchwire.service.metrics import Metrics
+from batchwire.service.routes import RouteTable
+from batchwire.service.state import Service
+from harness.native import attackable
+
+
+def open_now() -> dict[str, int]:
+    """What is open in this process: sessions, connections, streams."""
+    return {"sessions": session_stats()["sessions"], **front_stats()}
+
+
+NOTHING = {"sessions": 0, "connections": 0, "streams": 0}
+
+
+async def closed(expected: dict[str, int] = NOTHING) -> None:
+    """Waits until no more is open than expected."""
+    for _ in range(1000):
+        if open_now() == expected:
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError(f"{open_now()} are open, expected {expected}")
+
+
+@asynccontextmanager
+async def whole_front(things: str) -> AsyncIterator[tuple[int, Service]]:
+    """A service with the native front before the origin `things`, as a worker runs it; its port."""
+    loop = asyncio.get_running_loop()
+    config = Config.model_validate(attackable(things))
+    table = RouteTable(config, loop)
+    service = Service(config, table, Metrics(), loop)
+    await table.start()
+    front = NativeFront(service, "127.0.0.1:0")
+    address = await front.start()
+    service.ready = True
+    try:
+        yield int(address.rpartition(":")[2]), service
+    finally:
+        await front.stop(0)
+        await table.stop()
+
+
+class _Desk:
+    """Answers every HTTP request with 200 and every gRPC method with UNIMPLEMENTED."""
+
+    methods: dict[str, Any] = {}  # noqa: RUF012
+    max_message = 1 << 20
+
+    def serve(self, exchange: Any) -> None:
+        exchange.start(200, [], False)
+
+
+@asynccontextmanager
+async def bare_front(**bounds: Any) -> AsyncIterator[tuple[int, FrontAcceptor]]:
+    """Connections without a service behind; bounds: of FrontAcceptor."""
+    loop = asyncio.get_running_loop()
+    acceptor = FrontAcceptor(loop, _Desk(), SERVICE, **bounds)
+    server = await loop.create_server(lambda: Http2Connection(acceptor), "127.0.0.1", 0, backlog=4096)
+    acceptor.begin_sweeps()
+    try:
+        yield server.sockets[0].getsockname()[1], acceptor
+    finally:
+        server.close()
+        acceptor.end_sweeps()
+        for connection in list(acceptor.connections):
+            connection.abort()
+        await acceptor.wait_closed()
