@@ -175,8 +175,8 @@ def test_timeout_on_sleeping_server(
     timeout: float, client: Client, gateway: Gateway, upstream: ScriptedUpstream
 ) -> None:
     """A batch that the client does not end."""
-    stream = client.stream(BATCH, timeout=timeout)
     began = time.monotonic()
+    stream = client.stream(BATCH, timeout=timeout)
     if timeout > 0.1:
         stream.send(message(payload("1", 27182), first=True))
         assert stream.receive()
