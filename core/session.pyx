@@ -57,13 +57,14 @@ cdef class Session(Placement):
     authority: (scheme, host[:port]) of the batch URL, or None. headers: inherited outer headers
     [(name, value)], bytes. authorization: value of the outer Authorization, or None.
     continue_on_error, ordered (GW-23), deadline (seconds, 0: the route's): of the batch.
+    watched: the session has a timer of its own for idle clients; else the front calls look().
     hops: number that the hop header of the calls says. execute: answer in one piece at the end.
     """
 
     def __init__(self, loop, Route route not None, *, str dialect="json", str answer=None, bint strict=True,
                  authority=None, list headers=None, bytes authorization=None, bint continue_on_error=True,
                  bint ordered=False, double deadline=0, int hops=1, bint execute=False, bytes boundary=None,
-                 bytes answer_boundary=None, bint last_only=False):
+                 bytes answer_boundary=None, bint last_only=False, bint watched=True):
         global sessions_open, sessions_made
         cdef Limits limits = route.limits
         if deadline <= 0 or 0 < limits.batch_deadline_seconds < deadline:
@@ -92,7 +93,8 @@ cdef class Session(Placement):
         self.last_feed = self.last_take = self.began
         if deadline > 0:
             self.alarm = loop.call_later(deadline, self.on_deadline)
-        self.watcher = loop.call_later(limits.client_idle_seconds, self.on_watch)
+        if watched:
+            self.watcher = loop.call_later(limits.client_idle_seconds, self.on_watch)
         sessions_open += 1
         sessions_made += 1
 
@@ -526,20 +528,22 @@ cdef class Session(Placement):
         self.go_on()
 
     def on_watch(self):
+        self.watcher = None
+        self.look()
+        if not self.finished:
+            self.watcher = self.loop.call_later(max(self.limits.client_idle_seconds / 4, 0.05), self.on_watch)
+
+    def look(self):
         """Cuts a client that neither sends nor takes, so that nobody holds a batch open for nothing."""
         cdef double t = now()
         cdef double idle = self.limits.client_idle_seconds
-        self.watcher = None
         if self.finished:
             return
         if self.outbox.held and t - self.last_take >= idle:
             self.failure = EnvelopeError(408, "ClientStalled", "the client did not take its results")
             self.cancel()
-            return
-        if self.pending == 0 and not self.outbox.held and not self.input_ended and t - self.last_feed >= idle:
+        elif self.pending == 0 and not self.outbox.held and not self.input_ended and t - self.last_feed >= idle:
             self.break_off(EnvelopeError(408, "ClientIdle", "the client did not send the rest of its batch"))
-            return
-        self.watcher = self.loop.call_later(max(idle / 4, 0.05), self.on_watch)
 
     cdef int break_off(self, object error) except -1:
         """The envelope is broken (GW-21): start nothing more, let what runs finish, end without an end."""

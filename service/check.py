@@ -10,6 +10,7 @@ import click
 from batchwire.core import check_document
 
 from .config import ConfigurationError, load
+from .fronts.tls import make_context
 from .routes import make_tls
 
 
@@ -20,6 +21,11 @@ def check_config(path: str) -> list[str]:
     except ConfigurationError as error:
         return str(error).splitlines()
     wrong = [] if config.routes else ["routes: there is none"]
+    try:
+        if config.listen.tls.cert_file:
+            make_context(config.listen.tls)
+    except ConfigurationError as error:
+        wrong.append(str(error))
     for name, upstream in config.upstreams.items():
         try:
             make_tls(name, upstream)

@@ -90,6 +90,9 @@ class Listen(_Section):
     grpc: Address = Field("127.0.0.1:50051", description="gRPC listener; empty: none")
     http: Address = Field("127.0.0.1:8080", description="REST listener, also metrics and health; empty: none")
     max_streams: Count = Field(1000, description="requests at once on one HTTP/2 connection")
+    allowed_origins: list[str] = Field(
+        default_factory=list, description='origins of web pages that may use gRPC-Web and Connect; "*": any'
+    )
     tls: TlsSettings = Field(default_factory=lambda: TlsSettings.model_validate({}))
     workers: Count = Field(1, description="processes that share the listeners (SO_REUSEPORT); more than 1: no unix:")
     grace_seconds: float = Field(10, ge=0, description="how long running batches may go on after SIGTERM")

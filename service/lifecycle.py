@@ -18,7 +18,7 @@ from .metrics import Metrics
 from .routes import RouteTable
 from .state import LAST_WORDS_SECONDS, Service
 
-UPSTREAM_COPY_SECONDS = 1.0
+COPY_SECONDS = 1.0
 _log = structlog.get_logger("batchwire")
 
 
@@ -38,7 +38,7 @@ async def _serve(config: Config) -> int:
     await table.start()
     fronts = listeners.make(service)
     started: list[listeners.Front] = []
-    copier = loop.create_task(_copy_upstreams(service))
+    copier = loop.create_task(_copy_figures(service))
     try:
         for name, front in fronts:
             address = await front.start()
@@ -79,7 +79,8 @@ def _signalled(stopping: asyncio.Event) -> None:
     stopping.set()
 
 
-async def _copy_upstreams(service: Service) -> None:
+async def _copy_figures(service: Service) -> None:
     while True:
+        service.metrics.hand_over()
         service.metrics.copy_upstreams(service.table.upstreams.values())
-        await asyncio.sleep(UPSTREAM_COPY_SECONDS)
+        await asyncio.sleep(COPY_SECONDS)

@@ -126,6 +126,11 @@ cdef class BatchRpc(Rpc):
         put_prefix(self.lead, p - &self.lead[PREFIX] + n)
         return <int>(p - self.lead)
 
+    cdef int on_sweep(self, double t) except -1:
+        if self.session is not None and not self.done:
+            self.session.look()
+        return Rpc.on_sweep(self, t) if self.stream is not None else 0
+
     # --- the end
 
     cdef int check_end(self) except -1:

@@ -18,9 +18,23 @@ cdef enum:
     CHECK_SHIFT = 16
 
 
+# Nobody outside can know it. Each index goes one step of a generator further (splitmix64).
+cdef uint64_t secret = int.from_bytes(os.urandom(8), "little")
+
+
+cdef uint64_t next_seed() noexcept:
+    global secret
+    cdef uint64_t z
+    secret += 0x9e3779b97f4a7c15ULL
+    z = secret
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL
+    return z ^ (z >> 31)
+
+
 cdef class CallIndex:
     def __cinit__(self):
-        self.seed = int.from_bytes(os.urandom(8), "little")
+        self.seed = next_seed()
 
     def __dealloc__(self):
         cdef int i

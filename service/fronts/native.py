@@ -24,6 +24,7 @@ from .rest import RestFront
 from .rpc_desk import SERVICE, Metadata, RpcDesk, status_of
 from .rpc_methods import HEALTH, REFLECTION, Method, StatusError, health_methods, reflection_methods
 from .tls import ListenerTls
+from .web import WebCalls
 
 if TYPE_CHECKING:
     from ..state import Service
@@ -49,6 +50,7 @@ class NativeFront(RestFront):
             head_seconds=limits.client_idle_seconds,
             idle_seconds=limits.client_idle_seconds,
         )
+        self.application = self._server.config.app = WebCalls(service, self.application)
         http1: Any = self._server.config.http
         seconds = limits.client_idle_seconds
         acceptor = self._acceptor
@@ -93,7 +95,7 @@ class _Desk:
 
     def __init__(self, service: "Service", front: NativeFront) -> None:
         self._service = service
-        self._desk = RpcDesk(service)
+        self._desk = RpcDesk(service, watched=False)
         self._front = front
         self._tasks: set[asyncio.Task[None]] = set()
         self.methods = front.methods()

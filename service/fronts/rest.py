@@ -41,7 +41,7 @@ class RestFront:
         self._address = address
         self._socket: socket.socket | None = None
         self._idle = IdleSweep(service.loop, limits.client_idle_seconds)
-        self.application = _Application(service, self._idle)
+        self.application: Callable[[Scope, Receive, Send], Awaitable[None]] = _Application(service, self._idle)
         self._server = _Server(
             uvicorn.Config(
                 self.application,

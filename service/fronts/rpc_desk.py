@@ -56,8 +56,10 @@ def status_of(error: EnvelopeError) -> status_pb2.Status:
 class RpcDesk:
     """Opens the batches of one service."""
 
-    def __init__(self, service: "Service") -> None:
+    def __init__(self, service: "Service", *, watched: bool = True) -> None:
+        """watched: of the sessions."""
         self._service = service
+        self._watched = watched
 
     def open(self, first: bytes, metadata: Metadata, peer: str, remaining: float | None, execute: bool) -> Batch:
         """A batch of the protobuf dialect. remaining: seconds to the call's deadline. Raises EnvelopeError."""
@@ -124,7 +126,7 @@ class RpcDesk:
         if self._service.draining:
             raise EnvelopeError(503, "Draining", "the gateway is stopping")
         try:
-            return self._service.open_batch("grpc", route, peer, trace, **arguments)
+            return self._service.open_batch("grpc", route, peer, trace, watched=self._watched, **arguments)
         except TooManyBatchesError as error:
             raise EnvelopeError(429, "TooManyBatches", str(error)) from None
 

@@ -1,0 +1,94 @@
+"""gRPC-Web over HTTP/1.1 and HTTP/2, binary and text (grpc/doc/PROTOCOL-WEB.md).
+
+Must never answer a request of another kind.
+"""
+
+import base64
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from batchwire.core import EnvelopeError
+from batchwire.core.front.grpc_messages import MessageReader
+from batchwire.core.front.grpc_words import percent_encoded, timeout_seconds
+
+from .rpc_call import HttpCall, method_of
+from .rpc_desk import RpcDesk, status_of
+
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+_PREFIX = b"application/grpc-web"
+_TRAILERS = 0x80
+
+
+def is_grpc_web(content_type: bytes) -> bool:
+    """Whether a Content-Type is one of gRPC-Web."""
+    return content_type.lower().startswith(_PREFIX)
+
+
+class GrpcWeb:
+    """max_message: bytes of the longest message taken."""
+
+    def __init__(self, desk: RpcDesk, max_message: int) -> None:
+        self._desk = desk
+        self._max_message = max_message
+
+    async def answer(self, scope: Any, receive: Callable[[], Any], send: Send) -> None:
+        """Answers one call; errors are in the trailers of an answer with 200."""
+        fields = scope["headers"]
+        content_type = dict(fields).get(b"content-type", b"").lower().partition(b";")[0].strip()
+        text = content_type.startswith(_PREFIX + b"-text")
+        answer_type = _PREFIX + (b"-text+proto" if text else b"+proto")
+        head = [(b"content-type", answer_type)]
+        await send({"type": "http.response.start", "status": 200, "headers": head})
+
+        async def say(data: bytes, more: bool = True) -> None:
+            body = base64.b64encode(data) if text else data
+            await send({"type": "http.response.body", "body": body, "more_body": more})
+
+        status, message, details = 0, "", b""
+        try:
+            method = method_of(scope["path"])
+            if method is None:
+                raise EnvelopeError(501, "UnknownMethod", "there is no such method")
+            seconds = dict(fields).get(b"grpc-timeout")
+            call = HttpCall(self._desk, method, _Unpacking(self._max_message, text))
+            timeout = timeout_seconds(seconds) if seconds is not None else None
+            async for part in call.run(scope, receive, fields, timeout):
+                await say(b"\0" + len(part).to_bytes(4, "big") + part)
+        except EnvelopeError as error:
+            told = status_of(error)
+            status, message, details = told.code, told.message, told.SerializeToString()
+        lines = b"grpc-status:%d\r\n" % status
+        if message:
+            lines += b"grpc-message:%s\r\n" % percent_encoded(message)
+        if details:
+            lines += b"grpc-status-details-bin:%s\r\n" % base64.b64encode(details).rstrip(b"=")
+        await say(bytes([_TRAILERS]) + len(lines).to_bytes(4, "big") + lines, more=False)
+
+
+class _Unpacking:
+    """Bytes of a request to its messages. Base64 comes in pieces of any size, each of which may end in padding."""
+
+    def __init__(self, max_message: int, text: bool) -> None:
+        self._reader = MessageReader(max_message)
+        self._text = text
+        self._rest = b""
+
+    def __call__(self, data: bytes) -> list[bytes]:
+        if self._text:
+            data = self._decoded(data)
+        found = []
+        for compressed, message in self._reader.feed(data):
+            if compressed:
+                raise EnvelopeError(501, "UnknownEncoding", "compressed messages are not taken over gRPC-Web")
+            found.append(message)
+        return found
+
+    def _decoded(self, data: bytes) -> bytes:
+        data = self._rest + data
+        whole = len(data) - len(data) % 4
+        self._rest = data[whole:]
+        try:
+            return b"".join(base64.b64decode(data[at : at + 4], validate=True) for at in range(0, whole, 4))
+        except ValueError:
+            raise EnvelopeError(400, "BadMessage", "the body is no base64") from None
