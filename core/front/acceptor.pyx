@@ -34,14 +34,7 @@ cdef class FrontAcceptor(Acceptor):
             return self.rpc(stream)
         exchange = Exchange(stream)
         exchange.stream = stream
-        if stream.path in self.kinds or stream.path in self.others:
-            # An error of gRPC has status 200, which those who speak something else would take for success.
-            if stream.method == b"POST":
-                exchange.start(415, [(b"content-length", b"0")], False)
-            else:
-                exchange.start(405, [(b"allow", b"POST"), (b"content-length", b"0")], False)
-        else:
-            self.desk.serve(exchange)
+        self.desk.serve(exchange)
         return exchange
 
     cdef Rpc rpc(self, Stream stream):

@@ -41,6 +41,8 @@ class WebCalls:
                 answer = self._connect.answer
         elif scope["method"] == "OPTIONS" and method_of(scope["path"]) is not None:
             answer = _preflight
+        if answer is None and method_of(scope["path"]) is not None:
+            answer = _no_call
         if answer is None:
             await self._rest(scope, receive, send)
             return
@@ -60,6 +62,15 @@ class WebCalls:
             await send(message)
 
         await answer(scope, receive, allowed)
+
+
+async def _no_call(scope: Any, _receive: Any, send: Any) -> None:
+    """Turns away what asks for a method in no protocol of these. An error of gRPC has status 200, so it is none."""
+    head = [(b"content-length", b"0")]
+    if scope["method"] != "POST":
+        head.append((b"allow", b"POST"))
+    await send({"type": "http.response.start", "status": 415 if scope["method"] == "POST" else 405, "headers": head})
+    await send({"type": "http.response.body", "body": b""})
 
 
 async def _preflight(scope: Any, _receive: Any, send: Any) -> None:

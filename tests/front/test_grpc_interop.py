@@ -164,6 +164,7 @@ def test_cancel_after_first_response(client: Client, gateway: Gateway, upstream:
     stream = client.stream(BATCH)
     stream.send(message(payload("1", 31415, 27182), grpcc.call("2", "held"), first=True))
     assert [result.id for result in results(stream.receive() or b"")] == ["1"]
+    upstream.wait_for_calls(2)
     stream.cancel()
     assert stream.code() is grpc.StatusCode.CANCELLED
     assert upstream.wait_until(lambda: upstream.call("GET /held").aborted)
@@ -175,8 +176,8 @@ def test_timeout_on_sleeping_server(
     timeout: float, client: Client, gateway: Gateway, upstream: ScriptedUpstream
 ) -> None:
     """A batch that the client does not end."""
-    stream = client.stream(BATCH, timeout=timeout)
     began = time.monotonic()
+    stream = client.stream(BATCH, timeout=timeout)
     if timeout > 0.1:
         stream.send(message(payload("1", 27182), first=True))
         assert stream.receive()

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from batch_messages import batch, execute, executed, reason, streamed
+from h2.settings import SettingCodes
 from harness import config, grpc_wire, rest
 from harness.gateway import Gateway
 from harness.grpc_wire import answer_of, call, head, prefixed
 from harness.http2_wire import Http2Wire, request
-from harness.scripted import Gate, ScriptedUpstream, json_reply
+from harness.scripted import Gate, Reply, ScriptedUpstream, json_reply
 
 MAX_STREAM = (1 << 31) - 1
 JSON = [("content-type", "application/json"), ("odata-version", "4.01")]
@@ -68,6 +70,33 @@ def test_what_runs_ends_well_after_goaway(
         else:
             assert streamed(answer_of(heard)) == {"1": 200}
         wire.wait_closed()
+    own_gateway.stop()
+
+
+def test_a_slow_client_gets_the_whole_of_its_answer(
+    own_gateway: Gateway, upstream: ScriptedUpstream, gate: Gate
+) -> None:
+    """What it sends while it reads, after all has been written, must not cost it what it has not read."""
+    body = b"z" * 3_000_000
+    upstream.on("GET", "/large", Reply(200, [("Content-Type", "text/plain")], body, gate=gate))
+    window = {SettingCodes.INITIAL_WINDOW_SIZE: 1 << 24}
+    with Http2Wire(own_gateway.grpc_address, settings=window, receive_buffer=16384) as wire:
+        wire.h2.increment_flow_control_window(1 << 24)
+        stream = wire.open(head())
+        wire.send(stream, prefixed(execute("1", url="large")), end=True)
+        upstream.wait_for_calls(1)
+        own_gateway.terminate()
+        wire.wait(lambda: len(wire.goaways) == 2, "both steps of GOAWAY")
+        gate.open()
+        wire.wait(lambda: bool(wire.heard[stream].data), "the beginning of the answer")
+        own_gateway.wait(lambda: any(e.get("event") == "batch" for e in own_gateway.logs()), "the end of the batch")
+        time.sleep(0.3)
+        for n in range(3):
+            wire.h2.increment_flow_control_window(1000)
+            wire.flush_quietly()
+            time.sleep(0.05 * n)
+        assert executed(answer_of(wire.answer(stream))) == {"1": 200}
+        assert len(wire.heard[stream].data) > len(body)
     own_gateway.stop()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -116,9 +117,10 @@ def test_data_behind_a_reset_does_no_harm(wire: Http2Wire, upstream: ScriptedUps
 
 @pytest.fixture
 def narrow_gateway(_things: ScriptedUpstream, tmp_path: Path) -> Iterator[Gateway]:
-    """A gateway that takes three streams at once of a connection."""
+    """A gateway that takes three streams at once of a connection, and looks after connections often."""
     routes = [{"root": "/svc/", "upstream": "things", "default": True}]
-    settings = config.make({"things": {"url": _things.origin + "/"}}, routes, listen={"max_streams": 3})
+    limits = {"client_idle_seconds": 2}
+    settings = config.make({"things": {"url": _things.origin + "/"}}, routes, limits, listen={"max_streams": 3})
     with Gateway(settings, tmp_path) as running:
         yield running
 
@@ -288,11 +290,31 @@ def test_pings_are_answered(wire: Http2Wire) -> None:
 
 def test_too_many_pings_end_the_connection(wire: Http2Wire) -> None:
     """gRFC A8: those that come too soon, again and again, while nothing is sent."""
-    wire.socket.sendall(b"".join(PingFrame(0, opaque_data=b"%08d" % n).serialize() for n in range(10)))
+    for n in range(10):
+        wire.send_frame(PingFrame(0, opaque_data=b"%08d" % n))
     wire.wait(lambda: bool(wire.goaways), "GOAWAY")
     assert wire.goaways[0].error_code == CALM
     assert wire.goaways[0].additional_data == b"too_many_pings"
     wire.wait_closed()
+
+
+def test_a_client_that_does_not_close_is_cut(narrow_gateway: Gateway) -> None:
+    """It has been told to go, and goes on sending what nobody reads."""
+    before = narrow_gateway.fds()
+    with Http2Wire(narrow_gateway.grpc_address) as wire:
+        for n in range(10):
+            wire.send_frame(PingFrame(0, opaque_data=b"%08d" % n))
+        wire.wait_closed()
+        assert wire.goaways[0].error_code == CALM
+        for n in range(400):
+            try:
+                wire.socket.sendall(PingFrame(0, opaque_data=b"%08d" % n).serialize())
+            except ConnectionError:
+                break
+            time.sleep(0.05)
+        else:
+            raise AssertionError("it is still listened to")
+        narrow_gateway.wait(lambda: narrow_gateway.fds() <= before, f"no more than {before} descriptors")
 
 
 def test_pings_beside_answers_are_no_strikes(wire: Http2Wire) -> None:
