@@ -3,8 +3,8 @@ cdef class Guard:
     cdef double earned                      # by data sent, and not spent on answers to it
     cdef double last_ping
     cdef int strikes
-    cdef bint spend(self, double cost, double t) noexcept
-    cdef bint answer(self, double t) noexcept
-    cdef void earn(self, double tokens) noexcept
-    cdef bint ping(self, double t) noexcept
-    cdef void answered(self) noexcept
+    cpdef bint spend(self, double cost, double t) noexcept
+    cpdef bint answer(self, double t) noexcept
+    cpdef void earn(self, double tokens) noexcept
+    cpdef bint ping(self, double t) noexcept
+    cpdef void answered(self) noexcept

@@ -19,13 +19,13 @@ cdef class Guard:
         self.refilled = t
         self.last_ping = t - PING_SECONDS
 
-    cdef bint spend(self, double cost, double t) noexcept:
+    cpdef bint spend(self, double cost, double t) noexcept:
         """Whether the client may go on."""
         self.tokens = min(<double>BURST, self.tokens + (t - self.refilled) * REFILL) - cost
         self.refilled = t
         return self.tokens >= 0
 
-    cdef bint answer(self, double t) noexcept:
+    cpdef bint answer(self, double t) noexcept:
         """A frame of the kinds that answer data, window updates and pings: whether the client may go on.
 
         It may have been sent a whole window before it answers anything, so what it earned lasts beyond the burst.
@@ -35,19 +35,19 @@ cdef class Guard:
             return True
         return self.spend(1, t)
 
-    cdef void earn(self, double tokens) noexcept:
+    cpdef void earn(self, double tokens) noexcept:
         """The server has sent something that the client will answer in the usual course of things."""
         self.tokens = min(<double>BURST, self.tokens + tokens)
         self.earned = min(<double>MOST_EARNED, self.earned + tokens)
 
-    cdef bint ping(self, double t) noexcept:
+    cpdef bint ping(self, double t) noexcept:
         """gRFC A8: whether the client may ping as often as it does."""
         if t - self.last_ping < PING_SECONDS:
             self.strikes += 1
         self.last_ping = t
         return self.strikes <= MAX_STRIKES
 
-    cdef void answered(self) noexcept:
+    cpdef void answered(self) noexcept:
         """Headers or data are sent: pings beside them are no strikes (they measure the bandwidth)."""
         self.strikes = 0
         self.last_ping = 0
