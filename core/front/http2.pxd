@@ -68,6 +68,7 @@ cdef class Http2Connection:
     cdef bint paused, closed, closing, flush_due, receiving, flushing
     cdef double heads_since                 # when an unfinished header section began; 0: none
     cdef double received, paused_since, pinged
+    cdef double lingers_since               # when the last word was said; 0: not yet
     cdef object finisher
     cdef int begin(self) except -1
     cdef int open(self, int32_t stream_id) except -1

@@ -10,7 +10,7 @@ from batchwire.core.session cimport SessionListener
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdint cimport int32_t, uint8_t, uint32_t
-from libc.string cimport memcmp, memcpy
+from libc.string cimport memcmp
 
 cdef extern from "<sys/socket.h>" nogil:
     ssize_t c_send "send" (int fd, const void* p, size_t n, int flags)
@@ -22,6 +22,7 @@ cdef enum:
     KEPT_BYTES = 4096         # of the write buffer of a connection that has nothing to write
 
 cdef double GOAWAY_SECONDS = 1.0  # between the notice of a shutdown and its last word (RFC 9113 6.8)
+cdef double LINGER_SECONDS = 5.0  # for a client to read the last words and close
 
 cdef unsigned long long connections_open = 0
 cdef unsigned long long streams_open = 0
@@ -292,7 +293,7 @@ cdef class Http2Connection:
 
     def drain(self):
         """Takes no more streams, in such a way that no request of the client is lost (RFC 9113 6.8)."""
-        if self.closed or self.finisher is not None:
+        if self.closed or self.closing or self.finisher is not None:
             return
         nghttp2_submit_shutdown_notice(self.session)
         self.flush()
@@ -300,7 +301,7 @@ cdef class Http2Connection:
 
     def shutdown(self):
         """Closes when the streams that run have ended."""
-        if self.closed:
+        if self.closed or self.closing:
             return
         nghttp2_submit_goaway(self.session, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(self.session),
                               NGHTTP2_NO_ERROR, NULL, 0)
@@ -435,9 +436,20 @@ cdef class Http2Connection:
         return 0
 
     cdef int check_end(self) except -1:
-        if not self.closed and not nghttp2_session_want_read(self.session) \
-                and not nghttp2_session_want_write(self.session):
-            self.closing = True
+        """
+        Ends the connection when nghttp2 wants nothing more.
+
+        Reading goes on for a while, into nothing: closing while the client still sends (it answers data with window
+        updates) would make the kernel reset the connection, and the client lose what it has not read.
+        """
+        if self.closed or self.lingers_since or nghttp2_session_want_read(self.session) \
+                or nghttp2_session_want_write(self.session):
+            return 0
+        self.closing = True
+        self.lingers_since = now()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        else:
             self.transport.close()
         return 0
 
@@ -456,6 +468,8 @@ cdef class Http2Connection:
             self.transport.abort()
             return 0
         if self.closing:
+            if self.lingers_since and t - self.lingers_since > LINGER_SECONDS:
+                self.transport.abort()
             return 0
         if self.pinged and t - self.pinged > home.keepalive_timeout:
             self.transport.abort()
