@@ -248,8 +248,13 @@ cdef class Http2Connection:
         self.receiving = True
         n = nghttp2_session_mem_recv(self.session, <const uint8_t*>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
         self.receiving = False
+        if n <= NGHTTP2_ERR_FLOODED:
+            # A flood of the kinds that nghttp2 counts itself; the numbers below are of later versions.
+            self.calm(b"too many frames at once")
+            self.flush()
+            return
         if n < 0:
-            # No preface, a flood that nghttp2 sees, or no memory: there is nothing to tell.
+            # No preface, or no memory: there is nothing to tell.
             self.closing = True
             self.flush()
             if self.transport is not None:

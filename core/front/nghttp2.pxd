@@ -77,6 +77,7 @@ cdef extern from "<nghttp2/nghttp2.h>":
         NGHTTP2_ENHANCE_YOUR_CALM
         NGHTTP2_ERR_DEFERRED
         NGHTTP2_ERR_CALLBACK_FAILURE
+        NGHTTP2_ERR_FLOODED
         NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE
 
     int nghttp2_session_callbacks_new(nghttp2_session_callbacks** made)

@@ -17,7 +17,7 @@ FILES = 10_000
 
 def attackable(things: str) -> config.Config:
     """/svc/ leads to the origin `things`. What is idle goes soon, so that file descriptors can be counted."""
-    upstreams = {"things": {"url": things + "/", "idle_seconds": 1}}
+    upstreams = {"things": {"url": things + "/", "idle_seconds": 0.1}}
     routes: list[config.Config] = [{"root": "/svc/", "upstream": "things", "default": True}]
     # One connection may open 1000 streams; another client's batches must not be refused for their number.
     return config.make(upstreams, routes, {"client_idle_seconds": IDLE_SECONDS, "max_batches": 5000})
