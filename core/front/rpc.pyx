@@ -99,6 +99,7 @@ cdef class Rpc(Handler):
         if self.done:
             return 0
         self.done = True
+        self.moved = now()
         self.status = b"%d" % code
         self.detail = percent_encoded(message) if message else None
         self.details = details
