@@ -6,6 +6,7 @@ documents, initial metadata): Python once a batch, nothing once a call. Must nev
 from batchwire.core.dialects.wire cimport Field, field_at, next_field, varint_at, WIRE_BYTES
 from batchwire.core.errors import EnvelopeError
 from batchwire.core.front.grpc_messages cimport put_prefix
+from batchwire.core.front.nghttp2 cimport NGHTTP2_CANCEL
 from batchwire.core.front.rpc cimport LEAD, Rpc
 from batchwire.core.model cimport now
 from batchwire.core.session cimport Session
@@ -86,6 +87,7 @@ cdef class BatchRpc(Rpc):
 
     cdef int output_ready(self) except -1:
         if self.session.finished:
+            self.moved = now()
             self.check_end()
         return self.answer()
 
@@ -129,6 +131,9 @@ cdef class BatchRpc(Rpc):
     cdef int on_sweep(self, double t) except -1:
         if self.session is not None and not self.done:
             self.session.look()
+            if self.session.finished and not self.done and t - self.moved > self.stream.connection.home.idle_seconds:
+                # The session looks after its client until it has finished; what is left to send may be stuck.
+                return self.stream.reset(NGHTTP2_CANCEL)
         return Rpc.on_sweep(self, t) if self.stream is not None else 0
 
     # --- the end

@@ -3,7 +3,7 @@
 A bound on the size and the time of a request head, a bound on the body that follows a finished answer,
 notice when the client is gone, and a way to end an answer so that no client takes it for complete
 (ER-07). An offer to change the protocol is passed over (RFC 9110 7.8), and who speaks HTTP/1.0 gets no chunks.
-It knows no batch; it must never write a byte of an answer itself but for 408 and 431.
+It knows no batch; it must never write a byte of an answer itself but for 408, 431 and 505.
 """
 
 import asyncio
@@ -18,6 +18,7 @@ EXTENSION = "batchwire.connection"
 LINGER_SECONDS = 5.0
 """How long a client may go on sending what nobody reads any more."""
 _UPGRADE_FIELDS = (b"upgrade", b"http2-settings", b"connection")
+_VERSIONS = ("1.0", "1.1")
 _TOO_LARGE = b"431 Request Header Fields Too Large"
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
@@ -127,6 +128,10 @@ class Connection(HttpToolsProtocol):
             return
         if self._field_bytes > self.max_head_bytes:
             self._refuse_head(_TOO_LARGE)
+            return
+        if self.parser.get_http_version() not in _VERSIONS:
+            # The parser lets "HTTP/2.0" pass, and a line without a version for HTTP/0.9.
+            self._refuse_head(b"505 HTTP Version Not Supported")
             return
         self._upgrading = self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
         if not self._upgrading:

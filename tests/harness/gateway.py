@@ -10,6 +10,7 @@ import http.client
 import json
 import os
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -42,8 +43,8 @@ class Gateway:
         self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
         self._terminated = False
-        self.http_port = 0
-        self.grpc_address = ""
+        self.http_address = self.grpc_address = ""
+        self.http_port = 0  # where it is a UNIX socket
 
     def __enter__(self) -> Gateway:
         self.start()
@@ -89,9 +90,12 @@ class Gateway:
         if self.process.poll() is not None:
             raise RuntimeError(f"the gateway ended with {self.process.returncode}:\n" + "\n".join(self._lines))
         found = {e["front"]: e["address"] for e in self.logs() if e.get("event") == "listening"}
+        if "all" in found:  # one listener for both
+            found = {"http": found["all"], "grpc": found["all"]}
         if not {"http", "grpc"} <= found.keys():
             return False
-        self.http_port = int(found["http"].rpartition(":")[2])
+        self.http_address = found["http"]
+        self.http_port = 0 if self.http_address.startswith("unix:") else int(self.http_address.rpartition(":")[2])
         self.grpc_address = found["grpc"]
         return True
 
@@ -105,17 +109,23 @@ class Gateway:
 
     def get(self, path: str) -> tuple[int, str]:
         """Status and text of a GET on the HTTP listener."""
-        connection = (
-            http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=10)
-            if self.tls is None
-            else http.client.HTTPSConnection("127.0.0.1", self.http_port, timeout=10, context=self.tls)
-        )
+        connection = self._connection()
         try:
             connection.request("GET", path)
             response = connection.getresponse()
             return response.status, response.read().decode()
         finally:
             connection.close()
+
+    def _connection(self) -> http.client.HTTPConnection:
+        if self.tls is not None:
+            return http.client.HTTPSConnection("127.0.0.1", self.http_port, timeout=10, context=self.tls)
+        connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=10)
+        if self.http_address.startswith("unix:"):
+            connection.sock = socket.socket(socket.AF_UNIX)
+            connection.sock.settimeout(10)
+            connection.sock.connect(self.http_address.removeprefix("unix:"))
+        return connection
 
     def ready(self) -> bool:
         try:

@@ -67,9 +67,10 @@ class _Connection(h2.connection.H2Connection):
 
 
 class Http2Wire:
-    """One connection. open_window: give room for what has come, else the answer stops when the window is full.
+    """One connection. address: a port of this machine, "host:port" of it, or "unix:/path".
 
-    settings: by h2's codes, of this client. window: of a new stream, if not 65,535.
+    open_window: give room for what has come, else the answer stops when the window is full. settings: of this client,
+    by h2's codes.
     """
 
     def __init__(
@@ -87,13 +88,16 @@ class Http2Wire:
         self.acknowledged = False
         self.closed = False
         self.open_window = open_window
-        self.socket: socket.socket = socket.socket()
+        path = str(address).removeprefix("unix:") if str(address).startswith("unix:") else ""
+        self.socket: socket.socket = socket.socket(socket.AF_UNIX if path else socket.AF_INET)
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.socket.settimeout(LONG)
-        port = address if isinstance(address, int) else int(address.rpartition(":")[2])
-        self.socket.connect(("127.0.0.1", port))
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if path:
+            self.socket.connect(path)
+        else:
+            self.socket.connect(("127.0.0.1", int(str(address).rpartition(":")[2])))
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if tls is not None:
             self.socket = tls.wrap_socket(self.socket, server_hostname="localhost")
         self.h2 = _Connection(
@@ -199,7 +203,7 @@ class Http2Wire:
             try:
                 self.pump(max(left, 0.001))
             except TimeoutError:
-                raise AssertionError(f"waited {timeout} s in vain for: {what}; {self.heard}") from None
+                raise AssertionError(f"waited {timeout} s in vain for: {what}; {self.heard}"[:2000]) from None
 
     def wait_closed(self, timeout: float = LONG) -> None:
         """Takes what comes until the gateway has closed the connection."""
