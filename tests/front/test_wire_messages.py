@@ -259,11 +259,11 @@ def test_an_unknown_encoding_is_unimplemented(coding: str, wire: Http2Wire) -> N
     ("coding", "data"),
     [
         ("gzip", b"this is no gzip"),
-        ("gzip", gzip.compress(execute("1"))[:-4]),
-        ("gzip", gzip.compress(execute("1")) + b"more"),
+        ("gzip", gzip.compress(execute("1"), mtime=0)[:-4]),
+        ("gzip", gzip.compress(execute("1"), mtime=0) + b"more"),
         ("gzip", zlib.compress(execute("1"))),
         ("gzip", b""),
-        ("deflate", gzip.compress(execute("1"))),
+        ("deflate", gzip.compress(execute("1"), mtime=0)),
         ("deflate", zlib.compress(execute("1"))[:-1] + b"?"),
     ],
 )

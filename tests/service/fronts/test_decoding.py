@@ -10,7 +10,9 @@ from batchwire.service.fronts.decoding import PIECE_BYTES, BodyDecoder
 TEXT = b'{"requests":[' + b",".join(b'{"id":"%d","method":"GET","url":"a"}' % n for n in range(5000)) + b"]}"
 
 
-@pytest.mark.parametrize(("coding", "encoded"), [("gzip", gzip.compress(TEXT)), ("deflate", zlib.compress(TEXT))])
+@pytest.mark.parametrize(
+    ("coding", "encoded"), [("gzip", gzip.compress(TEXT, mtime=0)), ("deflate", zlib.compress(TEXT))]
+)
 @pytest.mark.parametrize("step", [1, 7, 1 << 20])
 def test_hd19_decodes_in_any_split(coding: str, encoded: bytes, step: int) -> None:
     decoder = BodyDecoder(coding)
@@ -32,7 +34,7 @@ def test_hd19_an_empty_body_is_no_error() -> None:
     decoder.finish()
 
 
-@pytest.mark.parametrize("data", [b"not gzip at all", gzip.compress(b"a") + b"rubbish"])
+@pytest.mark.parametrize("data", [b"not gzip at all", gzip.compress(b"a", mtime=0) + b"rubbish"])
 def test_hd19_malformed_is_400(data: bytes) -> None:
     with pytest.raises(EnvelopeError) as error:
         list(BodyDecoder("gzip").decode(data))

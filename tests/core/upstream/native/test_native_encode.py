@@ -359,7 +359,7 @@ def test_a_url_cannot_break_out_of_its_request_line(url: str) -> None:
         (b"x", (("content-type", "text/plain; charset=\u00e9"),)),
         (b"no gzip", (JSON, ("content-encoding", "gzip"))),
         (b"x", (JSON, ("content-encoding", "br"))),
-        (gzip.compress(b'"' + b"x" * 2000 + b'"'), (JSON, ("content-encoding", "gzip"))),
+        (gzip.compress(b'"' + b"x" * 2000 + b'"', mtime=0), (JSON, ("content-encoding", "gzip"))),
     ],
 )
 def test_a_body_that_would_break_the_batch_of_all_is_refused_by_name(
