@@ -5,6 +5,7 @@ taken what was written. Must never know what is asked for.
 """
 from batchwire.core.front.http2 cimport field, FILL_LAST, FillEnd, Handler, Stream
 from batchwire.core.front.nghttp2 cimport NGHTTP2_CANCEL, nghttp2_nv, NGHTTP2_INTERNAL_ERROR, NGHTTP2_NO_ERROR
+from batchwire.core.model cimport now
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint32_t
 from libc.string cimport memcpy
@@ -76,6 +77,7 @@ cdef class Exchange(Handler):
                       PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value))
                 n += 1
         self.finished = not body
+        self.moved = now()
         self.stream.respond(fields, n, body)
 
     def write(self, bytes data not None):
@@ -95,6 +97,7 @@ cdef class Exchange(Handler):
         """There is no more body."""
         if self.stream is not None and not self.finished:
             self.finished = True
+            self.moved = now()
             self.stream.wake()
 
     def end_broken(self):
@@ -102,6 +105,7 @@ cdef class Exchange(Handler):
         self.on_lost = None
         if self.stream is not None and not self.finished:
             self.finished = self.broken = True
+            self.moved = now()
             self.stream.wake()
 
     def unsent_bytes(self):

@@ -99,6 +99,8 @@ cdef class Rpc(Handler):
         if self.done:
             return 0
         self.done = True
+        # on_sweep() gives the client its time from here on, however long nothing was sent before.
+        self.moved = now()
         self.status = b"%d" % code
         self.detail = percent_encoded(message) if message else None
         self.details = details
