@@ -5,6 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find core proto -name '*.pyx' -o -name '*.pxd' -o -name '*.h' -o -name '*.proto') setup.py
 
+# Most tests wait for something, so more of them run at once than there are cores. SPREAD= runs one after the other.
+SPREAD ?= -n 4 --dist loadfile
+
 .PHONY: help setup system run test lint build bench clean
 
 help: ## what there is to make
@@ -19,7 +22,7 @@ test: setup lint ## lint, types and the whole suite (public clients run in envir
 	@command -v npm >/dev/null || bash .ci/packages nodejs npm
 	@command -v go >/dev/null || bash .ci/packages golang-go
 	@command -v h2load >/dev/null || bash .ci/packages nghttp2-client
-	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest tests $(SPREAD)
 
 lint: build/installed.stamp ## ruff, mypy, cython-lint
 	$(BIN)/ruff check .

@@ -54,6 +54,7 @@ cdef class Session(Placement):
     cdef bint flush
     cdef bint pump_due                      # on_pump() runs before the loop waits again
     cdef double last_feed, last_take
+    cdef double offered                     # when there was output to take, after there was none
     cdef bint has_output(self) noexcept
     cdef bint wants_input(self) noexcept
     cdef int pull(self) except -1

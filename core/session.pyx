@@ -603,7 +603,7 @@ cdef class Session(Placement):
         cdef double idle = self.limits.client_idle_seconds
         if self.finished:
             return
-        if self.outbox.held and t - self.last_take >= idle:
+        if self.flush and self.outbox.held and t - max(self.last_take, self.offered) >= idle:
             self.failure = EnvelopeError(408, "ClientStalled", "the client did not take its results")
             self.cancel()
         # When nothing runs, what is pending waits for the client too: for the end of a group, or of the document.
@@ -669,6 +669,7 @@ cdef class Session(Placement):
             return 0
         if wait <= 0 or self.pending == 0:
             self.flush = True
+            self.offered = now()
             return self.wake_output()
         if self.linger is None:
             self.linger = self.loop.call_later(wait, self.on_linger)
@@ -678,6 +679,7 @@ cdef class Session(Placement):
         self.linger = None
         if self.outbox.held and not self.finished:
             self.flush = True
+            self.offered = now()
             self.wake_output()
 
     cdef int wake_output(self) except -1:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
+from ..config import ConfigurationError
 from .tls import ListenerTls
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ def make(service: "Service") -> list[tuple[str, Front]]:
     listen = service.config.listen
     if listen.front == "native" and native_is_built():
         return _native(service)
+    if listen.tls.cert_file:
+        raise ConfigurationError("listen.tls: needs the native front, which was not built (libnghttp2 was missing)")
     if listen.front == "native":
         _log.warning("the native front was not built (libnghttp2 was missing); going on with grpcio's")
     return _separate(service)

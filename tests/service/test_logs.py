@@ -1,9 +1,11 @@
 """The form of the logs on standard error."""
 
+import json
 import os
 import pty
 import subprocess
 import sys
+from datetime import datetime
 
 SAY = (
     "import structlog; from batchwire.service.logs import set_up; "
@@ -31,3 +33,23 @@ def on_terminal(**environment: str) -> bytes:
 def test_colours_on_a_terminal_that_wants_them() -> None:
     assert b"\x1b" in on_terminal()
     assert b"\x1b" not in on_terminal(NO_COLOR="1")
+
+
+def test_a_batch_line_is_what_structlog_would_write() -> None:
+    """It is written without structlog where there is nothing out of the ordinary to say."""
+    say = (
+        "import json, sys; from types import SimpleNamespace as N; from batchwire.service import logs; "
+        "batch = N(session=N(failure=None), front='grpc', route='/a\"b/', peer='unix', trace='00-é-1'); "
+        "summary = dict(calls=3, succeeded=2, failed=1, refused=0, elapsed=0.5); "
+        "logs.set_up('json', 'info'); "
+        "line = lambda: logs.batch_line(batch, 'ok', summary, 0.25, 10, 20); "
+        "line(); logs._plain = False; line()"
+    )
+    made = subprocess.run([sys.executable, "-c", say], stderr=subprocess.PIPE, check=True, text=True)
+    direct, through = map(json.loads, made.stderr.splitlines())
+    for line in (direct, through):
+        datetime.fromisoformat(line.pop("timestamp"))
+    assert direct == through
+    assert direct["elapsed_ms"] == 250
+    assert direct["route"] == '/a"b/'
+    assert "refused" not in direct
