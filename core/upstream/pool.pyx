@@ -298,7 +298,7 @@ cdef class HttpUpstream(ConnectionHome):
             connection = self.idle.pop(0)
             connection.shut()
         self.ticking = False
-        if self.in_flight or self.connections:
+        if self.in_flight or self.connections or self.attempts:
             self.arm(self.in_flight > 0)
 
     cdef int expire(self, Call call) except -1:

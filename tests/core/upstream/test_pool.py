@@ -108,6 +108,39 @@ async def test_an_idle_connection_is_closed_in_time() -> None:
         assert upstream.stats()["retries"] == 0
 
 
+class SlowToConnect:
+    """The running loop, whose connections are made once the gate is open."""
+
+    def __init__(self) -> None:
+        self.gate = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._loop, name)
+
+    async def create_connection(self, *arguments: object, **more: object) -> object:
+        await self.gate.wait()
+        return await self._loop.create_connection(*arguments, **more)  # type: ignore[call-overload]
+
+
+async def test_a_connection_that_comes_too_late_for_its_call_is_closed_in_time() -> None:
+    """The batch is gone, and so is every other reason to look at the clock."""
+    slow = SlowToConnect()
+    async with RawServer() as server:
+        upstream = HttpUpstream(slow, name="test", addresses=[server.address], idle_timeout=0.05)
+        session = session_of(Route(root="/svc/", upstream=upstream))
+        session.feed(pb.BatchRequest(calls=[call("a")]).SerializeToString())
+        await turned(lambda: upstream.stats()["connecting"] == 1)
+        session.cancel()
+        # Long enough for the upstream to see that nothing runs.
+        await asyncio.sleep(0.2)
+        slow.gate.set()
+        await server.until(lambda: server.open == 1)
+        await server.until(lambda: server.open == 0)
+        assert upstream.stats()["connections"] == 0
+        upstream.close()
+
+
 async def test_a_server_that_closes_after_each_answer() -> None:
     def closing(request: Request) -> bytes:
         return answer(200, request.target, [("Connection", "close")])
