@@ -10,7 +10,7 @@ import uvloop
 from harness import http2
 from harness.bystander import Bystander
 from harness.gateway import Gateway
-from harness.native import attackable, room_for_files
+from harness.native import attackable, nothing_is_left, room_for_files
 from harness.scripted import ScriptedUpstream
 
 MEMORY = 48 << 20
@@ -39,13 +39,6 @@ def nothing_left(attacked: Gateway) -> Iterator[None]:
     descriptors = attacked.fds()
     yield
     nothing_is_left(attacked, descriptors)
-
-
-def nothing_is_left(gateway: Gateway, descriptors: int) -> None:
-    gateway.wait_idle()
-    gateway.wait(lambda: gateway.fds() <= descriptors, f"no more than {descriptors} file descriptors")
-    strange = [entry for entry in gateway.logs() if "raw" in entry or entry.get("level") in ("error", "critical")]
-    assert not strange, strange[:5]
 
 
 @pytest.fixture

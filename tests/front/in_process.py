@@ -44,7 +44,9 @@ async def closed(expected: dict[str, int] = NOTHING) -> None:
 async def whole_front(things: str) -> AsyncIterator[tuple[int, Service]]:
     """A service with the native front before the origin `things`, as a worker runs it; its port."""
     loop = asyncio.get_running_loop()
-    config = Config.model_validate(attackable(things))
+    settings = attackable(things)
+    settings["limits"] |= {"client_idle_seconds": 60}  # a load generator that gets no processor for a while is not idle
+    config = Config.model_validate(settings)
     table = RouteTable(config, loop)
     service = Service(config, table, Metrics(), loop)
     await table.start()

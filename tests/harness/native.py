@@ -8,6 +8,7 @@ from __future__ import annotations
 import resource
 
 from . import config
+from .gateway import Gateway
 
 IDLE_SECONDS = 2.0
 """For the first bytes, a header section, a message, and for a client that neither sends nor takes."""
@@ -29,3 +30,11 @@ def room_for_files() -> None:
     if soft < FILES:
         assert hard == resource.RLIM_INFINITY or hard >= FILES, f"the system allows {hard} open files only"
         resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, hard))
+
+
+def nothing_is_left(gateway: Gateway, descriptors: int) -> None:
+    """No batch, no file descriptor more than before, and nothing in the log that is no line of it."""
+    gateway.wait_idle()
+    gateway.wait(lambda: gateway.fds() <= descriptors, f"no more than {descriptors} file descriptors")
+    strange = [entry for entry in gateway.logs() if "raw" in entry or entry.get("level") in ("error", "critical")]
+    assert not strange, strange[:5]
