@@ -63,6 +63,7 @@ cdef class Http2Connection:
     cdef list fresh                         # handlers made in this read
     cdef Buffer out
     cdef Guard guard
+    cdef Py_ssize_t stored                  # bytes of unfinished messages, of all its streams
     cdef int fd                             # -1: only through the transport
     cdef bint handed_over                   # the transport may have something unsent
     cdef bint paused, closed, closing, flush_due, receiving, flushing

@@ -160,7 +160,8 @@ cdef class Stream:
         """n bytes of the body need no room any more."""
         if n:
             nghttp2_session_consume_stream(self.connection.session, self.id, n)
-            self.connection.schedule_flush()
+            if nghttp2_session_want_write(self.connection.session):
+                self.connection.schedule_flush()
         return 0
 
     # --- for the callbacks
@@ -385,7 +386,8 @@ cdef class Http2Connection:
     # --- out
 
     cdef int schedule_flush(self) except -1:
-        if not self.flush_due and not self.closed:
+        # What is read is followed by a flush anyway.
+        if not self.flush_due and not self.receiving and not self.closed:
             self.flush_due = True
             self.home.loop.call_soon(self.on_flush)
         return 0

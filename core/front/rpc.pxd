@@ -14,6 +14,7 @@ cdef class Rpc(Handler):
     cdef double began
     cdef object alarm
     cdef Py_ssize_t held                    # bytes of the request that are not consumed yet
+    cdef Py_ssize_t stored                  # bytes of an unfinished message
     cdef bint done                          # its status is decided
     # the message that is being sent
     cdef char[LEAD] lead
@@ -33,6 +34,7 @@ cdef class Rpc(Handler):
     cdef int settle(self, object code, str message, bytes details) except -1
     cdef int fail(self, object error) except -1
     cdef int release(self) except -1
+    cdef bint store(self) except -1
     cdef list initial_headers(self)
     cdef int start_alarm(self, double seconds) except -1
     cdef int stop_alarm(self) except -1

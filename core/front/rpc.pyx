@@ -15,6 +15,7 @@ from libc.string cimport memcpy
 
 cdef enum:
     MAX_FIELDS = 32           # of a head of ours
+    MAX_STORED = 67108864     # bytes of unfinished messages on one connection; one message may always be as long as allowed
 
 cdef bytes CONTENT_TYPE = b"application/grpc"
 
@@ -105,6 +106,9 @@ cdef class Rpc(Handler):
         self.details = details
         self.stop_alarm()
         self.release()
+        self.reader.body = None
+        if self.stream is not None:
+            self.store()
         return self.on_gone(False)
 
     cdef int fail(self, object error) except -1:
@@ -140,12 +144,24 @@ cdef class Rpc(Handler):
                     if self.reader.compressed:
                         message = decompressed(message, self.coding, self.reader.limit)
                     self.on_message(message)
+            if not self.store():
+                raise EnvelopeError(413, "TooMuchUnfinished", "too many long messages are unfinished on the connection")
         except EnvelopeError as error:
             return self.fail(error)
         # An unfinished message must go on, whatever the batch has to say to it.
         if self.reader.partial() or self.may_feed():
             self.release()
         return 0
+
+    cdef bint store(self) except -1:
+        """Counts what is kept of an unfinished message; whether the connection may keep so much."""
+        cdef Py_ssize_t now_stored = 0
+        if self.reader.body is not None and not self.done:
+            now_stored = self.reader.filled
+        if now_stored != self.stored:
+            self.stream.connection.stored += now_stored - self.stored
+            self.stored = now_stored
+        return now_stored == 0 or self.stream.connection.stored <= max(<Py_ssize_t>MAX_STORED, self.reader.limit)
 
     cdef int on_end(self) except -1:
         if self.done:
@@ -187,6 +203,7 @@ cdef class Rpc(Handler):
         self.stop_alarm()
         if not self.done:
             self.done = True
+            self.store()
             return self.on_gone(True)
         return 0
 
