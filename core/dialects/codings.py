@@ -46,8 +46,11 @@ def decode(codings: bytes, data: bytes, limit: int, transfer: bool = False) -> b
     return data
 
 
-def _inflate(data: bytes, kind: int, limit: int) -> tuple[bytes, bytes]:
-    """One compressed stream: what it holds, and the bytes after it."""
+def inflate(data: bytes, kind: int, limit: int) -> tuple[bytes, bytes]:
+    """One compressed stream: what it holds, and the bytes after it.
+
+    kind: GZIP, ZLIB or RAW. Raises BrokenCoding, TooLong.
+    """
     inflater = zlib.decompressobj(kind)
     try:
         out = inflater.decompress(data, min(limit + 1, sys.maxsize))
@@ -65,7 +68,7 @@ def _gunzip(data: bytes, limit: int) -> bytes:
     while data:  # RFC 1952 2.2: several members one after the other
         if len(pieces) == GZIP_MEMBERS:  # each one costs a copy of what follows it
             raise TooLong("the compressed body has too many parts")
-        piece, data = _inflate(data, GZIP, limit)
+        piece, data = inflate(data, GZIP, limit)
         limit -= len(piece)
         pieces.append(piece)
     return b"".join(pieces)
@@ -74,7 +77,7 @@ def _gunzip(data: bytes, limit: int) -> bytes:
 def _undeflate(data: bytes, limit: int) -> bytes:
     # RFC 9110 8.4.1.2 means the zlib format, and notes that some send raw deflate.
     zlib_head = len(data) >= 2 and data[0] & 0x0F == 8 and (data[0] << 8 | data[1]) % 31 == 0
-    out, rest = _inflate(data, ZLIB if zlib_head else RAW, limit)
+    out, rest = inflate(data, ZLIB if zlib_head else RAW, limit)
     if rest:
         raise BrokenCoding("bytes follow the compressed body")
     return out

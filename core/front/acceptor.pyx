@@ -8,9 +8,7 @@ from batchwire.core.front.batch_rpc cimport BatchRpc, KIND_BATCH, KIND_EXECUTE, 
 from batchwire.core.front.exchange cimport Exchange
 from batchwire.core.front.http2 cimport Acceptor, Handler, Stream
 from batchwire.core.front.python_rpc import PythonRpc
-from batchwire.core.front.rpc cimport Rpc
-
-cdef int UNIMPLEMENTED = 12
+from batchwire.core.front.rpc cimport Rpc, STATUS_UNIMPLEMENTED
 
 KINDS = {"Execute": <int>KIND_EXECUTE, "Batch": <int>KIND_BATCH, "BatchJson": <int>KIND_JSON,
          "BatchHttp": <int>KIND_HTTP}
@@ -49,11 +47,11 @@ cdef class FrontAcceptor(Acceptor):
             rpc = Rpc(self.desk)
         rpc.stream = stream
         try:
-            if stream.content_type[16:] not in (b"", b"+proto") and stream.content_type[16:17] == b"+":
+            if stream.content_type[16:17] == b"+" and stream.content_type[16:] != b"+proto":
                 raise EnvelopeError(501, "UnknownEncoding", "messages are application/grpc+proto")
             rpc.begin(stream)
             if kind is None and method is None:
-                rpc.settle(UNIMPLEMENTED, "there is no such method", None)
+                rpc.settle(STATUS_UNIMPLEMENTED, "there is no such method", None)
                 rpc.answer()
             elif method is not None:
                 rpc.start()

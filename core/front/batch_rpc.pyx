@@ -7,7 +7,7 @@ from batchwire.core.dialects.wire cimport Field, field_at, next_field, varint_at
 from batchwire.core.errors import EnvelopeError
 from batchwire.core.front.grpc_messages cimport put_prefix
 from batchwire.core.front.nghttp2 cimport NGHTTP2_CANCEL
-from batchwire.core.front.rpc cimport LEAD, Rpc
+from batchwire.core.front.rpc cimport LEAD, Rpc, STATUS_DEADLINE_EXCEEDED, STATUS_OK
 from batchwire.core.model cimport now
 from batchwire.core.session cimport Session
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -57,7 +57,7 @@ cdef class BatchRpc(Rpc):
             return
         # Settled first: the end of the session would say that the gateway stopped it.
         batch, self.batch = self.batch, None
-        self.settle(4, "the deadline of the call is over", None)
+        self.settle(STATUS_DEADLINE_EXCEEDED, "the deadline of the call is over", None)
         if batch is not None:
             batch.close("deadline")
         self.answer()
@@ -96,7 +96,6 @@ cdef class BatchRpc(Rpc):
 
     cdef bint next_piece(self) except -1:
         cdef Session session = self.session
-        cdef Py_ssize_t n
         if session is None:
             return False
         if self.kind == KIND_EXECUTE:
@@ -111,10 +110,9 @@ cdef class BatchRpc(Rpc):
         else:
             if not session.has_output() or session.outbox.held == 0:
                 return False
-            self.out = session.take()
-            n = PyBytes_GET_SIZE(self.out)
-            self.lead_at = 0
-            self.lead_size = put_prefix(self.lead, n) if self.content_type is None else self.wrap(n)
+            self.send(session.take())
+            if self.content_type is not None:
+                self.lead_size = self.wrap(PyBytes_GET_SIZE(self.out))
         if session.finished:
             self.check_end()
         return True
@@ -147,7 +145,7 @@ cdef class BatchRpc(Rpc):
         if failure is None and session.cancelled:
             failure = self.desk.stopped()
         if failure is None:
-            return self.settle(0, "", None) if session.outbox.held == 0 else 0
+            return self.settle(STATUS_OK, "", None) if session.outbox.held == 0 else 0
         if session.outbox.held and self.kind != KIND_EXECUTE:
             return 0
         code, message, details = self.desk.status(failure)

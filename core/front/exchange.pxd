@@ -10,4 +10,3 @@ cdef class Exchange(Handler):
     cdef readonly bint lost                 # the stream is gone before its end
     cdef bint finished
     cdef readonly bint broken               # ended without its end
-    cdef int stir(self, object waiter) except -1

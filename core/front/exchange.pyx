@@ -147,11 +147,6 @@ cdef class Exchange(Handler):
             return self.stream.reset(NGHTTP2_CANCEL)
         return 0
 
-    cdef int stir(self, object waiter) except -1:
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
-        return 0
-
     cdef Py_ssize_t fill(self, char* p, Py_ssize_t room, FillEnd* end) except -1:
         cdef Py_ssize_t n = 0, part
         cdef bytes data

@@ -2,14 +2,13 @@
 
 (grpc/doc/PROTOCOL-HTTP2.md.) Must never know a stream.
 """
-import zlib
-
+from batchwire.core.dialects.codings import BrokenCoding, GZIP, inflate, TooLong, ZLIB
 from batchwire.core.errors import EnvelopeError
 
 cdef dict UNITS = {72: 3600.0, 77: 60.0, 83: 1.0, 109: 1e-3, 117: 1e-6, 110: 1e-9}  # H M S m u n
 cdef int MESSAGE_BYTES = 4096                # of a status message; headers are no place for more
 
-CODINGS = {b"identity": 0, b"gzip": 31, b"deflate": 15}
+CODINGS = {b"identity": 0, b"gzip": GZIP, b"deflate": ZLIB}
 """What grpc-encoding may say, with the windowBits of zlib."""
 
 
@@ -39,13 +38,13 @@ def decompressed(bytes message not None, int window_bits, Py_ssize_t limit):
     if window_bits == 0:
         # INTERNAL, by the test cases of grpc/doc/compression.md.
         raise EnvelopeError(500, "BadMessage", "a compressed message came without its grpc-encoding")
-    reader = zlib.decompressobj(window_bits)
     try:
-        plain = reader.decompress(message, limit + 1)
-    except zlib.error:
-        raise EnvelopeError(400, "BadMessage", "the compressed message is damaged") from None
-    if len(plain) > limit:
-        raise EnvelopeError(413, "MessageTooLarge", f"the message is larger than the {limit} bytes allowed when unpacked")
-    if not reader.eof or reader.unused_data:
-        raise EnvelopeError(400, "BadMessage", "the compressed message is damaged")
-    return plain
+        plain, rest = inflate(message, window_bits, limit)
+        if not rest:
+            return plain
+    except TooLong:
+        raise EnvelopeError(
+            413, "MessageTooLarge", f"the message is larger than the {limit} bytes allowed when unpacked") from None
+    except BrokenCoding:
+        pass
+    raise EnvelopeError(400, "BadMessage", "the compressed message is damaged")

@@ -19,6 +19,7 @@ cdef class Handler(SessionListener):
     cdef int on_settled(self) except -1
     cdef int on_close(self, uint32_t code) except -1
     cdef int on_sweep(self, double t) except -1
+    cdef int stir(self, object waiter) except -1
     cdef Py_ssize_t fill(self, char* p, Py_ssize_t room, FillEnd* end) except -1
 
 cdef class Acceptor:
@@ -37,7 +38,7 @@ cdef class Stream:
     cdef Http2Connection connection
     cdef int32_t id
     cdef Handler handler
-    cdef readonly bytes method, path, scheme, authority, content_type
+    cdef readonly bytes method, path, authority, content_type
     cdef readonly list headers              # [(name, value)], bytes, without pseudo headers
     cdef Py_ssize_t header_bytes
     cdef bint heads_done                    # the request's header section is complete
@@ -74,7 +75,6 @@ cdef class Http2Connection:
     cdef int begin(self) except -1
     cdef int open(self, int32_t stream_id) except -1
     cdef int request(self, Stream stream) except -1
-    cdef int settings_seen(self) except -1
     cdef int schedule_flush(self) except -1
     cdef int flush(self) except -1
     cdef int write(self) except -1

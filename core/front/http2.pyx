@@ -6,16 +6,11 @@ consumes nothing stops its client. Must never know what a request means, nor hol
 """
 from batchwire.core.front.nghttp2 cimport *
 from batchwire.core.model cimport Buffer, now
+from batchwire.core.sending cimport send_now
 from batchwire.core.session cimport SessionListener
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdint cimport int32_t, uint8_t, uint32_t
 from libc.string cimport memcmp
-
-cdef extern from "<sys/socket.h>" nogil:
-    ssize_t c_send "send" (int fd, const void* p, size_t n, int flags)
-    int MSG_DONTWAIT
-    int MSG_NOSIGNAL
 
 cdef enum:
     WRITE_BYTES = 262144      # the most that is made for one write
@@ -63,6 +58,12 @@ cdef class Handler(SessionListener):
         """Called now and then, for what must not take for ever."""
         return 0
 
+    cdef int stir(self, object waiter) except -1:
+        """Wakes up a coroutine that waits on a future, if one does."""
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+        return 0
+
     cdef Py_ssize_t fill(self, char* p, Py_ssize_t room, FillEnd* end) except -1:
         """Writes at most `room` bytes of the answer's body to p; how many."""
         raise NotImplementedError
@@ -91,6 +92,7 @@ cdef class Acceptor:
         self.keepalive_timeout = keepalive_timeout
 
     cdef Handler accept(self, Stream stream):
+        """The handler of a stream, whose `stream` it is already."""
         raise NotImplementedError
 
     def begin_sweeps(self):
@@ -181,8 +183,6 @@ cdef class Stream:
                 self.path = said
             elif name_len == 7 and memcmp(name, ":method", 7) == 0:
                 self.method = said
-            elif name_len == 7 and memcmp(name, ":scheme", 7) == 0:
-                self.scheme = said
             elif name_len == 10 and memcmp(name, ":authority", 10) == 0:
                 self.authority = said
             return 0
@@ -203,10 +203,7 @@ cdef class Stream:
 
 
 cdef class Http2Connection:
-    """
-    An asyncio protocol. home: what it has in common with the others. first: bytes that were read before it was known
-    that they are HTTP/2.
-    """
+    """An asyncio protocol. home: what it has in common with the others."""
 
     def __init__(self, Acceptor home not None):
         self.home = home
@@ -318,11 +315,6 @@ cdef class Http2Connection:
         if self.transport is not None:
             self.transport.abort()
 
-    @property
-    def running(self):
-        """Streams that are open."""
-        return len(self.streams)
-
     # --- in
 
     cdef int begin(self) except -1:
@@ -346,7 +338,7 @@ cdef class Http2Connection:
         stream.connection = self
         stream.id = stream_id
         stream.headers = []
-        stream.method = stream.path = stream.scheme = stream.authority = stream.content_type = b""
+        stream.method = stream.path = stream.authority = stream.content_type = b""
         self.streams[stream_id] = stream
         self.heads_since = self.received
         nghttp2_session_set_stream_user_data(self.session, stream_id, <void*>stream)
@@ -359,13 +351,8 @@ cdef class Http2Connection:
         self.heads_since = 0
         handler = self.home.accept(stream)
         handler.moved = self.received
-        handler.stream = stream
         stream.handler = handler
         self.fresh.append(handler)
-        return 0
-
-    cdef int settings_seen(self) except -1:
-        self.heads_since = 0
         return 0
 
     cdef int calm(self, bytes why) except -1:
@@ -421,19 +408,16 @@ cdef class Http2Connection:
     cdef int write(self) except -1:
         """Writes past the transport while that has nothing unsent."""
         cdef Buffer out = self.out
-        cdef ssize_t sent = 0
+        cdef Py_ssize_t sent = 0
         if self.handed_over and self.transport.get_write_buffer_size() == 0:
             self.handed_over = False
         if self.fd >= 0 and not self.handed_over:
-            sent = c_send(self.fd, out.data, out.size, MSG_DONTWAIT | MSG_NOSIGNAL)
+            sent = send_now(self.fd, out.data, out.size)
             if sent < 0:
-                if errno != EAGAIN and errno != EINTR:
-                    out.size = 0
-                    self.closing = True
-                    self.transport.abort()
-                    self.closed = True
-                    return 0
-                sent = 0
+                out.size = 0
+                self.closed = self.closing = True
+                self.transport.abort()
+                return 0
         if sent < out.size:
             self.handed_over = True
             self.transport.write(PyBytes_FromStringAndSize(out.data + sent, out.size - sent))
@@ -577,7 +561,7 @@ cdef int on_frame_recv(nghttp2_session* session, const nghttp2_frame* frame, voi
     cdef Stream stream
     try:
         if frame.hd.type == NGHTTP2_SETTINGS:
-            connection.settings_seen()
+            connection.heads_since = 0
         elif frame.hd.type == NGHTTP2_RST_STREAM and frame.rst_stream.error_code == NGHTTP2_NO_ERROR \
                 and not connection.guard.spend(1, connection.received):
             # on_stream_close() counts the others; this one looks as if the stream had ended well.

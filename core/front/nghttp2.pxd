@@ -51,20 +51,15 @@ cdef extern from "<nghttp2/nghttp2.h>":
     enum:
         NGHTTP2_DATA
         NGHTTP2_HEADERS
-        NGHTTP2_PRIORITY
         NGHTTP2_RST_STREAM
         NGHTTP2_SETTINGS
         NGHTTP2_PING
-        NGHTTP2_GOAWAY
         NGHTTP2_WINDOW_UPDATE
         NGHTTP2_FLAG_NONE
         NGHTTP2_FLAG_END_STREAM
         NGHTTP2_FLAG_ACK
         NGHTTP2_HCAT_REQUEST
         NGHTTP2_NV_FLAG_NONE
-        NGHTTP2_NV_FLAG_NO_COPY_NAME
-        NGHTTP2_NV_FLAG_NO_COPY_VALUE
-        NGHTTP2_DATA_FLAG_NONE
         NGHTTP2_DATA_FLAG_EOF
         NGHTTP2_DATA_FLAG_NO_END_STREAM
         NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS
@@ -72,7 +67,6 @@ cdef extern from "<nghttp2/nghttp2.h>":
         NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE
         NGHTTP2_NO_ERROR
         NGHTTP2_INTERNAL_ERROR
-        NGHTTP2_REFUSED_STREAM
         NGHTTP2_CANCEL
         NGHTTP2_ENHANCE_YOUR_CALM
         NGHTTP2_ERR_DEFERRED
@@ -81,7 +75,6 @@ cdef extern from "<nghttp2/nghttp2.h>":
         NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE
 
     int nghttp2_session_callbacks_new(nghttp2_session_callbacks** made)
-    void nghttp2_session_callbacks_del(nghttp2_session_callbacks* callbacks)
     void nghttp2_session_callbacks_set_on_begin_frame_callback(nghttp2_session_callbacks* callbacks, int (*f)(
         nghttp2_session* session, const nghttp2_frame_hd* hd, void* user_data) noexcept)
     void nghttp2_session_callbacks_set_on_begin_headers_callback(nghttp2_session_callbacks* callbacks, int (*f)(
@@ -102,12 +95,10 @@ cdef extern from "<nghttp2/nghttp2.h>":
         nghttp2_session* session, int32_t stream_id, uint32_t error_code, void* user_data) noexcept)
 
     int nghttp2_option_new(nghttp2_option** made)
-    void nghttp2_option_del(nghttp2_option* option)
     void nghttp2_option_set_no_auto_window_update(nghttp2_option* option, int value)
     void nghttp2_option_set_no_closed_streams(nghttp2_option* option, int value)
     void nghttp2_option_set_max_outbound_ack(nghttp2_option* option, size_t value)
     void nghttp2_option_set_max_settings(nghttp2_option* option, size_t value)
-    void nghttp2_option_set_peer_max_concurrent_streams(nghttp2_option* option, uint32_t value)
 
     int nghttp2_session_server_new2(nghttp2_session** made, const nghttp2_session_callbacks* callbacks,
                                     void* user_data, const nghttp2_option* option)

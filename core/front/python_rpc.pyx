@@ -1,5 +1,5 @@
 """A gRPC method in Python: health, reflection. Not for what is hot, and it must never hold an unbounded queue."""
-from batchwire.core.front.rpc cimport Rpc
+from batchwire.core.front.rpc cimport Rpc, STATUS_DEADLINE_EXCEEDED, STATUS_OK
 
 from collections import deque
 
@@ -49,12 +49,11 @@ cdef class PythonRpc(Rpc):
         self.task = None
         if self.stream is None:
             return
-        if error is None:
-            self.settle(0, "", None)
+        if error is not None:
+            self.fail(error)
         else:
-            code, message, details = self.desk.status(error)
-            self.settle(code, message, details)
-        self.answer()
+            self.settle(STATUS_OK, "", None)
+            self.answer()
 
     cdef int on_message(self, bytes message) except -1:
         self.came.append(message)
@@ -63,11 +62,6 @@ cdef class PythonRpc(Rpc):
     cdef int on_half_close(self) except -1:
         self.no_more = True
         return self.stir(self.reading)
-
-    cdef int stir(self, object waiter) except -1:
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
-        return 0
 
     cdef bint may_feed(self) except -1:
         return len(self.came) < QUEUED
@@ -80,7 +74,7 @@ cdef class PythonRpc(Rpc):
     cdef int on_sweep(self, double t) except -1:
         cdef double idle = self.stream.connection.home.idle_seconds
         if self.reading is not None and not self.reading.done() and not self.done and t - self.moved > idle:
-            self.settle(4, "the client sends nothing", None)
+            self.settle(STATUS_DEADLINE_EXCEEDED, "the client sends nothing", None)
             return self.answer()
         return Rpc.on_sweep(self, t)
 

@@ -6,6 +6,11 @@ from batchwire.core.front.nghttp2 cimport nghttp2_nv
 cdef enum:
     LEAD = 160                # bytes that may stand before a message's own: its prefix and an HttpBody's fields
 
+cdef enum Status:             # those that the front gives itself; others come from the desk
+    STATUS_OK = 0
+    STATUS_DEADLINE_EXCEEDED = 4
+    STATUS_UNIMPLEMENTED = 12
+
 cdef class Rpc(Handler):
     cdef object desk                        # see rpc.pyx
     cdef MessageReader reader

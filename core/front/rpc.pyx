@@ -112,7 +112,7 @@ cdef class Rpc(Handler):
         return self.on_gone(False)
 
     cdef int fail(self, object error) except -1:
-        """Ends with the status of an EnvelopeError, after what has been filled in already."""
+        """Ends with the status of an error, after what has been filled in already."""
         code, message, details = self.desk.status(error)
         self.settle(code, message, details)
         return self.answer()
@@ -196,7 +196,7 @@ cdef class Rpc(Handler):
     def on_alarm(self):
         self.alarm = None
         if not self.done and self.stream is not None:
-            self.settle(4, "the deadline of the call is over", None)
+            self.settle(STATUS_DEADLINE_EXCEEDED, "the deadline of the call is over", None)
             self.answer()
 
     cdef int on_close(self, uint32_t code) except -1:

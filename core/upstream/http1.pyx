@@ -4,15 +4,10 @@ An asyncio protocol on a uvloop transport. Carries one call at a time (pipelinin
 docs/architecture.md). Must never decide which call runs next: that is the pool's and the batch's business.
 """
 from batchwire.core.model cimport Buffer, Call
+from batchwire.core.sending cimport send_now
 from batchwire.core.upstream.http1_answer cimport ANSWER_DONE, Answer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.errno cimport EAGAIN, EINTR, errno
 from libc.string cimport memcpy
-
-cdef extern from "<sys/socket.h>" nogil:
-    ssize_t c_send "send" (int fd, const void* p, size_t n, int flags)
-    int MSG_DONTWAIT
-    int MSG_NOSIGNAL
 
 cdef enum:
     INLINE_BODY = 16384        # bodies up to this size are sent in one piece with the head
@@ -144,15 +139,9 @@ cdef class HttpConnection:
 
     cdef Py_ssize_t write_now(self, const char* p, Py_ssize_t n) except -2:
         """Writes past the transport, whose buffer is empty between calls; -1: the connection is dead."""
-        cdef Py_ssize_t sent
         if self.fd < 0:
             return 0 if not self.closed else -1
-        sent = c_send(self.fd, p, n, MSG_DONTWAIT | MSG_NOSIGNAL)
-        if sent < 0:
-            if errno == EAGAIN or errno == EINTR:
-                return 0
-            return -1
-        return sent
+        return send_now(self.fd, p, n)
 
     cdef int settle(self) except -1:
         """The answer is whole or broken: frees the connection and hands the call over."""

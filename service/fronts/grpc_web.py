@@ -35,8 +35,8 @@ class GrpcWeb:
     async def answer(self, scope: Any, receive: Callable[[], Any], send: Send) -> None:
         """Answers one call; errors are in the trailers of an answer with 200."""
         fields = scope["headers"]
-        content_type = dict(fields).get(b"content-type", b"").lower().partition(b";")[0].strip()
-        text = content_type.startswith(_PREFIX + b"-text")
+        named = dict(fields)
+        text = named[b"content-type"].lower().startswith(_PREFIX + b"-text")
         answer_type = _PREFIX + (b"-text+proto" if text else b"+proto")
         head = [(b"content-type", answer_type)]
         await send({"type": "http.response.start", "status": 200, "headers": head})
@@ -50,7 +50,7 @@ class GrpcWeb:
             method = method_of(scope["path"])
             if method is None:
                 raise EnvelopeError(501, "UnknownMethod", "there is no such method")
-            seconds = dict(fields).get(b"grpc-timeout")
+            seconds = named.get(b"grpc-timeout")
             call = HttpCall(self._desk, method, _Unpacking(self._max_message, text))
             timeout = timeout_seconds(seconds) if seconds is not None else None
             async for part in call.run(scope, receive, fields, timeout):

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any
 import grpc
 from batchwire.core import EnvelopeError
 from google.api.httpbody_pb2 import HttpBody
-from google.protobuf.message import DecodeError
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 from grpc_status import rpc_status
 
 from ..state import Batch, Ending, stopped
-from .rpc_desk import SERVICE, RpcDesk, status_of
+from .rpc_desk import SERVICE, RpcDesk, parsed, status_of
 
 if TYPE_CHECKING:
     from ..state import Service
@@ -127,7 +126,7 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
         first = await context.read()
         ended = first is grpc.aio.EOF
         try:
-            body = _document(b"" if ended else first)
+            body = parsed(b"" if ended else first, HttpBody)
             batch, answer_type, initial = self._desk.open_document(
                 body.content_type, _metadata(context), context.peer(), context.time_remaining(), json_only
             )
@@ -200,16 +199,8 @@ def _same(message: bytes) -> bytes:
     return message
 
 
-def _document(message: bytes) -> HttpBody:
-    """Parsed here and not by grpc, which would tell the client nothing of what is wrong."""
-    try:
-        return HttpBody.FromString(message)
-    except DecodeError:
-        raise EnvelopeError(400, "BadMessage", "the message is not a valid protobuf message") from None
-
-
 def _data_of(message: bytes) -> bytes:
-    return bytes(_document(message).data)
+    return bytes(parsed(message, HttpBody).data)
 
 
 def _metadata(context: Context) -> list[tuple[bytes, bytes]]:

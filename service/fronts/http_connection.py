@@ -226,6 +226,12 @@ class Connection(HttpToolsProtocol):
         return self._running is not None and not self._running.response_complete
 
 
+def peer_of(scope: Any) -> str:
+    """host:port of the client of a request, "unix" behind a UNIX socket."""
+    client = scope.get("client")
+    return f"{client[0]}:{client[1]}" if client else "unix"
+
+
 def _close_delimited(cycle: RequestResponseCycle, app: ASGI3Application) -> ASGI3Application:
     """The app for HTTP/1.0, which knows no chunks: an answer of unknown length ends with its connection.
 

@@ -13,7 +13,6 @@ from batchwire.core import EnvelopeError
 from batchwire.core.front.acceptor import KINDS, FrontAcceptor
 from batchwire.core.front.http2 import Http2Connection
 from google.api.httpbody_pb2 import HttpBody
-from google.protobuf.message import DecodeError
 from grpc_health.v1 import health_pb2
 from grpc_health.v1._async import HealthServicer
 
@@ -21,7 +20,7 @@ from ..state import Batch, stopped
 from .entry import Entry
 from .http2_request import Http2Request
 from .rest import RestFront
-from .rpc_desk import SERVICE, Metadata, RpcDesk, status_of
+from .rpc_desk import SERVICE, Metadata, RpcDesk, parsed, status_of
 from .rpc_methods import HEALTH, REFLECTION, Method, StatusError, health_methods, reflection_methods
 from .tls import ListenerTls
 from .web import WebCalls
@@ -109,10 +108,7 @@ class _Desk:
         if kind <= KINDS["Batch"]:
             batch = self._desk.open(first, metadata, peer, remaining, kind == KINDS["Execute"])
             return batch, batch.session, None, None
-        try:
-            content_type = HttpBody.FromString(first).content_type
-        except DecodeError:
-            raise EnvelopeError(400, "BadMessage", "the message is not a valid protobuf message") from None
+        content_type = parsed(first, HttpBody).content_type
         json_only = kind == KINDS["BatchJson"]
         batch, answer_type, initial = self._desk.open_document(content_type, metadata, peer, remaining, json_only)
         return batch, batch.session, answer_type.encode(), initial

@@ -19,7 +19,7 @@ from batchwire.core import EnvelopeError, Route, Session
 from ..state import Batch, Ending, TooManyBatchesError, stopped
 from .decoding import BodyDecoder
 from .endpoints import Endpoint, find
-from .http_connection import EXTENSION, Connection, connection_class
+from .http_connection import EXTENSION, Connection, connection_class, peer_of
 from .idle import Exchange, IdleSweep
 from .negotiation import Accepted, ErrorForm, OuterRequest, Policy, Probe, Refusal, refuse, version_within
 from .odata_errors import error_body
@@ -173,12 +173,9 @@ class _Application:
             closing = (b"connection", b"close")
             await _turn_away(scope, send, 503, "Draining", "The gateway is stopping.", closing, form=endpoint.form)
             return
-        client = scope.get("client")
         trace = dict(scope["headers"]).get(b"traceparent", b"").decode("latin-1")
         try:
-            batch = self._service.open_batch(
-                "rest", route, f"{client[0]}:{client[1]}" if client else "unix", trace, **outcome.session_arguments()
-            )
+            batch = self._service.open_batch("rest", route, peer_of(scope), trace, **outcome.session_arguments())
         except TooManyBatchesError as error:
             retry = (b"retry-after", b"1")
             await _turn_away(scope, send, 429, "TooManyBatches", str(error), retry, form=endpoint.form)

@@ -11,11 +11,10 @@ from typing import Any
 from batchwire.core import EnvelopeError
 from batchwire.core.front.acceptor import KINDS
 from google.api.httpbody_pb2 import HttpBody
-from google.protobuf.message import DecodeError
 
 from ..state import Batch, Ending, stopped
-from .http_connection import EXTENSION
-from .rpc_desk import SERVICE, Metadata, RpcDesk
+from .http_connection import EXTENSION, peer_of
+from .rpc_desk import SERVICE, Metadata, RpcDesk, parsed
 
 Receive = Callable[[], Any]
 
@@ -42,7 +41,7 @@ class HttpCall:
         self, scope: Any, receive: Receive, metadata: Metadata, seconds: float | None
     ) -> AsyncIterator[bytes]:
         """The messages of the answer. Raises EnvelopeError where the call ends with an error."""
-        peer, connection = _peer(scope), scope["extensions"][EXTENSION]
+        peer, connection = peer_of(scope), scope["extensions"][EXTENSION]
         connection.on_lost = self._client_is_gone
         reader = asyncio.ensure_future(self._read(receive, metadata, peer, seconds))
         ended: Ending = "cancelled"
@@ -112,7 +111,7 @@ class HttpCall:
     async def _feed(self, message: bytes, metadata: Metadata, peer: str, seconds: float | None) -> None:
         if self._batch is not None and self._method == "Execute":
             raise EnvelopeError(501, "TooManyMessages", "Execute takes one message")
-        document = _document(message) if KINDS[self._method] > KINDS["Batch"] else None
+        document = parsed(message, HttpBody) if KINDS[self._method] > KINDS["Batch"] else None
         if self._batch is None:
             if document is None:
                 self._batch = self._desk.open(message, metadata, peer, seconds, self._method == "Execute")
@@ -124,15 +123,3 @@ class HttpCall:
             self._opened.set()
         self._batch.session.feed(message if document is None else document.data)
         await self._batch.session.wait_input()
-
-
-def _peer(scope: Any) -> str:
-    client = scope.get("client")
-    return f"{client[0]}:{client[1]}" if client else "unix"
-
-
-def _document(message: bytes) -> HttpBody:
-    try:
-        return HttpBody.FromString(message)
-    except DecodeError:
-        raise EnvelopeError(400, "BadMessage", "the message is not a valid protobuf message") from None

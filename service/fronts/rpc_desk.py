@@ -4,11 +4,12 @@ Reads the first message and the metadata only. Must never know how messages trav
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from batchwire.core import EnvelopeError, Route, peek_options
 from batchwire.v1 import batch_pb2
 from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.message import DecodeError, Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from ..state import Batch, TooManyBatchesError
@@ -17,6 +18,8 @@ from .negotiation import HOP_HEADER, Accepted, OuterRequest, Policy, Refusal
 
 if TYPE_CHECKING:
     from ..state import Service
+
+Parsed = TypeVar("Parsed", bound=Message)
 
 SERVICE = batch_pb2.DESCRIPTOR.services_by_name["BatchService"].full_name
 MAX_MESSAGE = 250
@@ -40,6 +43,14 @@ _CODES = {
 _PASSED_ON = (b"traceparent", b"tracestate")
 _HOP_HEADER = HOP_HEADER.encode()
 _NOT_HTTP = frozenset((b"content-type", b"user-agent", b"host", b"te"))
+
+
+def parsed(message: bytes, kind: type[Parsed]) -> Parsed:
+    """Here and not by a front's library, which would tell the client nothing of what is wrong. Raises EnvelopeError."""
+    try:
+        return kind.FromString(message)
+    except DecodeError:
+        raise EnvelopeError(400, "BadMessage", "the message is not a valid protobuf message") from None
 
 
 def status_of(error: EnvelopeError) -> status_pb2.Status:

@@ -7,11 +7,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from batchwire.core import EnvelopeError
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2
 from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha._async import ReflectionServicer
+
+from .rpc_desk import parsed
 
 Method = Callable[[Any], Awaitable[None]]
 """Takes a core.front.python_rpc.PythonRpc."""
@@ -71,16 +73,9 @@ async def _only(rpc: Any, kind: Any) -> Any:
     message = await rpc.read()
     if message is None:
         raise EnvelopeError(501, "NoMessage", "the method takes one message")
-    return _parsed(message, kind)
+    return parsed(message, kind)
 
 
 async def _each(rpc: Any, kind: Any) -> AsyncIterator[Any]:
     while (message := await rpc.read()) is not None:
-        yield _parsed(message, kind)
-
-
-def _parsed(message: bytes, kind: Any) -> Any:
-    try:
-        return kind.FromString(message)
-    except DecodeError:
-        raise EnvelopeError(400, "BadMessage", "the message is not a valid protobuf message") from None
+        yield parsed(message, kind)
