@@ -152,12 +152,15 @@ class Connection(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         self.on_lost = None
+        if self._ended:  # nothing follows this answer
+            return
         if self._running is self.cycle and self.cycle.more_body:
             self._linger_timer = self.loop.call_later(LINGER_SECONDS, self.transport.abort)
         super().on_response_complete()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._running = cycle
+        cycle.transport = _AnswerTransport(self)  # type: ignore[assignment]
         super()._start_asgi_task(cycle, _close_delimited(cycle, app) if cycle.scope["http_version"] == "1.0" else app)
 
     def unsent_bytes(self) -> int:
@@ -171,6 +174,18 @@ class Connection(HttpToolsProtocol):
         reset the connection, and the client would lose results that it has not read yet.
         """
         self._detach()
+        self._linger()
+
+    def end_whole(self) -> None:
+        """Closes the connection behind an answer that is complete; its request may not be, see end_broken()."""
+        if self._running is None or not self._running.more_body:
+            self.transport.close()
+            return
+        self._ended = True
+        self._stop_timers()
+        self._linger()
+
+    def _linger(self) -> None:
         if self.transport.is_closing():
             return
         self.flow.resume_reading()
@@ -224,6 +239,17 @@ class Connection(HttpToolsProtocol):
 
     def _answering(self) -> bool:
         return self._running is not None and not self._running.response_complete
+
+
+class _AnswerTransport:
+    """What uvicorn writes an answer to and closes behind it."""
+
+    __slots__ = ("close", "is_closing", "write")
+
+    def __init__(self, connection: Connection) -> None:
+        self.write = connection.transport.write
+        self.is_closing = connection.transport.is_closing
+        self.close = connection.end_whole
 
 
 def peer_of(scope: Any) -> str:

@@ -103,3 +103,20 @@ def test_an_oversize_answer_costs_that_call_alone(fault_gateway: Gateway, upstre
     assert {name: response["status"] for name, response in found.items()} == {"1": 502, "2": 502, "3": 200}
     assert rest.is_odata_error(found["1"]["body"])
     assert rest.is_odata_error(found["2"]["body"])
+
+
+@pytest.mark.both_fronts
+def test_a_client_that_sends_on_can_read_why_it_is_refused(small_gateway: Gateway) -> None:
+    """RFC 9112 9.6: closing with unread input would make the kernel reset the connection, and the answer be lost."""
+    with rest.Wire(small_gateway.http_port) as wire:
+        wire.begin("POST", "/stream/$batch", {"Content-Type": "application/json", "Transfer-Encoding": "chunked"})
+        for _ in range(30):
+            wire.chunk(b" " * 1_000)
+        time.sleep(0.3)  # the gateway has refused the document
+        for _ in range(30):
+            wire.chunk(b" " * 1_000)
+            time.sleep(0.005)
+        answer = wire.answer()
+        assert answer.status == 413
+        assert answer.header("Connection") == "close"
+        assert wire.closed()
