@@ -502,7 +502,7 @@ cdef class Session(Placement):
         return self.output_added()
 
     cdef Py_ssize_t write(self, Call call, Result result) except -1:
-        """Writes into `single` or the outbox; what cannot be said in the dialect becomes a 502."""
+        """Writes into `single` or the outbox; a GET whose answer is beyond a bound of the dialect becomes a 502."""
         cdef Buffer out = self.single if self.ordered else self.outbox.tail
         cdef uint64_t started = result.started_us, elapsed = result.elapsed_us
         try:
