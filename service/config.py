@@ -236,6 +236,11 @@ class RouteSettings(_Section):
     upstream: str = Field(description="name of the upstream")
     default: bool = Field(False, description="the route of gRPC batches that name none")
     streaming_threshold: Optional0 = Field(1 << 20, description="documents up to it are checked whole first; 0: stream")
+    dialects: tuple[Literal["odata", "document", "google"], ...] = Field(
+        ("odata", "document", "google"),
+        min_length=1,
+        description="taken here; with odata alone, a resource called batch can be in a batch (CL-11)",
+    )
     profile: Literal["auto", "strict", "compatible"] = Field("auto", description="answer profile (PR-01)")
     origin: Origins = Field(
         default_factory=list,

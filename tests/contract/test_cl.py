@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pytest
 from batchwire.v1 import batch_pb2
 from harness import config, grpcc, rest
-from harness.batches import Call, from_proto, run_batch, statuses
+from harness.batches import Call, run_batch, statuses
 from harness.documents import MULTIPART, parts, send
 from harness.gateway import Gateway
 from harness.multiparts import change_set, document, part, part_of, read
@@ -24,15 +24,6 @@ def gateway(ways_gateway: Gateway) -> Gateway:
 @pytest.fixture(autouse=True)
 def _script(upstream: ScriptedUpstream) -> None:
     upstream.on("GET", "/A")
-
-
-def over_metadata(gateway: Gateway, calls: list[Call], route: str, metadata: Mapping[str, str]) -> list[int]:
-    """The calls by Execute, with metadata beside them."""
-    made = [grpcc.call(call.id, call.url, call.method, headers=call.headers) for call in calls]
-    message = batch_pb2.ExecuteRequest(options=grpcc.options(route), calls=made)
-    with grpcc.Client(gateway.grpc_address) as client:
-        answer = client.execute(message, metadata=list(metadata.items()))
-    return [from_proto(result).status for result in answer.results]
 
 
 # --- CL-01, CL-02

@@ -6,10 +6,9 @@ import json
 from collections.abc import Mapping
 
 import pytest
-from batchwire.v1 import batch_pb2
-from harness import grpcc, rest
-from harness.batches import Call, check_error, from_proto, run_batch
-from harness.documents import MULTIPART
+from harness import rest
+from harness.batches import Call, Refused, check_error, run_batch
+from harness.documents import MULTIPART, send
 from harness.gateway import Gateway
 from harness.http2_wire import Http2Wire, request
 from harness.multiparts import document, part, read
@@ -26,15 +25,6 @@ def gateway(ways_gateway: Gateway) -> Gateway:
 @pytest.fixture(autouse=True)
 def _script(upstream: ScriptedUpstream) -> None:
     upstream.on("GET", "/A")
-
-
-def over_metadata(gateway: Gateway, calls: list[Call], route: str, metadata: Mapping[str, str]) -> list[int]:
-    """The calls by Execute, with metadata beside them."""
-    made = [grpcc.call(call.id, call.url, call.method, headers=call.headers) for call in calls]
-    message = batch_pb2.ExecuteRequest(options=grpcc.options(route), calls=made)
-    with grpcc.Client(gateway.grpc_address) as client:
-        answer = client.execute(message, metadata=list(metadata.items()))
-    return [from_proto(result).status for result in answer.results]
 
 
 # --- CL-08, CL-13
@@ -285,6 +275,22 @@ def test_CL_11_nor_below_a_mount(url: str, front: str, gateway: Gateway, orders:
     [result] = run_batch(front, gateway, [Call("1", url, "POST")], route="/mounted/")
     check_error(result, 400)
     assert orders.log == []
+
+
+@pytest.mark.parametrize("url", ["batch", "batch/x", "%62atch/x"])
+def test_CL_11_where_no_dialect_is_taken_at_batch_it_is_a_resource(
+    url: str, gateway: Gateway, upstream: ScriptedUpstream
+) -> None:
+    upstream.on("GET", f"/{url}")
+    calls = {"requests": [rest.get_call("1", url), rest.get_call("2", "%24Batch")]}
+    found = rest.post(gateway.http_port, calls, root="/odata/", version=NONE).by_id()
+    assert (found["1"]["status"], found["2"]["status"]) == (200, 400)
+    kind = {"Content-Type": "multipart/mixed; boundary=b"}
+    for method in ("POST", "PUT"):
+        assert rest.request(gateway.http_port, method, "/odata/batch", kind, b"--b--").status == 404
+    for dialect in ("google", "document"):
+        with pytest.raises(Refused):
+            send("grpc", gateway, b"--b--", headers={"batchwire-dialect": dialect}, route="/odata/", version=NONE)
 
 
 def test_CL_11_nor_by_a_reference(gateway: Gateway, upstream: ScriptedUpstream) -> None:

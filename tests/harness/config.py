@@ -151,6 +151,7 @@ def clients(things: str, other: str, **listen: object) -> Config:
         {"root": "/svc/", "upstream": "things", "default": True},
         {"root": "/patched/", "upstream": "patched"},
         {"root": "/on/", "upstream": "things", "continue_on_error": True},
+        {"root": "/odata/", "upstream": "things", "dialects": ["odata"]},
         {"root": "/several/", "upstream": "things", "origin": ["https://gw.example", "http://inside:8080"]},
         {"root": "/trusted/", "upstream": "trusted"},
         {"root": "/reject/", "upstream": "trusted", "allow_inner_authorization": "reject"},
