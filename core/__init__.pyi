@@ -109,6 +109,7 @@ class Route:
         flat_change_sets: bool = False,
         drop_headers: Sequence[str] = (),
         keep_headers: Sequence[str] = (),
+        bare_batch: bool = True,
     ) -> None: ...
 
 class Session:

@@ -10,6 +10,7 @@ cdef class Route:
     cdef readonly Py_ssize_t streaming_threshold
     cdef readonly str inner_authorization
     cdef readonly HeaderRules header_rules
+    cdef readonly bint bare_batch           # `batch` below the root is an address of batches, too
     cdef readonly list prefixes             # of the mounts, below the root
     cdef readonly bint flat_change_sets
     cdef readonly bint transactional        # an upstream of it can run a group as one

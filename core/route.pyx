@@ -12,12 +12,14 @@ cdef class Route:
     upstream's base path; the others go to `upstream`.
     streaming_threshold: bytes of a document up to which it is checked whole before its first call (GW-21).
     inner_authorization: "reject", "same" or "drop" (GW-17, CL-09). flat_change_sets: each call of a change set has its
-    own part in a multipart answer (PR-07). drop_headers, keep_headers: of calls, see HeaderRules.
+    own part in a multipart answer (PR-07). drop_headers, keep_headers: of calls, see HeaderRules. bare_batch: a dialect
+    takes batches at `batch` and below it, so that no call may go there (CL-11).
     """
 
     def __init__(self, *, str root, Upstream upstream not None, mounts=(), Limits limits=None,
                  Py_ssize_t streaming_threshold=1 << 20, str inner_authorization="same",
-                 bint flat_change_sets=False, drop_headers=(), keep_headers=()):
+                 bint flat_change_sets=False, drop_headers=(), keep_headers=(),
+                 bint bare_batch=True):
         if not root.startswith("/") or not root.endswith("/"):
             raise ConfigError("a service root begins and ends with /")
         if inner_authorization not in ("reject", "same", "drop"):
@@ -33,6 +35,7 @@ cdef class Route:
         self.limits = limits or Limits()
         self.streaming_threshold = streaming_threshold
         self.inner_authorization = inner_authorization
+        self.bare_batch = bare_batch
         self.header_rules = header_rules(drop_headers, keep_headers)
         self.prefixes = [prefix for prefix, _ in self.mounts]
         self.flat_change_sets = flat_change_sets

@@ -85,7 +85,7 @@ cdef class Session(Placement):
         # A protobuf message is checked whole in any case.
         self.threshold = 0 if dialect == "proto" else route.streaming_threshold
         self.validating = self.threshold > 0
-        self.rules = UrlRules(route.root, authority, strict, route.prefixes)
+        self.rules = UrlRules(route.root, authority, strict, route.prefixes, route.bare_batch)
         self.plan = Plan(
             self.rules, limits.reference_bytes, limits.max_call_bytes, limits.max_depth,
             self.reader.sequential, route.transactional, limits.max_group_calls)

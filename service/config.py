@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
+from batchwire.core import header_verdict
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -59,6 +60,13 @@ def _header_patterns(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
+def _screened_headers(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in _header_patterns(names):
+        if not name.endswith("*") and header_verdict(name.encode()) not in ("pass", "drop"):
+            raise ValueError(f"{name} is a header that a call needs, or is refused for")
+    return names
+
+
 def _forwarded_headers(names: tuple[str, ...]) -> tuple[str, ...]:
     for name in _header_patterns(names):
         if not may_forward(name.lower()):
@@ -85,7 +93,7 @@ def _names_server(url: str) -> bool:
 Address = Annotated[str, AfterValidator(_address)]
 RootPath = Annotated[str, AfterValidator(_root)]
 Origins = Annotated[str | list[str], AfterValidator(_origins)]
-HeaderPatterns = Annotated[tuple[str, ...], AfterValidator(_header_patterns)]
+ScreenedHeaders = Annotated[tuple[str, ...], AfterValidator(_screened_headers)]
 ForwardedHeaders = Annotated[tuple[str, ...], AfterValidator(_forwarded_headers)]
 Network = Annotated[str, AfterValidator(_network)]
 
@@ -228,6 +236,11 @@ class RouteSettings(_Section):
     upstream: str = Field(description="name of the upstream")
     default: bool = Field(False, description="the route of gRPC batches that name none")
     streaming_threshold: Optional0 = Field(1 << 20, description="documents up to it are checked whole first; 0: stream")
+    dialects: tuple[Literal["odata", "document", "google"], ...] = Field(
+        ("odata", "document", "google"),
+        min_length=1,
+        description="taken here; with odata alone, a resource called batch can be in a batch (CL-11)",
+    )
     profile: Literal["auto", "strict", "compatible"] = Field("auto", description="answer profile (PR-01)")
     origin: Origins = Field(
         default_factory=list,
@@ -246,10 +259,10 @@ class RouteSettings(_Section):
     forward_headers: ForwardedHeaders = Field(
         FORWARDED, description="headers of the batch that its calls get; a name, or its beginning and * (CL-10)"
     )
-    drop_headers: HeaderPatterns = Field(
+    drop_headers: ScreenedHeaders = Field(
         (), description="headers inside calls to drop besides the built-in list, in the same form (CL-12)"
     )
-    keep_headers: HeaderPatterns = Field(
+    keep_headers: ScreenedHeaders = Field(
         (), description="headers inside calls that the built-in list is not for, in the same form"
     )
     serve_app: bool = Field(

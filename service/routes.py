@@ -44,6 +44,7 @@ class RouteTable:
                 flat_change_sets=settings.flat_change_sets,
                 drop_headers=settings.drop_headers,
                 keep_headers=settings.keep_headers,
+                bare_batch=any(name != "odata" for name in settings.dialects),
             )
             self._by_root[settings.root] = route
             if settings.default or len(config.routes) == 1:

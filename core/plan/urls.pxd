@@ -10,6 +10,7 @@ cdef class UrlRules:
     cdef Origins origins
     cdef bytes origin                       # b"http://gw.example" in lower case, or None
     cdef list mounts
+    cdef bint bare
     cdef bint strict
     cdef readonly str why
     cdef bytes relative(self, bytes url)

@@ -70,14 +70,15 @@ cdef bint holds_link(const char* p, Py_ssize_t n) noexcept nogil:
 cdef class UrlRules:
     """
     root: service root, "/" at both ends. authority: (scheme, host[:port]) of the batch URL, or several that it has,
-    or None over gRPC. strict: the profile (PR-05). mounts: what other upstreams' prefixes are below the root.
+    or None over gRPC. strict: the profile (PR-05). mounts: what other upstreams' prefixes are below the root. bare: `batch` is an endpoint, too (CL-11).
     After a refusal `why` holds one sentence.
     """
 
-    def __init__(self, bytes root not None, authority=None, bint strict=False, list mounts=None):
+    def __init__(self, bytes root not None, authority=None, bint strict=False, list mounts=None, bint bare=True):
         self.root = root
         self.strict = strict
         self.mounts = mounts or []
+        self.bare = bare
         self.origins = Origins(authority, strict)
         self.origin = self.origins.public
 
@@ -147,7 +148,7 @@ cdef class UrlRules:
         if n and p[0] == 47:
             self.why = "the URL leads to another server"
             return None
-        if n >= 5 and not look:
+        if n >= 5 and self.bare and not look:
             # A name that begins like a batch endpoint; below a mount it may stand further on.
             look = memcmp(p, "batch", 5) == 0 or (self.mounts and b"/batch" in rest)
         if look:
@@ -191,7 +192,7 @@ cdef class UrlRules:
             self.why = "the URL leaves the service root"
             return None
         path = b"/".join(whole[below:])
-        if self.is_endpoint(path):
+        if self.bare and self.is_endpoint(path):
             self.why = "a batch must not hold a batch"
             return None
         return path + mark + query

@@ -149,6 +149,8 @@ class _Application:
         media_type = dict(scope["headers"]).get(b"content-type", b"").decode("latin-1")
         found = find(scope["method"], path, media_type)
         route = self._service.table.by_root(found[1]) if found is not None and found[1] else None
+        if found is not None and route is not None and not self._takes(route, found[0]):
+            found = route = None
         if found is not None and route is not None:
             await self._batch(scope, receive, send, route, found[0])
         elif path in ("/healthz", "/readyz", "/metrics") and scope["method"] in ("GET", "HEAD"):
@@ -159,6 +161,9 @@ class _Application:
             form = error_body if found is None else found[0].form
             message = "There is nothing here; batches go to {root}$batch."
             await _turn_away(scope, send, 404, "NotFound", message, form=form)
+
+    def _takes(self, route: Route, endpoint: Endpoint) -> bool:
+        return endpoint.name in self._service.table.settings[route.root.decode()].dialects
 
     async def _serve(self, app: ServedApp, scope: Scope, receive: Receive, send: Send) -> None:
         if self._service.draining:

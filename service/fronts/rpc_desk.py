@@ -124,8 +124,8 @@ class RpcDesk:
         fields.append((b"content-type", (content_type or "application/json").encode("latin-1", "replace")))
         names = dict(fields)
         route = self._route(names.get(b"batchwire-route", b"").decode("latin-1"))
-        endpoint = _endpoint(names.get(b"batchwire-dialect", b"odata").decode("latin-1"))
         settings = self._service.table.settings[route.root.decode()]
+        endpoint = _endpoint(names.get(b"batchwire-dialect", b"odata").decode("latin-1"), settings.dialects)
         outcome = endpoint.negotiate(OuterRequest("POST", "http", b"", fields), Policy.of(settings, route.limits))
         if isinstance(outcome, Refusal):
             raise EnvelopeError(outcome.status, outcome.code, outcome.message)
@@ -156,8 +156,8 @@ class RpcDesk:
         return route
 
 
-def _endpoint(name: str) -> Endpoint:
+def _endpoint(name: str, taken: Sequence[str]) -> Endpoint:
     found = BY_NAME.get(name)
-    if found is None:
-        raise EnvelopeError(400, "UnknownDialect", f"the dialects are {', '.join(BY_NAME)}", "batchwire-dialect")
+    if found is None or name not in taken:
+        raise EnvelopeError(400, "UnknownDialect", f"the dialects are {', '.join(taken)}", "batchwire-dialect")
     return found
