@@ -32,7 +32,7 @@ lint: build/installed.stamp ## ruff, mypy, cython-lint
 
 build: build/built.stamp ## compile the core where it changed
 
-debug: build/debug/built.stamp ## the core with checks, asserts and sanitizers, beside the release build (see .ci/debug)
+debug: build/debug/built.stamp ## the core with checks, asserts and sanitizers, beside the release build (see .ci/on_debug/run)
 
 bench: setup ## measure, with peers and the limit in the same run (ARGS="--quick")
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \

@@ -7,7 +7,7 @@ of links to those folders. It must never copy sources: an edit is live at once.
 
 With BATCHWIRE_DEBUG=1 it makes the debug build instead, under `build/debug/`, beside the release build: the same
 sources, linked file by file so that what is compiled from them lies apart, with Cython's checks, asserts, and the
-address and undefined behaviour sanitizers. `.ci/debug` runs a command on it.
+address and undefined behaviour sanitizers. `.ci/on_debug/run` runs a command on it.
 """
 
 import os
