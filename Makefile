@@ -8,7 +8,7 @@ SOURCES := $(shell find core proto -name '*.pyx' -o -name '*.pxd' -o -name '*.h'
 # Most tests wait for something, so more of them run at once than there are cores. SPREAD= runs one after the other.
 SPREAD ?= -n 4 --dist loadfile
 
-.PHONY: help setup system run test lint build debug bench clean
+.PHONY: help setup system run test lint build debug ledger bench clean
 
 help: ## what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -33,6 +33,9 @@ lint: build/installed.stamp ## ruff, mypy, cython-lint
 build: build/built.stamp ## compile the core where it changed
 
 debug: build/debug/built.stamp ## the core with checks, asserts and sanitizers, beside the release build (see .ci/on_debug/run)
+
+ledger: setup ## random batches with faults and cancels, and an audit of each call (MINUTES=60, SEED=0: any)
+	LEDGER_SECONDS=$$(($(or $(MINUTES),2) * 60)) LEDGER_SEED=$(or $(SEED),0) $(BIN)/python -m pytest tests/ledger -s -n 0
 
 bench: setup ## measure, with peers and the limit in the same run (ARGS="--quick")
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
