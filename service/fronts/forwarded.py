@@ -8,13 +8,14 @@ what trusted proxies have added to it: what stands before that is the client's o
 import re
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from itertools import zip_longest
 from typing import Any
 
 Scope = MutableMapping[str, Any]
 App = Callable[[Scope, Any, Any], Awaitable[None]]
 # Possessive, so that no input makes them backtrack.
 _ELEMENT = re.compile(r'(?:[^",]++|"(?:[^"\\]|\\.?)*+"?+)++')
-_PAIR = re.compile(r'\s*([A-Za-z]+)=("(?:[^"\\]|\\.)*+"|[^;"]*+)\s*(?:;|\Z)')
+_PARAMETER = re.compile(r'(?:[^";]++|"(?:[^"\\]|\\.?)*+"?+)++')
 _HOST = re.compile(r"(?:[A-Za-z0-9.\-_]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?\Z")
 _PORT = re.compile(r":\d{1,5}\Z")
 
@@ -43,34 +44,46 @@ class TrustedProxies:
         for name, value in scope["headers"]:
             if name == b"forwarded" or name.startswith(b"x-forwarded-"):
                 said.setdefault(name, []).append(value.decode("latin-1"))
-        if b"forwarded" in said:
-            hops = [_pairs(element) for element in _ELEMENT.findall(", ".join(said[b"forwarded"]))]
-        else:
-            hops = _side_by_side({name: _list(said.get(b"x-forwarded-" + name.encode(), [])) for name in _NAMES})
-        for hop in reversed(hops):  # the last one is of the proxy that the request came from
+        told = [
+            self._told([_pairs(element) for element in _ELEMENT.findall(", ".join(said.get(b"forwarded", [])))]),
+            self._told(_side_by_side([_list(said.get(b"x-forwarded-" + name.encode(), [])) for name in _NAMES])),
+        ]
+        found = told[0] or told[1]
+        if all(told):
+            # A proxy that writes one form lets the other pass as the client wrote it: both must say so.
+            found = {name: value for name, value in told[0].items() if told[1].get(name) == value}
+        if "proto" in found:
+            scope["scheme"] = found["proto"]
+        if "host" in found:
+            fields = [(name, value) for name, value in scope["headers"] if name != b"host"]
+            scope["headers"] = [(b"host", found["host"].encode("latin-1")), *fields]
+        if "for" in found:
+            scope["client"] = (found["for"], 0)
+
+    def _told(self, hops: list[dict[str, str]]) -> dict[str, str]:
+        """What the entries of trusted proxies say together. The last entry is of the one that the request came from."""
+        found: dict[str, str] = {}
+        for hop in reversed(hops):
             if hop.get("proto", "").lower() in ("http", "https"):
-                scope["scheme"] = hop["proto"].lower()
+                found["proto"] = hop["proto"].lower()
             if _HOST.match(hop.get("host", "")):
-                fields = [(name, value) for name, value in scope["headers"] if name != b"host"]
-                scope["headers"] = [(b"host", hop["host"].encode("latin-1")), *fields]
+                found["host"] = hop["host"].lower()
             address = _address(hop.get("for", ""))
             if address is None:
                 break
-            scope["client"] = (str(address), 0)
-            if not self._trusts(str(address)):
+            found["for"] = str(address)
+            if not self._trusts(found["for"]):
                 break
+        return found
 
 
 _NAMES = ("for", "proto", "host")
 
 
-def _side_by_side(lists: dict[str, list[str]]) -> list[dict[str, str]]:
+def _side_by_side(lists: list[list[str]]) -> list[dict[str, str]]:
     """The lists of X-Forwarded-*, told apart by proxies. Most proxies overwrite what is not the list of addresses."""
-    length = max(len(values) for values in lists.values())
-    hops: list[dict[str, str]] = []
-    for back in range(1, length + 1):
-        hops.append({name: values[-back] for name, values in lists.items() if back <= len(values)})
-    return hops[::-1]
+    backwards = zip_longest(*map(reversed, lists), fillvalue="")
+    return [dict(zip(_NAMES, values, strict=True)) for values in backwards][::-1]
 
 
 def _list(values: list[str]) -> list[str]:
@@ -79,7 +92,8 @@ def _list(values: list[str]) -> list[str]:
 
 def _pairs(element: str) -> dict[str, str]:
     """One element of Forwarded (RFC 7239)."""
-    return {name.lower(): value.strip().strip('"') for name, value in _PAIR.findall(element)}
+    parted = (pair.partition("=") for pair in _PARAMETER.findall(element))
+    return {name.strip().lower(): value.strip().strip('"') for name, _, value in parted}
 
 
 def _address(text: str) -> IPv4Address | IPv6Address | None:

@@ -152,9 +152,16 @@ PROXIED = [
     ({"Forwarded": "for=10.0.0.1;proto=https;host=evil.example, for=192.0.2.1;host=pub.example"}, "http://pub.example"),
     ({"X-Forwarded-Host": "evil.example, pub.example", "X-Forwarded-For": "10.9.9.9, 192.0.2.1"}, "http://pub.example"),
     ({"X-Forwarded-Host": "pub.example, in.example", "X-Forwarded-For": "192.0.2.1, 10.0.0.1"}, "http://pub.example"),
+    # Two forms: only what both say, since one of them may be the client's.
+    (
+        {"Forwarded": "for=192.0.2.1;proto=https;host=pub.example", "X-Forwarded-For": "192.0.2.1"},
+        "http://gw.example",
+    ),
+    ({"Forwarded": "for=192.0.2.1;proto=https", "X-Forwarded-Proto": "https"}, "https://gw.example"),
+    ({"Forwarded": "host=evil.example", "X-Forwarded-Host": "pub.example"}, "http://gw.example"),
     # Nonsense is as good as nothing.
     ({"X-Forwarded-Proto": "ftp", "X-Forwarded-Host": "a b"}, "http://gw.example"),
-    ({"Forwarded": ';;=,"', "X-Forwarded-Proto": "https"}, "http://gw.example"),
+    ({"Forwarded": ';;=,"', "X-Forwarded-Proto": "https"}, "https://gw.example"),
 ]
 
 
