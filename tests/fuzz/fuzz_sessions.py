@@ -229,10 +229,7 @@ def ids_of(batch: Batch, answer: bytes) -> list[str]:
     found = []
     for part in answer.split(b"--answer")[1:-1]:
         head, _, rest = part.partition(b"\r\n\r\n")
-        if inner := INNER.search(head):
-            members = rest.split(b"--" + inner[1])[1:-1]
-        else:
-            members = [part]
+        members = rest.split(b"--" + inner[1])[1:-1] if (inner := INNER.search(head)) else [part]
         for member in members:
             head, _, rest = member.partition(b"\r\n\r\n")
             place = rest.partition(b"\r\n\r\n")[0] if batch.answer == "document" else head

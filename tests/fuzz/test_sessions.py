@@ -1,7 +1,8 @@
 """Whole sessions under random batches, upstreams that answer anything, cuts, cancels, deadlines and slow takers.
 
 FUZZ_SECONDS says how long, FUZZ_SEED where to begin, FUZZ_CASES how many at most. A case follows from its seed alone,
-but for what meets what in time. `make fuzz SEED=n CASES=1` is one case again; `ON=.ci/on_debug/run`: on the debug build.
+but for what meets what in time. `make fuzz SEED=n CASES=1` is one case again, with
+`ON=.ci/on_debug/run` on the debug build.
 """
 
 from __future__ import annotations
