@@ -106,8 +106,8 @@ class Case:
         text = await self.taken(session, "the neighbour")
         if text is None:
             return
-        found = {one["id"]: one["status"] for one in json.loads(text)["responses"]}
-        if len(found) != 8 or (route.upstream.native is None and set(found.values()) != {200}):
+        found = {one["id"]: one["status"] for one in json.loads(text, parse_int=str)["responses"]}
+        if len(found) != 8 or (route.upstream.native is None and set(found.values()) != {"200"}):
             self.wrong.append(f"the neighbour got {found}")
 
     async def taken(self, session: Session, who: str, chance: random.Random | None = None) -> bytes | None:
