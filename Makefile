@@ -8,7 +8,7 @@ SOURCES := $(shell find core proto -name '*.pyx' -o -name '*.pxd' -o -name '*.h'
 # Most tests wait for something, so more of them run at once than there are cores. SPREAD= runs one after the other.
 SPREAD ?= -n 4 --dist loadfile
 
-.PHONY: help setup system run test lint build debug ledger bench clean
+.PHONY: help setup system run test lint build debug test-debug fuzz ledger bench clean
 
 help: ## what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -23,6 +23,7 @@ test: setup lint ## lint, types and the whole suite (public clients run in envir
 	@command -v go >/dev/null || bash .ci/packages golang-go
 	@command -v h2load >/dev/null || bash .ci/packages nghttp2-client
 	$(BIN)/python -m pytest tests $(SPREAD)
+	$(MAKE) --no-print-directory debug fuzz ON=.ci/on_debug/run SECONDS=20
 
 lint: build/installed.stamp ## ruff, mypy, cython-lint
 	$(BIN)/ruff check .
@@ -33,6 +34,16 @@ lint: build/installed.stamp ## ruff, mypy, cython-lint
 build: build/built.stamp ## compile the core where it changed
 
 debug: build/debug/built.stamp ## the core with checks, asserts and sanitizers, beside the release build (see .ci/on_debug/run)
+
+# Tests that say how much memory or time something takes hold for the release build alone.
+test-debug: setup debug ## core, front and contract tests on the debug build, then MINUTES=10 of fuzzing there
+	.ci/on_debug/run $(BIN)/python -m pytest tests/core tests/front tests/contract -m "not measured" -o timeout=240 $(SPREAD)
+	$(MAKE) --no-print-directory fuzz ON=.ci/on_debug/run
+
+fuzz: setup ## random sessions over an upstream that answers anything (MINUTES=10; SEED=n CASES=1: one case again)
+	@$(ON) env FUZZ_SECONDS=$(or $(SECONDS),$$(($(or $(MINUTES),10) * 60))) FUZZ_SEED=$(or $(SEED),0) \
+		FUZZ_CASES=$(or $(CASES),0) FUZZ_NOTES=build/fuzz.seed $(BIN)/python -m pytest tests/fuzz -s -n 0 || \
+		{ echo "again: make $(if $(ON),debug )fuzz SEED=$$(cat build/fuzz.seed) CASES=1 $(if $(ON),ON=$(ON))"; exit 1; }
 
 ledger: setup ## random batches with faults and cancels, and an audit of each call (MINUTES=60, SEED=0: any)
 	LEDGER_SECONDS=$$(($(or $(MINUTES),2) * 60)) LEDGER_SEED=$(or $(SEED),0) $(BIN)/python -m pytest tests/ledger -s -n 0

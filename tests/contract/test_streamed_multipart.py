@@ -467,6 +467,7 @@ def test_change_set_of_twenty_thousand_calls_is_refused(way: str, gateway: Gatew
     assert peak.grown < 24 * MIB, f"{peak.grown >> 20} MiB"
 
 
+@pytest.mark.measured
 def test_gzip_that_swells_is_413(gateway: Gateway, upstream: ScriptedUpstream) -> None:
     body = gzip.compress(b"x" * (200 * MIB) + b"\r\n" + document(SECOND_GET), 9)
     with Peak(gateway) as peak, pytest.raises(Refused) as caught:
@@ -476,6 +477,7 @@ def test_gzip_that_swells_is_413(gateway: Gateway, upstream: ScriptedUpstream) -
     assert peak.grown < 24 * MIB, f"{peak.grown >> 20} MiB"
 
 
+@pytest.mark.measured
 def test_gzip_that_swells_into_parts_breaks_the_answer_off(gateway: Gateway, upstream: ScriptedUpstream) -> None:
     body = gzip.compress(b"--b\n" * (5 * MIB) + b"--b--\n", 9)
     with Peak(gateway) as peak, pytest.raises(h11.RemoteProtocolError):
