@@ -19,6 +19,7 @@ from batchwire.core.dialects.media cimport (
 )
 from batchwire.core.dialects.scan cimport bw_quote_run, bw_unescape
 from batchwire.core.headers cimport HeaderBlock
+from batchwire.core.methods cimport is_bodyless, is_odata, method_of
 from batchwire.core.model cimport Buffer, Call
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint64_t
@@ -26,9 +27,7 @@ from libc.string cimport memcmp
 
 from batchwire.core.dialects.codings import BrokenCoding, TooLong, UnknownCoding, decode
 from batchwire.core.errors import EnvelopeError
-
-cdef extern from "<strings.h>" nogil:
-    int strncasecmp(const char* a, const char* b, size_t n)
+from batchwire.core.methods import METHODS
 
 cdef enum Member:
     MEMBER_ID = 0
@@ -43,11 +42,6 @@ cdef enum Member:
     MEMBER_COUNT = 9
     MEMBER_UNKNOWN = 9
 
-cdef bytes GET = b"GET"
-cdef bytes POST = b"POST"
-cdef bytes PUT = b"PUT"
-cdef bytes PATCH = b"PATCH"
-cdef bytes DELETE = b"DELETE"
 cdef bytes NOTHING = b""
 
 
@@ -195,7 +189,7 @@ cdef class CallBuilder:
             f"requests[{number}].id")
 
     cdef int read_method(self, Call call, const uint8_t* text, Mark* mark) except -1:
-        """JB-07."""
+        """JB-07, CL-03."""
         cdef bytes said
         cdef const char* p
         cdef Py_ssize_t n
@@ -206,18 +200,13 @@ cdef class CallBuilder:
                 said = string_of(text, mark)
                 p = PyBytes_AS_STRING(said)
                 n = PyBytes_GET_SIZE(said)
-            if n == 3 and strncasecmp(p, b"GET", 3) == 0:
-                call.method = GET
-            elif n == 4 and strncasecmp(p, b"POST", 4) == 0:
-                call.method = POST
-            elif n == 5 and strncasecmp(p, b"PATCH", 5) == 0:
-                call.method = PATCH
-            elif n == 3 and strncasecmp(p, b"PUT", 3) == 0:
-                call.method = PUT
-            elif n == 6 and strncasecmp(p, b"DELETE", 6) == 0:
-                call.method = DELETE
-            else:
-                call.refuse(400, "BadMethod", "method must be one of delete, get, patch, post, put")
+            said = method_of(p, n)
+            if said is None:
+                return call.refuse(400, "BadMethod", f"method must be {METHODS}")
+            if not self.integer_ids and not is_odata(said):
+                # CL-03: what the specification does not name is for clients that do not go by it.
+                return call.refuse(400, "BadMethod", "method must be one of delete, get, patch, post, put")
+            call.method = said
             return 0
         return call.refuse(400, "BadMethod", "method must be given, as a string")
 
@@ -341,8 +330,8 @@ cdef class CallBuilder:
         """JB-21..26. The media type decides how the value is to be read."""
         cdef bytes media = self.block.content_type
         cdef MediaKind kind = MEDIA_NONE
-        if call.method is GET or call.method is DELETE:
-            return call.refuse(400, "BodyNotAllowed", "a get or delete request must not have a body")
+        if is_bodyless(call.method):
+            return call.refuse(400, "BodyNotAllowed", f"a {call.method.decode()} request must not have a body")
         if media is not None:
             kind = media_kind(PyBytes_AS_STRING(media), PyBytes_GET_SIZE(media))
         if kind == MEDIA_NONE:

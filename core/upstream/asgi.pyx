@@ -229,7 +229,7 @@ cdef class AsgiUpstream(Upstream):
                     if line:
                         name, _, value = line.partition(b": ")
                         headers.append((name.lower(), value))
-        if call.body_owner is not None or call.method in (b"POST", b"PUT", b"PATCH"):
+        if call.body_owner is not None or call.method in (b"POST", b"PUT", b"PATCH", b"MERGE"):
             headers.append((b"content-length", b"%d" % (call.body_len if call.body_owner is not None else 0)))
         return {
             "type": "http",

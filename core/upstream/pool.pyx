@@ -180,7 +180,8 @@ cdef class HttpUpstream(ConnectionHome):
         self.unlist(connection)
         call.position = -1
         if unanswered and connection.served > 0 and not call.retried and not self.closed and (
-                connection.unsent or call.method == b"GET" or call.method == b"PUT" or call.method == b"DELETE"):
+                connection.unsent or call.method == b"GET" or call.method == b"PUT" or call.method == b"DELETE"
+                or call.method == b"HEAD" or call.method == b"OPTIONS"):
             call.retried = True
             self.retries += 1
             self.fresh.append(call)

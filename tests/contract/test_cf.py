@@ -53,7 +53,7 @@ def calls() -> list[Call]:
         Call("empty", "empty"),
         Call("missing", "missing"),
         Call("out", "../out"),
-        Call("head", "object", "HEAD"),
+        Call("head", "object", "TRACE"),
         Call("unknown", "$nobody/Orders"),
     ]
 

@@ -48,7 +48,7 @@ cdef class MultipartWriter(Writer):
     boundary: of the answer (boundaries.new_boundary). flavour: "odata", "document" (status lines without HTTP/1.1,
     ids in RequestId) or "google" (`response-` before the Content-ID). flat: each member of a change set has its
     own part. nested: the request was multipart, so that groups are its change sets; otherwise they do not show
-    (MP-12). last_only: the answer is the last result alone. max_body_bytes: bound on a body whose content-coding
+    (MP-12). nested_errors: the error of a change set is nested (CL-07). last_only: the answer is the last result alone. max_body_bytes: bound on a body whose content-coding
     is undone; 0: no limit. max_set_bytes: bound on the answer of one change set, which is kept until its last
     member has finished; 0: no limit.
 
@@ -58,6 +58,7 @@ cdef class MultipartWriter(Writer):
     cdef bytes boundary
     cdef int flavour
     cdef bint gathers                 # change sets have one answer
+    cdef bint nested_errors
     cdef bint last_only
     cdef Py_ssize_t max_body_bytes
     cdef Py_ssize_t max_set_bytes
@@ -67,12 +68,13 @@ cdef class MultipartWriter(Writer):
     cdef uint64_t last_number         # last_only: the number of that call
 
     def __init__(self, bytes boundary not None, *, str flavour="odata", bint flat=False, bint nested=True,
-                 bint last_only=False, Py_ssize_t max_body_bytes=16777216, Py_ssize_t max_set_bytes=16777216):
+                 bint nested_errors=False, bint last_only=False, Py_ssize_t max_body_bytes=16777216, Py_ssize_t max_set_bytes=16777216):
         if flavour not in FLAVOURS:
             raise ConfigError(f"the flavour of a multipart batch must be one of {', '.join(FLAVOURS)}")
         self.boundary = boundary
         self.flavour = FLAVOURS[flavour]
         self.gathers = nested and not flat and self.flavour == FLAVOUR_ODATA
+        self.nested_errors = nested_errors
         self.last_only = last_only
         self.max_body_bytes = max_body_bytes
         self.max_set_bytes = max_set_bytes
@@ -134,11 +136,7 @@ cdef class MultipartWriter(Writer):
             self.put_set(out)
             found = None
         if found is None:
-            if call.group_size == 0:
-                self.put_part(out, self.boundary, call, result)
-                self.answered = call.group
-                return 0
-            found = ChangeSet(call.group)
+            found = ChangeSet(call.group, self.nested_errors)
         # The part comes first: when it cannot be written, the set is as it was.
         if 200 <= result.status < 400:
             part = Buffer()
@@ -149,12 +147,14 @@ cdef class MultipartWriter(Writer):
             found.add(part)
         elif found.wants_failure(result.status):
             part = Buffer()
-            self.put_part(part, self.boundary, call, result)
+            self.put_part(part, found.boundary if self.nested_errors else self.boundary, call, result)
             found.fail(part, result.status)
         else:
             found.fail(None, result.status)
         self.open_set = found
         if found.members >= call.group_size:
+            if call.group_size == 0:
+                self.answered = call.group
             self.put_set(out)
         return 0
 

@@ -96,8 +96,9 @@ REFUSED: list[bytes] = [
     b"javascript:alert(1)",
     # GW-05: other authorities, and what only looks like ours
     b"http://evil.example/svc/A",
-    b"https://gw.example/svc/A",
     b"http://gw.example:8080/svc/A",
+    b"https://gw.example:80/svc/A",
+    b"https://gw.example:8443/svc/A",
     b"http://gw.example:443/svc/A",
     b"http://gw.example.evil.example/svc/A",
     b"http://gw.example@evil.example/svc/A",
@@ -394,3 +395,33 @@ def test_what_a_location_means(location: bytes, own: bytes, below: bytes | None)
 )
 def test_next_links(body: bytes, changed: bytes | None) -> None:
     assert rules().publish_links(body, UPSTREAM, b"/") == changed
+
+
+def spelled(draw: st.DrawFn, name: str) -> str:
+    """The name in another spelling that servers take for it."""
+    text = ""
+    for letter in name:
+        layers = draw(st.integers(0, 2))
+        letter = draw(st.sampled_from([letter, letter.upper()])) if name.startswith("$") else letter
+        text += letter if layers == 0 else "%" + "25" * (layers - 1) + f"{ord(letter):02x}"
+    return text
+
+
+@st.composite
+def endpoints(draw: st.DrawFn) -> bytes:
+    name = draw(st.sampled_from(["$batch", "batch"]))
+    before = draw(
+        st.sampled_from(["", "./", "x/../", "/svc/", "/svc/./", "http://gw.example/svc/", "orders/", "x/../orders/"])
+    )
+    if name == "$batch":
+        before += draw(st.sampled_from(["", "A/", "A/B/"]))
+    behind = draw(st.sampled_from(["", "%20", "%09", ";x=1", "/", "/x", "?x=1", "%20/x", ".", "%2fx"]))
+    return (before + spelled(draw, name) + behind).encode()
+
+
+@given(endpoints())
+@settings(max_examples=300)
+def test_CL_11_no_spelling_leads_to_a_batch(url: bytes) -> None:
+    for strict in (True, False):
+        with pytest.raises(ValueError, match="a batch must not hold a batch"):
+            UrlRules(b"/svc/", GATEWAY, strict, [b"orders/"]).resolve(url)
