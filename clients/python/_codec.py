@@ -1,13 +1,14 @@
 """Between the client's dataclasses and the generated messages, and how calls are packed into messages. No I/O."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from batchwire.v1 import batch_pb2
 from google.protobuf.duration_pb2 import Duration
 
 from ._model import Call, Headers, Outcome, Result, Summary, Timings
+from ._watch import Promised
 
 MAX_CALLS = 256
 MAX_BYTES = 256 * 1024
@@ -95,6 +96,7 @@ class Packer:
     """Gathers calls into request messages: at most MAX_CALLS calls, or about MAX_BYTES bytes, each."""
 
     def __init__(self, first_options: Any) -> None:
+        self.promised = Promised()
         self._options = first_options
         self._calls: list[Any] = []
         self._bytes = 0
@@ -104,6 +106,7 @@ class Packer:
         """Adds a call; True: the message is full."""
         encoded = encode(call, self._number)
         self._number += 1
+        self.promised.call(encoded.id)
         self._calls.append(encoded)
         self._bytes += encoded.ByteSize()
         return len(self._calls) >= MAX_CALLS or self._bytes >= MAX_BYTES
@@ -121,14 +124,16 @@ class Packer:
         return message
 
 
-def requests(calls: Iterator[Call], first_options: Any) -> Iterator[Any]:
-    """Calls packed into messages, pulled only as far as the next message needs."""
-    packer = Packer(first_options)
-    for call in calls:
-        if packer.add(call):
-            yield packer.take()
-    if packer.pending():
-        yield packer.take()
+def in_order(results: Sequence[Result], ids: Sequence[str]) -> list[Result]:
+    """The results of calls with these ids, in their order. Raises BatchError unless each has one."""
+    promised = Promised()
+    order = {id: number for number, id in enumerate(ids)}
+    for id in ids:
+        promised.call(id)
+    for result in results:
+        promised.result(result.id)
+    promised.end(summarised=True)
+    return sorted(results, key=lambda result: order[result.id])
 
 
 def _duration(seconds: float) -> Duration:

@@ -77,7 +77,7 @@ class Call:
 
 
 class Outcome(IntEnum):
-    """How a call ended; numbers as in batchwire.v1.Outcome."""
+    """How a call ended; numbers as in batchwire.v1.Outcome. One that is not known here is a member of its own."""
 
     UNSPECIFIED = 0
     SUCCEEDED = 1
@@ -86,6 +86,15 @@ class Outcome(IntEnum):
     DEPENDENCY_FAILED = 4
     UNREACHABLE = 5
     TIMED_OUT = 6
+
+    @classmethod
+    def _missing_(cls, value: object) -> "Outcome | None":
+        if not isinstance(value, int):
+            return None
+        later = int.__new__(cls, value)
+        later._name_ = f"OUTCOME_{value}"
+        later._value_ = value
+        return later
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,9 @@ from typing import Any, Self
 import grpc
 from batchwire.v1 import batch_pb2, batch_pb2_grpc
 
-from ._codec import Packer, decode, encode, options, summary
+from ._codec import Packer, decode, encode, in_order, options, summary
 from ._model import Call, Result, Summary
+from ._watch import closed
 from .errors import batch_error
 
 Fields = Mapping[str, str] | Sequence[tuple[str, str]]
@@ -48,16 +49,20 @@ class AsyncBatch:
         try:
             async for message in self._rpc:
                 for result in message.results:
+                    self._packer.promised.result(result.id)
                     yield decode(result)
                 if message.HasField("summary"):
                     self.summary = summary(message.summary)
             await self._reraise_producer()
+            self._packer.promised.end(self.summary is not None)
         except grpc.aio.AioRpcError as error:
             await self._reraise_producer()
             raise batch_error(error) from None
         except asyncio.CancelledError:
             await self._reraise_producer()
-            raise
+            if _is_cancelled():
+                raise
+            raise closed() from None
         finally:
             await self.aclose()
 
@@ -79,7 +84,7 @@ class AsyncBatch:
                 if self._packer.pending():
                     await self._rpc.write(self._packer.take())
             await self._rpc.done_writing()
-        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+        except (grpc.aio.AioRpcError, grpc.aio.UsageError, asyncio.InvalidStateError):
             # The RPC has ended: whoever reads the results learns why.
             return
         except BaseException:
@@ -114,6 +119,12 @@ class AsyncBatch:
 
 async def _next(iterator: AsyncIterator[Call]) -> Call:
     return await anext(iterator)
+
+
+def _is_cancelled() -> bool:
+    """Whether it is this task that is cancelled, and not an RPC that it waits for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 class AsyncClient:
@@ -172,7 +183,11 @@ class AsyncClient:
         ...         ...
         """
         packer = Packer(options(self._route, deadline, continue_on_error, ordered, headers))
-        return AsyncBatch(self._stub.Batch(metadata=self._metadata, timeout=timeout), calls, packer)
+        try:
+            rpc = self._stub.Batch(metadata=self._metadata, timeout=timeout)
+        except grpc.aio.UsageError:
+            raise closed() from None
+        return AsyncBatch(rpc, calls, packer)
 
     async def run(self, calls: Iterable[Call] | AsyncIterable[Call], **batch_options: Any) -> AsyncIterator[Result]:
         """The results of a batch, as they finish; options as for batch()."""
@@ -185,7 +200,6 @@ class AsyncClient:
         calls = list(calls)
         timeout = batch_options.pop("timeout", None)
         encoded = [encode(call, number) for number, call in enumerate(calls)]
-        order = {call.id: number for number, call in enumerate(encoded)}
         if len(encoded) > MAX_EXECUTE_CALLS or sum(call.ByteSize() for call in encoded) > MAX_EXECUTE_BYTES:
             results = [result async for result in self.run(calls, timeout=timeout, **batch_options)]
         else:
@@ -195,5 +209,11 @@ class AsyncClient:
                 answer = await self._stub.Execute(request, metadata=self._metadata, timeout=timeout)
             except grpc.aio.AioRpcError as error:
                 raise batch_error(error) from None
+            except grpc.aio.UsageError:
+                raise closed() from None
+            except asyncio.CancelledError:
+                if _is_cancelled():
+                    raise
+                raise closed() from None
             results = [decode(result) for result in answer.results]
-        return sorted(results, key=lambda result: order[result.id])
+        return in_order(results, [call.id for call in encoded])

@@ -1,5 +1,6 @@
 """The blocking client, on synchronous gRPC: no event loop needed."""
 
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -7,9 +8,10 @@ from typing import Any, Self
 import grpc
 from batchwire.v1 import batch_pb2, batch_pb2_grpc
 
-from ._codec import decode, encode, options, requests, summary
+from ._codec import Packer, decode, encode, in_order, options, summary
 from ._model import Call, Result, Summary
-from .aio import MAX_EXECUTE_BYTES, MAX_EXECUTE_CALLS, Fields
+from ._watch import closed
+from .aio import MAX_EXECUTE_BYTES, MAX_EXECUTE_CALLS, PAUSE_SECONDS, Fields
 from .errors import batch_error
 
 
@@ -29,42 +31,98 @@ class Batch:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._rpc.cancel()
+        self._stop()
 
     def __iter__(self) -> Iterator[Result]:
         try:
             for message in self._rpc:
                 for result in message.results:
+                    self._producer.promised.result(result.id)
                     yield decode(result)
                 if message.HasField("summary"):
                     self.summary = summary(message.summary)
+            self._producer.promised.end(self.summary is not None)
         except grpc.RpcError as error:
             if self._producer.error is not None:
                 raise self._producer.error from None
             raise batch_error(error) from None
         finally:
-            self._rpc.cancel()
+            self._stop()
+
+    def _stop(self) -> None:
+        self._rpc.cancel()
+        self._producer.close()
 
 
 class _Producer:
-    """Packs calls in gRPC's own thread, and keeps what the user's iterable raises there."""
+    """Pulls calls in a thread of its own and packs them; gRPC's thread takes what is there when the iterable pauses.
+
+    The iterable may wait for a result before it yields more, so what it has yielded must not wait for it. It is at most
+    one message ahead. `error` keeps what it raises.
+    """
 
     error: BaseException | None = None
 
     def __init__(self, calls: Iterable[Call], first_options: Any) -> None:
-        self._messages = requests(iter(calls), first_options)
+        self._calls = calls
+        self._packer = Packer(first_options)
+        self.promised = self._packer.promised
+        self._changed = threading.Condition()
+        self._added = 0
+        self._full = self._ended = self._closed = False
+        self._thread = threading.Thread(target=self._pull, name="batchwire-calls", daemon=True)
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> Any:
+        if self._thread.ident is None:
+            self._thread.start()
+        with self._changed:
+            self._changed.wait_for(lambda: self._packer.pending() or self._ready())
+            added = -1
+            while not self._ready() and added != self._added:
+                added = self._added
+                self._changed.wait_for(self._ready, PAUSE_SECONDS)
+            if self.error is not None:
+                raise self.error
+            if self._closed or not self._packer.pending():
+                raise StopIteration
+            message = self._packer.take()
+            self._full = False
+            self._changed.notify_all()
+            return message
+
+    def close(self) -> None:
+        """The batch is over: nothing more is pulled."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def _ready(self) -> bool:
+        return self._full or self._ended or self._closed
+
+    def _pull(self) -> None:
         try:
-            return next(self._messages)
-        except StopIteration:
-            raise
+            for call in self._calls:
+                with self._changed:
+                    waking = not self._packer.pending()
+                    self._full = self._packer.add(call)
+                    self._added += 1
+                    if self._full or waking:
+                        self._changed.notify_all()
+                    if self._full:
+                        self._changed.wait_for(lambda: self._closed or not self._full)
+                    if self._closed:
+                        return
         except BaseException as error:
             self.error = error
-            raise
+        finally:
+            # The iterable is let go in this thread, with whatever its own end does.
+            self._calls = ()
+            with self._changed:
+                self._ended = True
+                self._changed.notify_all()
 
 
 class Client:
@@ -114,9 +172,14 @@ class Client:
         headers: Fields = (),
         timeout: float | None = None,
     ) -> Batch:
-        """Starts a batch of any length; `calls` is pulled in a thread of gRPC's, as fast as the gateway reads."""
+        """Starts a batch of any length; `calls` is pulled in a thread of its own, as fast as the gateway reads."""
         producer = _Producer(calls, options(self._route, deadline, continue_on_error, ordered, headers))
-        return Batch(self._stub.Batch(producer, metadata=self._metadata, timeout=timeout), producer)
+        try:
+            rpc = self._stub.Batch(producer, metadata=self._metadata, timeout=timeout)
+        except ValueError:
+            producer.close()
+            raise closed() from None
+        return Batch(rpc, producer)
 
     def run(self, calls: Iterable[Call], **batch_options: Any) -> Iterator[Result]:
         """The results of a batch, as they finish; options as for batch()."""
@@ -128,7 +191,6 @@ class Client:
         calls = list(calls)
         timeout = batch_options.pop("timeout", None)
         encoded = [encode(call, number) for number, call in enumerate(calls)]
-        order = {call.id: number for number, call in enumerate(encoded)}
         if len(encoded) > MAX_EXECUTE_CALLS or sum(call.ByteSize() for call in encoded) > MAX_EXECUTE_BYTES:
             results = list(self.run(calls, timeout=timeout, **batch_options))
         else:
@@ -138,5 +200,7 @@ class Client:
                 answer = self._stub.Execute(request, metadata=self._metadata, timeout=timeout)
             except grpc.RpcError as error:
                 raise batch_error(error) from None
+            except ValueError:
+                raise closed() from None
             results = [decode(result) for result in answer.results]
-        return sorted(results, key=lambda result: order[result.id])
+        return in_order(results, [call.id for call in encoded])

@@ -74,6 +74,12 @@ SERVICES: dict[str, Service] = {
     "/odata/v4/svc/": V4,
     "/odata/v2/svc/": Service(lambda record: {"d": record}, lambda records: {"d": {"results": records}}, _v2_error),
     "/sites/dev/_api/": V4,
+    "/storage/v1/b/bkt/o/": Service(
+        dict,
+        _value_list,
+        lambda status, text: {"error": {"code": status, "message": text}},
+        changed=200,
+    ),
     "/thing/v1/": Service(
         dict,
         lambda records: {"items": records},
@@ -109,7 +115,9 @@ class Things:
         self.headers: list[dict[str, str]] = []
         self._things: dict[Any, Record] = {1: {"id": 1, "name": "alpha"}, 2: {"id": 2, "name": "beta"}}
         self._rows: dict[Any, Record] = {}
-        self._versions: dict[Any, int] = dict.fromkeys(self._things, 1)
+        self._blobs: dict[Any, Record] = {name: {"name": name} for name in ("a b/ä.txt", "old")}
+        self._sites: dict[Any, Record] = {"Web": {"Title": "before"}}
+        self._versions: dict[Any, int] = dict.fromkeys([*self._things, *self._blobs, *self._sites], 1)
         self._lock = Lock()
         things = self
 
@@ -138,6 +146,11 @@ class Things:
         with self._lock:
             return sorted(thing["name"] for thing in self._things.values())
 
+    def blobs(self) -> dict[str, Any]:
+        """Name and metadata of every stored object."""
+        with self._lock:
+            return {name: blob.get("metadata") for name, blob in self._blobs.items()}
+
     def rows(self) -> dict[str, Any]:
         """RowKey and name of every entity in the table."""
         with self._lock:
@@ -154,6 +167,12 @@ class Things:
             try:
                 if path == "/odata/v2/svc/$metadata" and method == "GET":
                     return Answer(200, METADATA)
+                if root == "/storage/v1/b/bkt/o/":
+                    return self._of_one(method, self._blobs, path[len(root) :], service, headers, body)
+                if path == "/sites/dev/_api/contextInfo":
+                    return Answer(200, {"FormDigestValue": "0xDIGEST", "FormDigestTimeoutSeconds": 1800})
+                if path == "/sites/dev/_api/Web":
+                    return self._of_one(method, self._sites, "Web", service, headers, body)
                 if root == "/":
                     return self._of_table(method, path[1:], headers, body)
                 return self._of_things(method, path[len(root) :], query, root, headers, body)
@@ -189,6 +208,8 @@ class Things:
             if None in key:
                 raise Refused(400, "an entity needs PartitionKey and RowKey")
             self._add(self._rows, key, record)
+            if headers.get("prefer") == "return-no-content":
+                return Answer(204, headers=(self._etag(key),))
             return Answer(201, record, (self._etag(key),))
         key = (found[1], found[2])
         if method == "PATCH" and "if-match" not in headers and key not in self._rows:
@@ -214,7 +235,7 @@ class Things:
         if method == "DELETE":
             del store[key], self._versions[key]
             return Answer(204)
-        if method not in ("PATCH", "PUT"):
+        if method not in ("PATCH", "PUT", "MERGE"):
             raise Refused(405, f"{method} of one thing")
         store[key].update(_record(body))
         self._versions[key] += 1
@@ -272,7 +293,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
 
-    do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = _serve
+    do_GET = do_POST = do_PATCH = do_PUT = do_MERGE = do_DELETE = _serve
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing: the calls stand in `Things.calls`."""
