@@ -1,7 +1,7 @@
 """Types of the core's public API; the docstrings stand with the code."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from ssl import SSLContext
 from typing import Any
 
@@ -75,6 +75,8 @@ class HttpUpstream(Upstream):
 class AsgiUpstream(Upstream):
     app: Callable[..., Any]
     state: dict[str, Any]
+    max_header_bytes: int
+    at_work: bool
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
@@ -87,10 +89,15 @@ class AsgiUpstream(Upstream):
         max_in_flight: int = 128,
         call_timeout: float = 30.0,
         max_response_bytes: int = ...,
+        max_header_bytes: int = ...,
+        startup_timeout: float = ...,
         forward_authorization: bool = False,
     ) -> None: ...
     async def startup(self) -> None: ...
     async def shutdown(self) -> None: ...
+    def begin(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]: ...
+    async def idle(self) -> None: ...
+    def cancel(self) -> None: ...
 
 class Route:
     root: bytes

@@ -1,6 +1,7 @@
 """The command line. Each command only reads its options; the work is done in the module of its name."""
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -48,9 +49,14 @@ def _load(path: str | None, overrides: dict[str, Any]) -> Config:
         raise click.UsageError(f"the configuration is not valid:\n{error}") from None
 
 
-def _run(config: Config) -> None:
+def _run(config: Config, words: Sequence[str] = ()) -> None:
+    """words: for the person who has started it."""
+    from .logs import set_up
     from .workers import run
 
+    set_up(config.log.format, config.log.level)
+    for line in words:
+        print(line, file=sys.stderr)
     try:
         sys.exit(run(config))
     except (ConfigurationError, OSError) as error:
@@ -116,11 +122,12 @@ def demo(grpc: str | None, http: str | None, workers: int | None, log_format: st
         ],
     }
     config = _load(None, overrides)
-    if config.listen.http:
-        address = config.listen.http
-        click.echo(f"Batches by REST: POST http://{address}{_DEMO_ROOTS['main']}$batch", err=True)
-        click.echo(f"Base URL for document SDKs: http://{address}", err=True)
-    _run(config)
+    address = config.listen.http
+    words = [
+        f"Batches by REST: POST http://{address}{_DEMO_ROOTS['main']}$batch",
+        f"Base URL for document SDKs: http://{address}",
+    ]
+    _run(config, words if address else ())
 
 
 @main.command()

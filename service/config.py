@@ -139,6 +139,7 @@ class Listen(_Section):
     tls: TlsSettings = Field(default_factory=lambda: TlsSettings.model_validate({}))
     workers: Count = Field(1, description="processes that share the listeners (SO_REUSEPORT); more than 1: no unix:")
     grace_seconds: float = Field(10, ge=0, description="how long running batches may go on after SIGTERM")
+    stop_seconds: Seconds = Field(15, description="what follows the grace may take it, then the process is ended")
 
 
 class Log(_Section):
@@ -178,6 +179,7 @@ class UpstreamSettings(_Section):
     url: str = Field("", description="http://host:port/base/, https://..., or unix:/path.sock")
     base: RootPath = Field("/", description="base path behind a UNIX socket, or of an app")
     app: str = Field("", description="ASGI app in this process, module:attribute; instead of url")
+    startup_timeout_seconds: Seconds = Field(60, description="for the app to start (ASGI lifespan)")
     addresses: list[str] = Field(default_factory=list, description="several servers, HOST:PORT each, taken in turn")
     host: str = Field("", description="Host header; default: of the url")
     max_connections: Count = Field(128, description="connections to it, in all batches together")

@@ -1,51 +1,93 @@
 """The life of one worker process: starts upstreams and fronts, and ends them in order.
 
-SIGTERM or SIGINT: not ready, no new batches, running ones may finish within the grace period, then the rest is
-stopped. A second signal ends at once. Must never be imported before workers.py has set the environment of gRPC.
+A word to stop (see warden.py): not ready, no new batches, what runs may finish within the grace period, then the rest
+is stopped; listen.stop_seconds later the process ends, whatever it does. Must never be imported before workers.py has
+set the environment of gRPC.
 """
 
 import asyncio
 import gc
 import os
-import signal
+from collections.abc import Coroutine
+from typing import Any
 
 import structlog
 import uvloop
+from batchwire.core.errors import ConfigError
 
-from .config import Config
+from .config import Config, ConfigurationError
 from .fronts import listeners
 from .metrics import Metrics
 from .routes import RouteTable
 from .state import LAST_WORDS_SECONDS, Service
+from .warden import SERVING, Warden
 
 COPY_SECONDS = 1.0
 _log = structlog.get_logger("batchwire")
 
 
-def run_worker(config: Config) -> int:
-    """Runs a worker until a signal ends it; the exit code."""
-    return uvloop.run(_serve(config))
-
-
-async def _serve(config: Config) -> int:
-    loop = asyncio.get_running_loop()
+def run_worker(config: Config, warden: Warden) -> int:
+    """Runs a worker until it is told to stop; the exit code. Raises ConfigurationError, OSError."""
+    loop = uvloop.new_event_loop()
+    asyncio.set_event_loop(loop)
     stopping = asyncio.Event()
-    # Before anything else: a signal that comes while the app of an upstream starts must not be lost.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, _signalled, stopping)
+    warden.on_stop(lambda: loop.call_soon_threadsafe(stopping.set))
+    try:
+        code: int = _run(loop, _serve(config, warden, loop, stopping))
+        return code
+    except ConfigError as error:
+        raise ConfigurationError(str(error)) from None
+    finally:
+        warden.count_down()
+        _run(loop, _leave())
+        asyncio.set_event_loop(None)
+        loop.close()
+
+
+def _run(loop: asyncio.AbstractEventLoop, made: Coroutine[Any, Any, Any]) -> Any:
+    """Runs the loop until this has ended. What makes a loop stop may come from any task of an app (OP-05)."""
+    task = loop.create_task(made)
+    while True:
+        try:
+            return loop.run_until_complete(task)
+        except (SystemExit, KeyboardInterrupt) as error:
+            if task.done():
+                raise
+            _log.error("a task of an app raised what ends a program", error=type(error).__name__)
+
+
+async def _leave() -> None:
+    """Cancels what still runs. A task that will not be cancelled is left behind (OP-06)."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    if others and (await asyncio.wait(others, timeout=LAST_WORDS_SECONDS))[1]:
+        _log.warning("tasks of an app would not be cancelled")
+    for closing in (asyncio.get_running_loop().shutdown_asyncgens(), _end_threads()):
+        await asyncio.wait({asyncio.ensure_future(closing)}, timeout=LAST_WORDS_SECONDS)
+
+
+async def _end_threads() -> None:
+    await asyncio.get_running_loop().shutdown_default_executor()
+
+
+async def _serve(config: Config, warden: Warden, loop: asyncio.AbstractEventLoop, stopping: asyncio.Event) -> int:
     table = RouteTable(config, loop)
     service = Service(config, table, Metrics(), loop)
-    await table.start()
-    fronts = listeners.make(service)
+    fronts: list[tuple[str, listeners.Front]] = []
     started: list[listeners.Front] = []
     copier = loop.create_task(_copy_figures(service))
     try:
+        if not await _unless(stopping, table.start()):
+            return 0
+        fronts = listeners.make(service)
         for name, front in fronts:
             address = await front.start()
             started.append(front)
             _log.info("listening", front=name, address=address, pid=os.getpid())
         _spare_the_collector()
         service.ready = True
+        warden.tell_parent(SERVING)
         await stopping.wait()
         service.ready = False
         service.draining = True
@@ -53,11 +95,26 @@ async def _serve(config: Config) -> int:
         await _stop(service, started, config.listen.grace_seconds)
         started.clear()
     finally:
+        warden.count_down()
         copier.cancel()
         await _stop(service, started, 0)
         await table.stop()
     _log.info("stopped")
     return 0
+
+
+async def _unless(stopping: asyncio.Event, starting: Coroutine[Any, Any, None]) -> bool:
+    """Whether it has come to its end before the word to stop; raises what it raises."""
+    task = asyncio.ensure_future(starting)
+    told = asyncio.ensure_future(stopping.wait())
+    await asyncio.wait({task, told}, return_when=asyncio.FIRST_COMPLETED)
+    told.cancel()
+    if task.done():
+        task.result()
+        return True
+    task.cancel()
+    await asyncio.wait({task}, timeout=LAST_WORDS_SECONDS)
+    return False
 
 
 async def _stop(service: Service, fronts: list[listeners.Front], grace: float) -> None:
@@ -71,12 +128,6 @@ def _spare_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
-
-
-def _signalled(stopping: asyncio.Event) -> None:
-    if stopping.is_set():
-        os._exit(1)
-    stopping.set()
 
 
 async def _copy_figures(service: Service) -> None:

@@ -1,28 +1,36 @@
 """Structured logs on standard error: one line a batch, and the life of the process.
 
-Must never log a URL, a header value or a body of a client.
+Whatever is written there, by whomever in this process, goes through a LogStream. Must never log a URL, a header value
+or a body of a client.
 """
 
+import atexit
 import json
 import logging
 import os
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TextIO, cast
 
 import structlog
+
+from .log_stream import LogStream
 
 if TYPE_CHECKING:
     from .state import Batch
 
 _log = structlog.get_logger("batchwire")
 _quoted = json.encoder.encode_basestring_ascii
+LAST_LINES_SECONDS = 1.0
+"""What a process waits at its end for its last lines to be written."""
+_stream: LogStream | None = None
 _plain = False  # whether batch lines are written as JSON without structlog's detour
 
 
 def set_up(form: Literal["json", "console"], level: str) -> None:
     """Sends structlog's and the standard library's records to standard error in one form."""
     global _plain
+    stream = _take_over()
     number = logging.getLevelNamesMapping()[level.upper()]
     _plain = form == "json" and number <= logging.INFO
     shared: list[Any] = [
@@ -30,29 +38,65 @@ def set_up(form: Literal["json", "console"], level: str) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    last: Any = structlog.processors.JSONRenderer()
+    last: list[Any] = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     if form == "console":
-        last = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty() and "NO_COLOR" not in os.environ)
+        colours = stream.isatty() and "NO_COLOR" not in os.environ
+        last[1:] = [_visible, structlog.dev.ConsoleRenderer(colors=colours)]
     structlog.configure(
-        processors=[*shared, structlog.processors.format_exc_info, last],
+        processors=[*shared, *last],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=cast(TextIO, stream)),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.format_exc_info,
-                last,
-            ],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
         )
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(max(number, logging.WARNING))
+
+
+def lines_dropped() -> int:
+    """Lines that could not be written so far."""
+    return _stream.dropped if _stream is not None else 0
+
+
+def last_lines(seconds: float = LAST_LINES_SECONDS) -> None:
+    """Lets what was said so far be written, for a process that is about to end."""
+    if _stream is not None:
+        _stream.wait_written(seconds)
+
+
+def _take_over() -> LogStream:
+    """Puts the one stream of this process in the place of sys.stderr: warnings and tracebacks block no less."""
+    global _stream
+    if _stream is None:
+        try:
+            _stream = LogStream(sys.stderr.fileno(), sys.stderr.isatty())
+        except (AttributeError, OSError, ValueError):  # closed: the descriptor may be somebody else's by now
+            _stream = LogStream(-1)
+        sys.stderr = _stream
+        atexit.register(last_lines)
+    return _stream
+
+
+def _visible(_logger: Any, _name: str, event: dict[str, Any]) -> dict[str, Any]:
+    """Escapes what a terminal would obey or not show (C0, C1, bidirectional marks): fields hold words of clients."""
+    for key, value in event.items():
+        if isinstance(value, str) and not value.isprintable():
+            event[key] = "".join([c if c.isprintable() or c in _LAYOUT.get(key, "") else _escaped(c) for c in value])
+    return event
+
+
+_LAYOUT = {"exception": "\n\t", "stack": "\n\t", "event": "\n\t"}
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode()
 
 
 def batch_line(
@@ -67,7 +111,7 @@ def batch_line(
     if _plain and failure is None:
         counts = "".join([f', "{key}": {value}' for key, value in outcomes.items()])
         trace = f', "trace": {_quoted(batch.trace)}' if batch.trace else ""
-        sys.stderr.write(
+        (_stream or sys.stderr).write(
             f'{{"front": "{batch.front}", "route": {_quoted(batch.route)}, "peer": {_quoted(batch.peer)}, '
             f'"ended": "{ended}", "elapsed_ms": {elapsed * 1000:.3f}, "bytes_in": {bytes_in}, "bytes_out": {bytes_out}'
             f'{counts}{trace}, "event": "batch", "level": "info", "timestamp": "{_clock.now()}"}}\n'

@@ -21,6 +21,8 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from .logs import lines_dropped
+
 OUTCOMES = ("succeeded", "failed", "refused", "dependency_failed", "unreachable", "timed_out")
 _COUNTED = {"calls": "calls", "connects": "connections made", "connect_failures": "connections that failed",
             "failures": "calls without a usable answer", "timeouts": "calls that were late",
@@ -67,6 +69,8 @@ class Metrics:
         self._received = Counter("batchwire_received_bytes", "Bytes of batches read", ["front"], registry=registry)
         self._sent = Counter("batchwire_sent_bytes", "Bytes of answers sent", ["front"], registry=registry)
         self._running = Gauge("batchwire_batches_in_flight", "Batches running", ["front"], registry=registry, **mode)
+        self._dropped = Counter("batchwire_log_lines_dropped", "Log lines that could not be written", registry=registry)
+        self._dropped_before = 0
         self._upstream_counters = {
             key: Counter(f"batchwire_upstream_{key}", f"Upstream: {text}", ["upstream"], registry=registry)
             for key, text in _COUNTED.items()
@@ -109,6 +113,9 @@ class Metrics:
 
     def hand_over(self) -> None:
         """Brings Prometheus up to date with the batches."""
+        dropped = lines_dropped()
+        self._dropped.inc(dropped - self._dropped_before)
+        self._dropped_before = dropped
         for front, running in self._in_flight.items():
             self._running.labels(front).set(running)
         for (front, route, ended), tally in self._tallies.items():

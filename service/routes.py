@@ -68,17 +68,35 @@ class RouteTable:
         return self._default
 
     async def start(self) -> None:
-        """Starts the apps of ASGI upstreams."""
-        for upstream in self.upstreams.values():
-            if isinstance(upstream, AsgiUpstream):
+        """Starts the apps of ASGI upstreams. Raises ConfigurationError: one that does not start is fatal (OP-05)."""
+        for name, upstream in self._apps():
+            try:
                 await upstream.startup()
+            except RuntimeError as error:
+                raise ConfigurationError(f"upstreams.{name}: {error}") from None
 
     async def stop(self) -> None:
         """Closes all connections and ends the apps."""
+        await asyncio.gather(*(upstream.shutdown() for _, upstream in self._apps()))
         for upstream in self.upstreams.values():
-            if isinstance(upstream, AsgiUpstream):
-                await upstream.shutdown()
             upstream.close()
+
+    def apps_at_work(self) -> bool:
+        """Whether any app still runs for a request, its answer given or not."""
+        return any(upstream.at_work for _, upstream in self._apps())
+
+    async def apps_idle(self) -> None:
+        """Waits until none of those requests runs that do now."""
+        for _, upstream in self._apps():
+            await upstream.idle()
+
+    def cancel_apps(self) -> None:
+        """Ends what apps still do."""
+        for _, upstream in self._apps():
+            upstream.cancel()
+
+    def _apps(self) -> list[tuple[str, AsgiUpstream]]:
+        return [(name, upstream) for name, upstream in self.upstreams.items() if isinstance(upstream, AsgiUpstream)]
 
 
 def make_limits(settings: LimitSettings) -> Limits:
@@ -111,6 +129,8 @@ def _plain_upstream(
             max_in_flight=settings.max_in_flight or settings.max_connections,
             call_timeout=settings.call_timeout_seconds,
             max_response_bytes=max_response_bytes,
+            max_header_bytes=limits.max_header_bytes,
+            startup_timeout=settings.startup_timeout_seconds,
             forward_authorization=settings.forward_authorization,
         )
     unix = settings.url.startswith("unix:")

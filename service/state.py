@@ -100,10 +100,12 @@ class Service:
         batch_line(batch, ended, summary, elapsed, bytes_in, bytes_out)
 
     async def drained(self, seconds: float) -> bool:
-        """Waits until no batch runs, at most so long; False: some still do."""
+        """Waits until no batch and no app's own work behind its answer runs, at most so long; False: some still do."""
         try:
             async with asyncio.timeout(seconds):
-                await self._idle.wait()
+                while self._batches or self.table.apps_at_work():
+                    await self._idle.wait()
+                    await self.table.apps_idle()
         except TimeoutError:
             return False
         return True
@@ -113,4 +115,5 @@ class Service:
         if not await self.drained(grace):
             for batch in list(self._batches):
                 batch.session.cancel()
+            self.table.cancel_apps()
             await self.drained(LAST_WORDS_SECONDS)

@@ -2,8 +2,10 @@
 
 One task a call, because ASGI applications are coroutines. What an application raises is logged through the
 standard library and becomes a 500; its text never reaches a client. That holds for what is no Exception, too: a call
-that exits or is cancelled by its own doing is one failed call, and the gateway's signals come through its loop. Must
-never let a call wait for an application beyond the call's deadline, nor hold more of an answer than max_response_bytes.
+that exits or is cancelled by its own doing is one failed call, and the gateway's signals come through its loop. What an
+application puts into its context (contextvars) stays in that call: each has a copy of the context in which the
+application was loaded, and what follows its answer runs in that context itself. Must never let a call wait for an
+application beyond the call's deadline, nor hold more of an answer than max_response_bytes and max_header_bytes.
 """
 from batchwire.core.dialects.base cimport is_read
 from batchwire.core.headers cimport valid_value
@@ -14,6 +16,7 @@ from batchwire.core.model cimport (
 from batchwire.core.upstream.base cimport CallOwner, Upstream
 
 import asyncio
+import contextvars
 import logging
 import re
 from urllib.parse import unquote_to_bytes
@@ -21,6 +24,7 @@ from urllib.parse import unquote_to_bytes
 from batchwire.core.errors import ConfigError
 
 cdef double TICK = 0.02           # seconds between looks at the deadlines while calls run
+cdef double SHUTDOWN = 10.0       # seconds that its lifespan may take to end
 cdef double GRACE = 1.0           # seconds an application gets to notice that nobody waits any more
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 _log = logging.getLogger("batchwire.asgi")
@@ -28,6 +32,10 @@ _log = logging.getLogger("batchwire.asgi")
 
 class AnswerTooLarge(Exception):
     """The application sent more than max_response_bytes."""
+
+
+class HeadersTooLarge(Exception):
+    """The application sent more than max_header_bytes of headers (OP-08)."""
 
 
 class BadAnswer(Exception):
@@ -93,14 +101,18 @@ cdef class Exchange:
             if not message.get("more_body", False):
                 self.finished = True
                 self.release()
-                self.home.answered(self)
+                self.home.context.run(self.home.answered, self)
         else:
             raise BadAnswer(f"the message {kind!r} is not part of an HTTP answer")
 
     def screened(self, headers):
         kept = []
+        size = 0
         for name, value in headers:
             name, value = bytes(name), bytes(value).strip(b" \t")
+            size += len(name) + len(value) + 4
+            if size > self.home.max_header_bytes:
+                raise HeadersTooLarge()
             if _TOKEN.match(name) is None or not valid_value(value, len(value)):
                 raise BadAnswer("a header of its answer is malformed")
             kept.append((name, value))
@@ -138,10 +150,14 @@ cdef class AsgiUpstream(Upstream):
     cdef object stopped               # future
     cdef readonly dict state          # of its lifespan
     cdef unsigned long long crashes
+    cdef object context               # in which it was loaded; never entered by the application
+    cdef set tasks                    # of all that the application does for requests
+    cdef readonly Py_ssize_t max_header_bytes
+    cdef double startup_timeout
 
     def __init__(self, loop, app, *, str name, str base_path="/", str root_path="", str host="localhost",
                  int max_in_flight=128, double call_timeout=30.0, Py_ssize_t max_response_bytes=16 << 20,
-                 bint forward_authorization=False):
+                 Py_ssize_t max_header_bytes=32768, double startup_timeout=60.0, bint forward_authorization=False):
         if max_in_flight < 1:
             raise ConfigError("max_in_flight must be at least 1")
         super().__init__(name, base_path.encode(), f"http://{host}".encode(), max_in_flight, call_timeout,
@@ -152,15 +168,49 @@ cdef class AsgiUpstream(Upstream):
         self.host = host.encode()
         self.exchanges = {}
         self.state = {}
+        self.context = contextvars.copy_context()
+        self.tasks = set()
+        self.max_header_bytes = max_header_bytes
+        self.startup_timeout = startup_timeout
+
+    # --- what the application does
+
+    def begin(self, coroutine):
+        """A task of the application for a request that is no call, in a context of its own (OP-04)."""
+        task = self.loop.create_task(coroutine, context=self.context.copy())
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+        return task
+
+    @property
+    def at_work(self):
+        """Whether it runs for any request, also behind its answer."""
+        return bool(self.tasks)
+
+    async def idle(self):
+        """Waits for what runs now."""
+        if self.tasks:
+            await asyncio.wait(self.tasks)
+
+    def cancel(self):
+        """Ends what it does, as far as it can be ended."""
+        for task in self.tasks:
+            task.add_done_callback(self.tasks.discard)  # one that has not begun cannot take itself out
+            task.cancel()
 
     # --- lifespan
 
     async def startup(self):
-        """Starts the application (ASGI lifespan). RuntimeError when it says that it cannot start."""
+        """Starts the application (ASGI lifespan). RuntimeError when it does not start."""
         started = self.loop.create_future()
         self.stopped = self.loop.create_future()
         self.lifespan_in = asyncio.Queue()
         self.lifespan_in.put_nowait({"type": "lifespan.startup"})
+        asked = asyncio.Event()
+
+        async def receive():
+            asked.set()
+            return await self.lifespan_in.get()
 
         async def send(message):
             kind = message["type"]
@@ -173,37 +223,48 @@ cdef class AsgiUpstream(Upstream):
 
         async def run():
             scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": self.state}
+            # The specification: one that raises, or ends, at the sight of this scope does not know lifespan and goes
+            # without. It does know it once it has asked for the event.
+            why = "it ended"
             try:
-                await self.app(scope, self.lifespan_in.get, send)
-            except asyncio.CancelledError:
-                raise
+                await self.app(scope, receive, send)
             except BaseException as error:
-                # The specification: an application that raises here does not know lifespan, and goes without.
-                if started.done():
+                if asyncio.current_task().cancelling():
+                    return
+                why = f"{type(error).__name__}: {error}"
+                if asked.is_set() or not isinstance(error, Exception):
                     _log.error("the application failed in its lifespan", exc_info=error)
             finally:
-                for waited in (started, self.stopped):
-                    if not waited.done():
-                        waited.set_result(None)
+                if not started.done():
+                    started.set_result(why if asked.is_set() else None)
+                if not self.stopped.done():
+                    self.stopped.set_result(None)
 
-        self.lifespan = self.loop.create_task(run())
-        why = await started
+        self.lifespan = self.loop.create_task(run(), context=self.context.copy())
+        why = f"it took longer than {self.startup_timeout:g} s"
+        try:
+            if (await asyncio.wait({started}, timeout=self.startup_timeout))[0]:
+                why = started.result()
+        finally:
+            if why is not None:
+                self.lifespan.cancel()
+                self.lifespan = None
         if why is not None:
-            raise RuntimeError(f"the application did not start: {why}")
+            lines = str(why).strip().splitlines() or [""]
+            if len(lines) > 1:
+                _log.error("the application did not start: %s", why)
+            raise RuntimeError(f"the application did not start: {lines.pop()}")
 
     async def shutdown(self):
         """Ends the application (ASGI lifespan)."""
         if self.lifespan is None:
             return
+        lifespan, self.lifespan = self.lifespan, None
         self.lifespan_in.put_nowait({"type": "lifespan.shutdown"})
-        try:
-            async with asyncio.timeout(10):
-                await self.stopped
-        except TimeoutError:
+        if not (await asyncio.wait({self.stopped}, timeout=SHUTDOWN))[0]:
             _log.error("the application did not end in time")
-        self.lifespan.cancel()
-        await asyncio.gather(self.lifespan, return_exceptions=True)
-        self.lifespan = None
+        lifespan.cancel()
+        await asyncio.wait({lifespan}, timeout=GRACE)
 
     # --- Upstream
 
@@ -215,7 +276,8 @@ cdef class AsgiUpstream(Upstream):
         self.in_flight += 1
         self.calls += 1
         self.exchanges[call] = exchange
-        exchange.task = self.loop.create_task(self.run(exchange, self.scope_of(call)))
+        exchange.task = self.loop.create_task(self.run(exchange, self.scope_of(call)), context=self.context.copy())
+        self.tasks.add(exchange.task)
         if self.ticker is None:
             self.ticker = self.loop.call_later(TICK, self.tick)
         return 0
@@ -255,6 +317,12 @@ cdef class AsgiUpstream(Upstream):
         }
 
     async def run(self, Exchange exchange, scope):
+        try:
+            await self.answer(exchange, scope)
+        finally:
+            self.tasks.discard(exchange.task)
+
+    async def answer(self, Exchange exchange, scope):
         why = None
         try:
             await self.app(scope, exchange.receive, exchange.send)
@@ -262,6 +330,9 @@ cdef class AsgiUpstream(Upstream):
             if not exchange.settled and self.cut_short(exchange):
                 return
             why = (502, OUTCOME_UNREACHABLE, "UpstreamBroken", "the answer of the application is larger than allowed")
+        except HeadersTooLarge:
+            why = (502, OUTCOME_UNREACHABLE, "UpstreamBroken", "the headers of the application's answer are larger "
+                   "than allowed")
         except BadAnswer as error:
             _log.error("the application broke the protocol: %s", error)
             why = (502, OUTCOME_UNREACHABLE, "UpstreamBroken", "the application did not answer with valid HTTP")
@@ -281,7 +352,7 @@ cdef class AsgiUpstream(Upstream):
             return
         if why is None:
             why = (502, OUTCOME_UNREACHABLE, "UpstreamBroken", "the application did not finish its answer")
-        self.end(exchange, *why)
+        self.context.run(self.end, exchange, *why)
 
     def answered(self, Exchange exchange):
         cdef Call call = exchange.call
@@ -369,7 +440,7 @@ cdef class AsgiUpstream(Upstream):
             self.ticker = None
         for exchange in list(self.exchanges.values()):
             self.end(exchange, 502, OUTCOME_UNREACHABLE, "UpstreamClosed", "the gateway is stopping")
-            (<Exchange>exchange).task.cancel()
+        self.cancel()
 
     def stats(self):
         figures = super().stats()

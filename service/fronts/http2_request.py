@@ -3,6 +3,7 @@
 Moves bytes between ASGI and core.front.exchange. Must never know a batch.
 """
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from email.utils import formatdate
@@ -42,8 +43,12 @@ class Http2Request:
             return
         try:
             await app(self._scope(), self._receive, self._send)
-        except Exception:
-            _log.exception("a request over HTTP/2 failed")
+        except BaseException as error:
+            # Whatever it raises is its own, but for the gateway's cancellation (OP-05).
+            running = asyncio.current_task()
+            if isinstance(error, asyncio.CancelledError) and running is not None and running.cancelling():
+                raise
+            _log.error("a request over HTTP/2 failed", exc_info=error)
         if self._ended or self._exchange.lost:
             return
         if self._answered:

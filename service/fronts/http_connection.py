@@ -7,6 +7,7 @@ It knows no batch; it must never write a byte of an answer itself but for 408, 4
 """
 
 import asyncio
+import contextvars
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -28,11 +29,13 @@ class Connection(HttpToolsProtocol):
     """One connection; `scope["extensions"][EXTENSION]` of its requests.
 
     max_head_bytes: size of request line and fields. head_seconds: from the connection, or the first
-    byte of a further request, to the end of the head. Both are set by `connection_class`.
+    byte of a further request, to the end of the head. context: what a request's task begins with. All are set by
+    `connection_class`.
     """
 
     max_head_bytes = 65536
     head_seconds = 60.0
+    context: contextvars.Context
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)  # type: ignore[arg-type]
@@ -161,7 +164,9 @@ class Connection(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._running = cycle
         cycle.transport = _AnswerTransport(self)  # type: ignore[assignment]
-        super()._start_asgi_task(cycle, _close_delimited(cycle, app) if cycle.scope["http_version"] == "1.0" else app)
+        # The request before it may have been an app's, with a context of its own (OP-04).
+        start = super()._start_asgi_task
+        self.context.run(start, cycle, _close_delimited(cycle, app) if cycle.scope["http_version"] == "1.0" else app)
 
     def unsent_bytes(self) -> int:
         """Bytes of the answer that the client has not taken yet."""
@@ -285,4 +290,5 @@ def _close_delimited(cycle: RequestResponseCycle, app: ASGI3Application) -> ASGI
 
 def connection_class(max_head_bytes: int, head_seconds: float) -> type[Connection]:
     """A Connection with its bounds, for `uvicorn.Config(http=…)`."""
-    return type("BoundedConnection", (Connection,), {"max_head_bytes": max_head_bytes, "head_seconds": head_seconds})
+    bounds = {"max_head_bytes": max_head_bytes, "head_seconds": head_seconds}
+    return type("BoundedConnection", (Connection,), {**bounds, "context": contextvars.copy_context()})

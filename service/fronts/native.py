@@ -7,6 +7,7 @@ never be asked for anything once a call.
 import asyncio
 import binascii
 import contextlib
+import contextvars
 from typing import TYPE_CHECKING, Any
 
 from batchwire.core import EnvelopeError
@@ -100,6 +101,7 @@ class _Desk:
         self._desk = RpcDesk(service, watched=False)
         self._front = front
         self._tasks: set[asyncio.Task[None]] = set()
+        self._context = contextvars.copy_context()
         self.methods = front.methods()
         self.max_message = service.config.limits.grpc_max_message_bytes
 
@@ -131,7 +133,10 @@ class _Desk:
 
     def serve(self, exchange: Any) -> None:
         """Begins to answer an HTTP request."""
-        task = self._service.loop.create_task(Http2Request(exchange).run(self._front.application))
+        # What is before it on its connection may have been an app's, with a context of its own (OP-04).
+        task = self._service.loop.create_task(
+            Http2Request(exchange).run(self._front.application), context=self._context.copy()
+        )
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

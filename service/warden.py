@@ -1,0 +1,116 @@
+"""Who ends a process: its signals, its parent, and a bound on how long the end may take (OP-02, OP-03, OP-05).
+
+A thread waits for the first word to stop and from then on counts the time, so that nothing that the loop or an app
+does can keep the process: neither a call that blocks the loop, nor a task that will not be cancelled. Must never decide
+how a worker ends; lifecycle.py does.
+"""
+
+import contextlib
+import os
+import select
+import signal
+import threading
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from types import FrameType
+from typing import Any
+
+import structlog
+
+from .logs import last_lines
+
+STOP, NOW = "stop", "now"
+"""What the parent of several workers says to each."""
+SERVING = ""
+"""What a worker says to its parent when it has begun."""
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_log = structlog.get_logger("batchwire")
+
+
+class Warden:
+    """seconds: from the first word to stop to the end of the process. parent: where STOP and NOW come from.
+
+    Without a parent a second signal ends the process at once. With one it is the parent who counts: a signal to the
+    whole process group reaches a worker twice, once by way of its parent.
+    """
+
+    def __init__(self, seconds: float, parent: Connection | None = None) -> None:
+        self._seconds = seconds
+        self._parent = parent
+        self._counts = parent is None
+        self._ear, self._mouth = os.pipe()
+        self._stopping = threading.Event()
+        self._stop: Callable[[], Any] | None = None
+
+    def begin(self) -> None:
+        """Takes the signals of this process; called in its main thread."""
+        for number in SIGNALS:
+            signal.signal(number, self._signalled)
+        # A terminal that is closed is no reason to end; and who ignores it from the start (nohup) goes on doing so.
+        if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+            signal.signal(signal.SIGHUP, _nothing)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        threading.Thread(target=self._watch, name="warden", daemon=True).start()
+
+    def on_stop(self, stop: Callable[[], Any]) -> None:
+        """What is to be called, from another thread, at the first word to stop; at once if it has come already."""
+        self._stop = stop
+        if self._stopping.is_set():
+            self._call_stop()
+
+    def count_down(self) -> None:
+        """The process ends for a reason of its own: its time counts from now."""
+        os.write(self._mouth, b"s")
+
+    def tell_parent(self, word: str) -> None:
+        """SERVING, or why it cannot. A parent that is dead is none of its business: the watch sees to that."""
+        if self._parent is not None:
+            with contextlib.suppress(OSError):
+                self._parent.send(word)
+
+    def _signalled(self, number: int, _frame: FrameType | None) -> None:
+        os.write(self._mouth, b"!")
+
+    # --- the thread
+
+    def _watch(self) -> None:
+        end = None
+        while end is None or time.monotonic() < end:
+            word = self._word(None if end is None else end - time.monotonic())
+            if word == NOW:
+                break
+            if word == STOP and end is None:
+                end = time.monotonic() + self._seconds
+                self._stopping.set()
+                self._call_stop()
+        else:
+            _log.error("ended by force", reason="it did not end in time", seconds=self._seconds)
+        last_lines()
+        os._exit(1)
+
+    def _call_stop(self) -> None:
+        if self._stop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended already
+                self._stop()
+
+    def _word(self, seconds: float | None) -> str:
+        """What comes next; "": nothing did in this time."""
+        heard: list[Any] = [self._ear]
+        if self._parent is not None:
+            heard.append(self._parent)
+        ready = select.select(heard, (), (), seconds)[0]
+        if self._parent is not None and self._parent in ready:
+            try:
+                return str(self._parent.recv())
+            except (EOFError, OSError):
+                self._parent = None  # workers end with their parent
+                return STOP
+        if not ready:
+            return ""
+        byte = os.read(self._ear, 1)
+        return NOW if byte == b"!" and self._stopping.is_set() and self._counts else STOP
+
+
+def _nothing(_number: int, _frame: FrameType | None) -> None:
+    """Not SIG_IGN, which the programs that an app starts would inherit."""

@@ -1,0 +1,131 @@
+"""ASGI apps of the tests of applications in the process: what one leaves behind, how it fails and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import json
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+import structlog
+
+loaded: contextvars.ContextVar[str] = contextvars.ContextVar("loaded", default="")
+loaded.set("yes")
+tenant: contextvars.ContextVar[str] = contextvars.ContextVar("tenant", default="")
+HOW: dict[str, type[BaseException]] = {
+    "exit": SystemExit,
+    "interrupt": KeyboardInterrupt,
+    "cancelled": asyncio.CancelledError,
+    "base": BaseException,
+    "generator": GeneratorExit,
+    "error": RuntimeError,
+}
+kept: set[Any] = set()
+
+
+async def lifespan(receive: Any, send: Any) -> None:
+    await receive()
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    await send({"type": "lifespan.shutdown.complete"})
+
+
+async def answer(send: Any, value: Any, headers: Any = ()) -> None:
+    head = [(b"content-type", b"application/json"), *headers]
+    await send({"type": "http.response.start", "status": 200, "headers": head})
+    await send({"type": "http.response.body", "body": json.dumps(value).encode()})
+
+
+def mark(query: dict[str, str], text: str) -> None:
+    Path(query["file"]).write_text(text)
+
+
+async def app(scope: Any, receive: Any, send: Any) -> None:
+    """/<what>/<argument>: see the names below."""
+    if scope["type"] == "lifespan":
+        await lifespan(receive, send)
+        return
+    what, _, argument = scope["path"].strip("/").partition("/")
+    query = {key: values[0] for key, values in parse_qs(scope["query_string"].decode()).items()}
+    if what == "tenant":
+        seen = [loaded.get(), tenant.get(), structlog.contextvars.get_contextvars().get("tenant", "")]
+        tenant.set(argument)
+        structlog.contextvars.bind_contextvars(tenant=argument)
+        await asyncio.sleep(0)
+        await answer(send, [*seen, tenant.get()])
+    elif what == "raise":
+        if query.get("late"):
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"half", "more_body": True})
+        raise HOW[argument]("of the app")
+    elif what == "task":
+
+        async def fail() -> None:
+            raise HOW[argument]("of a task of the app")
+
+        kept.add(asyncio.get_running_loop().create_task(fail()))
+        await answer(send, "begun")
+    elif what == "headers":
+        await answer(send, "fine", [(b"x-%d" % n, b"y" * int(query["each"])) for n in range(int(query["times"]))])
+    elif what == "behind":
+        await answer(send, "before")
+        await asyncio.sleep(float(argument))
+        mark(query, "done")
+    elif what == "stubborn":
+        await answer(send, "before")
+        while True:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                mark(query, "cancelled")
+    else:
+        await answer(send, scope["raw_path"].decode())
+
+
+async def starts(scope: Any, receive: Any, send: Any, how: str) -> None:
+    """An app whose lifespan goes wrong in the way of this name."""
+    if scope["type"] != "lifespan":
+        await answer(send, "served")
+        return
+    if how == "knows none":
+        raise NotImplementedError("what is a lifespan?")
+    if how == "ignores it":
+        return
+    await receive()
+    if how == "hangs":
+        print("it hangs", file=sys.stderr)
+        await asyncio.Event().wait()
+    elif how == "will not be cancelled":
+        while True:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                continue
+    elif how == "raises":
+        raise RuntimeError("no database")
+    elif how == "exits":
+        sys.exit(3)
+    elif how == "says so":
+        await send({"type": "lifespan.startup.failed", "message": "first line\nno database"})
+    warnings.warn("it only ends", stacklevel=1)
+
+
+def _starting(how: str) -> Any:
+    async def made(scope: Any, receive: Any, send: Any) -> None:
+        await starts(scope, receive, send, how)
+
+    return made
+
+
+knows_none = _starting("knows none")
+ignores_it = _starting("ignores it")
+hangs = _starting("hangs")
+will_not_be_cancelled = _starting("will not be cancelled")
+raises = _starting("raises")
+exits = _starting("exits")
+says_so = _starting("says so")
+only_ends = _starting("only ends")

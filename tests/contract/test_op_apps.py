@@ -1,0 +1,222 @@
+"""Applications in the process: what one call leaves behind, how it may fail, and how it starts and ends (OP)."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness import config, rest
+from harness.gateway import Gateway
+from harness.http2_wire import Http2Wire, request
+from own_apps import HOW
+
+HERE = Path(__file__).parent
+
+
+def settings_of(app: str = "app", limits: dict[str, Any] | None = None, **listen: Any) -> config.Config:
+    upstreams = {"own": {"app": f"own_apps:{app}", "max_in_flight": 3, "startup_timeout_seconds": 1}}
+    routes = [{"root": "/svc/", "upstream": "own", "default": True, "serve_app": True}]
+    return config.make(upstreams, routes, limits, listen=listen)
+
+
+def begun(settings: config.Config, folder: Path) -> Gateway:
+    """Started where the app's module is found."""
+    gateway = Gateway(settings, folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(HERE)
+        gateway.start()
+    return gateway
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    running = begun(settings_of(limits={"max_header_bytes": 4096}), tmp_path_factory.mktemp("own"))
+    yield running
+    running.terminate()
+    assert running.process.wait(20) == 0
+
+
+@pytest.fixture
+def own_gateway(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Starts one with these keys of [listen]."""
+    started: list[Gateway] = []
+
+    def start(**listen: Any) -> Gateway:
+        started.append(begun(settings_of(**listen), tmp_path))
+        return started[-1]
+
+    yield start
+    for gateway in started:
+        gateway.kill()
+
+
+def bodies(gateway: Gateway, urls: list[str]) -> list[Any]:
+    document = {"requests": [rest.get_call(str(n), url) for n, url in enumerate(urls)]}
+    by_id = rest.post(gateway.http_port, document).by_id()
+    return [by_id[str(n)]["body"] for n in range(len(urls))]
+
+
+def get(gateway: Gateway, path: str) -> tuple[int, Any]:
+    connection = http.client.HTTPConnection("127.0.0.1", gateway.http_port, timeout=20)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read() or b"null")
+    finally:
+        connection.close()
+
+
+# --- contexts
+
+
+def test_OP_04_a_call_sees_no_context_of_another_call(gateway: Gateway) -> None:
+    for name in "ab":
+        assert bodies(gateway, [f"tenant/{name}{n}" for n in range(200)]) == [
+            ["yes", "", "", f"{name}{n}"] for n in range(200)
+        ]
+
+
+def test_OP_04_nor_does_a_pipelined_request_of_serve_app(gateway: Gateway) -> None:
+    with socket.create_connection(("127.0.0.1", gateway.http_port), timeout=20) as client:
+        head = "GET /svc/tenant/{} HTTP/1.1\r\nHost: h\r\n{}\r\n"
+        names = [f"p{n}" for n in range(10)]
+        client.sendall("".join(head.format(n, "Connection: close\r\n" * (n == "p9")) for n in names).encode())
+        with client.makefile("rb") as reader:
+            text = reader.read().decode()
+    for name in names:
+        assert json.dumps(["yes", "", "", name]) in text
+
+
+def test_OP_04_nor_one_over_http2(gateway: Gateway) -> None:
+    with Http2Wire(gateway.http_port) as wire:
+        streams = {wire.open(request("GET", f"/svc/tenant/s{n}"), end=True): f"s{n}" for n in range(20)}
+        for stream, name in streams.items():
+            assert json.loads(wire.answer(stream).data) == ["yes", "", "", name]
+
+
+def test_OP_04_a_batch_behind_a_pipelined_request_begins_anew(gateway: Gateway) -> None:
+    body = rest.encode({"requests": [rest.get_call("1", "tenant/batch")]})
+    fields = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\nConnection: close\r\n"
+    with socket.create_connection(("127.0.0.1", gateway.http_port), timeout=20) as client:
+        client.sendall(
+            b"GET /svc/tenant/one HTTP/1.1\r\nHost: h\r\n\r\n"
+            + f"POST /svc/$batch HTTP/1.1\r\nHost: h\r\n{fields}\r\n".encode()
+            + body
+        )
+        with client.makefile("rb") as reader:
+            text = reader.read()
+    assert b'["yes","","","batch"]' in text.replace(b", ", b",")
+
+
+# --- failures
+
+
+@pytest.mark.parametrize("how", HOW)
+def test_OP_05_whatever_an_app_raises_is_one_failed_call(how: str, gateway: Gateway) -> None:
+    document = {"requests": [rest.get_call("1", f"raise/{how}"), rest.get_call("2", f"raise/{how}?late=1")]}
+    document["requests"].append(rest.get_call("3", "x"))
+    by_id = rest.post(gateway.http_port, document).by_id()
+    assert {name: response["status"] for name, response in by_id.items()} == {"1": 500, "2": 502, "3": 200}
+
+
+@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize("version", [1, 2])
+def test_OP_05_the_same_for_a_request_of_serve_app(version: int, how: str, gateway: Gateway) -> None:
+    if version == 1:
+        assert get(gateway, f"/svc/raise/{how}")[0] == 500
+        with pytest.raises(http.client.IncompleteRead):
+            get(gateway, f"/svc/raise/{how}?late=1")
+    else:
+        with Http2Wire(gateway.http_port) as wire:
+            assert wire.ask(request("GET", f"/svc/raise/{how}")).status == 500
+            heard = wire.ask(request("GET", f"/svc/raise/{how}?late=1"))
+            assert heard.reset is not None
+            assert wire.ask(request("GET", "/svc/x")).status == 200
+    assert get(gateway, "/svc/x")[0] == 200
+
+
+@pytest.mark.parametrize("how", HOW)
+def test_OP_05_nor_does_a_task_of_an_app_end_the_gateway(how: str, gateway: Gateway) -> None:
+    assert bodies(gateway, [f"task/{how}"]) == ["begun"]
+    assert bodies(gateway, ["x"]) == ["/x"]
+
+
+# --- header bounds
+
+
+@pytest.mark.parametrize(
+    ("times", "each", "fits"), [(1, 3900, True), (1, 4100, False), (50, 60, True), (60, 70, False)]
+)
+def test_OP_08_an_answer_has_no_more_headers_than_max_header_bytes(
+    times: int, each: int, fits: bool, gateway: Gateway
+) -> None:
+    url = f"headers/x?times={times}&each={each}"
+    document = {"requests": [rest.get_call("1", url)]}
+    assert rest.post(gateway.http_port, document).responses[0]["status"] == (200 if fits else 502)
+    assert get(gateway, f"/svc/{url}")[0] == (200 if fits else 500)
+
+
+# --- start and end
+
+
+@pytest.mark.parametrize("how", ["behind", "stubborn"])
+@pytest.mark.parametrize("way", ["call", "request"])
+def test_OP_06_grace_holds_for_what_an_app_does_behind_its_answer(
+    way: str, how: str, own_gateway: Any, tmp_path: Path
+) -> None:
+    gateway = own_gateway(grace_seconds=15 if how == "behind" else 0.5)
+    mark = tmp_path / "mark"
+    url = f"{how}/1?file={mark}"
+    assert (bodies(gateway, [url]) if way == "call" else [get(gateway, f"/svc/{url}")[1]]) == ["before"]
+    gateway.terminate()
+    assert gateway.process.wait(20) == 0
+    assert mark.read_text() == ("done" if how == "behind" else "cancelled")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(
+    ("app", "line"),
+    [
+        ("hangs", "it took longer than 1 s"),
+        ("will_not_be_cancelled", "it took longer than 1 s"),
+        ("raises", "RuntimeError: no database"),
+        ("exits", "SystemExit: 3"),
+        ("says_so", "no database"),
+        ("only_ends", "it ended"),
+    ],
+)
+def test_OP_07_an_app_that_does_not_start_is_told_and_fatal(
+    app: str, line: str, workers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(HERE)
+    gateway = Gateway(settings_of(app, workers=workers), tmp_path)
+    with pytest.raises(RuntimeError, match="the gateway ended with 1") as ended:
+        gateway.start()
+    told = [said for said in str(ended.value).splitlines() if said.startswith("Error: ")]
+    assert told == [f"Error: upstreams.own: the application did not start: {line}"]
+
+
+@pytest.mark.parametrize("app", ["knows_none", "ignores_it"])
+def test_OP_07_an_app_without_a_lifespan_is_served(app: str, tmp_path: Path) -> None:
+    gateway = begun(settings_of(app), tmp_path)
+    assert bodies(gateway, ["x"]) == ["served"]
+    gateway.stop()
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
+def test_OP_07_a_start_that_hangs_can_be_ended(sent: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(HERE)
+    settings = settings_of("hangs")
+    settings["upstreams"]["own"]["startup_timeout_seconds"] = 100
+    gateway = Gateway(settings, tmp_path)
+    monkeypatch.setattr(gateway, "ready", lambda: True)
+    monkeypatch.setattr(gateway, "_listening", lambda: {"raw": "it hangs"} in gateway.logs())
+    gateway.start()
+    gateway.process.send_signal(sent)
+    assert gateway.process.wait(20) == 0

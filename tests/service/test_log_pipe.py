@@ -1,0 +1,172 @@
+"""Standard error that nobody reads, that is full or gone: the gateway goes on, and says how much it could not say."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from batchwire.service.log_stream import LogStream
+from harness import config, rest
+from harness.gateway import Gateway
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+PIPE_BYTES = 4096
+
+
+@contextmanager
+def pipe() -> Iterator[tuple[int, int]]:
+    ours, theirs = os.pipe()
+    fcntl.fcntl(theirs, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+    try:
+        yield ours, theirs
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+
+class Unread(Gateway):
+    """A gateway whose log is read until it listens, and not any more."""
+
+    def __init__(self, settings_: config.Config, folder: Path) -> None:
+        super().__init__(settings_, folder)
+        self.enough = threading.Event()
+
+    def _read_log(self) -> None:
+        assert self.process.stdout is not None
+        fcntl.fcntl(self.process.stdout, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        listeners = 0
+        while listeners < 2 and (line := self.process.stdout.readline()):
+            self._lines.append(line.rstrip("\n"))
+            listeners += '"listening"' in line
+        self.enough.wait()
+        for line in self.process.stdout:
+            self._lines.append(line.rstrip("\n"))
+
+
+@pytest.fixture
+def unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Unread]:
+    monkeypatch.chdir(Path(__file__).parent)
+    upstreams = {"noisy": {"app": "noisy_app:app"}}
+    routes = [{"root": "/svc/", "upstream": "noisy", "default": True}]
+    gateway = Unread(config.make(upstreams, routes), tmp_path)
+    try:
+        with gateway:
+            yield gateway
+    finally:
+        gateway.enough.set()
+
+
+def test_OP_01_batches_go_on_while_nobody_reads_the_log(unread: Unread) -> None:
+    with rest.Wire(unread.http_port) as wire:
+        body = rest.encode({"requests": [rest.get_call("1", "none/0")]})
+        head = f"POST /svc/$batch HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+        for _ in range(300):
+            wire.expect("POST")
+            wire.send(f"{head}\r\n\r\n".encode() + body)
+            assert wire.answer().responses[0]["status"] == 200
+    assert unread.metrics()["batchwire_log_lines_dropped_total"] == 0
+    unread.stop()
+
+
+@pytest.mark.parametrize("how", ["print", "logging", "warnings", "structlog", "loop"])
+def test_OP_01_what_finds_no_room_is_counted_whoever_says_it(how: str, unread: Unread) -> None:
+    document = {"requests": [rest.get_call("1", f"{how}/6000")]}
+    assert rest.post(unread.http_port, document).responses[0]["status"] == 200
+    dropped = unread.metrics()["batchwire_log_lines_dropped_total"]
+    assert 1000 < dropped < 6100 * 2  # a warning has a second line
+    unread.enough.set()
+    unread.wait(lambda: len(unread.logs()) > 3000, "the lines that had found room")
+    unread.stop()
+    assert all(line.startswith("{") for line in unread._lines) or how in ("print", "warnings")
+
+
+def test_OP_01_sigterm_ends_a_gateway_whose_log_nobody_reads(unread: Unread) -> None:
+    document = {"requests": [rest.get_call("1", "print/6000")]}
+    assert rest.post(unread.http_port, document).responses[0]["status"] == 200
+    unread.terminate()
+    assert unread.process.wait(10) == 0
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
+def test_OP_01_a_full_disk_under_the_log_ends_nothing(sent: signal.Signals, tmp_path: Path) -> None:
+    path = tmp_path / "gateway.sock"
+    words = [sys.executable, "-m", "batchwire.service", "demo", "--http", f"unix:{path}", "--grpc", ""]
+    with Path("/dev/full").open("wb") as full, subprocess.Popen(words, stderr=full) as process:
+        try:
+            gateway = Gateway.__new__(Gateway)
+            gateway.tls, gateway.http_address, gateway.http_port, gateway._lines = None, f"unix:{path}", 0, []
+            gateway.wait(gateway.ready, "/readyz 200")
+            assert gateway.metrics()["batchwire_log_lines_dropped_total"] >= 1
+            process.send_signal(sent)
+            assert process.wait(20) == 0
+        finally:
+            process.kill()
+
+
+def test_OP_01_a_closed_standard_error_is_nobody_elses_descriptor() -> None:
+    say = (
+        "import os, sys, structlog; os.close(2); sys.stderr = None; other = os.open('/dev/null', os.O_RDWR); "
+        "from batchwire.service import logs; logs.set_up('json', 'info'); structlog.get_logger().info('up'); "
+        "print(other, logs.lines_dropped())"
+    )
+    made = subprocess.run([sys.executable, "-c", say], stdout=subprocess.PIPE, check=True, text=True)
+    assert made.stdout == "2 1\n"
+
+
+def test_OP_01_lines_stay_whole_and_in_order_and_what_is_missing_is_counted() -> None:
+    with pipe() as (ours, theirs):
+        stream = LogStream(theirs, held_bytes=10_000)
+        for number in range(2000):
+            stream.write(json.dumps({"number": number, "more": "é" * 20}) + "\n")
+        assert stream.dropped > 0
+        got = b""
+        while got.count(b"\n") + stream.dropped < 2000:
+            got += os.read(ours, 65536)
+        assert stream.wait_written(10)
+        numbers = [json.loads(line)["number"] for line in got.splitlines()]
+        assert numbers == sorted(set(numbers))
+        assert len(numbers) + stream.dropped == 2000
+
+
+def test_OP_01_the_end_waits_within_a_bound() -> None:
+    with pipe() as (ours, theirs):
+        stream = LogStream(theirs)
+        stream.write("x" * 3 * PIPE_BYTES + "\n")
+        assert not stream.wait_written(0.05)
+        while not stream.wait_written(0.01):
+            os.read(ours, PIPE_BYTES)
+
+
+def test_OP_01_a_pipe_that_somebody_made_non_blocking_loses_nothing() -> None:
+    with pipe() as (ours, theirs):
+        os.set_blocking(theirs, False)
+        stream = LogStream(theirs)
+        text = "".join(f"{number}\n" for number in range(5000))
+        stream.write(text)
+        got = b""
+        while len(got) < len(text):
+            got += os.read(ours, PIPE_BYTES)
+        assert (got.decode(), stream.dropped) == (text, 0)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.text(st.characters(codec="utf-8"), max_size=20) | st.sampled_from(["\n", "a\nb"]), max_size=30))
+def test_OP_01_pieces_come_out_as_they_were_put_in(pieces: list[str]) -> None:
+    ours, theirs = os.pipe()
+    with open(ours, "rb") as reader:
+        stream = LogStream(theirs)
+        for piece in pieces:
+            assert stream.write(piece) == len(piece)
+        assert stream.wait_written(10)
+        os.close(theirs)
+        assert reader.read().decode() == "".join(pieces)
