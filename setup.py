@@ -121,6 +121,7 @@ setup(
             "boundscheck": False,
             "wraparound": False,
             "initializedcheck": False,
+            "nonecheck": True,
             "cdivision": True,
             "embedsignature": True,
             "freethreading_compatible": False,

@@ -5,9 +5,10 @@ standard library and becomes a 500; its text never reaches a client. That holds 
 that exits or is cancelled by its own doing is one failed call, and the gateway's signals come through its loop. Must
 never let a call wait for an application beyond the call's deadline, nor hold more of an answer than max_response_bytes.
 """
+from batchwire.core.faults cimport fault
 from batchwire.core.headers cimport valid_value
 from batchwire.core.model cimport (
-    Buffer, Call, OUTCOME_FAILED, OUTCOME_SUCCEEDED, OUTCOME_TIMED_OUT, OUTCOME_UNREACHABLE, Result, now,
+    CARRIED, Buffer, Call, OUTCOME_FAILED, OUTCOME_SUCCEEDED, OUTCOME_TIMED_OUT, OUTCOME_UNREACHABLE, Result, now,
 )
 from batchwire.core.upstream.base cimport CallOwner, Upstream
 
@@ -45,6 +46,7 @@ cdef class Exchange:
     cdef list headers
     cdef Buffer content
     cdef bint finished                # the last body message has come
+    cdef bint oversized               # it is larger than allowed
 
     def __init__(self, AsgiUpstream home, Call call):
         self.home = home
@@ -101,10 +103,14 @@ cdef class Exchange:
 
     cdef int gather(self, object data) except -1:
         cdef const unsigned char[::1] view
+        cdef Py_ssize_t most
         if not data:
             return 0
         view = data
-        if self.content.size + view.shape[0] > self.home.max_response_bytes:
+        most = self.home.max_response_bytes
+        if self.call.members is not None and self.call.group_size == 0:
+            most *= CARRIED
+        if self.content.size + view.shape[0] > most:
             raise AnswerTooLarge()
         return self.content.put(<const char*>&view[0], view.shape[0])
 
@@ -204,6 +210,7 @@ cdef class AsgiUpstream(Upstream):
         cdef Exchange exchange
         if self.closed:
             return self.turn_away(call)
+        fault("app.start")
         exchange = Exchange(self, call)
         self.in_flight += 1
         self.calls += 1
@@ -252,6 +259,7 @@ cdef class AsgiUpstream(Upstream):
         try:
             await self.app(scope, exchange.receive, exchange.send)
         except AnswerTooLarge:
+            exchange.oversized = True
             why = (502, OUTCOME_UNREACHABLE, "UpstreamBroken", "the answer of the application is larger than allowed")
         except BadAnswer as error:
             _log.error("the application broke the protocol: %s", error)
@@ -281,16 +289,25 @@ cdef class AsgiUpstream(Upstream):
             return
         exchange.settled = True
         result = Result()
+        try:
+            fault("app.answered")
+            self.fill(result, exchange)
+        except Exception as error:
+            _log.error("an answer could not be read", exc_info=error)
+            result.reset()
+            result.set_error(502, OUTCOME_UNREACHABLE, "UpstreamBroken", "the gateway could not read the answer")
+        self.hand_over(call, result)
+
+    cdef int fill(self, Result result, Exchange exchange) except -1:
         body = None
-        if exchange.status not in (204, 304) and call.method != b"HEAD":
+        if exchange.status not in (204, 304) and exchange.call.method != b"HEAD":
             body = exchange.content.take()
         if len(exchange.headers) > 100:
             result.reset()
-            result.set_error(502, OUTCOME_UNREACHABLE, "UpstreamBroken", "the answer has too many headers")
-        else:
-            result.fill(exchange.status, exchange.headers, body,
-                        OUTCOME_SUCCEEDED if exchange.status < 300 else OUTCOME_FAILED)
-        self.hand_over(call, result)
+            return result.set_error(502, OUTCOME_UNREACHABLE, "UpstreamBroken", "the answer has too many headers")
+        result.fill(exchange.status, exchange.headers, body,
+                    OUTCOME_SUCCEEDED if exchange.status < 300 else OUTCOME_FAILED)
+        return 0
 
     def end(self, Exchange exchange, int status, int outcome, str code, str message):
         cdef Call call = exchange.call
@@ -301,6 +318,7 @@ cdef class AsgiUpstream(Upstream):
         result = Result()
         result.reset()
         result.set_error(status, outcome, code, message)
+        result.oversized = exchange.oversized
         if status == 504:
             self.timeouts += 1
         else:
@@ -318,19 +336,28 @@ cdef class AsgiUpstream(Upstream):
         """Nobody waits any more: the application is told, and after a grace its task is cancelled."""
         exchange.settled = True
         exchange.release()
-        self.loop.call_later(GRACE, exchange.task.cancel)
+        if exchange.task is not None:
+            self.loop.call_later(GRACE, exchange.task.cancel)
         return 0
 
     def tick(self):
+        self.ticker = None
+        try:
+            fault("app.tick")
+            self.look_at_deadlines()
+        except Exception as error:
+            _log.error("the deadlines of an upstream could not be looked at", exc_info=error)
+        if self.exchanges and self.ticker is None:
+            self.ticker = self.loop.call_later(TICK, self.tick)
+
+    cdef int look_at_deadlines(self) except -1:
         cdef double t = now()
         cdef Exchange exchange
-        self.ticker = None
         late = [exchange for exchange in self.exchanges.values() if (<Exchange>exchange).call.deadline < t]
         for exchange in late:
             self.end(exchange, 504, OUTCOME_TIMED_OUT, "UpstreamTimeout", "the upstream did not answer in time")
             self.dismiss(exchange)
-        if self.exchanges and self.ticker is None:
-            self.ticker = self.loop.call_later(TICK, self.tick)
+        return 0
 
     def close(self):
         """Ends every running call with 502; the upstream takes no call afterwards."""

@@ -76,6 +76,7 @@ cdef class Answer:
         self.keep_alive = True
         self.begun = False
         self.why = None
+        self.oversized = False
         self.no_body = no_body
         self.held = None
         self.body = None
@@ -88,6 +89,10 @@ cdef class Answer:
         self.keep_alive = False
         self.why = why
         return 0
+
+    cdef int too_large(self) except -1:
+        self.oversized = True
+        return self.broken("its answer is larger than allowed")
 
     cdef int done(self) except -1:
         if self.gathered is not None:
@@ -189,7 +194,7 @@ cdef class Answer:
 
     cdef int gather(self, const char* p, Py_ssize_t n) except -1:
         if self.gathered.size + n > self.max_body:
-            self.broken("its answer is larger than allowed")
+            self.too_large()
             return 1
         self.gathered.put(p, n)
         return 0
@@ -375,7 +380,7 @@ cdef class Answer:
             self.state = ANSWER_CHUNK_SIZE
         elif has_length:
             if length > self.max_body:
-                return self.broken("its answer is larger than allowed")
+                return self.too_large()
             self.left = length
             if length:
                 self.state = ANSWER_LENGTH
