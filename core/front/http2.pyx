@@ -418,6 +418,10 @@ cdef class Http2Connection:
                 while out.size < WRITE_BYTES:
                     n = nghttp2_session_mem_send(self.session, &p)
                     if n <= 0:
+                        if n < 0:
+                            # A callback failed, or there is no memory: nothing more can be said on this connection.
+                            self.closing = True
+                            self.abort()
                         break
                     out.put(<const char*>p, n)
                 if out.size == 0:
@@ -677,8 +681,9 @@ cdef int on_stream_close(nghttp2_session* session, int32_t stream_id, uint32_t c
             stream.close(code)
         return 0
     except BaseException as error:
+        # BU-04: the stream is gone in any case, and the others have nothing to do with it.
         connection.failed(error)
-        return NGHTTP2_ERR_CALLBACK_FAILURE
+        return 0
 
 
 cdef ssize_t on_read(nghttp2_session* session, int32_t stream_id, uint8_t* buf, size_t length, uint32_t* data_flags,
