@@ -153,7 +153,8 @@ setup(
             "boundscheck": DEBUG,
             "wraparound": False,
             "initializedcheck": DEBUG,
-            "nonecheck": DEBUG,
+            # A None behind a cast or an attribute is an exception, never the end of the process.
+            "nonecheck": True,
             "cdivision": True,
             "embedsignature": True,
             "freethreading_compatible": False,

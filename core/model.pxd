@@ -30,6 +30,7 @@ cdef enum HeaderKind:
 
 cdef enum:
     MAX_RESULT_HEADERS = 128
+    CARRIED = 2               # times max_response_bytes, for the answer to calls that travel together (BU-08)
 
 cdef struct HeaderSlice:
     const char* name
@@ -95,6 +96,8 @@ cdef class Call:
     cdef double deadline                # seconds, monotonic
     cdef list members                   # the calls that this one carries to an upstream that takes batches, or None
     cdef bint retried                   # sent once more after a stale connection
+    cdef bint alone                     # must not share a request with calls that it has nothing to do with
+    cdef list gathered                  # a carrier's results so far, of answers that went on elsewhere, or None
     cdef Py_ssize_t charged             # bytes of the body that the session counts
     cdef int rank                       # index among the dispatcher's started calls
     cdef Call behind                    # the next one of the CallQueue that this call stands in
@@ -119,6 +122,7 @@ cdef class Result:
     cdef object body_owner              # None: no body
     cdef const char* body
     cdef Py_ssize_t body_len
+    cdef bint oversized                 # the gateway's own: the answer was larger than the upstream's may be
     cdef readonly uint64_t started_us
     cdef readonly uint64_t elapsed_us
     cdef void reset(self) noexcept

@@ -221,6 +221,7 @@ cdef class Result:
         self.body_owner = None
         self.body = NULL
         self.body_len = 0
+        self.oversized = False
         self.started_us = 0
         self.elapsed_us = 0
 

@@ -57,6 +57,10 @@ cdef class Session(Placement):
     cdef double offered                     # when there was output to take, after there was none
     cdef bint has_output(self) noexcept
     cdef bint wants_input(self) noexcept
+    cdef int crashed(self, object error) except -1
+    cdef int decide(self, Call call) except -1
+    cdef list publish(self, Call call, Result result)
+    cdef int spoil(self, Result result, object error) except -1
     cdef int pull(self) except -1
     cdef int take_options(self) except -1
     cdef int settle(self) except -1
@@ -72,6 +76,8 @@ cdef class Session(Placement):
     cdef int check_end(self) except -1
     cdef int break_off(self, object error) except -1
     cdef int stop_rest(self, Refusal verdict) except -1
+    cdef int end_late(self, Refusal late) except -1
+    cdef int cut_idle(self) except -1
     cdef int output_added(self) except -1
     cdef int wake_output(self) except -1
     cdef int wake_input(self) except -1

@@ -7,11 +7,12 @@ let a call of the batch go without exactly one result unless the batch is cancel
 from batchwire.core.dialects.base cimport Reader
 from batchwire.core.dialects.proto_reader cimport ProtoReader
 from batchwire.core.dialects.table cimport reader_of, writer_of
-from batchwire.core.dispatch.carrier cimport taken_apart
+from batchwire.core.dispatch.carrier cimport in_pieces, taken_apart
 from batchwire.core.dispatch.dispatcher cimport Lane
 from batchwire.core.dispatch.limits cimport Limits
 from batchwire.core.dispatch.placement cimport Placement
 from batchwire.core.errors import BadUpstreamBody, EnvelopeError
+from batchwire.core.faults cimport fault
 from batchwire.core.headers cimport HeaderBlock
 from batchwire.core.inheritance cimport Inheritance
 from batchwire.core.methods cimport is_head
@@ -25,14 +26,22 @@ from batchwire.core.plan.order cimport Plan
 from batchwire.core.plan.urls cimport UrlRules
 from batchwire.core.route cimport Route
 from batchwire.core.upstream.base cimport Upstream
+from batchwire.core.upstream.native.outcomes cimport bad_answer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+
+import logging
 
 cdef enum:
     INPUT_HIGH = 262144       # unread bytes above which the front is asked to wait
     EXECUTE_BYTES = 67108864  # the largest answer in one piece
 
+_log = logging.getLogger("batchwire.core")
 cdef unsigned long long sessions_open = 0
 cdef unsigned long long sessions_made = 0
+
+
+# A refusal is not written to, so that one serves for all.
+cdef Refusal FAILED = Refusal(500, "InternalError", "the gateway failed to work on the call", OUTCOME_FAILED)
 
 
 def stats():
@@ -116,16 +125,24 @@ cdef class Session(Placement):
             return
         if self.validating and self.fed > <uint64_t>self.threshold:
             self.validating = False
-        self.reader.feed(data)
-        self.go_on()
+        try:
+            fault("feed")
+            self.reader.feed(data)
+            self.go_on()
+        except Exception as error:
+            self.crashed(error)
 
     def feed_end(self):
         """Says that the request is complete."""
         if self.finished or self.failure is not None or self.input_ended:
             return
         self.input_ended = True
-        self.reader.finish()
-        self.go_on()
+        try:
+            fault("feed_end")
+            self.reader.finish()
+            self.go_on()
+        except Exception as error:
+            self.crashed(error)
 
     async def wait_input(self):
         """Returns when more of the request may be fed."""
@@ -161,15 +178,42 @@ cdef class Session(Placement):
             if self.linger is None:
                 self.linger = self.loop.call_later(LINGER, self.on_linger)
         if chunk is not None and not self.finished:
-            self.pump()
-            if self.stalled or self.plan.decided.first is not None:
-                self.go_on()
+            try:
+                fault("take")
+                self.pump()
+                if self.stalled or self.plan.decided.first is not None:
+                    self.go_on()
+            except Exception as error:
+                self.crashed(error)
         return chunk
 
     def fail(self, error):
         """Breaks the batch off for a reason that the front has found (an EnvelopeError): GW-21."""
         if not self.finished and self.failure is None:
-            self.break_off(error)
+            try:
+                self.break_off(error)
+            except Exception as raised:
+                self.crashed(raised)
+
+    cdef int crashed(self, object error) except -1:
+        """BU-04: the batch breaks off at once. What has been written is complete results; no end follows them."""
+        _log.error("the gateway failed in a batch", exc_info=error)
+        if self.finished:
+            return 0
+        if self.failure is None:
+            self.failure = EnvelopeError(500, "InternalError", "the gateway failed in the middle of the batch")
+        try:
+            self.abandon_all()
+            self.plan.decided.clear()
+            self.plan.waiting.clear()
+        except Exception as second:
+            _log.error("a failed batch could not be cleared", exc_info=second)
+        try:
+            self.close()
+        except Exception as second:
+            # Its front did not hear of it now; it sees that the batch is finished whenever it looks.
+            _log.error("a failed batch could not tell its front", exc_info=second)
+        return 0
 
     def cancel(self):
         """Stops the batch: running calls are abandoned, nothing more is started or sent."""
@@ -231,6 +275,7 @@ cdef class Session(Placement):
             ):
                 self.stalled = True
                 return 0
+            fault("reader")
             call = reader.next_call()
             if reader.calls == 1 and call is not None:
                 self.take_options()
@@ -240,6 +285,7 @@ cdef class Session(Placement):
                 raise EnvelopeError(400, "TooManyCalls", f"a batch must not have more than {self.limits.max_calls} calls")
             if PyBytes_GET_SIZE(call.url) > self.limits.max_header_bytes:
                 call.refuse(400, "UrlTooLong", f"a URL must not have more than {self.limits.max_header_bytes} bytes")
+            fault("plan.admit")
             self.plan.admit(call)
             self.pending += 1
             self.charge(call)
@@ -336,15 +382,29 @@ cdef class Session(Placement):
                     continue
                 if self.verdict is not None and call.refusal is None:
                     call.refusal = self.verdict
-                self.plan.decide(call)
-                self.charge(call)
+                self.decide(call)
                 if call.refusal is None:
-                    self.place(call)
                     self.push(call)
                 else:
                     self.refused(call)
         finally:
             self.settling = False
+        return 0
+
+    cdef int decide(self, Call call) except -1:
+        """Makes a call ready for its upstream, or refuses it; what fails here fails this call alone (BU-03)."""
+        try:
+            fault("plan.decide")
+            self.plan.decide(call)
+            self.charge(call)
+            if call.refusal is None:
+                fault("place")
+                self.place(call)
+        except Exception as error:
+            _log.error("a call could not be decided", exc_info=error)
+            call.refusal = FAILED
+            self.plan.references.let_go(call)
+            call.values = None
         return 0
 
     cdef int settle_group(self, Group group) except -1:
@@ -357,11 +417,22 @@ cdef class Session(Placement):
             return 0
         if self.verdict is not None:
             group.fail_members(self.verdict)
-        self.plan.decide_group(group)
-        for call in members:
-            self.charge(call)
-        if (<Call>members[0]).refusal is None:
-            carrier = self.group_carrier(group)
+        try:
+            fault("plan.decide_group")
+            self.plan.decide_group(group)
+            for call in members:
+                self.charge(call)
+            if (<Call>members[0]).refusal is None:
+                fault("place_group")
+                carrier = self.group_carrier(group)
+        except Exception as error:
+            _log.error("a group could not be decided", exc_info=error)
+            carrier = None
+            for call in members:
+                if call.refusal is None:
+                    call.refusal = FAILED
+                self.plan.references.let_go(call)
+                call.values = None
         if carrier is not None:
             return self.push(carrier)
         for call in members:
@@ -445,9 +516,17 @@ cdef class Session(Placement):
         if call.members is None:
             self.conclude(call, result)
         else:
-            results = taken_apart(call, result)
-            if call.group_size:
-                self.plan.references.place(call.members, results, self.rules)
+            try:
+                fault("taken_apart")
+                if self.verdict is None and self.failure is None:
+                    for member in in_pieces(call, result) or ():
+                        self.push(member)
+                results = taken_apart(call, result)
+                if call.group_size:
+                    self.plan.references.place(call.members, results, self.rules)
+            except Exception as error:
+                _log.error("the answer to a batch could not be taken apart", exc_info=error)
+                results = bad_answer(len(call.members), "the upstream's answer to the batch could not be read")
             for member, result in zip(call.members, results):
                 self.conclude(member, result)
         if self.settling:
@@ -462,17 +541,52 @@ cdef class Session(Placement):
     def on_pump(self):
         """Starts what has become ready in this turn of the loop: together, so that an upstream is woken up once."""
         self.pump_due = False
-        if self.failure is None and not self.finished:
-            self.advance()
-            if self.stalled:
-                self.go_on()
+        try:
+            fault("pump")
+            if self.failure is None and not self.finished:
+                self.advance()
+                if self.stalled:
+                    self.go_on()
+        except Exception as error:
+            self.crashed(error)
 
     cdef int conclude(self, Call call, Result result) except -1:
         """The one place where a call gets its result."""
+        cdef list _owners                 # keep what the headers point to
+        try:
+            fault("conclude")
+            _owners = self.publish(call, result)
+        except Exception as error:
+            self.spoil(result, error)
+        self.emit(call, result)
+        self.counts[result.outcome] += 1
+        self.pending -= 1
+        self.pending_bytes -= call.charged
+        fault("plan.finish")
+        self.plan.finish(call, result, 200 <= result.status < 300)
+        if result.status >= 400 and not self.continue_on_error:
+            if self.verdict is None:
+                self.stop_rest(Refusal(424, "BatchStopped", "an earlier call failed and the batch is to stop then",
+                                       OUTCOME_DEPENDENCY_FAILED))
+            self.stopped = self.reader.silent_stop
+        return self.output_added()
+
+    cdef int spoil(self, Result result, object error) except -1:
+        """BU-03: a result that the gateway could not work on is a failure of this call, and of no other."""
+        cdef uint64_t started = result.started_us, elapsed = result.elapsed_us
+        _log.error("a result could not be worked on", exc_info=error)
+        result.reset()
+        result.set_error(502, OUTCOME_UNREACHABLE, "BadUpstreamAnswer", "the gateway could not work on the upstream's answer")
+        result.started_us = started
+        result.elapsed_us = elapsed
+        return 0
+
+    cdef list publish(self, Call call, Result result):
+        """Rewrites what names the upstream (GW-10). The owners of what the headers point to then, or None."""
         cdef HeaderSlice* header
         cdef int i
         cdef bytes moved, links
-        cdef list owners = None           # keep what the headers point to
+        cdef list owners = None
         cdef Upstream upstream = call.upstream
         if is_head(call.method):
             result.body_owner = None      # CL-03: of an error of the gateway's, too
@@ -496,30 +610,23 @@ cdef class Session(Placement):
                     result.body_owner = links
                     result.body = PyBytes_AS_STRING(links)
                     result.body_len = PyBytes_GET_SIZE(links)
-        self.emit(call, result)
-        self.counts[result.outcome] += 1
-        self.pending -= 1
-        self.pending_bytes -= call.charged
-        self.plan.finish(call, result, 200 <= result.status < 300)
-        if result.status >= 400 and not self.continue_on_error:
-            if self.verdict is None:
-                self.stop_rest(Refusal(424, "BatchStopped", "an earlier call failed and the batch is to stop then",
-                                       OUTCOME_DEPENDENCY_FAILED))
-            self.stopped = self.reader.silent_stop
-        return self.output_added()
+        return owners
 
     cdef Py_ssize_t write(self, Call call, Result result) except -1:
         """Writes into `single` or the outbox; a GET whose answer is beyond a bound of the dialect becomes a 502."""
         cdef Buffer out = self.single if self.ordered else self.outbox.tail
         cdef uint64_t started = result.started_us, elapsed = result.elapsed_us
         try:
+            fault("writer")
             return self.writer.write(out, call, result)
         except BadUpstreamBody as error:
             result.reset()
             result.set_error(502, OUTCOME_UNREACHABLE, "BadUpstreamAnswer", str(error))
             result.started_us = started
             result.elapsed_us = elapsed
-            return self.writer.write(out, call, result)
+        except Exception as error:
+            self.spoil(result, error)
+        return self.writer.write(out, call, result)
 
     cdef int emit(self, Call call, Result result) except -1:
         """result: None for a call that is to have none."""
@@ -590,13 +697,20 @@ cdef class Session(Placement):
         self.alarm = None
         if self.finished or self.failure is not None:
             return
+        try:
+            fault("deadline")
+            self.end_late(late)
+        except Exception as error:
+            self.crashed(error)
+
+    cdef int end_late(self, Refusal late) except -1:
         if self.running and self.reader.silent_stop and not self.continue_on_error:
             self.verdict = late       # MP-09: what runs ends now, too, and the first error is the last result
         else:
             self.stop_rest(late)
         self.validating = False
         self.settle()
-        self.go_on()
+        return self.go_on()
 
     def on_watch(self):
         self.watcher = None
@@ -606,10 +720,17 @@ cdef class Session(Placement):
 
     def look(self):
         """Cuts a client that neither sends nor takes, so that nobody holds a batch open for nothing."""
-        cdef double t = now()
-        cdef double idle = self.limits.client_idle_seconds
         if self.finished:
             return
+        try:
+            fault("look")
+            self.cut_idle()
+        except Exception as error:
+            self.crashed(error)
+
+    cdef int cut_idle(self) except -1:
+        cdef double t = now()
+        cdef double idle = self.limits.client_idle_seconds
         if self.flush and self.outbox.held and t - max(self.last_take, self.offered) >= idle:
             self.failure = EnvelopeError(408, "ClientStalled", "the client did not take its results")
             self.cancel()
@@ -617,6 +738,7 @@ cdef class Session(Placement):
         elif self.running == 0 and self.queued == 0 and not self.outbox.held and not self.input_ended \
                 and t - max(self.last_feed, self.last_take) >= idle:
             self.break_off(EnvelopeError(408, "ClientIdle", "the client did not send the rest of its batch"))
+        return 0
 
     cdef int break_off(self, object error) except -1:
         """The envelope is broken (GW-21): start nothing more, let what runs finish, end without an end."""
@@ -684,10 +806,14 @@ cdef class Session(Placement):
 
     def on_linger(self):
         self.linger = None
-        if self.outbox.held and not self.finished:
-            self.flush = True
-            self.offered = now()
-            self.wake_output()
+        try:
+            fault("linger")
+            if self.outbox.held and not self.finished:
+                self.flush = True
+                self.offered = now()
+                self.wake_output()
+        except Exception as error:
+            self.crashed(error)
 
     cdef int wake_output(self) except -1:
         cdef object waiter = self.output_waiter

@@ -132,6 +132,31 @@ def batching_gateway(
         yield running
 
 
+@pytest.fixture(scope="session")
+def json_batching(
+    _batching: BatchingUpstream,
+    _batching_orders: BatchingUpstream,
+    _orders: ScriptedUpstream,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Gateway]:
+    """batching_gateway before upstreams that take JSON batches."""
+    settings = config.batching("json", _batching.origin, _batching_orders.origin, _orders.origin)
+    with Gateway(settings, tmp_path_factory.mktemp("batching-json")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session", params=["json", "multipart"])
+def narrow_coalesced(
+    request: pytest.FixtureRequest, _batching: BatchingUpstream, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Gateway]:
+    """20 calls a batch travel together to `things`, and an answer may have 20,000 bytes."""
+    upstreams = {"things": {"url": _batching.origin + "/", "batch": request.param, "coalesce": 20}}
+    routes: list[config.Config] = [{"root": "/svc/", "upstream": "things", "default": True}]
+    settings = config.make(upstreams, routes, {"max_response_bytes": 20_000})
+    with Gateway(settings, tmp_path_factory.mktemp("narrow-coalesced")) as running:
+        yield running
+
+
 @pytest.fixture
 def things(_batching: BatchingUpstream) -> BatchingUpstream:
     """The upstream of batching_gateway, without scripts and with an empty log."""

@@ -155,6 +155,8 @@ cdef Py_ssize_t scan(Scan* s, const uint8_t* p, Py_ssize_t n) noexcept nogil:
                 else:
                     s.objects[depth >> 6] &= ~(<uint64_t>1 << (depth & 63))
                     state = SCAN_VALUE_OR_END
+                    if depth == s.mark_depth:
+                        s.mark_depth = -1         # BU-02: an array has no members, and so no mark to write to
             elif c'1' <= c <= c'9':
                 state = SCAN_DIGITS
             elif c == c'0':

@@ -3,27 +3,49 @@
 To dispatcher and upstream the carrier is a call like any other; its result is taken apart into those of its
 members. Must never carry calls of two batches, nor a group beside anything else.
 """
-from batchwire.core.model cimport Call, Result
+from batchwire.core.model cimport CARRIED, Call, Result
 from batchwire.core.upstream.base cimport Upstream
 from batchwire.core.upstream.native.base cimport NativeBatch
+from batchwire.core.upstream.native.members cimport lifted_lines
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+
+import re
+
+cdef frozenset REPEATABLE = frozenset([b"GET", b"PUT", b"DELETE"])      # GW-15
+_LINK = re.compile(rb"(?!//)(?:(?!/\.\.?(?:/|\?|$))[!-~])+")              # no dot segments, nothing that ends a line
 
 
 cdef Call carrier_of(list members, Upstream upstream, bint atomic):
-    """The carrier of ready calls of one upstream. None: such calls cannot be said together. Raises UnfitMember."""
-    cdef Call carrier = Call.__new__(Call)
+    """The carrier of ready calls of one upstream. None: such calls cannot be said together.
+
+    A group raises UnfitMember. Of other calls, those that cannot be said in the form are marked to travel alone.
+    """
     cdef Call call
     cdef NativeBatch batch
-    if not upstream.native.fits(members, atomic, upstream.base_path):
+    if atomic and not upstream.native.fits(members, atomic, upstream.base_path):
         return None
     batch = upstream.native.encode(members, atomic, upstream.base_path)
-    carrier.method = b"POST"
+    if batch.left_out:
+        for error in batch.left_out:
+            call = members[error.index]
+            call.alone = True
+        members = [call for call in members if not (<Call>call).alone]
+        if len(members) < 2:
+            return None
+    call = carrying(members, upstream, b"POST", upstream.base_path + b"$batch", batch.head)
+    call.set_body(batch.body, PyBytes_AS_STRING(batch.body), PyBytes_GET_SIZE(batch.body))
+    call.group_size = <int>len(members) if atomic else 0
+    return call
+
+
+cdef Call carrying(list members, Upstream upstream, bytes method, bytes target, bytes head):
+    cdef Call carrier = Call.__new__(Call)
+    cdef Call call
+    carrier.method = method
     carrier.upstream = upstream
-    carrier.target = upstream.base_path + b"$batch"
-    carrier.head = batch.head
-    carrier.set_body(batch.body, PyBytes_AS_STRING(batch.body), PyBytes_GET_SIZE(batch.body))
+    carrier.target = target
+    carrier.head = head
     carrier.members = members
-    carrier.group_size = <int>len(members) if atomic else 0
     carrier.number = (<Call>members[0]).number
     for call in members:
         if call.timeout > 0 and (carrier.timeout == 0 or call.timeout < carrier.timeout):
@@ -33,11 +55,69 @@ cdef Call carrier_of(list members, Upstream upstream, bint atomic):
     return carrier
 
 
+cdef list in_pieces(Call carrier, Result answer):
+    """What is to be started before members of the carrier have results, or None. carrier.members: the others, then."""
+    cdef Upstream upstream = carrier.upstream
+    cdef Call more
+    cdef list again, pieces
+    cdef Py_ssize_t half
+    more = continued(carrier, answer)
+    if more is not None:
+        carrier.members = []
+        return [more]
+    if carrier.group_size or carrier.gathered is not None or not (answer.status == 413 or answer.oversized):
+        return None
+    # BU-08. A batch that is too large to be read was not run; one whose answer is too large was.
+    again = [call for call in carrier.members if not answer.oversized or (<Call>call).method in REPEATABLE]
+    if not again:
+        return None
+    carrier.members = [call for call in carrier.members if call not in again] if len(again) < len(carrier.members) else []
+    half = (len(again) + 1) // 2
+    pieces = []
+    for part in (again[:half], again[half:]):
+        more = carrier_of(part, upstream, False) if len(part) > 1 else None
+        if more is not None:
+            part = [call for call in part if (<Call>call).alone]
+            pieces.append(more)
+        for call in part:
+            (<Call>call).alone = True
+            pieces.append(call)
+    return pieces
+
+
+cdef Call continued(Call carrier, Result answer):
+    """BU-07: the request for the rest of an answer that goes on elsewhere (@nextLink), or None."""
+    cdef Upstream upstream = carrier.upstream
+    cdef bytes link = upstream.native.more_at(answer)
+    cdef Call more
+    cdef list known
+    if link is None:
+        return None
+    if link.startswith(upstream.origin + b"/"):
+        link = link[len(upstream.origin):]
+    elif b"//" in link[:link.find(b"?")]:
+        return None                             # of another server: nothing of this client is for it
+    elif not link.startswith(b"/"):
+        link = upstream.base_path + link
+    if _LINK.fullmatch(link) is None or not link.startswith(upstream.base_path):
+        return None
+    known = upstream.native.gather(answer, carrier.members, carrier.gathered)
+    # Each answer must say something new, so that there is an end to it; and their bytes are bounded.
+    if known.count(None) >= (len(known) if carrier.gathered is None else carrier.gathered.count(None)) \
+            or not known.count(None) \
+            or sum([(<Result>result).body_len for result in known if result is not None]) > CARRIED * upstream.max_response_bytes:
+        return None
+    more = carrying(carrier.members, upstream, b"GET", link, b"Accept: application/json\r\n" + lifted_lines(carrier.members[0]))
+    more.group_size = carrier.group_size
+    more.gathered = known
+    return more
+
+
 cdef list taken_apart(Call carrier, Result answer):
     """One Result for each member, in their order."""
     cdef Upstream upstream = carrier.upstream
     cdef Result result
-    cdef list found = upstream.native.decode(answer, carrier.members, carrier.group_size > 0)
+    cdef list found = upstream.native.decode(answer, carrier.members, carrier.group_size > 0, carrier.gathered)
     for result in found:
         result.started_us = answer.started_us
         result.elapsed_us = answer.elapsed_us

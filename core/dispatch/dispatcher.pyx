@@ -3,11 +3,15 @@
 Batches take turns at a busy upstream through its ring (upstream/base.pyx), so that a batch of a million calls does
 not starve a batch of ten. Must never look at what a call says or wait for anything itself.
 """
-from batchwire.core.model cimport CALL_RUNNING, Call, CallQueue, Result, now
+from batchwire.core.faults cimport fault
+from batchwire.core.model cimport CALL_RUNNING, Call, CallQueue, OUTCOME_FAILED, Result, now
 from batchwire.core.upstream.base cimport CallOwner, Upstream
 from libc.stdint cimport uint64_t
 
+import logging
 from heapq import heappop, heappush
+
+_log = logging.getLogger("batchwire.core")
 
 
 cdef class Lane:
@@ -56,6 +60,10 @@ cdef class Dispatcher(CallOwner):
 
     cdef int finished_call(self, Call call, Result result) except -1:
         """A started call has its result."""
+        raise NotImplementedError
+
+    cdef int crashed(self, object error) except -1:
+        """The gateway failed in the middle of the batch, which must end visibly and harm no other. Must not raise."""
         raise NotImplementedError
 
     # --- starting
@@ -121,21 +129,46 @@ cdef class Dispatcher(CallOwner):
         self.launched += 1
         call.rank = <int>len(self.started)
         self.started.append(call)
-        return lane.upstream.start(call)
+        return self.start(lane, call)
+
+    cdef int start(self, Lane lane, Call call) except -1:
+        """BU-03: what fails before the call is on its way fails this call alone."""
+        cdef Result result
+        try:
+            return lane.upstream.start(call)
+        except Exception as error:
+            _log.error("a call could not be started", exc_info=error)
+        lane.upstream.abandon(call)
+        if call.owner is self:
+            result = Result()
+            result.reset()
+            result.set_error(500, OUTCOME_FAILED, "InternalError", "the gateway failed to send the call")
+            self.complete(call, result)
+        return 0
 
     cdef int room(self, Upstream upstream) except -1:
-        """Our turn at a busy upstream: start one call, say whether there are more."""
-        cdef Lane lane = self.lane_of(upstream)
-        if lane.size == 0 or not self.may_start(lane):
-            return 0
-        self.launch(lane)
-        return 1 if lane.size and self.may_start(lane) else 0
+        """Our turn at a busy upstream: start one call, say whether there are more. Never raises (BU-04)."""
+        cdef Lane lane
+        try:
+            fault("room")
+            lane = self.lane_of(upstream)
+            if lane.size == 0 or not self.may_start(lane):
+                return 0
+            self.launch(lane)
+            return 1 if lane.size and self.may_start(lane) else 0
+        except Exception as error:
+            self.crashed(error)
+        return 0
 
     # --- ending
 
     cdef int complete(self, Call call, Result result) except -1:
-        cdef Call last = self.started.pop()
+        """Never raises: whoever hands over a result serves other batches, too (BU-04)."""
+        cdef Call last
         cdef double t = now()
+        if call.owner is not self:
+            return 0                        # abandoned in the meantime
+        last = self.started.pop()
         self.running -= 1
         self.clock = t
         if last is not call:
@@ -145,7 +178,11 @@ cdef class Dispatcher(CallOwner):
         result.started_us = <uint64_t>((call.started - self.began) * 1e6)
         result.elapsed_us = <uint64_t>((t - call.started) * 1e6)
         call.owner = None
-        return self.finished_call(call, result)
+        try:
+            fault("complete")
+            return self.finished_call(call, result)
+        except Exception as error:
+            return self.crashed(error)
 
     cdef int abandon_all(self) except -1:
         """Stops every running call and forgets the ready ones; nobody hears of them again."""
@@ -154,8 +191,11 @@ cdef class Dispatcher(CallOwner):
         cdef list started = self.started
         self.started = []
         for call in started:
-            (<Upstream>call.upstream).abandon(call)
             call.owner = None
+            try:
+                (<Upstream>call.upstream).abandon(call)
+            except Exception as error:
+                _log.error("a call could not be given up", exc_info=error)
         self.running = 0
         for lane in self.lanes:
             lane.clear()

@@ -9,8 +9,10 @@ from batchwire.core.inheritance cimport Inheritance
 from batchwire.core.methods cimport is_merge
 from batchwire.core.model cimport Call, OUTCOME_DEPENDENCY_FAILED, Refusal
 from batchwire.core.plan.groups cimport Group
+from batchwire.core.plan.urls cimport reference_of
 from batchwire.core.route cimport Route
 from batchwire.core.upstream.base cimport Upstream
+from batchwire.core.upstream.native.members cimport lifted_lines
 
 from batchwire.core.upstream.native.base import UnfitMember
 
@@ -31,7 +33,7 @@ cdef class Placement(Dispatcher):
         cdef Refusal unfit = Refusal(501, "AtomicityNotSupported",
                                      "the upstream cannot run several calls as one transaction, so none of the group was run")
         for call in group.members:
-            if call.target.startswith(b"$"):
+            if reference_of(call.target) is not None:
                 continue                        # to another member, and so with it
             self.place(call)
             if call.upstream.native is None or (upstream is not None and call.upstream is not upstream):
@@ -40,7 +42,7 @@ cdef class Placement(Dispatcher):
             upstream = call.upstream
             placed = call
         for call in group.members:
-            if call.upstream is None:
+            if call.upstream is None and placed is not None:
                 call.upstream = upstream
                 call.mount = placed.mount
                 if is_merge(call.method):
@@ -71,30 +73,36 @@ cdef class Placement(Dispatcher):
 
     cdef Call next_of(self, Lane lane):
         """One call, or a carrier of several that are ready and have nothing to do with one another (coalesce)."""
+        cdef Upstream upstream = lane.upstream
         cdef Call first = Dispatcher.next_of(self, lane)
         cdef Call call = first
         cdef list members
+        cdef bytes lifted
         cdef Py_ssize_t size = call.body_len
-        if lane.upstream.coalesce < 2 or call.members is not None or not lane.upstream.native.mixes(call):
+        if upstream.coalesce < 2 or lane.size == 0 or call.alone or call.members is not None \
+                or not upstream.native.mixes(call):
+            return call
+        lifted = lifted_lines(call)
+        if not upstream.native.joins(call, upstream.base_path, lifted):
             return call
         members = [call]
-        while len(members) < lane.upstream.coalesce and lane.size and self.may_start(lane):
+        while len(members) < upstream.coalesce and lane.size and self.may_start(lane):
             call = lane.first()
             # A timeout is that of its call alone, and so it must not end the others of its batch.
-            if call.members is not None or call.timeout != first.timeout or not lane.upstream.native.mixes(call) \
-                    or size + call.body_len > self.limits.max_call_bytes:
+            if call.alone or call.members is not None or call.timeout != first.timeout \
+                    or size + call.body_len > self.limits.max_call_bytes or not upstream.native.mixes(call) \
+                    or not upstream.native.joins(call, upstream.base_path, lifted):
                 break
             call = Dispatcher.next_of(self, lane)
             size += call.body_len
             members.append(call)
-        try:
-            call = carrier_of(members, lane.upstream, False) if len(members) > 1 else None
-        except UnfitMember as error:
-            call = members.pop(error.index)     # it travels alone
+        if len(members) == 1:
+            return first
+        call = carrier_of(members, upstream, False)
+        if call is None:
+            call = members.pop(0)               # what cannot be said together is said one by one
         else:
-            if call is not None:
-                return call
-            call = members.pop(0)
+            members = [other for other in members if (<Call>other).alone]
         for other in members:
             self.push(other)
         return call

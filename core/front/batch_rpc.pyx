@@ -46,21 +46,17 @@ cdef class BatchRpc(Rpc):
             self.start_alarm(self.timeout if self.timeout >= 0 else idle)
         return 0
 
-    def on_alarm(self):
-        cdef double more = self.moved + self.stream.connection.home.idle_seconds - now() if self.stream else 0
-        self.alarm = None
-        if self.done or self.stream is None:
-            return
+    cdef int on_time_out(self) except -1:
+        cdef double more = self.moved + self.stream.connection.home.idle_seconds - now()
         if self.timeout < 0 and more > 0:
             # A first message that is on its way may take its time.
-            self.start_alarm(more)
-            return
+            return self.start_alarm(more)
         # Settled first: the end of the session would say that the gateway stopped it.
         batch, self.batch = self.batch, None
         self.settle(STATUS_DEADLINE_EXCEEDED, "the deadline of the call is over", None)
         if batch is not None:
             batch.close("deadline")
-        self.answer()
+        return self.answer()
 
     # --- in
 
@@ -85,7 +81,7 @@ cdef class BatchRpc(Rpc):
 
     # --- out
 
-    cdef int output_ready(self) except -1:
+    cdef int on_output(self) except -1:
         if self.session.finished:
             self.moved = now()
             self.check_end()

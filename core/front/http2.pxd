@@ -82,5 +82,6 @@ cdef class Http2Connection:
     cdef int check_end(self) except -1
     cdef int sweep(self, double t) except -1
     cdef int failed(self, object error) except -1
+    cdef int fail_stream(self, Stream stream, object error) except -1
 
 cdef void field(nghttp2_nv* nv, const char* name, size_t name_len, const char* value, size_t value_len) noexcept

@@ -4,6 +4,7 @@ A Stream is one request; its Handler takes the body and fills the answer. What a
 the loop goes out in one write. A stream's window opens when its handler has consumed what came, so a handler that
 consumes nothing stops its client. Must never know what a request means, nor hold more of one than its window.
 """
+from batchwire.core.faults cimport fault
 from batchwire.core.front.nghttp2 cimport *
 from batchwire.core.model cimport Buffer, now
 from batchwire.core.sending cimport send_now
@@ -123,7 +124,11 @@ cdef class Acceptor:
         cdef double t = now()
         self.begin_sweeps()
         for connection in list(self.connections):
-            connection.sweep(t)
+            try:
+                connection.sweep(t)
+            except Exception as error:
+                connection.failed(error)
+                connection.abort()
 
 
 cdef class Stream:
@@ -197,8 +202,13 @@ cdef class Stream:
         streams_open -= 1
         self.handler = None
         if handler is not None:
-            handler.on_close(code)
-            handler.stream = None
+            try:
+                fault("front.close")
+            finally:
+                try:
+                    handler.on_close(code)
+                finally:
+                    handler.stream = None
         return 0
 
 
@@ -259,10 +269,14 @@ cdef class Http2Connection:
                 self.transport.close()
             return
         if self.fresh:
-            for handler in self.fresh:
+            fresh, self.fresh = self.fresh, []
+            for handler in fresh:
                 if handler.stream is not None:
-                    handler.on_settled()
-            self.fresh.clear()
+                    try:
+                        fault("front.settled")
+                        handler.on_settled()
+                    except Exception as error:
+                        self.fail_stream(handler.stream, error)
         self.flush()
 
     def eof_received(self):
@@ -281,7 +295,10 @@ cdef class Http2Connection:
             self.finisher.cancel()
             self.finisher = None
         for stream in list(self.streams.values()):
-            stream.close(NGHTTP2_CANCEL)
+            try:
+                stream.close(NGHTTP2_CANCEL)
+            except Exception as error:
+                self.failed(error)
         self.streams.clear()
 
     def pause_writing(self):
@@ -370,6 +387,11 @@ cdef class Http2Connection:
         self.home.loop.call_exception_handler({"message": "a stream failed", "exception": error, "protocol": self})
         return 0
 
+    cdef int fail_stream(self, Stream stream, object error) except -1:
+        """BU-04: a failure outside of nghttp2's callbacks costs the stream that it belongs to."""
+        self.failed(error)
+        return 0 if self.closed else stream.reset(NGHTTP2_INTERNAL_ERROR)
+
     # --- out
 
     cdef int schedule_flush(self) except -1:
@@ -396,6 +418,10 @@ cdef class Http2Connection:
                 while out.size < WRITE_BYTES:
                     n = nghttp2_session_mem_send(self.session, &p)
                     if n <= 0:
+                        if n < 0:
+                            # A callback failed, or there is no memory: nothing more can be said on this connection.
+                            self.closing = True
+                            self.abort()
                         break
                     out.put(<const char*>p, n)
                 if out.size == 0:
@@ -470,7 +496,11 @@ cdef class Http2Connection:
             nghttp2_submit_ping(self.session, NGHTTP2_FLAG_NONE, NULL)
         for stream in list(self.streams.values()):
             if stream.handler is not None:
-                stream.handler.on_sweep(t)
+                try:
+                    fault("front.sweep")
+                    stream.handler.on_sweep(t)
+                except Exception as error:
+                    self.fail_stream(stream, error)
         return self.flush()
 
 
@@ -575,8 +605,10 @@ cdef int on_frame_recv(nghttp2_session* session, const nghttp2_frame* frame, voi
         if frame.hd.flags & NGHTTP2_FLAG_END_STREAM:
             stream.ended = True
         if not stream.heads_done:
+            fault("front.request")
             connection.request(stream)
         if stream.ended and stream.handler is not None:
+            fault("front.end")
             stream.handler.on_end()
         return 0
     except BaseException as error:
@@ -627,6 +659,7 @@ cdef int on_data_chunk(nghttp2_session* session, uint8_t flags, int32_t stream_i
         stream = stream_of(session, stream_id)
         if stream is not None and stream.handler is not None:
             stream.handler.moved = connection.received
+            fault("front.data")
             stream.handler.on_data(<const char*>data, n)
         return 0
     except BaseException as error:
@@ -648,8 +681,9 @@ cdef int on_stream_close(nghttp2_session* session, int32_t stream_id, uint32_t c
             stream.close(code)
         return 0
     except BaseException as error:
+        # BU-04: the stream is gone in any case, and the others have nothing to do with it.
         connection.failed(error)
-        return NGHTTP2_ERR_CALLBACK_FAILURE
+        return 0
 
 
 cdef ssize_t on_read(nghttp2_session* session, int32_t stream_id, uint8_t* buf, size_t length, uint32_t* data_flags,
@@ -662,6 +696,7 @@ cdef ssize_t on_read(nghttp2_session* session, int32_t stream_id, uint8_t* buf, 
         stream = stream_of(session, stream_id)
         if stream is None or stream.handler is None:
             return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE
+        fault("front.fill")
         n = stream.handler.fill(<char*>buf, length, &end)
         if end != FILL_MORE:
             data_flags[0] = data_flags[0] | NGHTTP2_DATA_FLAG_EOF

@@ -4,6 +4,7 @@ Subclasses say what happens with a message and what is sent. `desk` is the servi
 (code, message, details) of an EnvelopeError. Must never know HTTP but for gRPC's use of it.
 """
 from batchwire.core.errors import EnvelopeError
+from batchwire.core.faults cimport fault
 from batchwire.core.front.grpc_messages cimport MessageReader, put_prefix
 from batchwire.core.front.grpc_words import CODINGS, decompressed, percent_encoded, timeout_seconds
 from batchwire.core.front.http2 cimport field, FILL_TRAILERS, FillEnd, Handler, Stream
@@ -174,12 +175,31 @@ cdef class Rpc(Handler):
             return self.fail(error)
         return 0
 
+    # What a session calls must not fail it, and not the batch whose upstream is behind the call (BU-04).
+
     cdef int input_ready(self) except -1:
-        if self.held:
-            self.release()
+        cdef Stream stream = self.stream
+        try:
+            fault("front.input_ready")
+            if self.held:
+                self.release()
+        except Exception as error:
+            if stream is not None:
+                stream.connection.fail_stream(stream, error)
         return 0
 
     cdef int output_ready(self) except -1:
+        cdef Stream stream = self.stream
+        try:
+            fault("front.output_ready")
+            self.on_output()
+        except Exception as error:
+            if stream is not None:
+                stream.connection.fail_stream(stream, error)
+        return 0
+
+    cdef int on_output(self) except -1:
+        """There may be something to send."""
         return self.answer()
 
     cdef int start_alarm(self, double seconds) except -1:
@@ -194,10 +214,19 @@ cdef class Rpc(Handler):
         return 0
 
     def on_alarm(self):
+        cdef Stream stream = self.stream
         self.alarm = None
-        if not self.done and self.stream is not None:
-            self.settle(STATUS_DEADLINE_EXCEEDED, "the deadline of the call is over", None)
-            self.answer()
+        if self.done or stream is None:
+            return
+        try:
+            fault("front.alarm")
+            self.on_time_out()
+        except Exception as error:
+            stream.connection.fail_stream(stream, error)
+
+    cdef int on_time_out(self) except -1:
+        self.settle(STATUS_DEADLINE_EXCEEDED, "the deadline of the call is over", None)
+        return self.answer()
 
     cdef int on_close(self, uint32_t code) except -1:
         self.stop_alarm()

@@ -591,5 +591,5 @@ cdef class Lookup:
             return MISSING
         try:
             return json.loads(kept.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             return MISSING

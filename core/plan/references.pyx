@@ -202,12 +202,12 @@ cdef bytes etag_of(Kept kept):
     if kept.body is not None:
         try:
             value = json.loads(kept.body)
-        except ValueError:
-            return None
-        if isinstance(value, dict):
-            found = value.get("@etag", value.get("@odata.etag"))
-            if isinstance(found, str):
-                return found.encode()
+            if isinstance(value, dict):
+                found = value.get("@etag", value.get("@odata.etag"))
+                if isinstance(found, str):
+                    return found.encode()
+        except (ValueError, RecursionError):
+            return None             # no JSON, too deep, or half of a surrogate pair: no ETag that could be sent
     return None
 
 

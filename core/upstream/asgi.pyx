@@ -8,9 +8,10 @@ application was loaded, and what follows its answer runs in that context itself.
 application beyond the call's deadline, nor hold more of an answer than max_response_bytes and max_header_bytes.
 """
 from batchwire.core.dialects.base cimport is_read
+from batchwire.core.faults cimport fault
 from batchwire.core.headers cimport valid_value
 from batchwire.core.model cimport (
-    Buffer, Call, KIND_OTHER, MAX_RESULT_HEADERS, OUTCOME_FAILED, OUTCOME_SUCCEEDED, OUTCOME_TIMED_OUT,
+    CARRIED, Buffer, Call, KIND_OTHER, MAX_RESULT_HEADERS, OUTCOME_FAILED, OUTCOME_SUCCEEDED, OUTCOME_TIMED_OUT,
     OUTCOME_UNREACHABLE, Result, header_kind, now,
 )
 from batchwire.core.upstream.base cimport CallOwner, Upstream
@@ -60,6 +61,7 @@ cdef class Exchange:
     cdef list headers
     cdef Buffer content
     cdef bint finished                # the last body message has come
+    cdef bint oversized               # it is larger than allowed
 
     def __init__(self, AsgiUpstream home, Call call):
         self.home = home
@@ -120,10 +122,14 @@ cdef class Exchange:
 
     cdef int gather(self, object data) except -1:
         cdef const unsigned char[::1] view
+        cdef Py_ssize_t most
         if not data:
             return 0
         view = data
-        if self.content.size + view.shape[0] > self.home.max_response_bytes:
+        most = self.home.max_response_bytes
+        if self.call.members is not None and self.call.group_size == 0:
+            most *= CARRIED
+        if self.content.size + view.shape[0] > most:
             raise AnswerTooLarge()
         return self.content.put(<const char*>&view[0], view.shape[0])
 
@@ -272,6 +278,7 @@ cdef class AsgiUpstream(Upstream):
         cdef Exchange exchange
         if self.closed:
             return self.turn_away(call)
+        fault("app.start")
         exchange = Exchange(self, call)
         self.in_flight += 1
         self.calls += 1
@@ -327,6 +334,7 @@ cdef class AsgiUpstream(Upstream):
         try:
             await self.app(scope, exchange.receive, exchange.send)
         except AnswerTooLarge:
+            exchange.oversized = True
             if not exchange.settled and self.cut_short(exchange):
                 return
             why = (502, OUTCOME_UNREACHABLE, "UpstreamBroken", "the answer of the application is larger than allowed")
@@ -361,15 +369,21 @@ cdef class AsgiUpstream(Upstream):
             return
         exchange.settled = True
         result = Result()
-        body = None
-        if exchange.status not in (204, 304) and call.method != b"HEAD":
-            body = exchange.content.take()
-        self.fill(exchange, result, body)
+        try:
+            fault("app.answered")
+            self.fill(result, exchange)
+        except Exception as error:
+            _log.error("an answer could not be read", exc_info=error)
+            result.reset()
+            result.set_error(502, OUTCOME_UNREACHABLE, "UpstreamBroken", "the gateway could not read the answer")
         self.hand_over(call, result)
 
-    cdef int fill(self, Exchange exchange, Result result, bytes body) except -1:
+    cdef int fill(self, Result result, Exchange exchange, bint with_body=True) except -1:
         cdef list headers = exchange.headers
+        cdef bytes body = None
         cdef bint crowded = len(headers) > MAX_RESULT_HEADERS
+        if with_body and exchange.status not in (204, 304) and exchange.call.method != b"HEAD":
+            body = exchange.content.take()
         if crowded:
             # AN-03: those that mean something to the gateway are kept first.
             headers = sorted(headers, key=means_nothing)[:MAX_RESULT_HEADERS]
@@ -382,7 +396,7 @@ cdef class AsgiUpstream(Upstream):
         """AN-03: the call has been run and its status is known; only the answer is beyond a bound."""
         cdef Call call = exchange.call
         cdef Result result = Result()
-        self.fill(exchange, result, None)
+        self.fill(result, exchange, False)
         if is_read(call, result):
             return False
         if self.exchanges.pop(call, None) is not None:
@@ -401,6 +415,7 @@ cdef class AsgiUpstream(Upstream):
         result = Result()
         result.reset()
         result.set_error(status, outcome, code, message)
+        result.oversized = exchange.oversized
         if status == 504:
             self.timeouts += 1
         else:
@@ -418,19 +433,28 @@ cdef class AsgiUpstream(Upstream):
         """Nobody waits any more: the application is told, and after a grace its task is cancelled."""
         exchange.settled = True
         exchange.release()
-        self.loop.call_later(GRACE, exchange.task.cancel)
+        if exchange.task is not None:
+            self.loop.call_later(GRACE, exchange.task.cancel)
         return 0
 
     def tick(self):
+        self.ticker = None
+        try:
+            fault("app.tick")
+            self.look_at_deadlines()
+        except Exception as error:
+            _log.error("the deadlines of an upstream could not be looked at", exc_info=error)
+        if self.exchanges and self.ticker is None:
+            self.ticker = self.loop.call_later(TICK, self.tick)
+
+    cdef int look_at_deadlines(self) except -1:
         cdef double t = now()
         cdef Exchange exchange
-        self.ticker = None
         late = [exchange for exchange in self.exchanges.values() if (<Exchange>exchange).call.deadline < t]
         for exchange in late:
             self.end(exchange, 504, OUTCOME_TIMED_OUT, "UpstreamTimeout", "the upstream did not answer in time")
             self.dismiss(exchange)
-        if self.exchanges and self.ticker is None:
-            self.ticker = self.loop.call_later(TICK, self.tick)
+        return 0
 
     def close(self):
         """Ends every running call with 502; the upstream takes no call afterwards."""

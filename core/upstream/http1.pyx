@@ -3,11 +3,16 @@
 An asyncio protocol on a uvloop transport. Carries one call at a time (pipelining gains nothing, see
 docs/architecture.md). Must never decide which call runs next: that is the pool's and the batch's business.
 """
-from batchwire.core.model cimport Buffer, Call
+from batchwire.core.faults cimport fault
+from batchwire.core.model cimport CARRIED, Buffer, Call
 from batchwire.core.sending cimport send_now
 from batchwire.core.upstream.http1_answer cimport ANSWER_DONE, Answer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.string cimport memcpy
+
+import logging
+
+_log = logging.getLogger("batchwire.core")
 
 cdef enum:
     INLINE_BODY = 16384        # bodies up to this size are sent in one piece with the head
@@ -49,7 +54,12 @@ cdef class HttpConnection:
             # Bytes that nobody asked for: whatever they answer, it is no call of ours.
             self.shut()
             return
-        answer.feed(data)
+        try:
+            fault("upstream.data")
+            answer.feed(data)
+        except Exception as error:
+            _log.error("an answer could not be read", exc_info=error)
+            answer.broken("the gateway could not read its answer")
         if answer.state >= ANSWER_DONE:
             self.settle()
 
@@ -65,10 +75,12 @@ cdef class HttpConnection:
         self.closed = True
         self.fd = -1
         self.transport = None
-        if call is not None:
-            self.answer.eof()
-            self.settle()
-        self.home.gone(self)
+        try:
+            if call is not None:
+                self.answer.eof()
+                self.settle()
+        finally:
+            self.home.gone(self)
 
     def pause_writing(self):
         """The request of the one running call is bounded already (max_call_bytes)."""
@@ -79,14 +91,17 @@ cdef class HttpConnection:
     # --- for the pool
 
     cdef int send(self, Call call) except -1:
-        """Sends a call; its end reaches home.answered() or home.broke()."""
+        """Sends its call; the end reaches home.answered() or home.broke(). Raises only while `call` stands."""
         cdef Buffer out = self.home.scratch
         cdef char* p
         cdef Py_ssize_t sent, body = call.body_len if call.body_owner is not None else 0
-        self.call = call
         self.handed_over = False
         self.unsent = True
         self.answer.start(call.method == b"HEAD")
+        self.answer.max_body = self.home.max_response_bytes
+        if call.members is not None and call.group_size == 0:
+            self.answer.max_body *= CARRIED
+        fault("upstream.send")
         out.size = 0
         # Room for all of the head at once; 64 is more than the constant parts take.
         out.grow(PyBytes_GET_SIZE(call.method) + PyBytes_GET_SIZE(call.target) + PyBytes_GET_SIZE(call.head)
@@ -111,6 +126,7 @@ cdef class HttpConnection:
             out.put(call.body_ptr, body)
             body = 0
         sent = self.write_now(out.data, out.size)
+        fault("upstream.sent")
         if sent < 0:
             # The kernel says that the connection is dead; connection_lost() would come later.
             self.answer.eof()

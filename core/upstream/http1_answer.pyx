@@ -79,6 +79,7 @@ cdef class Answer:
         self.begun = False
         self.why = None
         self.excess = False
+        self.oversized = False
         self.no_body = no_body
         self.held = None
         self.body = None
@@ -95,6 +96,7 @@ cdef class Answer:
     cdef int too_large(self, str why) except -1:
         """Nothing is wrong but that the answer is beyond a bound: its status is known and counts (AN-03)."""
         self.excess = self.result.status >= 200
+        self.oversized = True
         return self.broken(why)
 
     cdef int done(self) except -1:

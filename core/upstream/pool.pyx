@@ -5,6 +5,7 @@ a connection is free, nor open more connections than max_connections.
 """
 from batchwire.core.dialects.base cimport is_read
 from batchwire.core.errors import ConfigError
+from batchwire.core.faults cimport fault
 from batchwire.core.model cimport (
     Buffer, Call, OUTCOME_FAILED, OUTCOME_SUCCEEDED, OUTCOME_TIMED_OUT, OUTCOME_UNREACHABLE, Result, now,
 )
@@ -12,8 +13,10 @@ from batchwire.core.upstream.base cimport CallOwner
 from batchwire.core.upstream.http1 cimport ConnectionHome, HttpConnection
 
 import asyncio
+import logging
 from collections import deque
 
+_log = logging.getLogger("batchwire.core")
 cdef double TICK = 0.02          # seconds between looks at the deadlines while calls run
 cdef double IDLE_TICK = 1.0      # seconds between looks at idle connections while none runs
 
@@ -85,6 +88,7 @@ cdef class HttpUpstream(ConnectionHome):
 
     cdef int start(self, Call call) except -1:
         cdef HttpConnection connection
+        fault("upstream.start")
         if self.closed:
             return self.turn_away(call)
         self.in_flight += 1
@@ -107,6 +111,7 @@ cdef class HttpUpstream(ConnectionHome):
             connection = self.running[slot]
             if connection.call is call:
                 self.unlist(connection)
+                call.position = -1
                 connection.call = None
                 connection.shut()
                 self.in_flight -= 1
@@ -130,7 +135,15 @@ cdef class HttpUpstream(ConnectionHome):
         connection.slot = <int>len(self.running)
         call.position = connection.slot
         self.running.append(connection)
-        connection.send(call)
+        connection.call = call
+        try:
+            connection.send(call)
+        except Exception as error:
+            # BU-04: it may be the call of another batch than the one on whose behalf we are here.
+            _log.error("a call could not be sent", exc_info=error)
+            connection.answer.broken("the gateway could not send the call")
+            if connection.call is call:
+                connection.settle()
         return 0
 
     cdef int unlist(self, HttpConnection connection) except -1:
@@ -190,7 +203,8 @@ cdef class HttpUpstream(ConnectionHome):
         self.failures += 1
         if connection.answer.excess and not is_read(call, connection.answer.result):
             return self.cut_short(connection, call)
-        return self.fail(call, 502, OUTCOME_UNREACHABLE, "UpstreamBroken", f"the upstream failed: {connection.answer.why}")
+        return self.fail(call, 502, OUTCOME_UNREACHABLE, "UpstreamBroken", f"the upstream failed: {connection.answer.why}",
+                         connection.answer.oversized)
 
     cdef int cut_short(self, HttpConnection connection, Call call) except -1:
         """AN-03: the call has been run and its status is known; only the answer is beyond a bound."""
@@ -203,9 +217,10 @@ cdef class HttpUpstream(ConnectionHome):
             self.give_room()
         return 0
 
-    cdef int fail(self, Call call, int status, int outcome, str code, str message) except -1:
+    cdef int fail(self, Call call, int status, int outcome, str code, str message, bint oversized=False) except -1:
         cdef Result result = Result()
         result.reset()
+        result.oversized = oversized
         result.set_error(status, outcome, code, message)
         self.in_flight -= 1
         (<CallOwner>call.owner).complete(call, result)
@@ -237,6 +252,7 @@ cdef class HttpUpstream(ConnectionHome):
         self.turn += 1
         for attempt in range(max(1, len(self.addresses))):
             try:
+                fault("upstream.connect")
                 async with asyncio.timeout(self.connect_timeout):
                     if self.unix_path is not None:
                         _, made = await self.loop.create_unix_connection(
@@ -249,8 +265,9 @@ cdef class HttpUpstream(ConnectionHome):
                             server_hostname=(self.server_name or host) if self.ssl else None)
             except TimeoutError:
                 why = "connecting took too long"
-            except OSError as error:
-                why = error.strerror or type(error).__name__
+            except Exception as error:
+                # OSError for the most part; but no kind of failure may leave the calls that wait without an answer.
+                why = getattr(error, "strerror", None) or type(error).__name__
             else:
                 connection = made
                 self.connects += 1
@@ -292,11 +309,21 @@ cdef class HttpUpstream(ConnectionHome):
         return 0
 
     def tick(self):
+        self.ticker = None
+        try:
+            fault("upstream.tick")
+            self.look_at_deadlines()
+        except Exception as error:
+            _log.error("the deadlines of an upstream could not be looked at", exc_info=error)
+        self.ticking = False
+        if self.in_flight or self.connections or self.attempts:
+            self.arm(self.in_flight > 0)
+
+    cdef int look_at_deadlines(self) except -1:
         cdef double t = now()
         cdef HttpConnection connection
         cdef Call call
         cdef list late = None
-        self.ticker = None
         for connection in self.running:
             if connection.call is not None and connection.call.deadline < t:
                 late = [] if late is None else late
@@ -312,9 +339,7 @@ cdef class HttpUpstream(ConnectionHome):
         while self.idle and (<HttpConnection>self.idle[0]).idle_since + self.idle_timeout < t:
             connection = self.idle.pop(0)
             connection.shut()
-        self.ticking = False
-        if self.in_flight or self.connections or self.attempts:
-            self.arm(self.in_flight > 0)
+        return 0
 
     cdef int expire(self, Call call) except -1:
         cdef HttpConnection connection

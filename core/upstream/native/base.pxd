@@ -5,6 +5,7 @@ cdef class NativeBatch:
     """What is to be POSTed to the upstream's $batch."""
     cdef readonly bytes head                # header lines, b"Name: value\r\n...": Content-Type, Accept, what is lifted
     cdef readonly bytes body
+    cdef readonly list left_out             # an UnfitMember for each member that it does not hold; empty for a group
 
 
 cdef class NativeForm:
@@ -18,13 +19,20 @@ cdef class NativeForm:
 
     fits(): whether they may be put into one batch; cheap, looks at no body.
     mixes(): whether a call may share a batch with calls that it has nothing to do with.
-    encode(): raises UnfitMember when a member cannot be said in this form; then nothing has happened.
+    joins(): the same of one call and others that it has nothing to do with; lifted: lifted_lines() of these.
+    encode(): a member of a group that cannot be said in this form raises UnfitMember; then nothing has happened.
+      Any other is left out.
     decode(): never raises for what the upstream answered. A list of Results, one a member in the order of
-      members; none is shared. `answer` may be let go afterwards.
+      members; none is shared. `answer` may be let go afterwards. gathered: what gather() gave of answers before.
+    more_at(): where the rest of an answer is to be had (@nextLink), or None.
+    gather(): for each member the Result that is known after this answer, or None; for an answer that has more_at().
     """
     cdef readonly Py_ssize_t max_body_bytes
     cdef readonly int max_depth
     cdef bint mixes(self, Call call) except -1
     cdef bint fits(self, list members, bint atomic, bytes base_path) except -1
+    cdef bint joins(self, Call call, bytes base_path, bytes lifted) except -1
     cdef NativeBatch encode(self, list members, bint atomic, bytes base_path)
-    cdef list decode(self, Result answer, list members, bint atomic)
+    cdef list decode(self, Result answer, list members, bint atomic, list gathered)
+    cdef bytes more_at(self, Result answer)
+    cdef list gather(self, Result answer, list members, list gathered)

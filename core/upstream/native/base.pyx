@@ -23,9 +23,10 @@ class UnfitMember(ValueError):
 
 
 cdef class NativeBatch:
-    def __init__(self, bytes head, bytes body):
+    def __init__(self, bytes head, bytes body, list left_out):
         self.head = head
         self.body = body
+        self.left_out = left_out
 
 
 cdef class NativeForm:
@@ -47,11 +48,20 @@ cdef class NativeForm:
     cdef bint fits(self, list members, bint atomic, bytes base_path) except -1:
         raise NotImplementedError
 
+    cdef bint joins(self, Call call, bytes base_path, bytes lifted) except -1:
+        raise NotImplementedError
+
     cdef NativeBatch encode(self, list members, bint atomic, bytes base_path):
         raise NotImplementedError
 
-    cdef list decode(self, Result answer, list members, bint atomic):
+    cdef list decode(self, Result answer, list members, bint atomic, list gathered):
         raise NotImplementedError
+
+    cdef bytes more_at(self, Result answer):
+        return None
+
+    cdef list gather(self, Result answer, list members, list gathered):
+        return gathered
 
     def fits_batch(self, list members not None, bint atomic, bytes base_path not None):
         """fits() for tests and tools."""
@@ -59,14 +69,17 @@ cdef class NativeForm:
 
     def encode_batch(self, list members not None, bint atomic, bytes base_path not None):
         """encode() for tests and tools."""
-        return self.encode(members, atomic, base_path)
+        cdef NativeBatch batch = self.encode(members, atomic, base_path)
+        if batch.left_out:
+            raise batch.left_out[0]
+        return batch
 
     def decode_answer(self, Result answer not None, list members not None, bint atomic):
         """decode() for tests and tools: each Result as (status, headers, body, outcome)."""
         cdef Result result
         cdef int i
         cdef list told = []
-        for result in self.decode(answer, members, atomic):
+        for result in self.decode(answer, members, atomic, None):
             told.append((
                 result.status,
                 [(result.headers[i].name[:result.headers[i].name_len],

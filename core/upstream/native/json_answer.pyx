@@ -42,26 +42,39 @@ cdef dict members_of(bytes text, Mark* marks, int count):
     return named
 
 
-cdef list responses_in(bytes text, Py_ssize_t count, int max_depth):
+cdef list responses_in(bytes text, Py_ssize_t count, int max_depth, bint whole):
     cdef Scan state
     cdef Mark marks[MAX_MEMBERS]
     cdef list found = [None] * count
     cdef set seen = set()
     cdef dict named
     cdef Py_ssize_t at, end, used, index
+    cdef bint valid
     if text.startswith(b"\xef\xbb\xbf"):
         text = text[3:]
     cdef const uint8_t* p = <const uint8_t*>PyBytes_AS_STRING(text)
     cdef Py_ssize_t n = PyBytes_GET_SIZE(text)
     scan_start(&state, max_depth, marks, MAX_MEMBERS)
     used = scan(&state, p, n)
-    if state.state != SCAN_DONE or text[used:].strip(b" \t\r\n") or not text.lstrip(b" \t\r\n").startswith(b"{"):
+    if not text.lstrip(b" \t\r\n").startswith(b"{"):
         return None
-    named = members_of(text, marks, state.mark_count)
-    if named is None or b"responses" not in named or marks[<int>named[b"responses"]].kind != c'[':
-        return None
-    at = marks[<int>named[b"responses"]].value + 1
-    end = marks[<int>named[b"responses"]].value_end - 1
+    valid = state.state == SCAN_DONE and not text[used:].strip(b" \t\r\n")
+    if valid:
+        named = members_of(text, marks, state.mark_count)
+        if named is None or b"responses" not in named or marks[<int>named[b"responses"]].kind != c'[':
+            return None
+        at = marks[<int>named[b"responses"]].value + 1
+        end = marks[<int>named[b"responses"]].value_end - 1
+    else:
+        # BU-08: something in it is wrong, maybe in one response alone, and then the others stand. What is cut does not.
+        at = -1 if whole else responses_at(text)
+        if at < 0:
+            return None
+        end = piece_end(p, at, n) - 1
+        at += 1
+        rest = text[end + 1:].strip(b" \t\r\n")
+        if end < at or p[end] != c']' or rest != b"}" and not (rest.startswith(b",") and rest.endswith(b"}")):
+            return None
     while True:
         while at < end and p[at] in (c' ', c'\t', c'\r', c'\n', c','):
             at += 1
@@ -69,20 +82,89 @@ cdef list responses_in(bytes text, Py_ssize_t count, int max_depth):
             return found
         if p[at] != c'{':
             return None
-        scan_start(&state, max_depth, marks, MAX_MEMBERS)
+        scan_start(&state, max_depth - 2, marks, MAX_MEMBERS)   # two levels are the envelope's
         used = scan(&state, p + at, end - at)
         if state.state != SCAN_DONE:
-            return None                                   # more members than a response object has
+            if whole:
+                return None
+            at = piece_end(p, at, end)                    # no response object; whose it is is not known
+            if at < 0:
+                return None
+            continue
         part = text[at:at + used]
         at += used
         named = members_of(part, marks, state.mark_count)
         if named is None or b"id" not in named:
-            return None
+            if valid:
+                return None
+            continue
         index = member_index(value_of(part, marks, named, b"id").strip(b'"'), count)
         if index >= 0:
             # Answered twice: which of them is true cannot be told.
             found[index] = None if index in seen else response_of(part, marks, named)
             seen.add(index)
+
+
+cdef Py_ssize_t piece_end(const uint8_t* p, Py_ssize_t at, Py_ssize_t n) noexcept nogil:
+    """The end of the value at `at`, by its quotes and brackets alone; -1: it has none before n."""
+    cdef int depth = 0
+    while at < n:
+        if p[at] == c'"':
+            at += 1
+            while at < n and p[at] != c'"':
+                at += 2 if p[at] == c'\\' else 1
+            if at >= n:
+                return -1
+        elif p[at] == c'{' or p[at] == c'[':
+            depth += 1
+        elif p[at] == c'}' or p[at] == c']':
+            depth -= 1
+        at += 1
+        if depth <= 0 and p[at - 1] in (c'"', c'}', c']'):
+            return at if depth == 0 else -1
+        if depth == 0 and at < n and p[at] in (c',', c'}', c']'):
+            return at
+    return -1
+
+
+cdef Py_ssize_t responses_at(bytes text):
+    """Where the array `responses` of an object begins that is no valid JSON; -1: it cannot be found."""
+    cdef const uint8_t* p = <const uint8_t*>PyBytes_AS_STRING(text)
+    cdef Py_ssize_t n = PyBytes_GET_SIZE(text), at = text.index(b"{") + 1, start
+    for _ in range(<int>MAX_MEMBERS):
+        while at < n and p[at] in (c' ', c'\t', c'\r', c'\n', c','):
+            at += 1
+        if at >= n or p[at] != c'"':
+            return -1
+        start = at
+        at = piece_end(p, at, n)
+        if at < 0:
+            return -1
+        name = text[start:at]
+        while at < n and p[at] in (c' ', c'\t', c'\r', c'\n', c':'):
+            at += 1
+        if name == b'"responses"':
+            return at if at < n and p[at] == c'[' else -1
+        at = piece_end(p, at, n)
+        if at < 0:
+            return -1
+    return -1
+
+
+cdef bytes link_in(bytes text, int max_depth):
+    cdef Scan state
+    cdef Mark marks[MAX_MEMBERS]
+    cdef dict named
+    cdef bytes name, value
+    scan_start(&state, max_depth, marks, MAX_MEMBERS)
+    scan(&state, <const uint8_t*>PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
+    named = members_of(text, marks, state.mark_count) if state.state == SCAN_DONE else None
+    for name in (b"@nextLink", b"@odata.nextLink"):
+        if named is not None and name in named:
+            value = value_of(text, marks, named, name)
+            if value.startswith(b'"'):
+                return unescaped(<const uint8_t*>PyBytes_AS_STRING(value) + 1, PyBytes_GET_SIZE(value) - 2)
+    return None
 
 
 cdef bytes value_of(bytes text, Mark* marks, dict named, bytes name):

@@ -18,13 +18,14 @@ from batchwire.core.dialects.media cimport (
     with_utf8,
 )
 from batchwire.core.headers cimport block_get
-from batchwire.core.model cimport Buffer, Call, Result
+from batchwire.core.model cimport CARRIED, Buffer, Call, Result
 from batchwire.core.upstream.native.base cimport NativeBatch, NativeForm
-from batchwire.core.upstream.native.json_answer cimport responses_in
+from batchwire.core.upstream.native.json_answer cimport link_in, responses_in
 from batchwire.core.upstream.native.members cimport (
     depends_within,
     fields_of,
     fit_together,
+    fits_in,
     lifted_lines,
     ordinals_of,
     relative_url,
@@ -33,6 +34,9 @@ from batchwire.core.upstream.native.members cimport (
 from batchwire.core.upstream.native.outcomes cimport bad_answer, refused_batch, settled, whole_body
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t
+
+cdef extern from "<string.h>" nogil:
+    void* memmem(const void* haystack, size_t n, const void* needle, size_t k)
 
 from batchwire.core.dialects.codings import decode as undo
 from batchwire.core.upstream.native.base import UnfitMember
@@ -58,28 +62,43 @@ cdef class JsonForm(NativeForm):
     cdef bint mixes(self, Call call) except -1:
         # Services exist that refuse the whole batch for one body that is no JSON object (SAP CAP does).
         cdef bytes media
+        cdef Py_ssize_t at = 0
         if not NativeForm.mixes(self, call):
             return False
         if call.body_owner is None or call.body_len == 0:
             return True
         media = block_get(call.head, b"content-type", 12) or b""
-        return media_kind(PyBytes_AS_STRING(media), PyBytes_GET_SIZE(media)) == MEDIA_JSON \
-            and call.body_ptr[:call.body_len].lstrip()[:1] == b"{"
+        while at < call.body_len and call.body_ptr[at] in (c' ', c'\t', c'\r', c'\n'):
+            at += 1
+        return at < call.body_len and call.body_ptr[at] == c'{' \
+            and media_kind(PyBytes_AS_STRING(media), PyBytes_GET_SIZE(media)) == MEDIA_JSON
 
     cdef bint fits(self, list members, bint atomic, bytes base_path) except -1:
         return fit_together(members, base_path, ordinals_of(members) if atomic else {})
 
+    cdef bint joins(self, Call call, bytes base_path, bytes lifted) except -1:
+        return fits_in(call, base_path, {}) and lifted_lines(call) == lifted
+
     cdef NativeBatch encode(self, list members, bint atomic, bytes base_path):
         cdef Buffer out = Buffer()
         cdef dict inner = ordinals_of(members) if atomic else {}
-        cdef Py_ssize_t i
+        cdef list left_out = []
+        cdef Py_ssize_t i, before
         out.put(b'{"requests":[', 13)
         for i in range(len(members)):
-            if i:
+            before = out.size
+            if i > len(left_out):
                 out.put_char(c',')
-            self.put_member(out, members[i], i, atomic, base_path, inner)
+            try:
+                self.put_member(out, members[i], i - len(left_out), atomic, base_path, inner)
+            except UnfitMember as error:
+                if atomic:
+                    raise
+                error.index = i
+                out.size = before
+                left_out.append(error)
         out.put(b"]}", 2)
-        return NativeBatch(HEAD + (b"" if atomic else GO_ON) + lifted_lines(members[0]), out.take())
+        return NativeBatch(HEAD + (b"" if atomic else GO_ON) + lifted_lines(members[0]), out.take(), left_out)
 
     cdef int put_member(self, Buffer out, Call call, Py_ssize_t index, bint atomic, bytes base_path,
                         dict inner) except -1:
@@ -167,14 +186,42 @@ cdef class JsonForm(NativeForm):
             fields[b"content-type"] = with_utf8(media)
         return put_string(out, body)
 
-    cdef list decode(self, Result answer, list members, bint atomic):
+    cdef list decode(self, Result answer, list members, bint atomic, list gathered):
         cdef Py_ssize_t count = len(members)
         cdef list found = refused_batch(answer, count)
         cdef bytes text
-        if found is not None:
-            return found
-        text = whole_body(answer, self.max_body_bytes)
-        found = None if text is None else responses_in(text, count, self.max_depth)
         if found is None:
-            return bad_answer(count, "the upstream's answer is not a JSON batch response")
-        return settled(found, members, atomic)
+            text = whole_body(answer, self.max_body_bytes if atomic else CARRIED * self.max_body_bytes)
+            found = None if text is None else responses_in(text, count, self.max_depth, atomic)
+            if found is not None:
+                return settled(found if gathered is None else merged(gathered, found), members, atomic, self.max_body_bytes)
+            found = bad_answer(count, "the upstream's answer is not a JSON batch response")
+        if gathered is None:
+            return found
+        if atomic:
+            return settled(gathered, members, atomic, self.max_body_bytes)
+        # The rest cannot be had; what came before it stands.
+        return settled([rest if result is None else result for result, rest in zip(gathered, found)],
+                       members, atomic, self.max_body_bytes)
+
+    cdef bytes more_at(self, Result answer):
+        cdef bytes text
+        if answer.status != 200 or answer.body_owner is None \
+                or memmem(answer.body, answer.body_len, b"nextLink", 8) == NULL:
+            return None
+        text = whole_body(answer, CARRIED * self.max_body_bytes)
+        return None if text is None else link_in(text, self.max_depth)
+
+    cdef list gather(self, Result answer, list members, list gathered):
+        cdef list found = responses_in(
+            whole_body(answer, CARRIED * self.max_body_bytes), len(members), self.max_depth, True)
+        if found is None:
+            return gathered if gathered is not None else [None] * len(members)
+        return found if gathered is None else merged(gathered, found)
+
+
+cdef list merged(list earlier, list found):
+    """Answered twice: which of them is true cannot be told."""
+    return [
+        second if first is None else first if second is None else None for first, second in zip(earlier, found)
+    ]

@@ -35,16 +35,21 @@ cdef bytes referred_to(Call call):
     return None if found is None else found.group(1)
 
 
+cdef bint fits_in(Call call, bytes base_path, dict inner) except -1:
+    """Whether a call can be a member of a batch at all."""
+    if call.method not in METHODS:
+        return False
+    if call.body_owner is not None and call.body_len and call.method in (b"GET", b"DELETE"):
+        return False                                      # JB-26
+    return call.target.startswith(base_path) or referred_to(call) in inner
+
+
 cdef bint fit_together(list members, bytes base_path, dict inner) except -1:
     """What does not depend on the form."""
     cdef bytes lifted = None
     cdef Call call
     for call in members:
-        if call.method not in METHODS:
-            return False
-        if call.body_owner is not None and call.body_len and call.method in (b"GET", b"DELETE"):
-            return False                                  # JB-26
-        if not call.target.startswith(base_path) and referred_to(call) not in inner:
+        if not fits_in(call, base_path, inner):
             return False
         # One request carries them all, so that they must be sent in one name.
         if lifted is None:
@@ -137,12 +142,12 @@ cdef bytes renamed_body(bytes body, dict inner, list waits):
             name = plain(found.group(1))
             linking = "@" in name and _LINK_NAME.search(name) is not None
         elif linking and not body[before:found.start()].strip(b"[, \t\r\n"):
-            reference = _REFERENCE.match(plain(found.group(1)).encode())
+            reference = _REFERENCE.match(plain(found.group(1)).encode("utf-8", "surrogatepass"))
             if reference is not None and reference.group(1) in inner:
                 pieces.append(body[done:found.start()])
                 wait_for(waits, inner[reference.group(1)])
                 renamed = b"$" + inner[reference.group(1)] + reference.string[reference.end():]
-                pieces.append(json.dumps(renamed.decode(), ensure_ascii=False).encode())
+                pieces.append(json.dumps(renamed.decode("utf-8", "surrogatepass")).encode())
                 done = found.end()
         else:
             linking = False

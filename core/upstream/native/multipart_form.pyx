@@ -5,11 +5,12 @@ Must never choose a boundary that a body holds.
 """
 from batchwire.core.dialects.json_scan cimport check
 from batchwire.core.dialects.media cimport MEDIA_JSON, media_kind
-from batchwire.core.model cimport Buffer, Call, HeaderSlice, KIND_CONTENT_TYPE, Result
+from batchwire.core.model cimport CARRIED, Buffer, Call, HeaderSlice, KIND_CONTENT_TYPE, Result
 from batchwire.core.upstream.native.base cimport NativeBatch, NativeForm
 from batchwire.core.upstream.native.members cimport (
     fields_of,
     fit_together,
+    fits_in,
     lifted_lines,
     ordinals_of,
     relative_url,
@@ -49,14 +50,26 @@ cdef class MultipartForm(NativeForm):
                 return False
         return True
 
+    cdef bint joins(self, Call call, bytes base_path, bytes lifted) except -1:
+        return fits_in(call, base_path, {}) and lifted_lines(call) == lifted \
+            and is_sayable(relative_url(call, base_path, {}))
+
     cdef NativeBatch encode(self, list members, bint atomic, bytes base_path):
         cdef dict inner = ordinals_of(members) if atomic else {}
         cdef list parts = []
         cdef Buffer out = Buffer()
+        cdef list left_out = []
         cdef Py_ssize_t i
         for i in range(len(members)):
-            self.put_member(out, members[i], i, base_path, inner)
-            parts.append(out.take())
+            try:
+                self.put_member(out, members[i], i - len(left_out), base_path, inner)
+            except UnfitMember as error:
+                if atomic:
+                    raise
+                error.index = i
+                left_out.append(error)
+            else:
+                parts.append(out.take())
         cdef bytes boundary = fresh_boundary(b"batch_", parts)
         cdef bytes head = b"Content-Type: multipart/mixed; boundary=" + boundary + b"\r\nAccept: multipart/mixed\r\n"
         if atomic:
@@ -65,7 +78,7 @@ cdef class MultipartForm(NativeForm):
         else:
             # HD-16: multipart stops at the first error by default, but these calls have nothing in common.
             head += b"Prefer: odata.continue-on-error\r\n"
-        return NativeBatch(head + lifted_lines(members[0]), joined(parts, boundary))
+        return NativeBatch(head + lifted_lines(members[0]), joined(parts, boundary), left_out)
 
     cdef int put_member(self, Buffer out, Call call, Py_ssize_t index, bytes base_path, dict inner) except -1:
         cdef bytes name, value
@@ -94,7 +107,7 @@ cdef class MultipartForm(NativeForm):
         out.put(b"\r\n", 2)
         return 0 if body is None else out.put_bytes(body)
 
-    cdef list decode(self, Result answer, list members, bint atomic):
+    cdef list decode(self, Result answer, list members, bint atomic, list gathered):
         cdef Py_ssize_t count = len(members)
         cdef HeaderSlice* media = answer.find(KIND_CONTENT_TYPE)
         cdef bytes boundary = None if media == NULL else boundary_of(media.value[:media.value_len])
@@ -106,14 +119,14 @@ cdef class MultipartForm(NativeForm):
             found = refused_batch(answer, count)
             if found is not None:
                 return found
-        text = whole_body(answer, self.max_body_bytes)
+        text = whole_body(answer, self.max_body_bytes if atomic else CARRIED * self.max_body_bytes)
         taken = None if text is None or boundary is None else responses_in(text, boundary, count, atomic)
         if taken is None:
             return bad_answer(count, "the upstream's answer is not a multipart batch response")
         if taken.speaks_for_all is not None:
             # MP-08 without a Content-ID (GW-19): which member failed is not said, so the error is everyone's.
-            return settled([copied(taken.speaks_for_all) for _ in range(count)], members, atomic)
-        return settled(taken.found, members, atomic)
+            return settled([copied(taken.speaks_for_all) for _ in range(count)], members, atomic, self.max_body_bytes)
+        return settled(taken.found, members, atomic, self.max_body_bytes)
 
 
 cdef bytes fresh_boundary(bytes prefix, list parts):

@@ -2,7 +2,7 @@
 from batchwire.core.model cimport Result
 
 cdef list refused_batch(Result answer, Py_ssize_t count)            # None: the upstream took the batch
-cdef list settled(list found, list members, bint atomic)
+cdef list settled(list found, list members, bint atomic, Py_ssize_t limit)      # limit: bytes of a body; 0: none
 cdef bytes whole_body(Result answer, Py_ssize_t limit)              # None: it cannot be read
 cdef list bad_answer(Py_ssize_t count, str message)
 cdef Result copied(Result result)

@@ -4,10 +4,12 @@ One place for both forms: a group that failed anywhere failed everywhere (JR-12)
 failure of the upstream, a batch that was refused as a whole fails every member. Must never call a member of a
 failed group a success, whatever the upstream said of it before it rolled back.
 """
+from batchwire.core.dialects.media cimport MEDIA_JSON, media_kind
 from batchwire.core.model cimport (
     Call,
     HeaderSlice,
     KIND_CONTENT_ENCODING,
+    KIND_CONTENT_TYPE,
     OUTCOME_DEPENDENCY_FAILED,
     OUTCOME_FAILED,
     OUTCOME_SUCCEEDED,
@@ -18,6 +20,7 @@ from batchwire.core.model cimport (
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.string cimport memcpy
 
+import json
 import re
 
 from batchwire.core.dialects.codings import decode
@@ -26,8 +29,12 @@ cdef extern from "<string.h>" nogil:
     void* memmem(const void* haystack, size_t n, const void* needle, size_t k)
 
 _CONTENT_ID = re.compile(rb'("@(?:Org\.OData\.)?Core\.ContentID"[ \t\r\n]*:[ \t\r\n]*")([0-9]+)"')
-# Said of the client or of the load, and so as true for each member as for the batch.
-cdef frozenset SHARED = frozenset([401, 403, 429, 503])
+# Said of the client, of the size or of the load, and so as true for each member as for the batch (BU-06). What is said
+# of the request as such (400, 404, 405, 415, 500, 504) would be taken for a word about what the member is for.
+cdef frozenset SHARED = frozenset([401, 402, 403, 408, 413, 421, 423, 425, 429, 431, 451, 502, 503, 507, 509, 511])
+cdef enum:
+    QUOTED = 100              # characters of an upstream's error message
+    MAX_ERROR = 65536         # bytes of one that is looked at
 
 
 cdef Result copied(Result result):
@@ -63,7 +70,24 @@ cdef list refused_batch(Result answer, Py_ssize_t count):
         if answer.outcome == OUTCOME_SUCCEEDED:
             answer.outcome = OUTCOME_FAILED
         return [copied(answer) for _ in range(count)]
-    return bad_answer(count, f"the upstream answered the batch with status {answer.status}")
+    return bad_answer(count, f"the upstream answered the batch with status {answer.status}{words_of(answer)}")
+
+
+cdef str words_of(Result answer):
+    """The beginning of what an OData error says, for a sentence that goes on with it; or nothing."""
+    cdef bytes body = None
+    cdef HeaderSlice* media = answer.find(KIND_CONTENT_TYPE)
+    if answer.body_owner is not None and answer.body_len <= MAX_ERROR and media != NULL \
+            and media_kind(media.value, media.value_len) == MEDIA_JSON:
+        body = whole_body(answer, MAX_ERROR)
+    try:
+        said = json.loads(body)["error"]["message"] if body else None
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return ""
+    if not isinstance(said, str) or not said:
+        return ""
+    # A lone half of a surrogate pair cannot be said in UTF-8.
+    return ": " + said[:QUOTED].encode("utf-8", "replace").decode()
 
 
 cdef bytes whole_body(Result answer, Py_ssize_t limit):
@@ -116,17 +140,23 @@ cdef int name_member(Result result, list members) except -1:
     return 0
 
 
-cdef list settled(list found, list members, bint atomic):
+cdef list settled(list found, list members, bint atomic, Py_ssize_t limit):
     """found: for each member its Result, or None when the answer has none that can be read."""
     cdef Py_ssize_t i
     cdef Result result
     cdef bint failed = False, missing = False
+    for i in range(len(found)):
+        result = found[i]
+        if result is not None and limit and result.body_len > limit:
+            # BU-08: of calls that travel together each has its own bound.
+            found[i] = None if atomic else broken("the upstream's answer to this call is larger than allowed")
     for result in found:
         if result is None:
             missing = True
         else:
             failed = failed or result.status >= 400
-            result.outcome = OUTCOME_SUCCEEDED if 200 <= result.status < 300 else OUTCOME_FAILED
+            if result.outcome != OUTCOME_UNREACHABLE:
+                result.outcome = OUTCOME_SUCCEEDED if 200 <= result.status < 300 else OUTCOME_FAILED
             if result.status >= 400:
                 name_member(result, members)
     for i in range(len(found)):
