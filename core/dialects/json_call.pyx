@@ -4,7 +4,7 @@ The text has been validated by the scanner, which also noted where each member l
 twice here. What is wrong with the object alone is put on the Call as a refusal; only an id that cannot be
 told breaks the batch. Must never look at other calls: ids, groups and order are the plan's.
 """
-from batchwire.core.dialects.identifiers cimport is_request_id
+from batchwire.core.dialects.identifiers cimport MAX_DEPENDENCIES, MAX_ID, is_opaque_id, is_request_id
 from batchwire.core.dialects.json_scan cimport Mark
 from batchwire.core.dialects.json_strings cimport unescaped
 from batchwire.core.dialects.media cimport (
@@ -115,9 +115,9 @@ cdef Py_ssize_t string_end(const uint8_t* p, Py_ssize_t i, Py_ssize_t n, bint* e
 
 
 cdef class CallBuilder:
-    def __init__(self, HeaderBlock block not None, Py_ssize_t max_body, bint integer_ids):
+    def __init__(self, HeaderBlock block not None, Py_ssize_t max_body, bint lenient):
         self.block = block
-        self.integer_ids = integer_ids
+        self.lenient = lenient
         self.scratch = Buffer()
         self.max_body = max_body
 
@@ -180,13 +180,14 @@ cdef class CallBuilder:
         return call
 
     cdef int identify(self, Call call, const uint8_t* text, Mark* mark, uint64_t number) except -1:
-        """JB-08, ID-03. The compatible profile takes an integer as the string of its digits."""
+        """JB-08, ID-03. The compatible profile takes an integer as the string of its digits, and PL-09."""
         if mark != NULL:
             if mark.kind == c'"':
                 call.id = string_of(text, mark)
-            elif self.integer_ids and is_integer(text + mark.value, mark.value_end - mark.value):
+            elif self.lenient and is_integer(text + mark.value, mark.value_end - mark.value):
                 call.id = text[mark.value:mark.value_end]
-            if is_request_id(PyBytes_AS_STRING(call.id), PyBytes_GET_SIZE(call.id)):
+            if is_request_id(PyBytes_AS_STRING(call.id), PyBytes_GET_SIZE(call.id)) or (
+                    self.lenient and is_opaque_id(PyBytes_AS_STRING(call.id), PyBytes_GET_SIZE(call.id))):
                 return 0
         raise EnvelopeError(
             400, "BadId",
@@ -255,16 +256,22 @@ cdef class CallBuilder:
             return None
         i = skip_space(text, mark.value + 1)
         while text[i] != c']':
+            if len(names) == MAX_DEPENDENCIES:
+                call.refuse(400, "BadDependsOn", f"dependsOn must not have more than {MAX_DEPENDENCIES} ids")
+                return names
             start = i
             if text[i] == c'"':
                 escaped = False
                 i = string_end(text, i + 1, mark.value_end, &escaped)
+                if i - start > 6 * MAX_ID:
+                    call.refuse(400, "BadDependsOn", "dependsOn has an id that is too long")
+                    return names
                 names.append(unescaped(text + start + 1, i - start - 1) if escaped else text[start + 1:i])
                 i += 1
             else:
                 while text[i] not in (c',', c']', c' ', c'\n', c'\r', c'\t'):
                     i += 1
-                if not self.integer_ids or not (text[start] == c'-' or c'0' <= text[start] <= c'9') \
+                if not self.lenient or not (text[start] == c'-' or c'0' <= text[start] <= c'9') \
                         or not is_integer(text + start, i - start):
                     call.refuse(400, "BadDependsOn", "dependsOn must hold ids only")
                     return names
@@ -287,7 +294,9 @@ cdef class CallBuilder:
         return call.refuse(400, "BadAtomicityGroup", "atomicityGroup must be a string of letters, digits and -._~")
 
     cdef int read_condition(self, Call call, const uint8_t* text, Mark* mark) except -1:
-        """JB-18. Never lenient: a condition that is not understood must not be passed over."""
+        """JB-18. Never lenient: a condition that is not understood must not be passed over. null is as good as absent."""
+        if mark.kind == c'n':
+            return 0
         if mark.kind != c'"':
             return call.refuse(400, "BadCondition", "if must be a string")
         call.condition = string_of(text, mark)

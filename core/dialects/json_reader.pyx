@@ -59,7 +59,7 @@ cdef class JsonReader(Reader):
     max_call_bytes: most bytes of one request object, and of a body after JB-27's decoding; 0: no limit. A longer
     object breaks the batch with 413. max_depth: most containers open at once, the document's own two included
     (3..1024); deeper nesting, also inside a body, breaks the batch with 400. max_header_bytes: of one call's
-    header lines. drop_authorization: GW-17's switch. integer_ids: take them for strings (JB-08). A request object
+    header lines. drop_authorization: GW-17's switch. lenient: take integers for ids (JB-08), and opaque ones (PL-09). A request object
     may have 64 members.
     """
     cdef object chunks                # deque of bytes not begun
@@ -83,7 +83,7 @@ cdef class JsonReader(Reader):
     cdef Mark[MAX_MEMBERS] marks
 
     def __init__(self, Py_ssize_t max_call_bytes=16777216, int max_depth=64, Py_ssize_t max_header_bytes=32768,
-                 bint drop_authorization=False, bint integer_ids=True):
+                 bint drop_authorization=False, bint lenient=True):
         if not 3 <= max_depth <= MAX_DEPTH:
             raise ConfigError(f"the nesting limit of JSON must be from 3 to {MAX_DEPTH}")
         self.chunks = deque()
@@ -92,7 +92,7 @@ cdef class JsonReader(Reader):
         self.max_call_bytes = max_call_bytes
         self.max_depth = max_depth
         self.builder = CallBuilder(
-            HeaderBlock(drop_authorization=drop_authorization, max_bytes=max_header_bytes), max_call_bytes, integer_ids)
+            HeaderBlock(drop_authorization=drop_authorization, max_bytes=max_header_bytes), max_call_bytes, lenient)
 
     cdef int feed(self, bytes data) except -1:
         if PyBytes_GET_SIZE(data):

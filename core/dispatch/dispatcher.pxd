@@ -35,3 +35,4 @@ cdef class Dispatcher(CallOwner):
     cdef Lane lane_of(self, Upstream upstream)
     cdef int abandon_all(self) except -1
     cdef int finished_call(self, Call call, Result result) except -1
+    cdef int turn(self) except -1

@@ -58,6 +58,10 @@ cdef class Dispatcher(CallOwner):
         """A started call has its result."""
         raise NotImplementedError
 
+    cdef int turn(self) except -1:
+        """Goes on after a rest (core/turns.pyx)."""
+        raise NotImplementedError
+
     # --- starting
 
     cdef Lane lane_of(self, Upstream upstream):
