@@ -51,7 +51,8 @@ def with_body(name: str, body: bytes, **more: Any) -> bytes:
 
 
 def whole(body: bytes, root: str, kind: str) -> list[Pieces]:
-    head = f"POST {root} HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
+    head = f"POST {root} HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\nConnection: close\r\n"
+    head += f"Content-Length: {len(body)}\r\n\r\n"
     return [iter([head.encode(), body])]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -15,6 +16,7 @@ from harness.config import NATIVE
 from harness.documents import MULTIPART, parts, send
 from harness.gateway import Gateway
 from harness.grouped import post, script_customers
+from harness.memory import Peak
 from harness.multiparts import HTTP_TYPE, change_set, document, part
 from harness.scripted import Reply, ScriptedUpstream, json_reply
 
@@ -94,6 +96,39 @@ def test_PL_01_a_group_whose_members_have_long_conditions(batching_gateway: Gate
     found = statuses(run_batch(GRPC_BATCH, batching_gateway, [Call("a", "Customers(7)"), *members]))
     assert found == {"a": 200, **{f"m{n}": 201 for n in range(30)}}
     assert things.sizes == [30]
+
+
+# --- PL-02: what is held counts
+
+
+@pytest.mark.parametrize(
+    "more", [{"if": "'" + "x" * 200_000 + "' eq 'x'"}, {"url": "u" * 30_000}, {"junk": "x" * 200_000}]
+)
+def test_PL_02_a_stream_of_calls_that_wait_is_bounded(
+    more: dict[str, str], gateway: Gateway, upstream: ScriptedUpstream
+) -> None:
+    """All of them wait for one that is held until the client has sent more than may be pending."""
+    gate = upstream.gate()
+    upstream.on("GET", "/slow", json_reply({}, gate=gate))
+    upstream.fallback = lambda _: json_reply({})
+    call = rest.encode({"id": "NAME", "method": "get", "url": "a", "dependsOn": ["slow"], **more})
+    made = [call.replace(b"NAME", b"n%d" % n, 1) for n in range(400)]
+    with Peak(gateway) as peak, rest.Wire(gateway.http_port) as wire:
+        head = {"Content-Type": "application/json", "Transfer-Encoding": "chunked", **rest.STRICT}
+        wire.begin("POST", "/stream/$batch", head)
+        wire.chunk(b'{"requests":[' + rest.encode(rest.get_call("slow", "slow")))
+        assert upstream.wait_until(lambda: "GET /slow" in upstream.lines)
+        sender = threading.Thread(target=lambda: [wire.chunk(b"," + one) for one in made])
+        sender.start()
+        sender.join(2)
+        gate.open()
+        sender.join(30)
+        wire.chunk(b"]}")
+        wire.chunk(b"")
+        found = wire.answer().by_id()
+    assert len(found) == 401
+    assert found["slow"]["status"] == 200
+    assert peak.grown < 128 << 20
 
 
 # --- PL-03: lengths
