@@ -120,7 +120,7 @@ def test_PL_02_a_stream_of_calls_that_wait_is_bounded(
         assert upstream.wait_until(lambda: "GET /slow" in upstream.lines)
         sender = threading.Thread(target=lambda: [wire.chunk(b"," + one) for one in made])
         sender.start()
-        sender.join(2)
+        sender.join(1)
         gate.open()
         sender.join(30)
         wire.chunk(b"]}")
