@@ -22,7 +22,7 @@ def check_document(bytes data not None, str root="/", Limits limits=None, bint s
     if limits is None:
         limits = Limits()
     reader = JsonReader(
-        limits.max_call_bytes, limits.max_depth, limits.max_header_bytes, lenient=not strict)
+        limits.max_call_bytes, limits.max_depth, limits.max_header_bytes, integer_ids=not strict)
     plan = Plan(UrlRules(root.encode(), authority, strict), limits.reference_bytes, limits.max_call_bytes, limits.max_depth)
     reader.feed(data)
     reader.finish()

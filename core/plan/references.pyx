@@ -6,7 +6,7 @@ waiting calls hold: beyond that a body is not kept, and who refers to it is refu
 """
 from batchwire.core.dialects.codings import decode
 from batchwire.core.dialects.json_index cimport index_of
-from batchwire.core.dialects.json_strings cimport unescaped
+from batchwire.core.dialects.json_strings cimport has_half_pair, unescaped
 from batchwire.core.dialects.media cimport MEDIA_JSON, media_kind
 from batchwire.core.model cimport (
     Call, HeaderSlice, KIND_CONTENT_ENCODING, KIND_CONTENT_TYPE, KIND_ENTITY_ID, KIND_ETAG,
@@ -193,14 +193,16 @@ cdef class References:
     cdef bytes etag_of(self, Kept kept):
         """The complete ETag, W/ and quotes included: of the header, else of the body (GW-14), or None."""
         cdef Py_ssize_t start = 0, end = 0
+        cdef const uint8_t* p
         cdef list path
         if kept.etag is not None:
             return kept.etag
         for path in ETAG_PATHS:
             if self.find(kept, path, True, &start, &end):
-                if PyBytes_AS_STRING(kept.body)[start] != c'"' or end - start > MAX_ETAG:
+                p = <const uint8_t*>PyBytes_AS_STRING(kept.body) + start
+                if p[0] != c'"' or end - start > MAX_ETAG or has_half_pair(p + 1, end - start - 2):
                     return None
-                return unescaped(<const uint8_t*>PyBytes_AS_STRING(kept.body) + start + 1, end - start - 2)
+                return unescaped(p + 1, end - start - 2)
         return None
 
 
@@ -248,7 +250,7 @@ cdef bytes url_of(Kept kept, UrlRules rules):
         own = kept.mount + own
     said = kept.location
     if said is None:
-        if kept.method in (b"GET", b"PUT", b"PATCH"):
+        if kept.method in (b"GET", b"PUT", b"PATCH", b"MERGE"):
             return own.partition(b"?")[0]
         said = kept.entity_id
     if said is not None:

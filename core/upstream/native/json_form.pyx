@@ -58,6 +58,8 @@ cdef class JsonForm(NativeForm):
     cdef bint mixes(self, Call call) except -1:
         # Services exist that refuse the whole batch for one body that is no JSON object (SAP CAP does).
         cdef bytes media
+        if not NativeForm.mixes(self, call):
+            return False
         if call.body_owner is None or call.body_len == 0:
             return True
         media = block_get(call.head, b"content-type", 12) or b""
