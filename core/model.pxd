@@ -59,6 +59,12 @@ cdef class Refusal:
     cdef readonly str code
     cdef readonly str message
 
+cdef class Holding:
+    """Bytes that live as long as one of the calls whose bodies lie in them."""
+    cdef const void* owner              # of whom; compared, never looked at
+    cdef Py_ssize_t size
+    cdef Py_ssize_t calls
+
 cdef class Call:
     # --- said by the client, filled by a dialect reader
     cdef readonly bytes id              # UTF-8; b"" where the dialect allows none
@@ -73,6 +79,7 @@ cdef class Call:
     cdef readonly bytes condition       # or None
     cdef readonly double timeout        # seconds; 0: the upstream's default
     cdef readonly Refusal refusal       # the reader's verdict (GW-02), or None
+    cdef readonly bint empty_set        # no call: it stands for a change set without any (PL-10)
     # --- the plan's
     cdef readonly int group_size        # calls of its group, once that is known; 0: not known
     cdef readonly uint64_t number       # position in the batch, from 0
@@ -98,7 +105,8 @@ cdef class Call:
     cdef bint retried                   # sent once more after a stale connection
     cdef bint alone                     # must not share a request with calls that it has nothing to do with
     cdef list gathered                  # a carrier's results so far, of answers that went on elsewhere, or None
-    cdef Py_ssize_t charged             # bytes of the body that the session counts
+    cdef Py_ssize_t charged             # bytes of its own that the session counts
+    cdef Holding holding                # and those that its body keeps, with the bodies of others
     cdef int rank                       # index among the dispatcher's started calls
     cdef Call behind                    # the next one of the CallQueue that this call stands in
     cdef int set_body(self, object owner, const char* p, Py_ssize_t n) except -1

@@ -99,6 +99,10 @@ cdef class Refusal:
         self.outcome = outcome
 
 
+cdef class Holding:
+    pass
+
+
 cdef class Call:
     def __cinit__(self):
         self.position = -1

@@ -2,9 +2,11 @@ from batchwire.core.dialects.base cimport Reader, Writer
 from batchwire.core.dispatch.placement cimport Placement
 from batchwire.core.model cimport Buffer, Call, Refusal, Result
 from batchwire.core.outbox cimport Outbox
+from batchwire.core.pending cimport Pending
 from batchwire.core.plan.groups cimport Group
 from batchwire.core.plan.order cimport Plan
 from batchwire.core.plan.urls cimport UrlRules
+from batchwire.core.turns cimport Turns
 from libc.stdint cimport uint64_t
 
 cdef class SessionListener:
@@ -27,13 +29,17 @@ cdef class Session(Placement):
     # where it stands
     cdef bint validating                    # GW-21: the document may still fit the threshold
     cdef bint opened                        # writer.begin() has been called
+    cdef bint said                          # a result stands in the answer
     cdef bint stalled                       # reading stopped because a bound is reached
     cdef bint settling
+    cdef Turns turns
+    cdef double worked                      # seconds of work, about, since the last rest
+    cdef bint resting                       # nothing is read or decided before turn()
     cdef bint stopped                       # MP-09: what is not decided yet gets no result
     cdef bint input_ended
     cdef uint64_t fed
     cdef uint64_t pending                   # calls admitted and not finished
-    cdef Py_ssize_t pending_bytes           # of their bodies
+    cdef Pending held                       # what they hold
     cdef uint64_t[8] counts                 # by Outcome
     cdef Refusal verdict                    # for every call that has not started: deadline or stop
     cdef readonly bint finished
@@ -65,7 +71,9 @@ cdef class Session(Placement):
     cdef int take_options(self) except -1
     cdef int settle(self) except -1
     cdef int settle_group(self, Group group) except -1
+    cdef int rest(self) except -1
     cdef int drop(self, Call call) except -1
+    cdef int pass_over(self, Call call) except -1
     cdef int refused(self, Call call) except -1
     cdef int conclude(self, Call call, Result result) except -1
     cdef Py_ssize_t write(self, Call call, Result result) except -1
@@ -85,6 +93,5 @@ cdef class Session(Placement):
     cdef bint window_full(self) noexcept
     cdef bint output_full(self) noexcept
     cdef bint bodies_full(self) noexcept
-    cdef void charge(self, Call call) noexcept
     cdef bint stuck(self) except -1
     cdef int advance(self) except -1

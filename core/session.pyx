@@ -21,10 +21,12 @@ from batchwire.core.model cimport (
     OUTCOME_REFUSED, OUTCOME_SUCCEEDED, OUTCOME_TIMED_OUT, OUTCOME_UNREACHABLE, Refusal, Result, now,
 )
 from batchwire.core.outbox cimport LINGER, Outbox
+from batchwire.core.pending cimport Pending
 from batchwire.core.plan.groups cimport Group
-from batchwire.core.plan.order cimport Plan
+from batchwire.core.plan.order cimport DEAR, Plan
 from batchwire.core.plan.urls cimport UrlRules
 from batchwire.core.route cimport Route
+from batchwire.core.turns cimport SLICE, turns_of
 from batchwire.core.upstream.base cimport Upstream
 from batchwire.core.upstream.native.outcomes cimport bad_answer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
@@ -34,6 +36,13 @@ import logging
 cdef enum:
     INPUT_HIGH = 262144       # unread bytes above which the front is asked to wait
     EXECUTE_BYTES = 67108864  # the largest answer in one piece
+    SEARCHED = 524288         # bytes of a body that are searched between two looks at the clock
+    LOOKED_AT = 8             # members of a group that are decided between two
+    LARGE = 4096              # bytes of a call that is no trifle to read
+
+# Seconds, about, so that the clock is asked for what is dear alone.
+cdef double DECIDED = 2e-6    # of a call that is decided and has nothing to be filled in
+cdef double ANSWERED = 8e-6   # of one that the gateway answers itself
 
 _log = logging.getLogger("batchwire.core")
 cdef unsigned long long sessions_open = 0
@@ -102,6 +111,8 @@ cdef class Session(Placement):
         self.plan.plain = self.reader.plain
         self.outbox = Outbox(self.began)
         self.own = Result()
+        self.held = Pending()
+        self.turns = turns_of(loop)
         self.held_back = {}
         self.single = Buffer()
         self.last_feed = self.last_take = self.began
@@ -261,10 +272,23 @@ cdef class Session(Placement):
         cdef Call call
         cdef Reader reader = self.reader
         cdef bint whole
+        cdef double t, since = now()
         self.stalled = False
         if reader.ended:
             return 0
         while True:
+            if self.plan.search is not None:
+                whole = self.plan.search_on(SEARCHED)
+                t = now()
+                self.worked += t - since
+                since = t
+                if whole and not self.validating and not reader.holding:
+                    self.settle()
+            if self.worked >= SLICE or self.resting:
+                self.stalled = True
+                return self.rest()
+            if self.plan.search is not None:
+                continue
             # What must be checked whole is read whole: it is bounded by the threshold or the message.
             whole = self.validating or reader.holding
             if not whole and not self.plan.holding_group() and (
@@ -285,12 +309,17 @@ cdef class Session(Placement):
                 raise EnvelopeError(400, "TooManyCalls", f"a batch must not have more than {self.limits.max_calls} calls")
             if PyBytes_GET_SIZE(call.url) > self.limits.max_header_bytes:
                 call.refuse(400, "UrlTooLong", f"a URL must not have more than {self.limits.max_header_bytes} bytes")
+                call.url = b""
             fault("plan.admit")
-            self.plan.admit(call)
+            whole = self.plan.admit(call)
             self.pending += 1
-            self.charge(call)
-            if not self.validating and not reader.holding:
+            self.held.charge(call)
+            if whole and not self.validating and not reader.holding:
                 self.settle()
+            if reader.calls & 15 == 0 or call.charged + call.body_len > LARGE:
+                t = now()
+                self.worked += t - since
+                since = t
         if reader.ended:
             self.take_options()
             self.validating = False
@@ -336,7 +365,7 @@ cdef class Session(Placement):
 
     cdef int go_on(self) except -1:
         """Reads, decides and starts what the bounds allow now."""
-        if self.settling or self.finished:
+        if self.settling or self.finished or self.resting:
             return 0
         try:
             if self.failure is None:
@@ -350,6 +379,26 @@ cdef class Session(Placement):
         if (self.input_waiter is not None or self.listener is not None) and self.wants_input():
             self.wake_input()
         return 0
+
+    # --- work in slices
+
+    cdef int rest(self) except -1:
+        """Enough has been done in one go: others are served before it goes on (PL-01)."""
+        if not self.resting:
+            self.resting = True
+            self.turns.add(self)
+        return 0
+
+    cdef int turn(self) except -1:
+        self.resting = False
+        self.worked = 0
+        try:
+            fault("turn")
+            if self.failure is not None:
+                return self.check_end()
+            return self.go_on()
+        except Exception as error:
+            return self.crashed(error)
 
     # --- deciding and starting
 
@@ -368,7 +417,10 @@ cdef class Session(Placement):
             return 0
         self.settling = True
         try:
-            while decided.first is not None and not self.output_full():
+            while decided.first is not None and not self.resting and not self.output_full():
+                if self.worked >= SLICE:
+                    self.rest()
+                    break
                 if self.bodies_full() and (progress or self.running):
                     break
                 progress = True
@@ -382,10 +434,15 @@ cdef class Session(Placement):
                     continue
                 if self.verdict is not None and call.refusal is None:
                     call.refusal = self.verdict
+                if call.empty_set and call.refusal is None:
+                    self.pass_over(call)
+                    continue
                 self.decide(call)
                 if call.refusal is None:
+                    self.worked += DECIDED
                     self.push(call)
                 else:
+                    self.worked += ANSWERED
                     self.refused(call)
         finally:
             self.settling = False
@@ -393,10 +450,16 @@ cdef class Session(Placement):
 
     cdef int decide(self, Call call) except -1:
         """Makes a call ready for its upstream, or refuses it; what fails here fails this call alone (BU-03)."""
+        cdef double since
         try:
             fault("plan.decide")
-            self.plan.decide(call)
-            self.charge(call)
+            if call.flags & DEAR:
+                since = now()
+                self.plan.decide(call)
+                self.held.charge_body(call)
+                self.worked += now() - since
+            else:
+                self.plan.decide(call)
             if call.refusal is None:
                 fault("place")
                 self.place(call)
@@ -411,6 +474,7 @@ cdef class Session(Placement):
         """GW-04: a group of several runs as one request to an upstream with transactions, or not at all."""
         cdef list members = group.members
         cdef Call call, carrier = None
+        cdef double since = now()
         if self.stopped:
             for call in members:
                 self.drop(call)
@@ -419,9 +483,12 @@ cdef class Session(Placement):
             group.fail_members(self.verdict)
         try:
             fault("plan.decide_group")
-            self.plan.decide_group(group)
+            while not self.plan.decide_group(group, LOOKED_AT):
+                if self.worked + now() - since >= SLICE:
+                    self.worked = SLICE
+                    return self.plan.decided.append(members[0])
             for call in members:
-                self.charge(call)
+                self.held.charge_body(call)
             if (<Call>members[0]).refusal is None:
                 fault("place_group")
                 carrier = self.group_carrier(group)
@@ -449,18 +516,13 @@ cdef class Session(Placement):
 
     cdef bint bodies_full(self) noexcept:
         """Whether the calls that have been read and not finished hold all that they may."""
-        return self.pending_bytes >= self.limits.max_pending_bytes
-
-    cdef void charge(self, Call call) noexcept:
-        """Counts the body of a call, as it is now."""
-        self.pending_bytes += call.body_len - call.charged
-        call.charged = call.body_len
+        return self.held.bytes >= self.limits.max_pending_bytes
 
     cdef bint stuck(self) except -1:
         """Whether nothing runs, nor will by itself, though calls are decided."""
         cdef Lane lane
         if self.running or self.plan.decided.first is None or self.output_full() or self.failure is not None \
-                or self.finished:
+                or self.finished or self.resting:
             return False
         for lane in self.lanes:
             if lane.size and self.may_start(lane):
@@ -507,8 +569,21 @@ cdef class Session(Placement):
         self.emit(call, None)
         self.counts[<int>OUTCOME_DEPENDENCY_FAILED] += 1
         self.pending -= 1
-        self.pending_bytes -= call.charged
+        self.held.discharge(call)
         return self.plan.finish(call, result, False)
+
+    cdef int pass_over(self, Call call) except -1:
+        """PL-10: a change set without calls has its answer, which is as empty."""
+        cdef Result result = self.own
+        self.clock = now()
+        result.reset()
+        result.status = 204
+        self.emit(call, result if self.writer.nests else None)
+        self.counts[<int>OUTCOME_SUCCEEDED] += 1
+        self.pending -= 1
+        self.held.discharge(call)
+        self.plan.finish(call, result, True)
+        return self.output_added()
 
     cdef int finished_call(self, Call call, Result result) except -1:
         cdef Call member
@@ -561,7 +636,7 @@ cdef class Session(Placement):
         self.emit(call, result)
         self.counts[result.outcome] += 1
         self.pending -= 1
-        self.pending_bytes -= call.charged
+        self.held.discharge(call)
         fault("plan.finish")
         self.plan.finish(call, result, 200 <= result.status < 300)
         if result.status >= 400 and not self.continue_on_error:
@@ -658,9 +733,10 @@ cdef class Session(Placement):
     cdef int separate(self) except -1:
         """What stands between two results of the dialect."""
         cdef Py_ssize_t before = self.outbox.tail.size
-        if self.next_out and self.writer.separator is not None:
+        if self.said and self.writer.separator is not None:
             self.outbox.tail.put_bytes(self.writer.separator)
             self.outbox.held += self.outbox.tail.size - before
+        self.said = True
         return 0
 
     cdef int open(self) except -1:
@@ -748,6 +824,7 @@ cdef class Session(Placement):
         self.failure = error
         self.plan.decided.clear()
         self.plan.waiting.clear()
+        self.plan.search = None
         for lane in self.lanes:
             lane.clear()
             lane.upstream.forget(self)

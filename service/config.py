@@ -160,7 +160,7 @@ class LimitSettings(_Section):
     max_header_bytes: Count = Field(32768, description="header bytes of one call or answer, and of a URL")
     max_in_flight: Count = Field(64, description="calls of one batch that run at once")
     max_pending: Count = Field(1024, description="calls of one batch read and not finished")
-    max_pending_bytes: Count = Field(64 << 20, description="bytes of their bodies; one call may stand out")
+    max_pending_bytes: Count = Field(64 << 20, description="bytes that they hold; one call may stand out")
     batch_deadline_seconds: float = Field(0, ge=0, description="longest time of a batch; 0: none")
     client_idle_seconds: Seconds = Field(60, description="a client that neither sends nor takes is cut after it")
     max_batches: Count = Field(1000, description="batches at once in a process")

@@ -42,6 +42,7 @@ cdef class Writer:
     """
     cdef public bint lowercase
     cdef readonly bytes separator
+    cdef readonly bint nests            # change sets have answers of their own, also those without calls
     cdef int begin(self, Buffer out) except -1
     cdef Py_ssize_t write(self, Buffer out, Call call, Result result) except -1
     cdef int end(self, Buffer out, object summary) except -1

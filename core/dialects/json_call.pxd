@@ -8,7 +8,7 @@ cdef class CallBuilder:
     cdef HeaderBlock block
     cdef Buffer scratch
     cdef Py_ssize_t max_body
-    cdef bint integer_ids             # JB-08: taken as the string of their digits
+    cdef bint integer_ids                 # JB-08: integers for ids; PL-09
     # `owner` keeps `text`, a validated request object; marks: its members, in document order.
     cdef Call build(self, bytes owner, const uint8_t* text, Mark* marks, int count, uint64_t number)
     cdef int identify(self, Call call, const uint8_t* text, Mark* mark, uint64_t number) except -1

@@ -4,7 +4,7 @@ The text has been validated by the scanner, which also noted where each member l
 twice here. What is wrong with the object alone is put on the Call as a refusal; only an id that cannot be
 told breaks the batch. Must never look at other calls: ids, groups and order are the plan's.
 """
-from batchwire.core.dialects.identifiers cimport is_request_id
+from batchwire.core.dialects.identifiers cimport MAX_DEPENDENCIES, MAX_ID, is_opaque_id, is_request_id
 from batchwire.core.dialects.json_scan cimport Mark
 from batchwire.core.dialects.json_strings cimport unescaped
 from batchwire.core.dialects.media cimport (
@@ -177,7 +177,7 @@ cdef class CallBuilder:
         return call
 
     cdef int identify(self, Call call, const uint8_t* text, Mark* mark, uint64_t number) except -1:
-        """JB-08, ID-03. The compatible profile takes an integer as the string of its digits."""
+        """JB-08, ID-03. The compatible profile takes an integer as the string of its digits, and PL-09."""
         if mark != NULL:
             if mark.kind == c'"':
                 call.id = string_of(call, text, mark)
@@ -185,7 +185,8 @@ cdef class CallBuilder:
                     return 0
             elif self.integer_ids and is_integer(text + mark.value, mark.value_end - mark.value):
                 call.id = text[mark.value:mark.value_end]
-            if is_request_id(PyBytes_AS_STRING(call.id), PyBytes_GET_SIZE(call.id)):
+            if is_request_id(PyBytes_AS_STRING(call.id), PyBytes_GET_SIZE(call.id)) or (
+                    self.integer_ids and is_opaque_id(PyBytes_AS_STRING(call.id), PyBytes_GET_SIZE(call.id))):
                 return 0
         raise EnvelopeError(
             400, "BadId",
@@ -249,10 +250,16 @@ cdef class CallBuilder:
             return None
         i = skip_space(text, mark.value + 1)
         while text[i] != c']':
+            if len(names) == MAX_DEPENDENCIES:
+                call.refuse(400, "BadDependsOn", f"dependsOn must not have more than {MAX_DEPENDENCIES} ids")
+                return names
             start = i
             if text[i] == c'"':
                 escaped = False
                 i = string_end(text, i + 1, mark.value_end, &escaped)
+                if i - start > 6 * MAX_ID:
+                    call.refuse(400, "BadDependsOn", "dependsOn has an id that is too long")
+                    return names
                 if escaped and bw_has_half_pair(text + start + 1, i - start - 1):
                     call.refuse(400, "BadDependsOn", HALF_PAIR)
                 names.append(unescaped(text + start + 1, i - start - 1) if escaped else text[start + 1:i])
@@ -283,7 +290,9 @@ cdef class CallBuilder:
         return call.refuse(400, "BadAtomicityGroup", "atomicityGroup must be a string of letters, digits and -._~")
 
     cdef int read_condition(self, Call call, const uint8_t* text, Mark* mark) except -1:
-        """JB-18. Never lenient: a condition that is not understood must not be passed over."""
+        """JB-18. Never lenient: a condition that is not understood must not be passed over. null is as good as absent."""
+        if mark.kind == c'n':
+            return 0
         if mark.kind != c'"':
             return call.refuse(400, "BadCondition", "if must be a string")
         call.condition = string_of(call, text, mark)

@@ -59,8 +59,9 @@ cdef class JsonReader(Reader):
     max_call_bytes: most bytes of one request object, and of a body after JB-27's decoding; 0: no limit. A longer
     object breaks the batch with 413. max_depth: most containers open at once, the document's own two included
     (3..1024); deeper nesting, also inside a body, breaks the batch with 400. max_header_bytes: of one call's
-    header lines. integer_ids: of the compatible profile: take them for strings (JB-08), and methods that JB-07 does
-    not name (CL-03). block: screens the header lines; None: by default. A request object may have 64 members.
+    header lines. integer_ids: of the compatible profile: take them for strings (JB-08), opaque ids (PL-09) and methods
+    that JB-07 does not name (CL-03). block: screens the header lines; None: by default. A request object may have 64
+    members.
     """
     cdef object chunks                # deque of bytes not begun
     cdef bytes chunk                  # the bytes being read

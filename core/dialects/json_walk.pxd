@@ -7,5 +7,3 @@ cdef Py_ssize_t string_end(const uint8_t* p, Py_ssize_t i, Py_ssize_t n, bint* e
 cdef Py_ssize_t skip_space(const uint8_t* p, Py_ssize_t i, Py_ssize_t n) noexcept nogil
 # Index after the value that starts at i.
 cdef Py_ssize_t value_end(const uint8_t* p, Py_ssize_t i, Py_ssize_t n) noexcept nogil
-# Where the value at the end of a path of keys and indexes lies: sets start and end, or returns false.
-cdef bint walk(const uint8_t* p, Py_ssize_t n, list path, Py_ssize_t* start, Py_ssize_t* end) except -1

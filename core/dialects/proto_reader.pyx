@@ -5,7 +5,7 @@ and `holding` stays true until its last Call is returned, so that the plan can r
 Must never copy a body.
 """
 from batchwire.core.dialects.base cimport Reader
-from batchwire.core.dialects.identifiers cimport is_request_id
+from batchwire.core.dialects.identifiers cimport MAX_DEPENDENCIES, MAX_ID, is_request_id
 from batchwire.core.dialects.wire cimport Field, WIRE_BYTES, WIRE_VARINT, next_field, read_duration
 from batchwire.core.errors import EnvelopeError
 from batchwire.core.headers cimport HeaderBlock
@@ -193,7 +193,12 @@ cdef class ProtoReader(Reader):
             elif field.number == 6:
                 if call.depends_on is None:
                     call.depends_on = []
-                call.depends_on.append(PyBytes_FromStringAndSize(field.data, field.size))
+                if len(call.depends_on) == MAX_DEPENDENCIES or field.size > MAX_ID:
+                    if call.refusal is None:
+                        call.refuse(400, "BadDependsOn",
+                                    f"depends_on may have {MAX_DEPENDENCIES} ids of {MAX_ID} bytes")
+                else:
+                    call.depends_on.append(PyBytes_FromStringAndSize(field.data, field.size))
             elif field.number == 7:
                 if field.size:
                     call.group = PyBytes_FromStringAndSize(field.data, field.size)

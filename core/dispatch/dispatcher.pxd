@@ -37,3 +37,4 @@ cdef class Dispatcher(CallOwner):
     cdef int finished_call(self, Call call, Result result) except -1
     cdef int crashed(self, object error) except -1
     cdef int start(self, Lane lane, Call call) except -1
+    cdef int turn(self) except -1

@@ -66,6 +66,10 @@ cdef class Dispatcher(CallOwner):
         """The gateway failed in the middle of the batch, which must end visibly and harm no other. Must not raise."""
         raise NotImplementedError
 
+    cdef int turn(self) except -1:
+        """Goes on after a rest (core/turns.pyx). Must not raise."""
+        raise NotImplementedError
+
     # --- starting
 
     cdef Lane lane_of(self, Upstream upstream):

@@ -7,7 +7,7 @@ cdef class Limits:
     max_calls, max_request_bytes: of a batch; 0: none. max_call_bytes: one call in its dialect.
     max_response_bytes: body of one answer. max_depth: nesting of JSON. max_header_bytes: of one call or answer, and of a URL.
     max_in_flight: calls of one batch that run at once. max_pending: calls read and not finished.
-    max_pending_bytes: of their bodies, filled in where they refer to results; one call may stand out.
+    max_pending_bytes: that they hold (PL-02), filled in where they refer to results; one call may stand out.
     output_high_bytes: results not yet taken, above which no further call starts.
     reference_bytes: kept of finished calls for those that refer to them (a streamed batch).
     reorder_bytes, reorder_results: the window of GW-23. max_hops: gateways a batch may pass through.

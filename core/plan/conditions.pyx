@@ -9,7 +9,8 @@
     list       = "(" operand *("," operand) ")"
     literal    = "null" / "true" / "false" / number / "'" text "'"         ; "''" is a quote
 
-Values are null, boolean, number, string, or whatever JSON a path leads to. null spreads as OData says: a comparison of
+Values are null, boolean, number, string, or whatever JSON a path leads to. What one evaluation may do is bounded by
+the bytes that it looks at (PL-01). null spreads as OData says: a comparison of
 order with null or of different kinds is null, `eq` and `ne` are always true or false; a result that is not `true`
 lets the call not run (GW-03). `$status` is an addition of ours. Must never evaluate text in any other way than this.
 """
@@ -18,9 +19,6 @@ import re
 cdef enum:
     MAX_TEXT = 4096
     MAX_NESTING = 32
-
-MISSING = type("Missing", (), {"__repr__": lambda self: "MISSING"})()
-"""What a lookup answers for a body that is not there or is no JSON."""
 
 _TOKEN = re.compile(
     r"\s*(?:(?P<number>-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)(?![\w.])"
@@ -31,6 +29,8 @@ _TOKEN = re.compile(
 )
 _COMPARISONS = frozenset(["eq", "ne", "gt", "ge", "lt", "le"])
 _FUNCTIONS = {"contains": 2, "startswith": 2, "endswith": 2, "length": 1, "tolower": 1, "toupper": 1, "trim": 1}
+# How dear they are, compared with one another; the others look at what they are given in one step.
+_READS_ALL = {"contains": 2, "tolower": 16, "toupper": 16, "trim": 4}
 _PREDEFINED = frozenset(["it", "root", "this"])
 
 
@@ -42,13 +42,13 @@ cdef class _Parser:
     """Recursive descent over the grammar above; builds tuples (kind, ...)."""
     cdef list tokens
     cdef int at, depth
-    cdef list ids, bodies
+    cdef dict ids, bodies           # each once, in order
 
     def __init__(self, str text):
         position = 0
         self.tokens = []
-        self.ids = []
-        self.bodies = []
+        self.ids = {}
+        self.bodies = {}
         text = text.rstrip()
         while position < len(text):
             found = _TOKEN.match(text, position)
@@ -148,15 +148,13 @@ cdef class _Parser:
         if name in _PREDEFINED:
             raise ConditionError(f"${name} is not supported in a condition")
         name = name.encode()
-        if name not in self.ids:
-            self.ids.append(name)
+        self.ids[name] = None
         if path and path[0].startswith("$"):
             if len(path) > 1 or path[0] not in ("$succeeded", "$status"):
                 raise ConditionError(f"{text} is not supported in a condition")
             return ("succeeded" if path[0] == "$succeeded" else "status", name)
-        if name not in self.bodies:
-            self.bodies.append(name)
-        return ("body", name, tuple(path))
+        self.bodies[name] = None
+        return ("body", name, tuple([member.encode() for member in path]))
 
 
 cdef bint is_number(object value):
@@ -211,21 +209,17 @@ cdef object value_of(object node, object lookup):
     if kind == "status":
         return lookup.status(node[1])
     if kind == "body":
-        value = lookup.body(node[1])
-        if value is MISSING:
-            return None
-        for member in node[2]:
-            if not isinstance(value, dict):
-                return None
-            value = value.get(member)
-        return value
+        return lookup.value(node[1], node[2])
     if kind == "compare":
         return compare(node[1], value_of(node[2], lookup), value_of(node[3], lookup))
     if kind == "in":
         value = value_of(node[1], lookup)
         return any([compare("eq", value, value_of(item, lookup)) for item in node[2]])
     if kind == "call":
-        return apply(node[1], [value_of(argument, lookup) for argument in node[2]])
+        values = [value_of(argument, lookup) for argument in node[2]]
+        if node[1] in _READS_ALL:
+            lookup.spend(sum([len(value) for value in values if isinstance(value, str)]) * _READS_ALL[node[1]] // 16)
+        return apply(node[1], values)
     if kind == "not":
         value = value_of(node[1], lookup)
         return (not value) if isinstance(value, bool) else None
@@ -242,10 +236,12 @@ cdef object value_of(object node, object lookup):
 
 
 cdef class Expression:
-    """lookup: an object with succeeded(id) -> bool, status(id) -> int, body(id) -> parsed JSON or MISSING."""
+    """lookup: an object with succeeded(id) -> bool, status(id) -> int, value(id, path) -> what lies there or None,
+    and spend(n): n units of work are done now; it may raise ConditionError.
+    """
 
     cpdef bint evaluate(self, object lookup) except -1:
-        """Whether the condition is true; null and anything that is no boolean is not (GW-03)."""
+        """Whether the condition is true; null and anything that is no boolean is not (GW-03). Raises ConditionError."""
         return value_of(self.root, lookup) is True
 
 
@@ -261,6 +257,6 @@ cpdef Expression parse(bytes text):
         expression.root = parser.whole()
     except UnicodeDecodeError:
         raise ConditionError("the condition is not valid UTF-8") from None
-    expression.ids = parser.ids
-    expression.needs_body = parser.bodies
+    expression.ids = list(parser.ids)
+    expression.needs_body = list(parser.bodies)
     return expression

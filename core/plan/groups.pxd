@@ -14,6 +14,10 @@ cdef class Group:
     cdef Py_ssize_t held_bytes              # of the members' bodies
     cdef bint turn                          # nothing before it in a sequence is unfinished
     cdef list dependents
+    cdef uint64_t judged                    # members that have been judged, of those that are decided as one
+    cdef uint64_t filled                    # and filled in
+    cdef Refusal verdict                    # of the first one that cannot run
+    cdef set names                          # ids of its members; None: not asked for yet
     cdef bint finished(self) noexcept
     cdef bint together(self) noexcept
     cdef int fail_members(self, Refusal why) except -1

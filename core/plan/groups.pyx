@@ -28,5 +28,8 @@ cdef class Group:
         return 0
 
     cdef set ids(self):
+        """Of the members; asked for when there are no more to come."""
         cdef Call call
-        return {call.id for call in self.members}
+        if self.names is None:
+            self.names = {call.id for call in self.members}
+        return self.names

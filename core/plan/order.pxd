@@ -4,7 +4,7 @@ from batchwire.core.plan.index cimport CallIndex
 from batchwire.core.plan.references cimport Kept, References
 from batchwire.core.plan.sequence cimport Sequence
 from batchwire.core.plan.urls cimport UrlRules
-from batchwire.core.plan.value_finder cimport Reference
+from batchwire.core.plan.value_finder cimport BodyScan, Reference
 from libc.stdint cimport uint64_t
 
 cdef enum PlanFlag:
@@ -15,6 +15,7 @@ cdef enum PlanFlag:
     ETAG_REFERENCE = 16
     IN_LINE = 32              # has a place in the sequence
     WANTS_BYTES = 128         # wants whole results: resultOf(<id>)
+    DEAR = 256                # what is to be done for it before it starts is more than a few microseconds
 
 cdef class Plan:
     """What waits for what. See order.pyx."""
@@ -34,13 +35,17 @@ cdef class Plan:
     cdef public bint input_open             # calls may still come that refer to finished ones
     cdef CallQueue decided                  # Calls whose dependencies are all finished
     cdef set waiting                        # Calls that wait
-    cdef int admit(self, Call call) except -1
+    cdef BodyScan search                    # of the newest call, whose body is long and not searched whole; or None
+    cdef bint admit(self, Call call) except -1
+    cdef bint names_groups(self, Call call) except -1
+    cdef bint may_ask(self, Call call, bytes name) except -1
+    cdef bint search_on(self, Py_ssize_t most) except -1
+    cdef int admitted_whole(self, Call call) except -1
     cdef int end_of_calls(self) except -1
     cdef int finish(self, Call call, Result result, bint succeeded) except -1
-    cdef int admit_values(self, Call call) except -1
     cdef int admit_value(self, Call call, Reference reference) except -1
     cdef int decide(self, Call call) except -1
-    cdef int decide_group(self, Group group) except -1
+    cdef bint decide_group(self, Group group, int most) except -1
     cdef int within_group(self, Call call, set ids) except -1
     cdef Group spoken_for(self, Call call)
     cdef bint holding_group(self) noexcept
@@ -48,6 +53,8 @@ cdef class Plan:
     cdef int judge(self, Call call) except -1
     cdef int fill(self, Call call, set ids) except -1
     cdef int fill_references(self, Call call, set ids) except -1
+    cdef int fill_etags(self, Call call, set ids) except -1
+    cdef bint is_member(self, Group group, bytes name) except -1
     cdef int enter_group(self, Call call) except -1
     cdef int collect(self, Group group, Call call) except -1
     cdef int close_group(self) except -1

@@ -4,27 +4,33 @@ Rules JB-13..JB-19, JP-01..JP-03, MP-01, MP-04, ID-02, ID-11..ID-13, GW-02..GW-0
 finished call is its entry in the index and, within a budget, what references need. Must never start a call: a
 decided call is either refused (call.refusal says how) or ready, and the dispatcher takes it from there.
 """
+from batchwire.core.dialects.identifiers cimport MAX_ID
 from batchwire.core.errors import EnvelopeError
 from batchwire.core.model cimport (
     CALL_DONE, CALL_READY, CALL_WAITING, Call, CallQueue, OUTCOME_DEPENDENCY_FAILED, Refusal, Result,
 )
-from batchwire.core.plan.conditions cimport Expression, parse
-from batchwire.core.plan.conditions import MISSING, ConditionError
+from batchwire.core.plan.conditions cimport MAX_PARSED, Expression, parse
+from batchwire.core.plan.conditions import ConditionError
 from batchwire.core.plan.groups cimport Group
 from batchwire.core.plan.index cimport (
     CallIndex, FOUND_CALL, FOUND_DONE_CALL, FOUND_DONE_GROUP, FOUND_GROUP, FOUND_NOTHING,
 )
-from batchwire.core.plan.references cimport (
-    Kept, References, etag_of, etag_references, put_etag, resource_url,
-)
+from batchwire.core.plan.lookup cimport lookup_of
+from batchwire.core.plan.references cimport Kept, References, etag_references, put_etags, resource_url
 from batchwire.core.plan.result_of cimport fill_result_of, result_of_ids
 from batchwire.core.plan.sequence cimport Sequence
 from batchwire.core.plan.urls cimport UrlRules, reference_of
-from batchwire.core.plan.value_finder cimport AS_URL, BodyScan, Reference, body_may_refer, query_may_refer, scan_body
+from batchwire.core.plan.value_finder cimport (
+    AS_JSON, AS_URL, MAX_PATH, MAX_REFERENCES, MAX_TAIL, BodyScan, Reference, body_may_refer, query_may_refer, scan_body,
+)
 from batchwire.core.plan.value_finder import query_references
-from batchwire.core.plan.values cimport MAX_PATH, MAX_REFERENCES, fill_values
+from batchwire.core.plan.values cimport fill_values
+from cpython.bytes cimport PyBytes_GET_SIZE
 
-import json
+cdef enum:
+    FEW = 16                  # names in dependsOn that may be there twice
+    PIECE = 65536             # bytes of a body that are searched in one go
+    QUOTED = 100              # characters of what a client said that an error repeats
 
 
 cdef class Plan:
@@ -51,22 +57,27 @@ cdef class Plan:
 
     # --- a call comes in
 
-    cdef int admit(self, Call call) except -1:
-        """Takes the next call. It is then among `decided`, or waits. EnvelopeError: the batch is broken."""
+    cdef bint admit(self, Call call) except -1:
+        """Takes the next call. It is then among `decided`, or waits; false: its body is long, and search_on() has to be
+        called before it is. EnvelopeError: the batch is broken.
+        """
         cdef bytes name, rest, reference
         cdef list names
+        cdef Reference found
         call.number = self.admitted
         self.enter_group(call)
         if call.id and self.index.insert(call.id, call, False):
-            raise EnvelopeError(400, "DuplicateId", f"the id {call.id.decode()!r} is used twice",
+            raise EnvelopeError(400, "DuplicateId", f"the id {quoted(call.id)!r} is used twice",
                                 f"requests[{call.number}].id")
+        if PyBytes_GET_SIZE(call.id) > MAX_ID:
+            call.refuse(400, "IdTooLong", f"an id must not have more than {MAX_ID} bytes")
         self.admitted += 1
         call.state = CALL_WAITING
         if self.verdict is not None:
             call.refusal = self.verdict
             call.waiting = 0
             self.decided.append(call)
-            return 0
+            return True
         if self.sequence is not None and call.group is None:
             call.flags |= IN_LINE
             if not self.sequence.join(call):
@@ -89,15 +100,96 @@ cdef class Plan:
             names = None if self.plain else etag_references(call.head)
             if names is not None:
                 call.flags |= ETAG_REFERENCE
+                if len(names) > MAX_REFERENCES:
+                    call.refuse(400, "TooManyReferences",
+                                f"a call must not have more than {MAX_REFERENCES} references")
                 for name in names:
                     self.depend(call, name, False)
             if call.depends_on is not None:
+                if len(call.depends_on) > FEW:
+                    call.depends_on = list(dict.fromkeys(call.depends_on))
                 for name in call.depends_on:
                     self.depend(call, name, True)
-            if call.refusal is None:
-                self.admit_values(call)
-            if call.condition is not None and call.refusal is None:
-                self.admit_condition(call)
+                    if call.refusal is not None:
+                        break
+            if call.refusal is None and not self.plain and query_may_refer(call.target):
+                for found in query_references(call.target):
+                    self.admit_value(call, found)
+                    if call.refusal is not None:
+                        break
+            if call.refusal is None and not self.plain and body_may_refer(call):
+                self.search = scan_body(call, frozenset(call.depends_on) if call.depends_on else None,
+                                        self.names_groups(call))
+                return self.search_on(PIECE)
+        self.admitted_whole(call)
+        return True
+
+    cdef bint names_groups(self, Call call) except -1:
+        """Whether values of calls may be meant whose ids are not in dependsOn: of a group that it names, or its own."""
+        cdef bytes name
+        cdef int found
+        if call.group_state is not None and self.sequence is None:
+            return True
+        if call.depends_on is not None:
+            for name in call.depends_on:
+                found = self.index.find(name)
+                self.index.found = None
+                if found == FOUND_GROUP or found == FOUND_DONE_GROUP:
+                    return True
+        return False
+
+    cdef bint may_ask(self, Call call, bytes name) except -1:
+        """PL-04: whether the text `$<name>/path` in the body of a call stands for a value of that name."""
+        cdef frozenset names = self.search.names
+        cdef int found
+        cdef object pending
+        cdef bytes group = None
+        cdef Kept kept
+        if names is not None and name in names:
+            return True
+        found = self.index.find(name)
+        pending = self.index.found
+        self.index.found = None
+        if found == FOUND_CALL:
+            group = (<Call>pending).group
+            if group is not None and group == call.group:
+                return True                 # it is refused, for only the upstream knows the value
+        elif found == FOUND_DONE_CALL:
+            kept = self.references.get(name)
+            group = None if kept is None else kept.group
+        return group is not None and names is not None and group in names
+
+    cdef bint search_on(self, Py_ssize_t most) except -1:
+        """Searches so many bytes of the newest call's body for references; whether the call has been admitted."""
+        cdef BodyScan search = self.search
+        cdef Call call = search.call
+        cdef Reference found
+        while most > 0 and call.refusal is None and not search.over():
+            if search.step(PIECE):
+                found = search.next()
+                while found is not None:
+                    self.admit_value(call, found)
+                    if call.refusal is not None:
+                        break
+                    found = search.next()
+            most -= PIECE
+        if call.refusal is None and not search.over():
+            return False
+        self.search = None
+        self.admitted_whole(call)
+        return True
+
+    cdef int admitted_whole(self, Call call) except -1:
+        """All is known that the call names; it waits, or is decided."""
+        if call.refusal is None and self.result_of:
+            for name in result_of_ids(call):
+                call.flags |= WANTS_BYTES
+                self.depend(call, name, False)
+        if call.condition is not None and call.refusal is None:
+            self.admit_condition(call)
+        if call.values is not None or call.flags & WANTS_BYTES or (
+                call.condition is not None and PyBytes_GET_SIZE(call.condition) > MAX_PARSED):
+            call.flags |= DEAR
         if call.refusal is not None:
             # What is refused waits for no dependency, but it keeps its place.
             call.waiting = 0
@@ -118,40 +210,28 @@ cdef class Plan:
         except ConditionError:
             call.flags |= NOT_EVALUABLE
             return
-        call.expression = expression
+        if PyBytes_GET_SIZE(call.condition) <= MAX_PARSED:
+            call.expression = expression
         if expression.needs_body:
-            call.flags |= WANTS_VALUES
+            call.flags |= WANTS_VALUES | DEAR
+        listed = () if call.depends_on is None else call.depends_on
+        if len(listed) > FEW:
+            listed = frozenset(listed)
         for name in expression.ids:
-            if call.depends_on is None or name not in call.depends_on:
+            if name not in listed:
                 if name == call.id or not self.index.find(name):
                     call.flags |= NOT_EVALUABLE
                 else:
                     self.depend(call, name, True)
-            if call.group_state is not None and name in (<Group>call.group_state).ids():
+            if call.group_state is not None and self.is_member(call.group_state, name):
                 call.flags |= NOT_EVALUABLE     # JB-19: inside a group nothing is decided before all have run
 
-    cdef int admit_values(self, Call call) except -1:
-        """Finds the references in query and body; each is a dependency, as dependsOn may leave it out."""
-        cdef BodyScan scan
-        cdef Reference reference
-        cdef bytes name
-        if not self.plain and query_may_refer(call.target):
-            for reference in query_references(call.target):
-                self.admit_value(call, reference)
-                if call.refusal is not None:
-                    return 0
-        if not self.plain and body_may_refer(call):
-            scan = scan_body(call.body_ptr, call.body_len)
-            while call.refusal is None:
-                reference = scan.next()
-                if reference is None:
-                    break
-                self.admit_value(call, reference)
-        if self.result_of:
-            for name in result_of_ids(call):
-                call.flags |= WANTS_BYTES
-                self.depend(call, name, False)
-        return 0
+    cdef bint is_member(self, Group group, bytes name) except -1:
+        """Whether an unfinished call of the group bears the name."""
+        cdef int found = self.index.find(name)
+        cdef object pending = self.index.found
+        self.index.found = None
+        return found == FOUND_CALL and (<Call>pending).group_state is group
 
     cdef int admit_value(self, Call call, Reference reference) except -1:
         cdef int found = self.index.find(reference.name)
@@ -160,12 +240,17 @@ cdef class Plan:
         self.index.found = None
         if not earlier and not reference.needed:
             return 0                        # plain text, such as a price
+        if reference.kind == AS_JSON and not self.may_ask(call, reference.name):
+            return 0
+        call.flags |= DEAR
         if call.values is None:
             call.values = []
         if len(call.values) == MAX_REFERENCES:
             return call.refuse(400, "TooManyReferences", f"a call must not have more than {MAX_REFERENCES} references")
         if reference.path is not None and len(reference.path) > MAX_PATH:
             return call.refuse(400, "UnresolvedReference", "the path of a reference is too long")
+        if reference.tail is not None and PyBytes_GET_SIZE(reference.tail) > MAX_TAIL:
+            return call.refuse(400, "UnresolvedReference", "what follows a reference is too long")
         for other in call.values:
             if other.name == reference.name:
                 break
@@ -189,9 +274,9 @@ cdef class Plan:
         if found == FOUND_NOTHING or (found == FOUND_CALL and pending is call) or (
                 not listed and (found == FOUND_GROUP or found == FOUND_DONE_GROUP)):
             if listed:
-                return call.refuse(400, "UnknownDependency", f"dependsOn names {name.decode('utf-8', 'replace')!r}, "
+                return call.refuse(400, "UnknownDependency", f"dependsOn names {quoted(name)!r}, "
                                    "which is no earlier call or group of the batch")
-            return call.refuse(400, "UnresolvedReference", f"${name.decode()} is no earlier call of the batch")
+            return call.refuse(400, "UnresolvedReference", f"${quoted(name)} is no earlier call of the batch")
         if found == FOUND_CALL:
             target = pending
             if target.group_state is not None and target.group_state is call.group_state:
@@ -233,11 +318,13 @@ cdef class Plan:
             if self.index.insert(call.group, group, True):
                 self.index.found = None
                 raise EnvelopeError(
-                    400, "BadGroup", f"the group {call.group.decode('utf-8', 'replace')!r} is not adjacent, or has the name of a call",
+                    400, "BadGroup", f"the group {quoted(call.group)!r} is not adjacent, or has the name of a call",
                     f"requests[{call.number}].atomicityGroup")
             self.open_group = group
             if self.sequence is not None:
                 group.turn = self.sequence.join(group)
+        if PyBytes_GET_SIZE(call.group) > MAX_ID:
+            call.refuse(400, "IdTooLong", f"the name of a group must not have more than {MAX_ID} bytes")
         group.size += 1
         group.unfinished += 1
         call.group_state = group
@@ -248,6 +335,8 @@ cdef class Plan:
             group.first = call
             call.waiting += 1
             return 0
+        if self.verdict is not None:
+            return 0                        # its members have been let go
         first = group.first
         if first is not None:
             group.first = None
@@ -263,6 +352,8 @@ cdef class Plan:
         """Holds a member until the group is closed and has its turn."""
         group.members.append(call)
         group.held_bytes += call.body_len
+        if call.condition is not None:
+            group.held_bytes += PyBytes_GET_SIZE(call.condition)
         call.waiting += 1
         if group.size > <uint64_t>self.max_group or group.held_bytes > self.max_body:
             raise EnvelopeError(413, "GroupTooLarge", f"a group of calls must not have more than {self.max_group} "
@@ -310,6 +401,7 @@ cdef class Plan:
     cdef int end_of_calls(self) except -1:
         """No more calls come: the open group is closed, nothing is kept for later."""
         self.input_open = False
+        self.references.no_more()
         if self.open_group is not None:
             self.close_group()
         return 0
@@ -413,7 +505,10 @@ cdef class Plan:
         cdef set undecided = set(self.waiting)
         self.verdict = verdict
         self.sequence = None
-        for call in self.waiting:
+        if self.search is not None:
+            undecided.add(self.search.call)
+            self.search = None
+        for call in list(undecided):
             group = call.group_state
             if group is not None and group.members is not None:
                 # Members that wait for nothing but the others are in no set.
@@ -427,33 +522,43 @@ cdef class Plan:
         self.waiting.clear()
         return 0
 
-    cdef int decide_group(self, Group group) except -1:
-        """GW-20: decides all members of a group before the first one runs: all are ready, or all refused."""
+    cdef bint decide_group(self, Group group, int most) except -1:
+        """GW-20: decides all members of a group before the first one runs: all are ready, or all refused.
+
+        most: members that are looked at in one go (PL-01); false: it has to be called again.
+        """
         cdef Call call
-        cdef Refusal verdict = None
         cdef set ids = group.ids()
-        for call in group.members:
+        while group.judged < group.size:
+            if most == 0:
+                return False
+            call = group.members[group.judged]
+            group.judged += 1
             if call.refusal is None:
                 self.judge(call)
-            if call.refusal is not None and verdict is None:
-                verdict = call.refusal
-        if verdict is None:
-            for call in group.members:
-                self.within_group(call, ids)
-                if call.refusal is None:
-                    self.fill(call, ids)
-                if call.refusal is not None:
-                    verdict = call.refusal
-                    break
-        if verdict is not None:
+                most -= 1
+            if call.refusal is not None and group.verdict is None:
+                group.verdict = call.refusal
+        while group.verdict is None and group.filled < group.size:
+            if most == 0:
+                return False
+            call = group.members[group.filled]
+            group.filled += 1
+            self.within_group(call, ids)
+            if call.refusal is None:
+                self.fill(call, ids)
+                most -= 1
+            if call.refusal is not None:
+                group.verdict = call.refusal
+        if group.verdict is not None:
             group.fail_members(Refusal(424, "FailedDependency", "another call of the group cannot be run, so none was",
                                        OUTCOME_DEPENDENCY_FAILED))
         for call in group.members:
             self.references.let_go(call)
             call.values = None
-            if verdict is None:
+            if group.verdict is None:
                 call.state = CALL_READY
-        return 0
+        return True
 
     cdef int within_group(self, Call call, set ids) except -1:
         """References to other members are left to the upstream, where a form of its batch has them."""
@@ -487,15 +592,20 @@ cdef class Plan:
 
     cdef int judge(self, Call call) except -1:
         """Whether the call is to run, by its condition or its dependencies."""
+        cdef Expression expression
         if call.condition is not None:
             if call.flags & NOT_EVALUABLE:
                 call.refusal = Refusal(424, "FailedDependency", "the condition cannot be evaluated",
                                        OUTCOME_DEPENDENCY_FAILED)
                 return 0
-            if call.expression is not None and not (<Expression>call.expression).evaluate(Lookup(self, call)):
-                call.refusal = Refusal(424, "FailedDependency", "the condition of the call is not true",
-                                       OUTCOME_DEPENDENCY_FAILED)
-                return 0
+            try:
+                expression = parse(call.condition) if call.expression is None else call.expression
+                if expression.evaluate(lookup_of(self.index, self.references, call)):
+                    return 0
+                why = "the condition of the call is not true"
+            except ConditionError as error:
+                why = f"the condition cannot be evaluated: {error}"
+            call.refusal = Refusal(424, "FailedDependency", why, OUTCOME_DEPENDENCY_FAILED)
         elif call.flags & DEPENDENCY_FAILED:
             call.refusal = Refusal(424, "FailedDependency", "a call that this one depends on failed",
                                    OUTCOME_DEPENDENCY_FAILED)
@@ -507,7 +617,7 @@ cdef class Plan:
         ids: of its group, when that runs as one: what these give is not for the gateway to know.
         """
         if call.values is not None:
-            fill_values(call, self.rules, self.max_body, self.max_depth)
+            fill_values(call, self.references, self.rules, self.max_body, self.max_depth)
         if call.flags & (URL_REFERENCE | ETAG_REFERENCE) and call.refusal is None:
             self.fill_references(call, ids)
         if call.flags & WANTS_BYTES and call.refusal is None:
@@ -515,32 +625,40 @@ cdef class Plan:
         return 0
 
     cdef int fill_references(self, Call call, set ids) except -1:
-        cdef bytes name, rest
+        cdef bytes name
         cdef Kept kept
         if call.flags & URL_REFERENCE:
             name = reference_of(call.target)
             kept = None if call.inputs is None else call.inputs.get(name)
             if kept is None:
-                return call.refuse(400, "UnresolvedReference", f"${name.decode()} gave no usable URL")
+                return call.refuse(400, "UnresolvedReference", f"${quoted(name)} gave no usable URL")
             call.target = resource_url(kept, call.target[len(name) + 1:], self.rules)
             if call.target is None:
-                return call.refuse(400, "UnresolvedReference", f"${name.decode()} leads nowhere: {self.rules.why}")
-        if call.flags & ETAG_REFERENCE:
-            for name in etag_references(call.head):
-                if ids is not None and name in ids:
-                    continue
-                kept = None if call.inputs is None else call.inputs.get(name)
-                rest = None if kept is None else etag_of(kept)
-                if rest is None or b"\r" in rest or b"\n" in rest or b"\0" in rest or rest.startswith(b"$"):
-                    return call.refuse(400, "UnresolvedReference", f"${name.decode()} gave no ETag")
-                call.head = put_etag(call.head, name, rest)
+                return call.refuse(400, "UnresolvedReference", f"${quoted(name)} leads nowhere: {self.rules.why}")
+        return self.fill_etags(call, ids) if call.flags & ETAG_REFERENCE else 0
+
+    cdef int fill_etags(self, Call call, set ids) except -1:
+        cdef dict etags = {}
+        cdef bytes name, etag
+        cdef Kept kept
+        for name in etag_references(call.head):
+            if ids is not None and name in ids:
+                continue
+            kept = None if call.inputs is None else call.inputs.get(name)
+            etag = None if kept is None else self.references.etag_of(kept)
+            if etag is None or b"\r" in etag or b"\n" in etag or b"\0" in etag or etag.startswith(b"$"):
+                return call.refuse(400, "UnresolvedReference", f"${quoted(name)} gave no ETag")
+            etags[name] = etag
+        call.head = put_etags(call.head, etags)
         return 0
 
     # --- for tests
 
     def enter(self, Call call not None):
-        """admit()."""
-        self.admit(call)
+        """admit(), to the end."""
+        if not self.admit(call):
+            while not self.search_on(PIECE):
+                pass
 
     def take(self):
         """decide() for all calls that can be: they are given out in order."""
@@ -567,29 +685,6 @@ def number_of(Call call):
     return call.number
 
 
-cdef class Lookup:
-    """What a condition may ask about the calls it names (plan.conditions)."""
-    cdef Plan plan
-    cdef Call call
-
-    def __init__(self, Plan plan, Call call):
-        self.plan = plan
-        self.call = call
-
-    def succeeded(self, bytes name):
-        self.plan.index.find(name)
-        return self.plan.index.succeeded
-
-    def status(self, bytes name):
-        self.plan.index.find(name)
-        return self.plan.index.status
-
-    def body(self, bytes name):
-        """The parsed JSON body, or MISSING (also for groups, GW-16)."""
-        cdef Kept kept = None if self.call.inputs is None else self.call.inputs.get(name)
-        if kept is None or kept.body is None:
-            return MISSING
-        try:
-            return json.loads(kept.body)
-        except (ValueError, RecursionError):
-            return MISSING
+cdef str quoted(bytes name):
+    """What a client said, as an error may repeat it."""
+    return name[:QUOTED].decode("utf-8", "replace")

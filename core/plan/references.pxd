@@ -1,3 +1,4 @@
+from batchwire.core.dialects.json_index cimport JsonIndex
 from batchwire.core.model cimport Call, Result
 from batchwire.core.plan.urls cimport UrlRules
 
@@ -8,29 +9,38 @@ cdef class Kept:
     cdef readonly bytes target              # as sent to the upstream
     cdef readonly bytes origin              # of its upstream
     cdef readonly bytes base_path
+    cdef readonly bytes group               # name of its group, or None
     cdef readonly bytes mount               # of its call, or None
     cdef readonly bytes location            # or None
+    cdef readonly bytes entity_id           # OData-EntityId, or None
     cdef readonly bytes etag                # or None
     cdef readonly bytes body                # a JSON body within bounds, or None
     cdef bytes content                      # the whole body of any type, or None
-    cdef int checked                        # whether body is valid JSON: 0 not known, 1 yes, -1 no
-    cdef int holders                        # waiting calls that it was handed to
+    cdef bint not_json                      # the body was looked at, and is none
+    cdef JsonIndex index                    # of the body, once a value of it was asked for; or None
+    cdef Py_ssize_t holders                 # waiting calls that it was handed to
+    cdef bint later                         # calls still to come may refer to it
 
 cdef class References:
     cdef dict kept
     cdef object order
     cdef Py_ssize_t held, budget            # for calls still to come
-    cdef Py_ssize_t handed                  # bytes of bodies that waiting calls hold
+    cdef Py_ssize_t handed                  # bytes that waiting calls hold
+    cdef dict indexed                       # of Kepts that have an index, the oldest first
+    cdef Py_ssize_t index_bytes
     cdef Kept keep(self, Call call, Result result, bint for_later, bint whole)
     cdef int place(self, list members, list results, UrlRules rules) except -1
     cdef int hand(self, Call call, bytes name, Kept kept) except -1
     cdef int let_go(self, Call call) except -1
     cdef Kept get(self, bytes name)
+    cdef int no_more(self) except -1
+    cdef bint find(self, Kept kept, list path, bint members_only, Py_ssize_t* start, Py_ssize_t* end) except -1
+    cdef int drop_index(self, Kept kept) except -1
+    cdef bytes etag_of(self, Kept kept)
 
+cdef Py_ssize_t cost(Kept kept) noexcept
 cdef bytes url_of(Kept kept, UrlRules rules)
-cdef bytes etag_of(Kept kept)
 cdef list etag_references(bytes head)
-cdef bytes put_etag(bytes head, bytes name, bytes etag)
+cdef bytes put_etags(bytes head, dict etags)
 cdef bytes resource_url(Kept kept, bytes tail, UrlRules rules)
 cdef bytes without_mount(bytes url, Kept kept)
-cdef bint is_json(Kept kept) noexcept

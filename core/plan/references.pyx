@@ -1,21 +1,22 @@
 """What calls may take from the calls they depend on: a URL, an ETag, values, whole results.
 
-Rules ID-05..ID-10, GW-14. References are resolved by looking values up, never by evaluating anything
+Rules ID-05..ID-10, GW-14, PL-01, PL-02, PL-08. References are resolved by looking values up, never by evaluating anything
 (background: CVE-2014-7205). What is kept for calls still to come is bounded: the oldest goes first. So is what
 waiting calls hold: beyond that a body is not kept, and who refers to it is refused.
 """
 from batchwire.core.dialects.codings import decode
-from batchwire.core.dialects.json_scan cimport MAX_DEPTH, check
+from batchwire.core.dialects.json_index cimport index_of
+from batchwire.core.dialects.json_strings cimport has_half_pair, unescaped
 from batchwire.core.dialects.media cimport MEDIA_JSON, media_kind
 from batchwire.core.model cimport (
-    Call, HeaderSlice, KIND_CONTENT_ENCODING, KIND_CONTENT_TYPE, KIND_ETAG, KIND_LOCATION, Result,
+    Call, HeaderSlice, KIND_CONTENT_ENCODING, KIND_CONTENT_TYPE, KIND_ENTITY_ID, KIND_ETAG,
+    KIND_LOCATION, Result,
 )
 from batchwire.core.plan.urls cimport UrlRules, reference_of
 from batchwire.core.upstream.base cimport Upstream
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t
 
-import json
 import re
 from collections import deque
 
@@ -26,7 +27,11 @@ cdef enum:
     MAX_BODY = 1 << 20          # a larger answer cannot be referred to by its values
     MAX_BODY_FOR_LATER = 65536
     OVERHEAD = 256              # what a Kept costs beside its bytes
-    MAX_HANDED = 64 << 20       # bytes of bodies that waiting calls of a batch hold
+    MAX_HANDED = 64 << 20       # bytes that waiting calls of a batch hold of what others left
+    MAX_INDEXES = 32 << 20      # bytes of indexes; the oldest goes first
+    MAX_ETAG = 4096             # of a body; a longer one is no value of a header
+
+cdef list ETAG_PATHS = [[b"@etag"], [b"@odata.etag"]]
 
 _ETAG_REFERENCE = re.compile(rb"(?:^|\n)(if-match|if-none-match): \$([A-Za-z0-9._~-]+)\r", re.IGNORECASE)
 
@@ -41,6 +46,7 @@ cdef class References:
     def __init__(self, Py_ssize_t budget):
         self.kept = {}
         self.order = deque()
+        self.indexed = {}
         self.budget = budget
 
     cdef Kept keep(self, Call call, Result result, bint for_later, bint whole):
@@ -49,18 +55,22 @@ cdef class References:
         cdef Upstream upstream = call.upstream
         cdef HeaderSlice* header
         cdef Kept oldest
+        cdef bytes name
         cdef Py_ssize_t most = MAX_BODY_FOR_LATER if for_later else MAX_BODY
         cdef bint is_json_type
         kept.status = result.status
         kept.method = call.method
         kept.target = call.target
         kept.mount = call.mount
+        kept.group = call.group
         if upstream is not None:
             kept.origin = upstream.origin
             kept.base_path = upstream.base_path
         header = result.find(KIND_LOCATION)
         if header != NULL:
             kept.location = PyBytes_FromStringAndSize(header.value, header.value_len)
+        if kept.location is None:
+            kept.entity_id = entity_id_of(result)
         header = result.find(KIND_ETAG)
         if header != NULL:
             kept.etag = PyBytes_FromStringAndSize(header.value, header.value_len)
@@ -79,12 +89,17 @@ cdef class References:
             if is_json_type and kept.content is not None and PyBytes_GET_SIZE(kept.content) <= MAX_BODY:
                 kept.body = kept.content
         if for_later:
+            kept.later = True
             self.kept[call.id] = kept
             self.order.append(call.id)
-            self.held += self.cost(kept)
+            self.held += cost(kept) + PyBytes_GET_SIZE(call.id)
             while self.held > self.budget and self.order:
-                oldest = self.kept.pop(self.order.popleft())
-                self.held -= self.cost(oldest)
+                name = self.order.popleft()
+                oldest = self.kept.pop(name)
+                self.held -= cost(oldest) + PyBytes_GET_SIZE(name)
+                oldest.later = False
+                if oldest.holders == 0:
+                    self.drop_index(oldest)
         return kept
 
     cdef int place(self, list members, list results, UrlRules rules) except -1:
@@ -107,11 +122,20 @@ cdef class References:
             earlier[call.id] = (call, result)
         return 0
 
-    def cost(self, Kept kept):
-        return OVERHEAD + len(kept.target or b"") + len(kept.location or b"") + len(kept.content or b"")
-
     cdef Kept get(self, bytes name):
         return self.kept.get(name)
+
+    cdef int no_more(self) except -1:
+        """No more calls come."""
+        cdef Kept kept
+        for kept in self.kept.values():
+            kept.later = False
+            if kept.index is not None and kept.holders == 0:
+                self.drop_index(kept)
+        self.kept.clear()
+        self.order.clear()
+        self.held = 0
+        return 0
 
     cdef int hand(self, Call call, bytes name, Kept kept) except -1:
         """Gives a waiting call what an earlier one left."""
@@ -119,8 +143,8 @@ cdef class References:
             call.inputs = {}
         if name not in call.inputs:
             call.inputs[name] = kept
-            if kept.holders == 0 and kept.content is not None:
-                self.handed += PyBytes_GET_SIZE(kept.content)
+            if kept.holders == 0:
+                self.handed += cost(kept)
             kept.holders += 1
         return 0
 
@@ -130,10 +154,77 @@ cdef class References:
         if call.inputs is not None:
             for kept in call.inputs.values():
                 kept.holders -= 1
-                if kept.holders == 0 and kept.content is not None:
-                    self.handed -= PyBytes_GET_SIZE(kept.content)
+                if kept.holders == 0:
+                    self.handed -= cost(kept)
+                    if not kept.later:
+                        self.drop_index(kept)
             call.inputs = None
         return 0
+
+    # --- values
+
+    cdef bint find(self, Kept kept, list path, bint members_only, Py_ssize_t* start, Py_ssize_t* end) except -1:
+        """Where a value lies in kept.body, or false. The body is gone through when a value is first asked for."""
+        cdef Py_ssize_t before = 0
+        cdef bint found
+        if kept is None or kept.body is None or kept.not_json:
+            return False
+        if kept.index is None:
+            kept.index = index_of(kept.body)
+            if kept.index is None:
+                kept.not_json = True        # over gRPC nobody else has looked
+                return False
+            self.indexed[kept] = None
+        else:
+            before = kept.index.size
+        found = kept.index.find(path, members_only, start, end)
+        self.index_bytes += kept.index.size - before
+        while self.index_bytes > MAX_INDEXES and len(self.indexed) > 1:
+            self.drop_index(next(iter(self.indexed)))
+        return found
+
+    cdef int drop_index(self, Kept kept) except -1:
+        if kept.index is not None:
+            self.index_bytes -= kept.index.size
+            kept.index = None
+            del self.indexed[kept]
+        return 0
+
+    cdef bytes etag_of(self, Kept kept):
+        """The complete ETag, W/ and quotes included: of the header, else of the body (GW-14), or None."""
+        cdef Py_ssize_t start = 0, end = 0
+        cdef const uint8_t* p
+        cdef list path
+        if kept.etag is not None:
+            return kept.etag
+        for path in ETAG_PATHS:
+            if self.find(kept, path, True, &start, &end):
+                p = <const uint8_t*>PyBytes_AS_STRING(kept.body) + start
+                if p[0] != c'"' or end - start > MAX_ETAG or has_half_pair(p + 1, end - start - 2):
+                    return None
+                return unescaped(p + 1, end - start - 2)
+        return None
+
+
+cdef Py_ssize_t cost(Kept kept) noexcept:
+    """Bytes that it holds; its index is counted for itself."""
+    return OVERHEAD + size_of(kept.target) + size_of(kept.group) + size_of(kept.location) + size_of(kept.entity_id) \
+        + size_of(kept.etag) + size_of(kept.content)
+
+
+cdef inline Py_ssize_t size_of(bytes text) noexcept:
+    return 0 if text is None else PyBytes_GET_SIZE(text)
+
+
+cdef bytes entity_id_of(Result result):
+    """OData-EntityId. Content-Location is of the same kind, but says nothing of what was created."""
+    cdef HeaderSlice* header
+    cdef int i
+    for i in range(result.header_count):
+        header = &result.headers[i]
+        if header.kind == KIND_ENTITY_ID and header.name_len == 14:
+            return PyBytes_FromStringAndSize(header.value, header.value_len)
+    return None
 
 
 cdef bytes plain_body(Result result, Py_ssize_t most):
@@ -148,30 +239,37 @@ cdef bytes plain_body(Result result, Py_ssize_t most):
         return None
 
 
-cdef bint is_json(Kept kept) noexcept:
-    """Whether the body is there and valid JSON: over gRPC nobody else has looked."""
-    if kept.body is None:
-        return False
-    if kept.checked == 0:
-        kept.checked = 1 if check(
-            <const uint8_t*>PyBytes_AS_STRING(kept.body), PyBytes_GET_SIZE(kept.body), MAX_DEPTH) < 0 else -1
-    return kept.checked > 0
-
-
 cdef bytes url_of(Kept kept, UrlRules rules):
     """The part below the service root that `$<id>` stands for (GW-14), or None."""
-    cdef bytes own
+    cdef bytes own, said, found
     # A call that the gateway answered itself has no upstream.
     if kept.target is None or kept.base_path is None or not kept.target.startswith(kept.base_path):
         return None
     own = kept.target[len(kept.base_path):]
     if kept.mount is not None:
         own = kept.mount + own
-    if kept.location is not None:
-        return rules.locate(kept.location, kept.origin, kept.base_path, own, kept.mount)
-    if kept.method in (b"GET", b"PUT", b"PATCH", b"MERGE"):
-        return own.partition(b"?")[0]
-    return None
+    said = kept.location
+    if said is None:
+        if kept.method in (b"GET", b"PUT", b"PATCH", b"MERGE"):
+            return own.partition(b"?")[0]
+        said = kept.entity_id
+    if said is not None:
+        said = said.partition(b"#")[0]      # RFC 9110 10.2.2: it is for those who show the resource
+    if not said:
+        return None
+    found = rules.locate(said, kept.origin, kept.base_path, own, kept.mount)
+    # PL-08: what leads back to the collection is no URL of what was created in it.
+    if found is not None and kept.method == b"POST" and same_path(rules.normal(found), rules.normal(own)):
+        return None
+    return found
+
+
+cdef bint same_path(bytes found, bytes own) except -1:
+    """Whether two URLs lead to one resource, or the first to the service root."""
+    if found is None or own is None:
+        return False
+    found = found.partition(b"?")[0].rstrip(b"/")
+    return not found or found == own.partition(b"?")[0].rstrip(b"/")
 
 
 cdef bytes resource_url(Kept kept, bytes tail, UrlRules rules):
@@ -195,22 +293,6 @@ cdef bytes without_mount(bytes url, Kept kept):
     return url[len(kept.mount):] if url.startswith(kept.mount) else None
 
 
-cdef bytes etag_of(Kept kept):
-    """The complete ETag, W/ and quotes included: of the header, else of the body (GW-14), or None."""
-    if kept.etag is not None:
-        return kept.etag
-    if kept.body is not None:
-        try:
-            value = json.loads(kept.body)
-            if isinstance(value, dict):
-                found = value.get("@etag", value.get("@odata.etag"))
-                if isinstance(found, str):
-                    return found.encode()
-        except (ValueError, RecursionError):
-            return None             # no JSON, too deep, or half of a surrogate pair: no ETag that could be sent
-    return None
-
-
 cdef list etag_references(bytes head):
     """The ids in `If-Match: $<id>` and `If-None-Match: $<id>` (ID-09, ID-10: unquoted), or None."""
     if memmem(PyBytes_AS_STRING(head), PyBytes_GET_SIZE(head), b": $", 3) == NULL:
@@ -218,10 +300,10 @@ cdef list etag_references(bytes head):
     return [name for _, name in _ETAG_REFERENCE.findall(head)] or None
 
 
-cdef bytes put_etag(bytes head, bytes name, bytes etag):
-    """The header lines with the references to `name` replaced."""
+cdef bytes put_etags(bytes head, dict etags):
+    """The header lines with the references in them replaced; etags: id -> ETag."""
     return _ETAG_REFERENCE.sub(
-        lambda found: found.group(0)[: found.group(0).index(b"$")] + etag + b"\r" if found.group(2) == name
-        else found.group(0),
+        lambda found: found.group(0)[: found.group(0).index(b"$")] + etags[found.group(2)] + b"\r"
+        if found.group(2) in etags else found.group(0),
         head,
     )

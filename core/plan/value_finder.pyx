@@ -10,10 +10,11 @@ In OData options, whose names begin with `$` or `@`, a reference must name an ea
 be a price. `$` and `/` may be percent-encoded, as many clients do.
 
 In a body, a reference is a whole string. Behind `@id`, `@odata.id` and `...@odata.bind` it stands for a URL and
-must name an earlier call; elsewhere it stands for a value, and is plain text if no earlier call has that id.
-A `$` that is written `\\u0024` begins no reference.
+must name an earlier call; elsewhere `$<id>/path` stands for a value where the call names that id in its dependsOn, and
+all else is plain text (PL-04). A `$` that is written `\\u0024` begins no reference.
 """
-from batchwire.core.dialects.json_scan cimport MAX_DEPTH, check
+from batchwire.core.dialects.identifiers cimport MAX_ID, is_request_id
+from batchwire.core.dialects.json_scan cimport MAX_DEPTH, SCAN_BAD, SCAN_DONE, scan, scan_end, scan_start
 from batchwire.core.dialects.json_strings cimport unescaped
 from batchwire.core.dialects.json_walk cimport skip_space, string_end
 from batchwire.core.dialects.media cimport MEDIA_JSON, media_kind
@@ -50,7 +51,6 @@ _REFERENCE = (
 )
 _IN_QUERY = re.compile(b"|".join([_QUOTED, _INNER_OPTION, _REFERENCE]), re.DOTALL)
 _IN_EXPRESSION = re.compile(b"|".join([_QUOTED, _PHRASE, _INNER_OPTION, _REFERENCE]), re.DOTALL)
-_IN_BODY = re.compile(rb"\$([A-Za-z0-9._~-]+)(/.*)?\Z", re.DOTALL)
 _SLASH = re.compile(rb"/|%2[Ff]")
 
 
@@ -124,21 +124,23 @@ def query_references(bytes target not None):
 
 
 cdef bint body_may_refer(Call call) except -1:
-    """Whether the body is valid JSON and has a string that begins with a dollar."""
+    """Whether the body is JSON by its type and has a string that begins with a dollar."""
     cdef bytes media
     if call.body_owner is None or memmem(call.body_ptr, call.body_len, b'"$', 2) == NULL:
         return False
     media = block_get(call.head, "content-type", 12)
-    if media is None or media_kind(PyBytes_AS_STRING(media), PyBytes_GET_SIZE(media)) != MEDIA_JSON:
-        return False
-    return check(<const uint8_t*>call.body_ptr, call.body_len, MAX_DEPTH) < 0
+    return media is not None and media_kind(PyBytes_AS_STRING(media), PyBytes_GET_SIZE(media)) == MEDIA_JSON
 
 
-cdef BodyScan scan_body(const char* p, Py_ssize_t n):
-    """p: valid JSON that outlives the scan."""
+cdef BodyScan scan_body(Call call, frozenset names, bint all_names):
+    """names: whose values the body may ask for. all_names: others, too."""
     cdef BodyScan found = BodyScan.__new__(BodyScan)
-    found.p = <const uint8_t*>p
-    found.n = n
+    found.call = call
+    found.p = <const uint8_t*>call.body_ptr
+    found.n = call.body_len
+    found.names = names
+    found.all_names = all_names
+    scan_start(&found.validity, MAX_DEPTH, NULL, 0)
     return found
 
 
@@ -150,9 +152,39 @@ cdef bint is_link(const uint8_t* p, Py_ssize_t n) noexcept nogil:
     )
 
 
+cdef bint is_space(uint8_t c) noexcept nogil:
+    return c == c' ' or c == c'\n' or c == c'\r' or c == c'\t'
+
+
 cdef class BodyScan:
+    cdef bint step(self, Py_ssize_t most) except -1:
+        """Allows for `most` more bytes of work; whether next() may be called. The whole body is checked first."""
+        cdef Py_ssize_t n = min(most, self.n - self.checked)
+        if not self.valid and self.checked < self.n:
+            if self.validity.state != SCAN_DONE:
+                self.checked += scan(&self.validity, self.p + self.checked, n)
+                if self.validity.state == SCAN_BAD:
+                    self.at = self.n
+            else:
+                while n and is_space(self.p[self.checked]):
+                    self.checked += 1
+                    n -= 1
+                if n:
+                    self.at = self.n        # something follows the value: no JSON
+            if self.at < self.n and self.checked < self.n:
+                return False
+            self.valid = self.at < self.n and (self.validity.state == SCAN_DONE or scan_end(&self.validity))
+            if not self.valid:
+                self.checked = self.at = self.n
+            return False
+        self.stop = min(self.n, self.at + most)
+        return True
+
+    cdef bint over(self) noexcept:
+        return self.at >= self.n
+
     cdef Reference next(self):
-        """The next string that has the form of a reference, or None."""
+        """The next string that has the form of a reference, or None: there is none before `stop`."""
         cdef const uint8_t* p = self.p
         cdef Py_ssize_t n = self.n, start, stop
         cdef bint escaped, in_object, link
@@ -160,7 +192,7 @@ cdef class BodyScan:
         cdef uint64_t bit
         cdef bytes name
         cdef Reference found
-        while self.at < n:
+        while self.at < self.stop:
             depth = self.depth
             bit = <uint64_t>1 << (depth & 63)
             in_object = (self.objects[depth >> 6] & bit) != 0
@@ -200,29 +232,45 @@ cdef class BodyScan:
 
     cdef Reference string(self, Py_ssize_t start, Py_ssize_t stop, bint escaped, bint link):
         """The reference that a string is, or None. Its quotes belong to what is replaced."""
-        cdef bytes text = unescaped(self.p + start, stop - start) if escaped else self.p[start:stop]
-        cdef bytes name
+        cdef const uint8_t* p = self.p + start
+        cdef Py_ssize_t n = stop - start, slash = 1
+        cdef bytes name, text = None
+        if not link and self.names is None and not self.all_names:
+            return None
+        if escaped:
+            text = unescaped(p, n)
+            p = <const uint8_t*>PyBytes_AS_STRING(text)
+            n = PyBytes_GET_SIZE(text)
         if link:
+            if text is None:
+                text = p[:n]
             name = reference_of(text)
             if name is None:
                 return None
             return new_reference(name, None, text[len(name) + 1:], AS_URL, True, start - 1, stop + 1)
-        found = _IN_BODY.match(text)
-        if found is None or found.group(1) in (b"it", b"root", b"this"):
+        while slash < n and p[slash] != c'/':
+            slash += 1
+        if slash == n or slash > MAX_ID + 1 or not is_request_id(<const char*>p + 1, slash - 1):
+            return None                     # PL-09: no reference to an id that is opaque
+        name = p[1:slash]
+        if not (self.all_names or name in self.names) or name in (b"it", b"root", b"this"):
             return None
-        path = [] if found.group(2) is None else found.group(2)[1:].split(b"/")
-        return new_reference(found.group(1), path, None, AS_JSON, False, start - 1, stop + 1)
+        text = p[slash + 1:n]
+        return new_reference(name, text.split(b"/", MAX_PATH), None, AS_JSON, False, start - 1, stop + 1)
 
 
-def body_references(bytes body not None):
-    """For tests: the possible references of a JSON body."""
-    cdef BodyScan scan = scan_body(PyBytes_AS_STRING(body), PyBytes_GET_SIZE(body))
+def body_references(bytes body not None, names=()):
+    """For tests: the possible references of a JSON body; names: what it may ask values of."""
+    cdef Call call = Call.__new__(Call)
+    cdef BodyScan search
     cdef list found = []
     cdef Reference one
-    if check(<const uint8_t*>PyBytes_AS_STRING(body), PyBytes_GET_SIZE(body), MAX_DEPTH) >= 0:
-        return found
-    while True:
-        one = scan.next()
-        if one is None:
-            return found
-        found.append(one)
+    call.set_body(body, PyBytes_AS_STRING(body), PyBytes_GET_SIZE(body))
+    search = scan_body(call, frozenset(names), False)
+    while not search.over():
+        if search.step(7):
+            one = search.next()
+            while one is not None:
+                found.append(one)
+                one = search.next()
+    return found

@@ -8,9 +8,8 @@ range and an answer that is not JSON or was too large to be kept are not. Must n
 """
 from batchwire.core.dialects.json_scan cimport check
 from batchwire.core.dialects.json_strings cimport has_half_pair, put_escaped, unescaped
-from batchwire.core.dialects.json_walk cimport walk
 from batchwire.core.model cimport Buffer, Call
-from batchwire.core.plan.references cimport Kept, is_json, resource_url, without_mount
+from batchwire.core.plan.references cimport Kept, References, resource_url, without_mount
 from batchwire.core.plan.urls cimport UrlRules, reference_of
 from batchwire.core.plan.value_finder import body_references, query_references
 from batchwire.core.plan.value_finder cimport AS_LITERAL, AS_PHRASE, AS_PLAIN, AS_URL, Reference
@@ -23,16 +22,12 @@ cdef enum:
     MAX_INSERTED = 65536      # bytes put into one query
 
 
-cdef bint place_of(Kept kept, list path, const uint8_t** value, Py_ssize_t* size) except -1:
+cdef bint place_of(References given, Kept kept, list path, const uint8_t** value, Py_ssize_t* size) except -1:
     """Where the text of a value lies in what was kept, or false."""
-    cdef const uint8_t* p
     cdef Py_ssize_t start = 0, end = 0
-    if kept is None or not is_json(kept):
+    if not given.find(kept, path, False, &start, &end):
         return False
-    p = <const uint8_t*>PyBytes_AS_STRING(kept.body)
-    if not walk(p, PyBytes_GET_SIZE(kept.body), path, &start, &end):
-        return False
-    value[0] = p + start
+    value[0] = <const uint8_t*>PyBytes_AS_STRING(kept.body) + start
     size[0] = end - start
     return True
 
@@ -60,16 +55,16 @@ cdef str said(Reference reference):
     return "$" + text[:200].decode("utf-8", "replace")
 
 
-cdef int fill_values(Call call, UrlRules rules, Py_ssize_t max_body, int max_depth) except -1:
+cdef int fill_values(Call call, References given, UrlRules rules, Py_ssize_t max_body, int max_depth) except -1:
     """Fills call.values in; refuses the call when one of them cannot be had."""
     cdef list in_target = [], in_body = []
     cdef Reference reference
     for reference in call.values:
         (in_target if reference.kind >= AS_PLAIN else in_body).append(reference)
     if in_target:
-        fill_query(call, in_target)
+        fill_query(call, in_target, given)
     if in_body and call.refusal is None:
-        fill_body(call, in_body, rules, max_body, max_depth)
+        fill_body(call, in_body, given, rules, max_body, max_depth)
     return 0
 
 
@@ -81,14 +76,14 @@ cdef Kept kept_for(Call call, Reference reference):
     return None if call.inputs is None else call.inputs.get(reference.name)
 
 
-cdef int fill_query(Call call, list references) except -1:
+cdef int fill_query(Call call, list references, References given) except -1:
     cdef list pieces = []
     cdef Py_ssize_t at = 0, size = 0, inserted = 0
     cdef const uint8_t* value = NULL
     cdef Reference reference
     cdef bytes text
     for reference in references:
-        if not place_of(kept_for(call, reference), reference.path, &value, &size):
+        if not place_of(given, kept_for(call, reference), reference.path, &value, &size):
             return unresolved(call, reference, "has no value")
         if size > MAX_INSERTED:
             return unresolved(call, reference, "is too long for a URL")
@@ -116,7 +111,8 @@ cdef bint is_beside(Call call, Kept kept) except -1:
     return other is None or other.mount == kept.mount       # None: another member of its group
 
 
-cdef int fill_body(Call call, list references, UrlRules rules, Py_ssize_t max_body, int max_depth) except -1:
+cdef int fill_body(Call call, list references, References given, UrlRules rules, Py_ssize_t max_body,
+                   int max_depth) except -1:
     cdef Buffer out = Buffer()
     cdef Py_ssize_t at = 0, size = 0
     cdef const uint8_t* value = NULL
@@ -136,7 +132,7 @@ cdef int fill_body(Call call, list references, UrlRules rules, Py_ssize_t max_bo
             out.put_char(c'"')
             put_escaped(out, <const uint8_t*>PyBytes_AS_STRING(url), PyBytes_GET_SIZE(url))
             out.put_char(c'"')
-        elif place_of(kept, reference.path, &value, &size):
+        elif place_of(given, kept, reference.path, &value, &size):
             if out.size + size > max_body:
                 return unresolved(call, reference, "makes the body too large")
             out.put(<const char*>value, size)
@@ -169,7 +165,7 @@ def filled_query(bytes target not None, dict results not None):
     """The target with values of JSON results (id -> bytes) put in; ValueError says why not."""
     cdef Call call = call_with(list(query_references(target)), results)
     call.target = target
-    fill_values(call, UrlRules(b"/"), 0, 0)
+    fill_values(call, References(0), UrlRules(b"/"), 0, 0)
     if call.refusal is not None:
         raise ValueError(call.refusal.message)
     return call.target
@@ -177,9 +173,9 @@ def filled_query(bytes target not None, dict results not None):
 
 def filled_body(bytes body not None, dict results not None, Py_ssize_t max_body=1 << 20, int max_depth=64):
     """The JSON body with values of JSON results (id -> bytes) put in; ValueError says why not."""
-    cdef Call call = call_with(body_references(body), results)
+    cdef Call call = call_with(body_references(body, set(results)), results)
     call.set_body(body, PyBytes_AS_STRING(body), PyBytes_GET_SIZE(body))
-    fill_values(call, UrlRules(b"/"), max_body, max_depth)
+    fill_values(call, References(0), UrlRules(b"/"), max_body, max_depth)
     if call.refusal is not None:
         raise ValueError(call.refusal.message)
     return call.body_ptr[:call.body_len]

@@ -1,12 +1,16 @@
 """Connect's unary protocol for Execute: one POST with JSON or protobuf, for curl and browsers (connectrpc.com/docs).
 
-Must never be used for what is hot: JSON goes through protobuf's generated classes.
+Must never be used for what is hot: JSON goes through protobuf's generated classes, in a thread of its own, since a
+message takes seconds there and the loop has others to serve (PL-01).
 """
 
+import asyncio
 import base64
 import json
+import sys
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 from batchwire.core import EnvelopeError
 from batchwire.v1 import batch_pb2
@@ -17,6 +21,13 @@ from .rpc_call import HttpCall, method_of
 from .rpc_desk import RpcDesk, status_of
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Made = TypeVar("Made")
+
+_SWITCH_SECONDS = 0.0005
+"""How long the thread may keep the loop waiting for the interpreter; Python's own 5 ms add up."""
+_SMALL = 16384
+"""Bytes that are dealt with at once: going through the other thread would take longer."""
+_worker = ThreadPoolExecutor(1, thread_name_prefix="connect-json")
 
 # HTTP statuses of errors, as the protocol has them.
 _STATUSES = {
@@ -58,7 +69,7 @@ class ConnectUnary:
             raw = b""
             async for part in call.run(scope, unpack.gathering(receive), metadata, _seconds(fields)):
                 raw = part
-            status, body = 200, _json(raw) if as_json else raw
+            status, body = 200, await _aside(_json, raw) if as_json else raw
         except EnvelopeError as error:
             status, body, as_json = *_failure(error), True
         kind = b"application/json" if as_json else b"application/proto"
@@ -88,18 +99,31 @@ class _Whole:
                 size += len(parts[-1])
                 if size > self._limit:
                     raise EnvelopeError(413, "MessageTooLarge", f"a message may have {self._limit} bytes")
-            return {"type": "http.request", "body": b"".join(parts), "more_body": False}
+            body = b"".join(parts)
+            if self._as_json:
+                body = await _aside(_packed, body)
+            return {"type": "http.request", "body": body, "more_body": False}
 
         return whole
 
     def __call__(self, body: bytes) -> list[bytes]:
-        if not self._as_json:
-            return [body]
-        try:
-            message = json_format.Parse(body, batch_pb2.ExecuteRequest(), max_recursion_depth=16)
-        except (json_format.ParseError, UnicodeDecodeError, RecursionError):
-            raise EnvelopeError(400, "BadMessage", "the body is no JSON of an ExecuteRequest") from None
-        return [message.SerializeToString()]
+        return [body]
+
+
+async def _aside(make: Callable[[bytes], Made], data: bytes) -> Made:
+    """make(data), while the loop goes on."""
+    if len(data) <= _SMALL:
+        return make(data)
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    return await asyncio.get_running_loop().run_in_executor(_worker, make, data)
+
+
+def _packed(body: bytes) -> bytes:
+    try:
+        message = json_format.Parse(body, batch_pb2.ExecuteRequest(), max_recursion_depth=16)
+    except (json_format.ParseError, UnicodeDecodeError, RecursionError):
+        raise EnvelopeError(400, "BadMessage", "the body is no JSON of an ExecuteRequest") from None
+    return message.SerializeToString()
 
 
 def _json(raw: bytes) -> bytes:

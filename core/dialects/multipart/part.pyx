@@ -3,7 +3,7 @@
 What is wrong with the part alone is put on the Call as a refusal; only an id that cannot be told breaks the
 batch. Must never look at other parts: ids, change sets and order are the reader's and the plan's.
 """
-from batchwire.core.dialects.identifiers cimport is_request_id
+from batchwire.core.dialects.identifiers cimport is_opaque_id, is_request_id
 from batchwire.core.dialects.media cimport MEDIA_JSON, MEDIA_NONE, MediaKind, media_kind
 from batchwire.core.dialects.multipart.lines cimport Field, blank, head_of, named, next_field
 from batchwire.core.headers cimport HeaderBlock
@@ -45,7 +45,7 @@ cdef bint leaves_bytes(const char* p, Py_ssize_t n) noexcept nogil:
         n == 4 and (strncasecmp(p, b"8bit", 4) == 0 or strncasecmp(p, b"7bit", 4) == 0))
 
 
-cdef bint is_opaque_id(bytes value, Py_ssize_t most) noexcept:
+cdef bint is_printable_id(bytes value, Py_ssize_t most) noexcept:
     """Printable ASCII: such an id can be written into any answer."""
     cdef const uint8_t* p = <const uint8_t*>PyBytes_AS_STRING(value)
     cdef Py_ssize_t i
@@ -227,8 +227,11 @@ cdef class PartBuilder:
             if named(field, b"requestid", 9):
                 return self.take_id(field)
             if named(field, b"dependson", 9):
-                names = [name.strip() for name in field.value[:field.value_len].split(b",")]
-                call.depends_on = (call.depends_on or []) + [name for name in names if name]
+                if call.depends_on is None:
+                    call.depends_on = []
+                # Extended in its place: there may be many such lines.
+                call.depends_on += [
+                    name for name in map(bytes.strip, field.value[:field.value_len].split(b",")) if name]
                 return 0
         if field.name_len == 4 and named(field, b"host", 4):
             if self.origins is not None and call.url.startswith(b"/") \
@@ -286,10 +289,11 @@ cdef class PartBuilder:
                 "each part of a change set needs a Content-ID",
                 f"requests[{number}].id")
         if self.flavour == FLAVOUR_ODATA:
-            if not is_request_id(PyBytes_AS_STRING(said), PyBytes_GET_SIZE(said)):
+            if not is_request_id(PyBytes_AS_STRING(said), PyBytes_GET_SIZE(said)) and (
+                    self.strict or not is_opaque_id(PyBytes_AS_STRING(said), PyBytes_GET_SIZE(said))):
                 raise EnvelopeError(
                     400, "BadId", "a Content-ID must be made of letters, digits and -._~", f"requests[{number}].id")
-        elif not is_opaque_id(said, MAX_OPAQUE_ID if self.flavour == FLAVOUR_DOCUMENT else MAX_CONTENT_ID):
+        elif not is_printable_id(said, MAX_OPAQUE_ID if self.flavour == FLAVOUR_DOCUMENT else MAX_CONTENT_ID):
             raise EnvelopeError(
                 400, "BadId", "an id is empty, too long or has characters that are not allowed",
                 f"requests[{number}].id")

@@ -53,8 +53,8 @@ cdef class MultipartReader(Reader):
     of a part's headers, and of its call's. block: screens the header lines; None: by default. strict: parts of a
     change set need a Content-ID (ID-04).
 
-    The calls of a change set have a group whose name is made up here and cannot meet an id of the client. A change
-    set without parts is passed over. Change sets do not nest (MB-21).
+    The calls of a change set have a group whose name is made up here and cannot meet an id of the client. For a change
+    set without parts stands a Call that is none (PL-10). Change sets do not nest (MB-21).
     """
     cdef object chunks                # deque of bytes not begun
     cdef bytes chunk                  # the bytes being read
@@ -71,6 +71,7 @@ cdef class MultipartReader(Reader):
     cdef bytes boundary
     cdef bytes inner                  # boundary of the change set that is open, or None
     cdef bint inner_closed
+    cdef bint inner_empty             # no part of it has been begun
     cdef bytes prefix
     cdef uint64_t sets
     cdef bytes group
@@ -207,6 +208,7 @@ cdef class MultipartReader(Reader):
         if found != DELIMITER_NONE:
             self.drop()
             if found == DELIMITER_OPEN:
+                self.inner_empty = False
                 self.place = IN_HEAD
                 self.content = 0
                 self.builder.begin()
@@ -215,6 +217,10 @@ cdef class MultipartReader(Reader):
             else:
                 self.inner_closed = True
                 self.place = BETWEEN
+                if self.inner_empty:
+                    call = Call.__new__(Call)
+                    call.group = self.group
+                    call.empty_set = True
             return call
         if self.place == BETWEEN:
             self.drop()
@@ -241,6 +247,7 @@ cdef class MultipartReader(Reader):
             if self.inner == self.boundary:
                 self.fail(400, "BadBoundary", "a change set has the boundary of the batch")
             self.inner_closed = False
+            self.inner_empty = True
             self.group = self.prefix + str(self.sets).encode()
             self.sets += 1
             self.place = BETWEEN

@@ -74,7 +74,7 @@ cdef class MultipartWriter(Writer):
             raise ConfigError(f"the flavour of a multipart batch must be one of {', '.join(FLAVOURS)}")
         self.boundary = boundary
         self.flavour = FLAVOURS[flavour]
-        self.gathers = nested and not flat and self.flavour == FLAVOUR_ODATA
+        self.gathers = self.nests = nested and not flat and self.flavour == FLAVOUR_ODATA
         self.nested_errors = nested_errors
         self.last_only = last_only
         self.max_body_bytes = max_body_bytes
@@ -134,6 +134,10 @@ cdef class MultipartWriter(Writer):
         cdef Result bare
         if call.group == self.answered:
             return 0
+        if call.empty_set and result.status < 400:
+            if found is not None:
+                self.put_set(out)
+            return ChangeSet(call.group).put(out, self.boundary)
         if found is not None and found.name != call.group:
             self.put_set(out)
             found = None

@@ -121,7 +121,7 @@ def test_a_result_of_any_type_and_size(media: str) -> None:
     assert plan.take() == [first]
     content = bytes(range(256)) * 40_000
     plan.end(first, result_of(content, media))
-    assert plan.holding[1] == len(content)
+    assert len(content) <= plan.holding[1] < len(content) + 1000
     assert plan.take() == [second]
     assert second.refusal is None
     assert body_of(second) == content

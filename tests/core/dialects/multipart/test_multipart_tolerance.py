@@ -65,8 +65,9 @@ def test_gw_07_a_part_that_ends_in_its_own_headers_has_no_message() -> None:
     assert [call["refusal"] for call in read(b"--b\r\n--b--")] == [(400, "BadPart")]
 
 
-def test_a_change_set_without_parts_is_passed_over() -> None:
-    assert [call["group"] for call in read(batch(change_set(), part()))] == [None]
+def test_a_change_set_without_parts_keeps_its_place() -> None:
+    calls = read(batch(change_set(), part(), change_set()))
+    assert [(call["method"], call["group"]) for call in calls] == [(b"", 0), (b"GET", None), (b"", 1)]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,14 @@
+from batchwire.core.model cimport Call
+from batchwire.core.plan.index cimport CallIndex
+from batchwire.core.plan.references cimport References
+
+cdef class Lookup:
+    """What the condition of a call may ask about the calls that it names. See lookup.pyx."""
+    cdef CallIndex index
+    cdef References given
+    cdef Call call
+    cdef dict values                        # (id, path) -> what was found there
+    cdef Py_ssize_t left                    # work that may still be done
+    cdef object found(self, bytes name, tuple path)
+
+cdef Lookup lookup_of(CallIndex index, References given, Call call)

@@ -1,0 +1,99 @@
+"""What a condition sees of the calls before it: their outcome, and single values of what they answered.
+
+An object or an array is built only when two of them are compared. What one evaluation may look at is bounded, and no
+value is read twice (PL-01). Must never build more of an answer than the condition asks for.
+"""
+from batchwire.core.dialects.json_strings cimport unescaped
+from batchwire.core.model cimport Call
+from batchwire.core.plan.index cimport CallIndex
+from batchwire.core.plan.references cimport Kept, References
+from cpython.bytes cimport PyBytes_AS_STRING
+from libc.stdint cimport uint8_t
+
+from batchwire.core.plan.conditions import ConditionError
+
+import json
+
+cdef enum:
+    MAX_WORK = 6 << 20        # about the bytes that an evaluation looks at
+
+
+cdef class Document:
+    """An object or an array, as text; equal to another one that means the same."""
+    cdef Lookup lookup
+    cdef bytes text
+
+    def __eq__(self, other):
+        cdef Document also
+        if not isinstance(other, Document):
+            return NotImplemented
+        also = other
+        if self.text == also.text:
+            return True
+        self.lookup.spend(2 * (len(self.text) + len(also.text)))
+        try:
+            return json.loads(self.text) == json.loads(also.text)
+        except (ValueError, RecursionError):
+            return False
+
+
+cdef class Lookup:
+    def succeeded(self, bytes name):
+        self.index.find(name)
+        self.index.found = None
+        return self.index.succeeded
+
+    def status(self, bytes name):
+        self.index.find(name)
+        self.index.found = None
+        return self.index.status
+
+    def spend(self, Py_ssize_t work):
+        """Counts work that is about to be done. Raises ConditionError when it is too much."""
+        self.left -= work
+        if self.left < 0:
+            raise ConditionError("the condition is too much work")
+
+    def value(self, bytes name, tuple path):
+        """The value at the end of a path into a JSON body; None also where there is none (and for groups, GW-16)."""
+        key = (name, path)
+        if key not in self.values:
+            self.values[key] = self.found(name, path)
+        return self.values[key]
+
+    cdef object found(self, bytes name, tuple path):
+        cdef Kept kept = None if self.call.inputs is None else self.call.inputs.get(name)
+        cdef Py_ssize_t start = 0, end = 0
+        cdef const uint8_t* p
+        cdef Document document
+        cdef bytes text
+        if not self.given.find(kept, list(path), True, &start, &end):
+            return None
+        p = <const uint8_t*>PyBytes_AS_STRING(kept.body) + start
+        self.spend(end - start)
+        if p[0] == c'{' or p[0] == c'[':
+            document = Document.__new__(Document)
+            document.lookup = self
+            document.text = p[:end - start]
+            return document
+        if p[0] == c'"':
+            return unescaped(p + 1, end - start - 2).decode("utf-8", "surrogatepass")
+        if p[0] == c't' or p[0] == c'f':
+            return p[0] == c't'
+        if p[0] == c'n':
+            return None
+        text = p[:end - start]
+        try:
+            return float(text) if b"." in text or b"e" in text or b"E" in text else int(text)
+        except ValueError:
+            return None                     # more digits than Python converts
+
+
+cdef Lookup lookup_of(CallIndex index, References given, Call call):
+    cdef Lookup made = Lookup.__new__(Lookup)
+    made.index = index
+    made.given = given
+    made.call = call
+    made.values = {}
+    made.left = MAX_WORK
+    return made

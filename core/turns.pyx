@@ -1,0 +1,59 @@
+"""Long work in slices: what a batch does by itself ends after a few milliseconds and goes on in a later turn of the loop.
+
+In between everybody else is served, and all that rest share one slice a turn, however many they are (PL-01). Must never
+put a batch off that has used less than its slice.
+"""
+from batchwire.core.dispatch.dispatcher cimport Dispatcher
+from batchwire.core.model cimport now
+
+from collections import deque
+
+SLICE = 0.004             # seconds
+
+cdef Turns current = None
+cdef unsigned long long slices = 0
+
+
+def stats():
+    """Debug counters: how often a batch has gone on after a rest, since the start."""
+    return {"slices": slices}
+
+
+cdef class Turns:
+    def __init__(self, loop):
+        self.loop = loop
+        self.line = deque()
+
+    cdef int add(self, Dispatcher batch) except -1:
+        """batch.turn() is to be called in a later turn of the loop, once."""
+        self.line.append(batch)
+        if not self.due:
+            self.due = True
+            self.loop.call_soon(self.on_turn)
+        return 0
+
+    def on_turn(self):
+        global slices
+        cdef double end = now() + SLICE
+        cdef Dispatcher batch
+        cdef Py_ssize_t left = len(self.line)
+        self.due = False
+        try:
+            while left:
+                left -= 1
+                batch = self.line.popleft()
+                slices += 1
+                batch.turn()
+                if now() >= end:
+                    break
+        finally:
+            if self.line and not self.due:
+                self.due = True
+                self.loop.call_soon(self.on_turn)
+
+
+cdef Turns turns_of(object loop):
+    global current
+    if current is None or current.loop is not loop:
+        current = Turns(loop)
+    return current
