@@ -11,6 +11,7 @@ import signal
 
 import structlog
 import uvloop
+from batchwire.core import settle_malloc
 
 from .config import Config
 from .fronts import listeners
@@ -28,6 +29,7 @@ def run_worker(config: Config) -> int:
 
 
 async def _serve(config: Config) -> int:
+    settle_malloc()
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
     # Before anything else: a signal that comes while the app of an upstream starts must not be lost.

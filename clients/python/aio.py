@@ -8,7 +8,7 @@ from typing import Any, Self
 import grpc
 from batchwire.v1 import batch_pb2, batch_pb2_grpc
 
-from ._codec import Packer, decode, encode, options, summary
+from ._codec import DEFAULT_MESSAGE, Joiner, Packer, decode, encode, options, summary, with_room
 from ._model import Call, Result, Summary
 from .errors import batch_error
 
@@ -45,10 +45,11 @@ class AsyncBatch:
         await asyncio.gather(self._sender, return_exceptions=True)
 
     async def __aiter__(self) -> AsyncIterator[Result]:
+        joiner = Joiner()
         try:
             async for message in self._rpc:
-                for result in message.results:
-                    yield decode(result)
+                for result in joiner.results(message):
+                    yield result
                 if message.HasField("summary"):
                     self.summary = summary(message.summary)
             await self._reraise_producer()
@@ -75,7 +76,7 @@ class AsyncBatch:
             else:
                 for call in calls:
                     if self._packer.add(call):
-                        await self._rpc.write(self._packer.take())
+                        await self._write_all()
                 if self._packer.pending():
                     await self._rpc.write(self._packer.take())
             await self._rpc.done_writing()
@@ -85,6 +86,10 @@ class AsyncBatch:
         except BaseException:
             self._rpc.cancel()
             raise
+
+    async def _write_all(self) -> None:
+        for message in self._packer.take_all():
+            await self._rpc.write(message)
 
     async def _send_paced(self, calls: AsyncIterable[Call]) -> None:
         """As the producer yields: what it has yielded is sent when it pauses."""
@@ -104,7 +109,7 @@ class AsyncBatch:
                     break
                 following = None
                 if self._packer.add(call):
-                    await self._rpc.write(self._packer.take())
+                    await self._write_all()
         finally:
             if following is not None:
                 following.cancel()
@@ -137,6 +142,8 @@ class AsyncClient:
     ) -> None:
         self._route = route
         self._metadata = tuple(metadata)
+        channel_options, self._max_answer = with_room(channel_options)
+        self._max_message = min(self._max_answer, DEFAULT_MESSAGE)
         if credentials is None:
             self._channel = grpc.aio.insecure_channel(target, options=channel_options)
         else:
@@ -171,7 +178,7 @@ class AsyncClient:
         ...     async for result in batch:
         ...         ...
         """
-        packer = Packer(options(self._route, deadline, continue_on_error, ordered, headers))
+        packer = Packer(options(self._route, deadline, continue_on_error, ordered, headers, self._max_message))
         return AsyncBatch(self._stub.Batch(metadata=self._metadata, timeout=timeout), calls, packer)
 
     async def run(self, calls: Iterable[Call] | AsyncIterable[Call], **batch_options: Any) -> AsyncIterator[Result]:
@@ -191,6 +198,7 @@ class AsyncClient:
         else:
             settings = {"deadline": None, "continue_on_error": True, "ordered": False, "headers": (), **batch_options}
             request = batch_pb2.ExecuteRequest(options=options(self._route, **settings), calls=encoded)
+            request.options.max_message_bytes = self._max_answer
             try:
                 answer = await self._stub.Execute(request, metadata=self._metadata, timeout=timeout)
             except grpc.aio.AioRpcError as error:

@@ -7,7 +7,7 @@ from typing import Any, Self
 import grpc
 from batchwire.v1 import batch_pb2, batch_pb2_grpc
 
-from ._codec import decode, encode, options, requests, summary
+from ._codec import DEFAULT_MESSAGE, Joiner, decode, encode, options, requests, summary, with_room
 from ._model import Call, Result, Summary
 from .aio import MAX_EXECUTE_BYTES, MAX_EXECUTE_CALLS, Fields
 from .errors import batch_error
@@ -32,10 +32,10 @@ class Batch:
         self._rpc.cancel()
 
     def __iter__(self) -> Iterator[Result]:
+        joiner = Joiner()
         try:
             for message in self._rpc:
-                for result in message.results:
-                    yield decode(result)
+                yield from joiner.results(message)
                 if message.HasField("summary"):
                     self.summary = summary(message.summary)
         except grpc.RpcError as error:
@@ -86,6 +86,8 @@ class Client:
     ) -> None:
         self._route = route
         self._metadata = tuple(metadata)
+        channel_options, self._max_answer = with_room(channel_options)
+        self._max_message = min(self._max_answer, DEFAULT_MESSAGE)
         if credentials is None:
             self._channel = grpc.insecure_channel(target, options=channel_options)
         else:
@@ -115,7 +117,8 @@ class Client:
         timeout: float | None = None,
     ) -> Batch:
         """Starts a batch of any length; `calls` is pulled in a thread of gRPC's, as fast as the gateway reads."""
-        producer = _Producer(calls, options(self._route, deadline, continue_on_error, ordered, headers))
+        first = options(self._route, deadline, continue_on_error, ordered, headers, self._max_message)
+        producer = _Producer(calls, first)
         return Batch(self._stub.Batch(producer, metadata=self._metadata, timeout=timeout), producer)
 
     def run(self, calls: Iterable[Call], **batch_options: Any) -> Iterator[Result]:
@@ -134,6 +137,7 @@ class Client:
         else:
             settings = {"deadline": None, "continue_on_error": True, "ordered": False, "headers": (), **batch_options}
             request = batch_pb2.ExecuteRequest(options=options(self._route, **settings), calls=encoded)
+            request.options.max_message_bytes = self._max_answer
             try:
                 answer = self._stub.Execute(request, metadata=self._metadata, timeout=timeout)
             except grpc.RpcError as error:
