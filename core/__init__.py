@@ -5,6 +5,7 @@ Must never import grpc, read a configuration file or open a file.
 
 from .dialects.multipart.boundaries import content_type_of, new_boundary, parse_boundary
 from .dialects.proto_reader import peek_options
+from .dispatch.inflow import settle_malloc
 from .dispatch.limits import Limits
 from .errors import BatchwireError, ConfigError, EnvelopeError
 from .header_rules import header_verdict
@@ -31,5 +32,6 @@ __all__ = [
     "new_boundary",
     "parse_boundary",
     "peek_options",
+    "settle_malloc",
     "stats",
 ]

@@ -27,7 +27,7 @@ class ConfigError(BatchwireError):
 
 
 class BadUpstreamBody(BatchwireError):
-    """An upstream's body cannot be put into the answer: it is not what its headers say (inner 502).
+    """The body of an upstream's answer to a GET is beyond a bound of the dialect (inner 502, AN-03).
 
     message: one sentence for a person; never quotes the body.
     """

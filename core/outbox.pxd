@@ -5,11 +5,16 @@ cdef double LINGER
 cdef class Outbox:
     cdef Buffer tail                        # where the writer appends
     cdef object chunks                      # deque of bytes, full chunks
+    cdef bint splits                        # a chunk may end anywhere: it is a piece of a document
+    cdef Py_ssize_t max_message             # most bytes of a chunk, which is a protobuf message; 0: none
+    cdef Py_ssize_t enough                  # bytes that make a chunk
+    cdef int bound(self, Py_ssize_t max_message) except -1
     cdef readonly Py_ssize_t held           # bytes not taken
     cdef readonly unsigned long long taken  # bytes taken since the start
     cdef double last_taken                  # seconds, monotonic
     cdef double last_added
     cdef double gap                         # smoothed seconds between results
     cdef int added(self, Py_ssize_t n) except -1
+    cdef int cut(self) except -1
     cdef double wait_for_more(self, double t, int running) noexcept
     cdef bytes take(self)

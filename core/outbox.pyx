@@ -1,14 +1,18 @@
-"""Results written and not yet taken by the front. Must never split a result between two chunks.
+"""Results written and not yet taken by the front.
 
 A chunk is one gRPC message, so it holds as many results as are ready; CHUNK bounds it. A message costs as much as
-ten calls (docs/architecture.md), so results that are near travel together.
+ten calls (docs/architecture.md), so results that are near travel together. Large results make no large chunks (AN-06,
+AN-07): a document is cut anywhere, into PIECEs; protobuf between two fields, so that no field is ever split.
 """
+from batchwire.core.dialects.wire cimport Field, next_field
 from batchwire.core.model cimport Buffer
+from cpython.bytes cimport PyBytes_FromStringAndSize
 
 from collections import deque
 
 cdef enum:
     CHUNK = 131072
+    PIECE = 1047552           # 1 MiB less what an HttpBody has besides its data
 
 LINGER = 0.004            # seconds that results wait for those that are near
 cdef double NEAR = 0.0002  # seconds between results below which the next one is near
@@ -19,16 +23,51 @@ cdef class Outbox:
 
     def __init__(self, double began):
         self.tail = Buffer()
+        self.enough = CHUNK
         self.chunks = deque()
         self.last_added = began
         self.last_taken = began - LINGER
         self.gap = -1
 
+    cdef int bound(self, Py_ssize_t max_message) except -1:
+        """Chunks are protobuf messages of at most so many bytes, as far as their fields are."""
+        self.max_message = max_message
+        self.enough = min(max_message, <Py_ssize_t>CHUNK)
+        return 0
+
     cdef int added(self, Py_ssize_t n) except -1:
         """n bytes, a whole result, were appended to `tail`."""
         self.held += n
-        if self.tail.size >= CHUNK:
-            self.chunks.append(self.tail.take())
+        if self.tail.size >= self.enough:
+            if (self.splits and self.tail.size > PIECE) or 0 < self.max_message < self.tail.size:
+                self.cut()
+            else:
+                self.chunks.append(self.tail.take())
+        return 0
+
+    cdef int cut(self) except -1:
+        """Makes several chunks of the tail."""
+        cdef const char* p = self.tail.data
+        cdef const char* end = p + self.tail.size
+        cdef const char* start = p
+        cdef const char* before
+        cdef Field field
+        if self.splits:
+            while end - p > PIECE:
+                self.chunks.append(PyBytes_FromStringAndSize(p, PIECE))
+                p += PIECE
+            self.chunks.append(PyBytes_FromStringAndSize(p, end - p))
+        else:
+            while p < end:
+                before = p
+                p = next_field(p, end, &field)
+                if p - start > self.max_message and before > start:
+                    self.chunks.append(PyBytes_FromStringAndSize(start, before - start))
+                    start = before
+            self.chunks.append(PyBytes_FromStringAndSize(start, end - start))
+        self.tail.size = 0
+        if self.tail.capacity > 4 << 20:
+            self.tail.clear()
         return 0
 
     cdef double wait_for_more(self, double t, int running) noexcept:

@@ -1,4 +1,5 @@
 from batchwire.core.dialects.base cimport Reader, Writer
+from batchwire.core.dispatch.inflow cimport Inflow
 from batchwire.core.dispatch.placement cimport Placement
 from batchwire.core.model cimport Buffer, Call, Refusal, Result
 from batchwire.core.outbox cimport Outbox
@@ -21,6 +22,7 @@ cdef class Session(Placement):
     cdef Plan plan
     cdef UrlRules rules
     cdef Outbox outbox
+    cdef Inflow inflow                      # None: no answer has been large
     cdef Result own                         # for answers of the gateway's own
     # how the batch is to be run
     cdef bint strict, execute, continue_on_error
@@ -69,6 +71,7 @@ cdef class Session(Placement):
     cdef int spoil(self, Result result, object error) except -1
     cdef int pull(self) except -1
     cdef int take_options(self) except -1
+    cdef int bound_messages(self, Py_ssize_t max_message, bint parts) except -1
     cdef int settle(self) except -1
     cdef int settle_group(self, Group group) except -1
     cdef int rest(self) except -1
@@ -90,6 +93,7 @@ cdef class Session(Placement):
     cdef int wake_output(self) except -1
     cdef int wake_input(self) except -1
     cdef int close(self) except -1
+    cdef int tell_inflow(self) except -1
     cdef bint window_full(self) noexcept
     cdef bint output_full(self) noexcept
     cdef bint bodies_full(self) noexcept

@@ -6,9 +6,11 @@ let a call of the batch go without exactly one result unless the batch is cancel
 """
 from batchwire.core.dialects.base cimport Reader
 from batchwire.core.dialects.proto_reader cimport ProtoReader
+from batchwire.core.dialects.proto_writer cimport ProtoWriter
 from batchwire.core.dialects.table cimport reader_of, writer_of
 from batchwire.core.dispatch.carrier cimport in_pieces, taken_apart
 from batchwire.core.dispatch.dispatcher cimport Lane
+from batchwire.core.dispatch.inflow cimport Inflow
 from batchwire.core.dispatch.limits cimport Limits
 from batchwire.core.dispatch.placement cimport Placement
 from batchwire.core.errors import BadUpstreamBody, EnvelopeError
@@ -27,7 +29,7 @@ from batchwire.core.plan.order cimport DEAR, Plan
 from batchwire.core.plan.urls cimport UrlRules
 from batchwire.core.route cimport Route
 from batchwire.core.turns cimport SLICE, turns_of
-from batchwire.core.upstream.base cimport Upstream
+from batchwire.core.upstream.base cimport Inlet, Upstream
 from batchwire.core.upstream.native.outcomes cimport bad_answer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
@@ -39,6 +41,7 @@ cdef enum:
     SEARCHED = 524288         # bytes of a body that are searched between two looks at the clock
     LOOKED_AT = 8             # members of a group that are decided between two
     LARGE = 4096              # bytes of a call that is no trifle to read
+    HEAD_BYTES = 256          # of a result without its headers and body, about
 
 # Seconds, about, so that the clock is asked for what is dear alone.
 cdef double DECIDED = 2e-6    # of a call that is decided and has nothing to be filled in
@@ -110,6 +113,8 @@ cdef class Session(Placement):
         self.plan.result_of = self.reader.result_of
         self.plan.plain = self.reader.plain
         self.outbox = Outbox(self.began)
+        self.outbox.splits = not isinstance(self.writer, ProtoWriter)
+        self.bound_messages(0, False)
         self.own = Result()
         self.held = Pending()
         self.turns = turns_of(loop)
@@ -181,6 +186,8 @@ cdef class Session(Placement):
         """One chunk of the answer, or None. Protobuf: one message."""
         cdef bytes chunk = self.outbox.take()
         self.last_take = self.outbox.last_taken = now()
+        if self.inflow is not None:
+            self.tell_inflow()
         if self.outbox.held == 0:
             self.flush = False
         elif not self.outbox.chunks and self.pending and not self.finished:
@@ -340,6 +347,7 @@ cdef class Session(Placement):
         options = reader.options
         reader.options = None
         self.continue_on_error = options["continue_on_error"]
+        self.bound_messages(options["max_message"], options["parts"])
         if options["ordered"]:
             self.ordered = self.by_number = True
         if options["deadline"] > 0 and self.began + options["deadline"] < self.batch_deadline:
@@ -361,6 +369,14 @@ cdef class Session(Placement):
                     name, _, value = line.partition(b": ")
                     self.inheritance.add(name, value)
             self.inheritance.freeze()
+        return 0
+
+    cdef int bound_messages(self, Py_ssize_t max_message, bint parts) except -1:
+        """AN-07: how large a message of the answer may be."""
+        if isinstance(self.writer, ProtoWriter):
+            (<ProtoWriter>self.writer).bound(max_message, parts, self.execute)
+            if not self.execute:
+                self.outbox.bound((<ProtoWriter>self.writer).max_message)
         return 0
 
     cdef int go_on(self) except -1:
@@ -506,6 +522,29 @@ cdef class Session(Placement):
             self.refused(call)
         return 0
 
+    # --- answers that are being read (AN-05)
+
+    cdef int incoming(self, Inlet inlet, Call call, Py_ssize_t size) except -1:
+        if self.inflow is None:
+            self.inflow = Inflow(self, self.limits.max_answer_bytes_in_flight,
+                                 self.limits.max_answer_bytes_in_process, self.batch_deadline)
+            self.tell_inflow()
+        return self.inflow.grew(inlet, call, size)
+
+    cdef int came_in(self, Inlet inlet) except -1:
+        return self.inflow.ended(inlet)
+
+    cdef bint may_overtake(self) except -1:
+        cdef Call call
+        for call in self.started:
+            if call.number == self.next_out:
+                return call.position < 0
+        return True
+
+    cdef int tell_inflow(self) except -1:
+        return self.inflow.update(self.outbox.held, self.held_bytes, self.output_full(),
+                                  self.ordered and self.window_full(), self.next_out)
+
     cdef bint window_full(self) noexcept:
         """GW-23: whether the reordering window holds all it may."""
         return self.held_bytes >= self.limits.reorder_bytes
@@ -543,6 +582,8 @@ cdef class Session(Placement):
             return False
         if self.output_full():
             return False
+        if self.inflow is not None and self.inflow.held and not self.ordered:
+            return False                  # more answers would only wait as well
         if self.ordered:
             number = lane.first().number
             # The earliest unanswered call may always start: the window empties through it alone.
@@ -604,6 +645,8 @@ cdef class Session(Placement):
                 results = bad_answer(len(call.members), "the upstream's answer to the batch could not be read")
             for member, result in zip(call.members, results):
                 self.conclude(member, result)
+        if self.inflow is not None:
+            self.tell_inflow()
         if self.settling:
             return 0
         if self.failure is None:
@@ -691,6 +734,9 @@ cdef class Session(Placement):
         """Writes into `single` or the outbox; a GET whose answer is beyond a bound of the dialect becomes a 502."""
         cdef Buffer out = self.single if self.ordered else self.outbox.tail
         cdef uint64_t started = result.started_us, elapsed = result.elapsed_us
+        if self.execute and isinstance(self.writer, ProtoWriter):
+            # What is left of the message must do for the heads of all the results that are still to come.
+            (<ProtoWriter>self.writer).keep_free(HEAD_BYTES * <Py_ssize_t>self.pending)
         try:
             fault("writer")
             return self.writer.write(out, call, result)
@@ -853,6 +899,9 @@ cdef class Session(Placement):
             return 0
         self.finished = True
         sessions_open -= 1
+        if self.inflow is not None:
+            self.tell_inflow()
+            self.inflow.close()
         for timer in (self.alarm, self.watcher, self.linger):
             if timer is not None:
                 timer.cancel()

@@ -166,6 +166,13 @@ class LimitSettings(_Section):
     max_batches: Count = Field(1000, description="batches at once in a process")
     grpc_max_message_bytes: int = Field(4 << 20, ge=1024, description="largest gRPC message taken")
     output_high_bytes: Count = Field(1 << 20, description="results not taken, above which no call starts")
+    max_answer_bytes_in_flight: Count = Field(
+        32 << 20,
+        description="answers of a batch being read and not taken, above which one at a time is read on",
+    )
+    max_answer_bytes_in_process: Count = Field(
+        256 << 20, description="the same of all batches of a process, above which one answer of all is read on"
+    )
     reference_bytes: Optional0 = Field(8 << 20, description="kept of finished calls for references to them")
     reorder_bytes: Count = Field(8 << 20, description="window of results in request order, bytes")
     reorder_results: Count = Field(1024, description="window of results in request order, results")

@@ -13,6 +13,7 @@ from typing import Any
 
 import structlog
 import uvloop
+from batchwire.core import settle_malloc
 from batchwire.core.errors import ConfigError
 
 from .config import Config, ConfigurationError
@@ -28,6 +29,7 @@ _log = structlog.get_logger("batchwire")
 
 def run_worker(config: Config, warden: Warden) -> int:
     """Runs a worker until it is told to stop; the exit code. Raises ConfigurationError, OSError."""
+    settle_malloc()
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     stopping = asyncio.Event()

@@ -12,6 +12,12 @@ from ._watch import Promised
 
 MAX_CALLS = 256
 MAX_BYTES = 256 * 1024
+PART_BYTES = 1024 * 1024
+"""A larger body travels in parts (AN-08)."""
+MAX_RECEIVE = "grpc.max_receive_message_length"
+DEFAULT_MESSAGE = 4 * 1024 * 1024
+MAX_ANSWER_BYTES = 64 * 1024 * 1024
+"""Of the one message of Execute; Batch has its bodies in parts."""
 
 
 def options(
@@ -20,9 +26,10 @@ def options(
     continue_on_error: bool,
     ordered: bool,
     headers: Mapping[str, str] | Sequence[tuple[str, str]],
+    max_message_bytes: int = 0,
 ) -> Any:
-    """BatchOptions of a batch."""
-    made = batch_pb2.BatchOptions(route=route)
+    """BatchOptions of a batch. max_message_bytes: of the answer; 0: the gateway's default."""
+    made = batch_pb2.BatchOptions(route=route, takes_parts=True, max_message_bytes=max_message_bytes)
     if deadline is not None:
         made.deadline.CopyFrom(_duration(deadline))
     if not continue_on_error:
@@ -72,10 +79,41 @@ def decode(message: Any) -> Result:
         status=message.status,
         headers=Headers([(header.name, header.value) for header in message.headers]),
         body=message.body if message.HasField("body") else None,
+        left_out_bytes=message.body_bytes if message.body_left_out else 0,
         outcome=Outcome(message.outcome),
         atomicity_group=message.atomicity_group,
         timings=Timings(message.timings.started_us / 1e6, message.timings.elapsed_us / 1e6),
     )
+
+
+def with_room(channel_options: Sequence[tuple[str, Any]]) -> tuple[list[tuple[str, Any]], int]:
+    """The options of a channel, and the bytes of the largest message that it takes then."""
+    said = dict(channel_options).get(MAX_RECEIVE)
+    if said is None:
+        return [*channel_options, (MAX_RECEIVE, MAX_ANSWER_BYTES)], MAX_ANSWER_BYTES
+    return list(channel_options), MAX_ANSWER_BYTES if said < 0 else said
+
+
+class Joiner:
+    """Puts bodies together that come in parts (AN-07)."""
+
+    def __init__(self) -> None:
+        self._first: Any = None
+        self._parts: list[bytes] = []
+
+    def results(self, message: Any) -> Iterator[Result]:
+        """The results that are whole with this BatchResponse."""
+        for result in message.results:
+            if self._first is None and not result.body_continues:
+                yield decode(result)
+                continue
+            if self._first is None:
+                self._first = result
+            self._parts.append(result.body)
+            if not result.body_continues:
+                self._first.body = b"".join(self._parts)
+                whole, self._first, self._parts = self._first, None, []
+                yield decode(whole)
 
 
 def summary(message: Any) -> Summary:
@@ -93,7 +131,10 @@ def summary(message: Any) -> Summary:
 
 
 class Packer:
-    """Gathers calls into request messages: at most MAX_CALLS calls, or about MAX_BYTES bytes, each."""
+    """Gathers calls into request messages: at most MAX_CALLS calls, or about MAX_BYTES bytes, each.
+
+    A body of more than PART_BYTES is spread over several messages.
+    """
 
     def __init__(self, first_options: Any) -> None:
         self.promised = Promised()
@@ -101,22 +142,30 @@ class Packer:
         self._calls: list[Any] = []
         self._bytes = 0
         self._number = 0
+        self._parts: list[Any] = []
 
     def add(self, call: Call) -> bool:
-        """Adds a call; True: the message is full."""
+        """Adds a call; True: all that is pending is to be taken before the next call."""
         encoded = encode(call, self._number)
         self._number += 1
         self.promised.call(encoded.id)
+        self._parts = _cut_off(encoded)
         self._calls.append(encoded)
         self._bytes += encoded.ByteSize()
-        return len(self._calls) >= MAX_CALLS or self._bytes >= MAX_BYTES
+        return bool(self._parts) or len(self._calls) >= MAX_CALLS or self._bytes >= MAX_BYTES
 
     def pending(self) -> bool:
         """Whether there is something to send."""
-        return bool(self._calls) or self._options is not None
+        return bool(self._calls) or self._options is not None or bool(self._parts)
+
+    def in_parts(self) -> bool:
+        """Whether the rest of a body is to be sent before another call is added."""
+        return bool(self._parts)
 
     def take(self) -> Any:
-        """The next BatchRequest."""
+        """The next BatchRequest: the calls, or else a part of the last one's body."""
+        if not self._calls and self._parts:
+            return batch_pb2.BatchRequest(calls=[self._parts.pop(0)])
         message = batch_pb2.BatchRequest(options=self._options, calls=self._calls)
         self._options = None
         self._calls = []
@@ -134,6 +183,20 @@ def in_order(results: Sequence[Result], ids: Sequence[str]) -> list[Result]:
         promised.result(result.id)
     promised.end(summarised=True)
     return sorted(results, key=lambda result: order[result.id])
+
+
+def _cut_off(call: Any) -> list[Any]:
+    """Takes off what is more than PART_BYTES of a body; the calls that carry it behind this one."""
+    body = call.body
+    if len(body) <= PART_BYTES:
+        return []
+    parts = [
+        batch_pb2.Call(id=call.id, body=body[at : at + PART_BYTES], body_continues=at + PART_BYTES < len(body))
+        for at in range(PART_BYTES, len(body), PART_BYTES)
+    ]
+    call.body = body[:PART_BYTES]
+    call.body_continues = True
+    return parts
 
 
 def _duration(seconds: float) -> Duration:

@@ -107,7 +107,11 @@ class Timings:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The result of one call."""
+    """The result of one call.
+
+    left_out_bytes: the answer had a body of so many bytes, which did not fit a message and is not here. Only
+    Execute leaves bodies out, and only when the answers together are larger than a message.
+    """
 
     id: str
     status: int
@@ -116,6 +120,7 @@ class Result:
     outcome: Outcome = Outcome.UNSPECIFIED
     atomicity_group: str = ""
     timings: Timings = Timings()
+    left_out_bytes: int = 0
 
     @property
     def ok(self) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, Self
 import grpc
 from batchwire.v1 import batch_pb2, batch_pb2_grpc
 
-from ._codec import Packer, decode, encode, in_order, options, summary
+from ._codec import DEFAULT_MESSAGE, Joiner, Packer, decode, encode, in_order, options, summary, with_room
 from ._model import Call, Result, Summary
 from ._watch import closed
 from .errors import batch_error
@@ -46,11 +46,12 @@ class AsyncBatch:
         await asyncio.gather(self._sender, return_exceptions=True)
 
     async def __aiter__(self) -> AsyncIterator[Result]:
+        joiner = Joiner()
         try:
             async for message in self._rpc:
-                for result in message.results:
+                for result in joiner.results(message):
                     self._packer.promised.result(result.id)
-                    yield decode(result)
+                    yield result
                 if message.HasField("summary"):
                     self.summary = summary(message.summary)
             await self._reraise_producer()
@@ -80,7 +81,7 @@ class AsyncBatch:
             else:
                 for call in calls:
                     if self._packer.add(call):
-                        await self._rpc.write(self._packer.take())
+                        await self._write_all()
                 if self._packer.pending():
                     await self._rpc.write(self._packer.take())
             await self._rpc.done_writing()
@@ -90,6 +91,10 @@ class AsyncBatch:
         except BaseException:
             self._rpc.cancel()
             raise
+
+    async def _write_all(self) -> None:
+        while self._packer.pending():
+            await self._rpc.write(self._packer.take())
 
     async def _send_paced(self, calls: AsyncIterable[Call]) -> None:
         """As the producer yields: what it has yielded is sent when it pauses."""
@@ -109,7 +114,7 @@ class AsyncBatch:
                     break
                 following = None
                 if self._packer.add(call):
-                    await self._rpc.write(self._packer.take())
+                    await self._write_all()
         finally:
             if following is not None:
                 following.cancel()
@@ -148,6 +153,8 @@ class AsyncClient:
     ) -> None:
         self._route = route
         self._metadata = tuple(metadata)
+        channel_options, self._max_answer = with_room(channel_options)
+        self._max_message = min(self._max_answer, DEFAULT_MESSAGE)
         if credentials is None:
             self._channel = grpc.aio.insecure_channel(target, options=channel_options)
         else:
@@ -182,7 +189,7 @@ class AsyncClient:
         ...     async for result in batch:
         ...         ...
         """
-        packer = Packer(options(self._route, deadline, continue_on_error, ordered, headers))
+        packer = Packer(options(self._route, deadline, continue_on_error, ordered, headers, self._max_message))
         try:
             rpc = self._stub.Batch(metadata=self._metadata, timeout=timeout)
         except grpc.aio.UsageError:
@@ -205,6 +212,7 @@ class AsyncClient:
         else:
             settings = {"deadline": None, "continue_on_error": True, "ordered": False, "headers": (), **batch_options}
             request = batch_pb2.ExecuteRequest(options=options(self._route, **settings), calls=encoded)
+            request.options.max_message_bytes = self._max_answer
             try:
                 answer = await self._stub.Execute(request, metadata=self._metadata, timeout=timeout)
             except grpc.aio.AioRpcError as error:

@@ -8,7 +8,7 @@ from typing import Any, Self
 import grpc
 from batchwire.v1 import batch_pb2, batch_pb2_grpc
 
-from ._codec import Packer, decode, encode, in_order, options, summary
+from ._codec import DEFAULT_MESSAGE, Joiner, Packer, decode, encode, in_order, options, summary, with_room
 from ._model import Call, Result, Summary
 from ._watch import closed
 from .aio import MAX_EXECUTE_BYTES, MAX_EXECUTE_CALLS, PAUSE_SECONDS, Fields
@@ -34,11 +34,12 @@ class Batch:
         self._stop()
 
     def __iter__(self) -> Iterator[Result]:
+        joiner = Joiner()
         try:
             for message in self._rpc:
-                for result in message.results:
+                for result in joiner.results(message):
                     self._producer.promised.result(result.id)
-                    yield decode(result)
+                    yield result
                 if message.HasField("summary"):
                     self.summary = summary(message.summary)
             self._producer.promised.end(self.summary is not None)
@@ -89,7 +90,7 @@ class _Producer:
             if self._closed or not self._packer.pending():
                 raise StopIteration
             message = self._packer.take()
-            self._full = False
+            self._full = self._packer.in_parts()
             self._changed.notify_all()
             return message
 
@@ -144,6 +145,8 @@ class Client:
     ) -> None:
         self._route = route
         self._metadata = tuple(metadata)
+        channel_options, self._max_answer = with_room(channel_options)
+        self._max_message = min(self._max_answer, DEFAULT_MESSAGE)
         if credentials is None:
             self._channel = grpc.insecure_channel(target, options=channel_options)
         else:
@@ -173,7 +176,8 @@ class Client:
         timeout: float | None = None,
     ) -> Batch:
         """Starts a batch of any length; `calls` is pulled in a thread of its own, as fast as the gateway reads."""
-        producer = _Producer(calls, options(self._route, deadline, continue_on_error, ordered, headers))
+        first = options(self._route, deadline, continue_on_error, ordered, headers, self._max_message)
+        producer = _Producer(calls, first)
         try:
             rpc = self._stub.Batch(producer, metadata=self._metadata, timeout=timeout)
         except ValueError:
@@ -196,6 +200,7 @@ class Client:
         else:
             settings = {"deadline": None, "continue_on_error": True, "ordered": False, "headers": (), **batch_options}
             request = batch_pb2.ExecuteRequest(options=options(self._route, **settings), calls=encoded)
+            request.options.max_message_bytes = self._max_answer
             try:
                 answer = self._stub.Execute(request, metadata=self._metadata, timeout=timeout)
             except grpc.RpcError as error:

@@ -1,8 +1,8 @@
 """Messages of batchwire.v1 (BatchRequest, ExecuteRequest) -> Calls. Bodies are slices of the message.
 
-feed() takes whole messages. A message is checked before its first Call is returned as far as its bytes go,
+A body that comes in parts is put together first (AN-08). feed() takes whole messages. A message is checked before its first Call is returned as far as its bytes go,
 and `holding` stays true until its last Call is returned, so that the plan can refuse the message as a whole.
-Must never copy a body.
+Must never copy a body that comes in one piece.
 """
 from batchwire.core.dialects.base cimport Reader
 from batchwire.core.dialects.identifiers cimport MAX_DEPENDENCIES, MAX_ID, is_request_id
@@ -10,21 +10,23 @@ from batchwire.core.dialects.wire cimport Field, WIRE_BYTES, WIRE_VARINT, next_f
 from batchwire.core.errors import EnvelopeError
 from batchwire.core.headers cimport HeaderBlock
 from batchwire.core.methods cimport is_bodyless, method_of
-from batchwire.core.model cimport Call
+from batchwire.core.model cimport Buffer, Call
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.stdint cimport uint64_t
 
 from batchwire.core.methods import METHODS
 
 from collections import deque
 
-cdef dict DEFAULTS = {"route": "", "deadline": 0.0, "continue_on_error": True, "ordered": False, "headers": ()}
+cdef dict DEFAULTS = {"route": "", "deadline": 0.0, "continue_on_error": True, "ordered": False, "headers": (),
+                      "max_message": 0, "parts": False}
 
 
 cpdef object read_options(bytes message):
     """The BatchOptions of a BatchRequest or ExecuteRequest as a dict, or None when it has none.
 
     Keys: route (str), deadline (seconds, 0: unset), continue_on_error (bool), ordered (bool),
-    headers (list of (name, value) bytes). EnvelopeError when the message is malformed.
+    headers (list of (name, value) bytes), max_message (bytes, 0: unset), parts (bool). EnvelopeError when the message is malformed.
     """
     cdef const char* p = PyBytes_AS_STRING(message)
     cdef const char* end = p + PyBytes_GET_SIZE(message)
@@ -60,6 +62,10 @@ cdef int merge_options(dict options, const char* p, Py_ssize_t n) except -1:
             options["continue_on_error"] = field.value != 0
         elif field.number == 4 and field.type == WIRE_VARINT:
             options["ordered"] = field.value == 2
+        elif field.number == 6 and field.type == WIRE_VARINT:
+            options["max_message"] = min(field.value, <uint64_t>1 << 40)
+        elif field.number == 7 and field.type == WIRE_VARINT:
+            options["parts"] = field.value != 0
         elif field.number == 5 and field.type == WIRE_BYTES:
             name = value = b""
             q = field.data
@@ -101,20 +107,33 @@ cdef class ProtoReader(Reader):
         return 0
 
     cdef Py_ssize_t buffered(self) noexcept:
-        return self.waiting_bytes + (self.end - self.at if self.left else 0)
+        return self.waiting_bytes + (self.end - self.at if self.left else 0) + (
+            0 if self.gathered is None else self.gathered.size)
 
     cdef Call next_call(self):
         cdef Field field
+        cdef Call call
         while True:
             while self.left:
                 self.at = next_field(self.at, self.end, &field)
                 if field.number == 2 and field.type == WIRE_BYTES:
                     self.left -= 1
                     self.holding = self.left > 0
+                    if self.unfinished is None:
+                        call = self.read_call(field.data, field.size)
+                        if self.continues:
+                            self.begin_parts(call)
+                            continue
+                    else:
+                        call = self.add_part(field.data, field.size)
+                        if call is None:
+                            continue
                     self.calls += 1
-                    return self.read_call(field.data, field.size)
+                    return call
             self.message = None
             if not self.messages:
+                if self.finished and self.unfinished is not None:
+                    raise self.bad_part("the batch ends within a body that comes in parts")
                 self.ended = self.finished
                 return None
             self.begin_message(self.messages.popleft())
@@ -173,10 +192,13 @@ cdef class ProtoReader(Reader):
         cdef Field field
         cdef bytes method = None
         cdef double timeout
+        self.continues = False
         self.headers.start(call)
         while p < end:
             p = next_field(p, end, &field)
             if field.type != WIRE_BYTES:
+                if field.number == 10 and field.type == WIRE_VARINT:
+                    self.continues = field.value != 0
                 continue
             if field.number == 1:
                 call.id = PyBytes_FromStringAndSize(field.data, field.size)
@@ -224,6 +246,41 @@ cdef class ProtoReader(Reader):
                 self.headers.add("Content-Type", 12, "application/json", 16)
         self.headers.finish()
         return call
+
+    cdef int begin_parts(self, Call call) except -1:
+        """AN-08: keeps a call until the last part of its body has come."""
+        if call.body_owner is None:
+            raise self.bad_part("a body that comes in parts has no first part")
+        self.unfinished = call
+        self.gathered = Buffer()
+        return self.gathered.put(call.body_ptr, call.body_len)
+
+    cdef Call add_part(self, const char* p, Py_ssize_t n):
+        """The call when this was the last part of its body, else None."""
+        cdef const char* end = p + n
+        cdef Call call = self.unfinished
+        cdef bytes body
+        cdef Field field
+        self.continues = False
+        while p < end:
+            p = next_field(p, end, &field)
+            if field.number == 10 and field.type == WIRE_VARINT:
+                self.continues = field.value != 0
+            elif field.number == 5 and field.type == WIRE_BYTES:
+                if self.gathered.size + field.size > self.max_call_bytes:
+                    raise EnvelopeError(413, "CallTooLarge", "a call is larger than allowed", f"requests[{self.calls}]")
+                self.gathered.put(field.data, field.size)
+            elif field.number != 1 or field.type != WIRE_BYTES or field.data[:field.size] != call.id:
+                raise self.bad_part("a part of a body has the id of its call and nothing else")
+        if self.continues:
+            return None
+        body = self.gathered.take()
+        self.unfinished = self.gathered = None
+        call.set_body(body, PyBytes_AS_STRING(body), PyBytes_GET_SIZE(body))
+        return call
+
+    def bad_part(self, message):
+        return EnvelopeError(400, "BadPart", message, f"requests[{self.calls}].body")
 
     cdef int read_header(self, const char* p, Py_ssize_t n) except -1:
         cdef const char* end = p + n

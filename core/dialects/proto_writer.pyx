@@ -1,13 +1,21 @@
 """Results -> messages of batchwire.v1 (BatchResponse, ExecuteResponse).
 
-Each write() appends one `results` field, so any run of whole writes is a valid message. Bodies are the
-upstream's bytes. Must never alter a body.
+Each write() appends one `results` field, or several of at most PART bytes each for a body that comes in parts, so
+any run of whole fields is a valid message. Bodies are the upstream's bytes. Must never alter a body.
 """
 from batchwire.core.dialects.base cimport Writer
 from batchwire.core.dialects.wire cimport field_at, put_field, put_varint, varint_at, varint_size
 from batchwire.core.model cimport Buffer, Call, HeaderSlice, KIND_HOP, Result
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint64_t
+
+
+cdef enum:
+    PART = 1048576            # bytes of one part of a body
+    SLACK = 64                # keys and lengths around a result, and fields that only a large one has
+    LEAST_MESSAGE = 65536     # holds the headers of any answer
+    MOST_MESSAGE = 67108864
+    DEFAULT_MESSAGE = 4194304  # what gRPC clients take unless they are told otherwise
 
 
 cdef inline int length_size(Py_ssize_t n) noexcept nogil:
@@ -23,7 +31,35 @@ cdef bint is_ascii(const char* p, int n) noexcept nogil:
     return True
 
 
+cdef int put_header(Buffer inner, bytes name, bytes value) except -1:
+    cdef Buffer part = Buffer()
+    put_field(part, 0x0A, PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name))
+    put_field(part, 0x12, PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value))
+    return put_field(inner, 0x1A, part.data, part.size)
+
+
+cdef int put_note(Buffer inner, bytes note) except -1:
+    return put_header(inner, b"batchwire-note", note)
+
+
 cdef class ProtoWriter(Writer):
+    def __init__(self):
+        self.bound(DEFAULT_MESSAGE, False, False)
+
+    cdef int bound(self, Py_ssize_t max_message, bint parts, bint one_message) except -1:
+        """AN-07. max_message: 0: not said."""
+        if max_message == 0:
+            max_message = DEFAULT_MESSAGE
+        self.max_message = min(max(max_message, <Py_ssize_t>LEAST_MESSAGE), <Py_ssize_t>MOST_MESSAGE)
+        self.room = self.max_message - SLACK
+        self.parts = parts and not one_message
+        self.one_message = one_message
+        return 0
+
+    cdef void keep_free(self, Py_ssize_t n) noexcept:
+        """Keeps room for results that are still to come, but not more than half of the message."""
+        self.reserve = min(n, self.max_message // 2)
+
     cdef int begin(self, Buffer out) except -1:
         return 0
 
@@ -63,6 +99,11 @@ cdef class ProtoWriter(Writer):
             timings += 1 + varint_size(result.elapsed_us)
         if timings:
             size += 2 + timings
+        if size > self.room - self.reserve:
+            self.write_large(out, call, result)
+            if self.one_message:
+                self.room -= out.size - before
+            return out.size - before
         # The size is known, so nothing below looks whether there is room.
         out.grow(size + 12)
         p = out.data + out.size
@@ -105,7 +146,71 @@ cdef class ProtoWriter(Writer):
         p[0] = 0x38                                                 # outcome = 7
         p = varint_at(p + 1, result.outcome)
         out.size = p - out.data
+        if self.one_message:
+            self.room -= out.size - before
         return out.size - before
+
+    cdef int write_large(self, Buffer out, Call call, Result result) except -1:
+        """A result that does not fit a message."""
+        cdef Buffer inner = Buffer()
+        cdef Py_ssize_t at, n, total = result.body_len if result.body_owner is not None else 0
+        cdef Py_ssize_t room = self.room - self.reserve
+        self.put_head(inner, call, result, True)
+        if inner.size + SLACK > room:
+            inner.size = 0
+            self.put_head(inner, call, result, False)
+            put_note(inner, b"headers left out: they do not fit the message")
+        if total:
+            inner.put_char(0x40)                                    # body_bytes = 8
+            put_varint(inner, total)
+        if not self.parts or total == 0:
+            if total:
+                put_note(inner, b"body left out: its %d bytes do not fit the message" % total)
+                inner.put(b"\x48\x01", 2)                           # body_left_out = 9
+            return put_field(out, 0x0A, inner.data, inner.size)
+        at = 0
+        while at < total:
+            n = min(total - at, <Py_ssize_t>PART, room - inner.size - SLACK)
+            self.put_part(out, inner, result, at, n)
+            at += n
+            inner.size = 0
+            put_field(inner, 0x0A, PyBytes_AS_STRING(call.id), PyBytes_GET_SIZE(call.id))
+        return 0
+
+    cdef int put_part(self, Buffer out, Buffer inner, Result result, Py_ssize_t start, Py_ssize_t n) except -1:
+        """One Result: what `inner` says, and a part of the body."""
+        cdef bint last = start + n == result.body_len
+        out.put_char(0x0A)
+        put_varint(out, inner.size + 1 + varint_size(n) + n + (0 if last else 2))
+        out.put(inner.data, inner.size)
+        put_field(out, 0x22, result.body + start, n)
+        return 0 if last else out.put(b"\x50\x01", 2)               # body_continues = 10
+
+    cdef int put_head(self, Buffer inner, Call call, Result result, bint headers) except -1:
+        """All fields of a Result but its body."""
+        cdef Buffer part = Buffer()
+        cdef HeaderSlice* header
+        cdef int i
+        put_field(inner, 0x0A, PyBytes_AS_STRING(call.id), PyBytes_GET_SIZE(call.id))
+        inner.put_char(0x10)
+        put_varint(inner, result.status)
+        for i in range(result.header_count if headers else 0):
+            header = &result.headers[i]
+            if header.kind != KIND_HOP:
+                put_header(inner, header.name[:header.name_len].lower(),
+                           self.recode(header.value[:header.value_len]))
+        if call.group is not None:
+            put_field(inner, 0x2A, PyBytes_AS_STRING(call.group), PyBytes_GET_SIZE(call.group))
+        if result.started_us:
+            part.put_char(0x08)
+            put_varint(part, result.started_us)
+        if result.elapsed_us:
+            part.put_char(0x10)
+            put_varint(part, result.elapsed_us)
+        if part.size:
+            put_field(inner, 0x32, part.data, part.size)
+        inner.put_char(0x38)
+        return put_varint(inner, result.outcome)
 
     cdef bytes recode(self, bytes value):
         """The value in UTF-8: as it is, or read as Latin-1."""

@@ -9,6 +9,8 @@ cdef class Limits:
     max_in_flight: calls of one batch that run at once. max_pending: calls read and not finished.
     max_pending_bytes: that they hold (PL-02), filled in where they refer to results; one call may stand out.
     output_high_bytes: results not yet taken, above which no further call starts.
+    max_answer_bytes_in_flight: of the answers of one batch being read and its results not taken, above which one answer
+    at a time is read on; max_answer_bytes_in_process: the same of all batches.
     reference_bytes: kept of finished calls for those that refer to them (a streamed batch).
     reorder_bytes, reorder_results: the window of GW-23. max_hops: gateways a batch may pass through.
     batch_deadline_seconds: 0: none. client_idle_seconds: a client that neither sends nor takes is cut.
@@ -20,11 +22,12 @@ cdef class Limits:
                  Py_ssize_t max_header_bytes=32768, int max_in_flight=64, int max_pending=1024,
                  double batch_deadline_seconds=0, double client_idle_seconds=60, int max_batches=1000,
                  Py_ssize_t grpc_max_message_bytes=4 << 20, Py_ssize_t output_high_bytes=1 << 20,
+                 Py_ssize_t max_answer_bytes_in_flight=32 << 20, Py_ssize_t max_answer_bytes_in_process=256 << 20,
                  Py_ssize_t reference_bytes=8 << 20, Py_ssize_t reorder_bytes=8 << 20, int reorder_results=1024,
                  Py_ssize_t max_pending_bytes=64 << 20, int max_hops=4, int max_calls_per_message=16384,
                  int max_group_calls=1000):
         if min(max_call_bytes, max_response_bytes, max_depth, max_header_bytes, max_in_flight, max_pending, max_pending_bytes,
-               output_high_bytes, reorder_bytes, reorder_results, max_hops, max_calls_per_message,
+               output_high_bytes, max_answer_bytes_in_flight, max_answer_bytes_in_process, reorder_bytes, reorder_results, max_hops, max_calls_per_message,
                max_group_calls) < 1:
             raise ConfigError("every limit that is not optional must be at least 1")
         self.max_calls = max_calls
@@ -41,6 +44,8 @@ cdef class Limits:
         self.max_batches = max_batches
         self.grpc_max_message_bytes = grpc_max_message_bytes
         self.output_high_bytes = output_high_bytes
+        self.max_answer_bytes_in_flight = max_answer_bytes_in_flight
+        self.max_answer_bytes_in_process = max_answer_bytes_in_process
         self.reference_bytes = reference_bytes
         self.reorder_bytes = reorder_bytes
         self.reorder_results = reorder_results

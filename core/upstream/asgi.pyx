@@ -14,7 +14,7 @@ from batchwire.core.model cimport (
     CARRIED, Buffer, Call, KIND_OTHER, MAX_RESULT_HEADERS, OUTCOME_FAILED, OUTCOME_SUCCEEDED, OUTCOME_TIMED_OUT,
     OUTCOME_UNREACHABLE, Result, header_kind, now,
 )
-from batchwire.core.upstream.base cimport CallOwner, Upstream
+from batchwire.core.upstream.base cimport COUNTED, CallOwner, Inlet, Upstream
 
 import asyncio
 import contextvars
@@ -48,7 +48,7 @@ def means_nothing(header):
     return header_kind(header[0], len(header[0])) == KIND_OTHER
 
 
-cdef class Exchange:
+cdef class Exchange(Inlet):
     """One call at the application: the two ASGI channels, receive and send."""
     cdef AsgiUpstream home
     cdef Call call
@@ -62,6 +62,7 @@ cdef class Exchange:
     cdef Buffer content
     cdef bint finished                # the last body message has come
     cdef bint oversized               # it is larger than allowed
+    cdef object resumed               # future: set when the application may send on
 
     def __init__(self, AsgiUpstream home, Call call):
         self.home = home
@@ -99,13 +100,37 @@ cdef class Exchange:
                 raise BadAnswer("a body came before the answer was started")
             if self.finished:
                 raise BadAnswer("a body came after the end of the answer")
-            self.gather(message.get("body", b""))
+            data = message.get("body", b"")
+            size = self.content.size + len(data)
+            if COUNTED <= size <= self.home.max_response_bytes:
+                # AN-05: counted before it is taken, so that what an application sends in one piece waits too.
+                (<CallOwner>self.call.owner).incoming(self, self.call, size)
+                while self.held:
+                    self.resumed = self.home.loop.create_future()
+                    await self.resumed
+                if self.settled:
+                    raise OSError("the client is gone")
+            self.gather(data)
             if not message.get("more_body", False):
                 self.finished = True
                 self.release()
                 self.home.context.run(self.home.answered, self)
         else:
             raise BadAnswer(f"the message {kind!r} is not part of an HTTP answer")
+
+    cdef int wait(self) except -1:
+        return 0
+
+    cdef int go_on(self) except -1:
+        if self.resumed is not None and not self.resumed.done():
+            self.resumed.set_result(None)
+        return 0
+
+    cdef int came_in(self) except -1:
+        """The answer is whole, or nobody waits for it."""
+        if self.inflow is not None:
+            (<CallOwner>self.call.owner).came_in(self)
+        return 0
 
     def screened(self, headers):
         kept = []
@@ -283,6 +308,7 @@ cdef class AsgiUpstream(Upstream):
         self.in_flight += 1
         self.calls += 1
         self.exchanges[call] = exchange
+        call.position = 0                 # it never waits for a connection
         exchange.task = self.loop.create_task(self.run(exchange, self.scope_of(call)), context=self.context.copy())
         self.tasks.add(exchange.task)
         if self.ticker is None:
@@ -368,6 +394,7 @@ cdef class AsgiUpstream(Upstream):
         if self.exchanges.pop(call, None) is None:
             return
         exchange.settled = True
+        exchange.came_in()
         result = Result()
         try:
             fault("app.answered")
@@ -401,6 +428,7 @@ cdef class AsgiUpstream(Upstream):
             return False
         if self.exchanges.pop(call, None) is not None:
             exchange.settled = True
+            exchange.came_in()
             result.add_note(b"body left out: its answer is larger than allowed")
             self.failures += 1
             self.hand_over(call, result)
@@ -412,6 +440,7 @@ cdef class AsgiUpstream(Upstream):
         if self.exchanges.pop(call, None) is None:
             return
         exchange.settled = True
+        exchange.came_in()
         result = Result()
         result.reset()
         result.set_error(status, outcome, code, message)
@@ -432,6 +461,7 @@ cdef class AsgiUpstream(Upstream):
     cdef int dismiss(self, Exchange exchange) except -1:
         """Nobody waits any more: the application is told, and after a grace its task is cancelled."""
         exchange.settled = True
+        exchange.came_in()
         exchange.release()
         if exchange.task is not None:
             self.loop.call_later(GRACE, exchange.task.cancel)

@@ -2,10 +2,31 @@
 from batchwire.core.model cimport Call, Result
 from batchwire.core.upstream.native.base cimport NativeForm
 
+cdef enum:
+    COUNTED = 65536           # bytes of an answer from which on its owner is told of each further read
+
+
+cdef class Inlet:
+    """Where an answer comes in. wait(): reads no more until go_on(); both act at once and call nobody back."""
+    cdef object inflow                      # core.dispatch.inflow.Inflow that counts the answer, or None
+    cdef Call answering
+    cdef Py_ssize_t counted
+    cdef bint held                          # it was told to wait
+    cdef double left                        # seconds that its call had left then
+    cdef int wait(self) except -1
+    cdef int go_on(self) except -1
+
+
 cdef class CallOwner:
     """Who hands calls to an upstream: gets each result, and is told when there is room."""
     cdef int complete(self, Call call, Result result) except -1
     cdef int room(self, Upstream upstream) except -1
+    # An answer has so many bytes and goes on; the inlet may be told to wait.
+    cdef int incoming(self, Inlet inlet, Call call, Py_ssize_t size) except -1
+    # The answer of an inlet has ended, or is not wanted any more.
+    cdef int came_in(self, Inlet inlet) except -1
+    # Whether a call may be answered before one that comes earlier and has no connection.
+    cdef bint may_overtake(self) except -1
 
 
 cdef class Upstream:

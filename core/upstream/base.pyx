@@ -10,12 +10,29 @@ from batchwire.core.upstream.native.forms import native_form
 from collections import deque
 
 
+cdef class Inlet:
+    cdef int wait(self) except -1:
+        raise NotImplementedError
+
+    cdef int go_on(self) except -1:
+        raise NotImplementedError
+
+
 cdef class CallOwner:
     cdef int complete(self, Call call, Result result) except -1:
         raise NotImplementedError
 
     cdef int room(self, Upstream upstream) except -1:
         raise NotImplementedError
+
+    cdef int incoming(self, Inlet inlet, Call call, Py_ssize_t size) except -1:
+        return 0
+
+    cdef int came_in(self, Inlet inlet) except -1:
+        return 0
+
+    cdef bint may_overtake(self) except -1:
+        return True
 
 
 cdef class Upstream:

@@ -1,5 +1,5 @@
 from batchwire.core.model cimport Buffer, Call
-from batchwire.core.upstream.base cimport Upstream
+from batchwire.core.upstream.base cimport Inlet, Upstream
 from batchwire.core.upstream.http1_answer cimport Answer
 
 cdef class ConnectionHome(Upstream):
@@ -11,7 +11,7 @@ cdef class ConnectionHome(Upstream):
     cdef int gone(self, HttpConnection connection) except -1
 
 
-cdef class HttpConnection:
+cdef class HttpConnection(Inlet):
     cdef ConnectionHome home
     cdef object transport
     cdef int fd                             # for writing without a detour; -1: TLS

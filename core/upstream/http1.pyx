@@ -6,6 +6,7 @@ docs/architecture.md). Must never decide which call runs next: that is the pool'
 from batchwire.core.faults cimport fault
 from batchwire.core.model cimport CARRIED, Buffer, Call
 from batchwire.core.sending cimport send_now
+from batchwire.core.upstream.base cimport COUNTED, CallOwner, Inlet
 from batchwire.core.upstream.http1_answer cimport ANSWER_DONE, Answer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.string cimport memcpy
@@ -34,7 +35,7 @@ cdef class ConnectionHome(Upstream):
         raise NotImplementedError
 
 
-cdef class HttpConnection:
+cdef class HttpConnection(Inlet):
     def __init__(self, ConnectionHome home not None, Py_ssize_t max_head):
         self.home = home
         self.answer = Answer(max_head, home.max_response_bytes)
@@ -62,6 +63,19 @@ cdef class HttpConnection:
             answer.broken("the gateway could not read its answer")
         if answer.state >= ANSWER_DONE:
             self.settle()
+        elif answer.received() >= COUNTED:
+            (<CallOwner>self.call.owner).incoming(self, self.call, answer.received())
+
+    cdef int wait(self) except -1:
+        """AN-05: leaves the rest of the answer to the upstream's and the kernel's buffers."""
+        if not self.closed:
+            self.transport.pause_reading()
+        return 0
+
+    cdef int go_on(self) except -1:
+        if not self.closed:
+            self.transport.resume_reading()
+        return 0
 
     def eof_received(self):
         if self.call is not None:
@@ -165,6 +179,8 @@ cdef class HttpConnection:
         cdef Call call = self.call
         cdef Answer answer = self.answer
         cdef bint reusable
+        if self.inflow is not None:
+            (<CallOwner>call.owner).came_in(self)
         self.call = None
         if answer.state == ANSWER_DONE:
             self.served += 1
@@ -180,6 +196,8 @@ cdef class HttpConnection:
 
     cdef int shut(self) except -1:
         """Closes at once; gone() follows when the loop says so."""
+        if self.inflow is not None:
+            (<CallOwner>self.answering.owner).came_in(self)
         if not self.closed:
             self.closed = True
             self.fd = -1

@@ -87,6 +87,11 @@ cdef class Answer:
         self.informational = 0
         self.trailer_bytes = 0
 
+    cdef Py_ssize_t received(self) noexcept:
+        if self.body is not None:
+            return self.filled
+        return 0 if self.gathered is None else self.gathered.size
+
     cdef int broken(self, str why) except -1:
         self.state = ANSWER_BROKEN
         self.keep_alive = False

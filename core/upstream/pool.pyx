@@ -173,6 +173,8 @@ cdef class HttpUpstream(ConnectionHome):
         if not connection.closed:
             self.free(connection)
         (<CallOwner>call.owner).complete(call, result)
+        if self.spare is result:
+            result.reset()                # or every idle connection would keep the last body that it has read
         if self.in_ring:
             self.give_room()
         return 0

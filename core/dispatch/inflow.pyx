@@ -1,0 +1,202 @@
+"""How much of the answers of a batch, and of all batches, may be in memory at once (AN-05).
+
+Answers count from COUNTED bytes on, results until the front takes them. Above the bound of the batch only one answer
+is read on: the one of the earliest call, so that a batch in request order always moves; and none while the client has
+results to take. Above the bound of the process only one answer of all batches is read on, while results that clients
+have not taken are below it. Those that wait stop reading from their connection; their call's time does not run.
+
+Must never let all wait for one another: what is read on ends by itself, or by the deadline of its call.
+"""
+from batchwire.core.model cimport Call, now
+from batchwire.core.upstream.base cimport CallOwner, Inlet
+from libc.stdint cimport uint64_t
+
+cdef enum:
+    READ = 262144             # what one read may bring
+
+# Of all batches that have had an answer to count.
+cdef Py_ssize_t process_reading = 0
+cdef Py_ssize_t process_out = 0
+cdef dict waiting = {}        # Inflow -> None: those that have answers waiting, in the order in which they began to
+cdef Inflow turn = None       # whose one answer is read on above the bound of the process
+cdef bint blocked = False     # some wait for the process and not for their own batch
+
+
+cdef extern from *:
+    """
+    #include <stdlib.h>
+    #if defined(__GLIBC__)
+    #include <malloc.h>
+    #endif
+
+    static void bw_settle_malloc(void)
+    {
+    #if defined(__GLIBC__)
+        mallopt(M_MMAP_THRESHOLD, 1 << 20);
+        mallopt(M_TRIM_THRESHOLD, 16 << 20);
+    #endif
+    }
+    """
+    void bw_settle_malloc() nogil
+
+
+def settle_malloc():
+    """For a process that is a gateway: large bodies go back to the system when they are freed.
+
+    glibc would raise its threshold with the first one and keep the others in its heap, where one that lives behind
+    them holds all of their memory.
+    """
+    bw_settle_malloc()
+
+
+def stats():
+    """Debug counters: bytes of answers being read and of results not taken, batches that wait with reading."""
+    return {"answers_reading": process_reading, "answers_out": process_out, "answers_waiting": len(waiting)}
+
+
+cdef int wake_others() except -1:
+    """Lets other batches go on when the process has room again, or when nobody has the turn."""
+    global blocked
+    cdef Inflow inflow
+    if not blocked:
+        return 0
+    for inflow in list(waiting):
+        if process_reading + process_out > inflow.process_bound and (
+                turn is not None or process_out >= inflow.process_bound):
+            return 0
+        inflow.relieve()
+    blocked = False
+    return 0
+
+
+cdef class Inflow:
+    """bound, process_bound: bytes. batch_deadline: monotonic seconds."""
+
+    def __init__(self, CallOwner owner, Py_ssize_t bound, Py_ssize_t process_bound, double batch_deadline):
+        self.owner = owner
+        self.bound = bound
+        self.process_bound = process_bound
+        self.batch_deadline = batch_deadline
+        self.inlets = []
+
+    def __dealloc__(self):
+        global process_reading, process_out
+        process_reading -= self.reading + self.window
+        process_out -= self.out
+
+    # --- what the upstream says
+
+    cdef int grew(self, Inlet inlet, Call call, Py_ssize_t size) except -1:
+        """The answer of a call has so many bytes now, and more are to come."""
+        global process_reading
+        if inlet.inflow is None:
+            inlet.inflow = self
+            inlet.answering = call
+            inlet.counted = 0
+            self.inlets.append(inlet)
+        self.reading += size - inlet.counted
+        process_reading += size - inlet.counted
+        inlet.counted = size
+        if not inlet.held and not self.may_read(inlet):
+            self.hold(inlet)
+        return 0
+
+    cdef int ended(self, Inlet inlet) except -1:
+        """The answer is whole, or is not wanted any more. update() follows, or close()."""
+        global process_reading, turn
+        self.inlets.remove(inlet)
+        self.reading -= inlet.counted
+        process_reading -= inlet.counted
+        if inlet.held:
+            self.let_go(inlet)
+        inlet.inflow = None
+        inlet.answering = None
+        if turn is self:
+            turn = None
+        return 0
+
+    # --- what the batch says
+
+    cdef int update(self, Py_ssize_t out, Py_ssize_t window, bint full, bint window_full, uint64_t next_out) except -1:
+        global process_reading, process_out, turn
+        process_out += out - self.out
+        process_reading += window - self.window
+        self.out = out
+        self.window = window
+        self.full = full
+        self.window_full = window_full
+        self.next_out = next_out
+        if turn is self and full:
+            turn = None
+        self.relieve()
+        return wake_others()
+
+    cdef int close(self) except -1:
+        """The batch has ended; what the front has not taken of it still counts."""
+        cdef Inlet inlet
+        for inlet in list(self.inlets):
+            self.ended(inlet)
+        self.owner = None
+        return 0
+
+    # --- who reads
+
+    cdef Inlet leader(self):
+        """The one whose call is the earliest."""
+        cdef Inlet inlet, first = None
+        for inlet in self.inlets:
+            if first is None or inlet.answering.number < first.answering.number:
+                first = inlet
+        return first
+
+    cdef bint may_read(self, Inlet inlet) except -1:
+        global turn, blocked
+        cdef bint crowded = process_reading + process_out > self.process_bound
+        if not crowded and self.reading + self.window + self.out <= self.bound:
+            return True
+        if self.full or inlet is not self.leader():
+            blocked = blocked or crowded
+            return False
+        # GW-23: what comes before it can end by itself, unless it has no connection because the others have them all.
+        if self.window_full and inlet.answering.number != self.next_out and not self.owner.may_overtake():
+            return False
+        if not crowded:
+            return True
+        if turn is None and process_out < self.process_bound:
+            turn = self
+        blocked = blocked or turn is not self
+        return turn is self
+
+    cdef int relieve(self) except -1:
+        """Lets those read on that may, the earliest first, as far as what they may bring at once has room."""
+        cdef Py_ssize_t room = self.bound - self.reading - self.window - self.out
+        cdef Inlet inlet
+        if self.held == 0:
+            return 0
+        for inlet in sorted(self.inlets, key=number_of):
+            if inlet.held and self.may_read(inlet):
+                self.let_go(inlet)
+                room -= READ
+                if room <= 0:
+                    break
+        return 0
+
+    cdef int hold(self, Inlet inlet) except -1:
+        inlet.held = True
+        self.held += 1
+        waiting[self] = None
+        inlet.left = inlet.answering.deadline - now()
+        inlet.answering.deadline = self.batch_deadline
+        return inlet.wait()
+
+    cdef int let_go(self, Inlet inlet) except -1:
+        inlet.held = False
+        self.held -= 1
+        if self.held == 0:
+            waiting.pop(self, None)
+        inlet.answering.deadline = min(now() + max(inlet.left, 0.0), self.batch_deadline)
+        return inlet.go_on()
+
+
+def number_of(Inlet inlet not None):
+    return inlet.answering.number

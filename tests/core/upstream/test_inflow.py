@@ -1,0 +1,168 @@
+"""AN-05 at the core: what is held of large answers, who reads on, and that nothing stays counted."""
+
+import asyncio
+import random
+from typing import Any
+
+import pytest
+from batchwire.core import AsgiUpstream, Limits, Route
+from batchwire.core.dispatch.inflow import stats
+from batchwire.v1 import batch_pb2 as pb
+from core_driving import Batch, Request, call, collect, drain, serving, session_of, turned
+
+MIB = 1 << 20
+NOTHING = {"answers_reading": 0, "answers_out": 0, "answers_waiting": 0}
+pytestmark = pytest.mark.usefixtures("nothing_left")
+
+
+def request(count: int, **options: Any) -> bytes:
+    options.setdefault("takes_parts", True)
+    message = pb.BatchRequest(
+        options=pb.BatchOptions(**options), calls=[call(str(n), f"large/{n}") for n in range(count)]
+    )
+    return message.SerializeToString()
+
+
+def sizes(batch: Batch) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for result in batch.results:
+        assert result.body_continues or result.outcome in (0, 1)
+        found[result.id] = found.get(result.id, 0) + len(result.body)
+    return found
+
+
+class Pouring:
+    """An ASGI app of large answers, in pieces or in one."""
+
+    def __init__(self, pieces: int, piece: int) -> None:
+        self.pieces, self.piece = pieces, b"x" * piece
+        self.sent = 0
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        assert scope["type"] == "http"
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for n in range(self.pieces):
+            await send({"type": "http.response.body", "body": self.piece, "more_body": n + 1 < self.pieces})
+            self.sent += len(self.piece)
+
+
+async def idle() -> None:
+    """Lets everything happen that happens by itself."""
+    for _ in range(200):
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+@pytest.mark.parametrize(("pieces", "piece"), [(8, MIB // 4), (1, 2 * MIB)])
+async def test_AN_05_an_app_waits_in_send(pieces: int, piece: int, ordered: bool) -> None:
+    app = Pouring(pieces, piece)
+    upstream = AsgiUpstream(asyncio.get_running_loop(), app, name="app", max_in_flight=64)
+    route = Route(root="/svc/", upstream=upstream, limits=Limits(max_answer_bytes_in_flight=4 * MIB))
+    session = session_of(route)
+    order = pb.RESULT_ORDER_REQUEST if ordered else pb.RESULT_ORDER_COMPLETION
+    session.feed(request(32, result_order=order))
+    session.feed_end()
+    await idle()
+    assert app.sent <= 8 * MIB
+    held = stats()
+    assert held["answers_waiting"] == 1
+    assert held["answers_out"] <= 6 * MIB
+    assert sizes(await collect(session)) == {str(n): 2 * MIB for n in range(32)}
+    upstream.close()
+    assert stats() == NOTHING
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+@pytest.mark.parametrize("process", [1, 6 * MIB, 256 * MIB])
+async def test_AN_05_batches_that_share_a_bound_all_end(ordered: bool, process: int) -> None:
+    """Any bound, however small, lets every batch come to its end: one answer is always read on."""
+
+    def answering(_: Request) -> bytes:
+        size = random.choice([10, 70_000, 700_000, 3_000_000])
+        return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size
+
+    limits = Limits(
+        max_answer_bytes_in_flight=2 * MIB, max_answer_bytes_in_process=process, max_in_flight=16, reorder_bytes=MIB
+    )
+    order = pb.RESULT_ORDER_REQUEST if ordered else pb.RESULT_ORDER_COMPLETION
+    async with serving(answering, max_connections=6, max_in_flight=40, limits=limits) as (_, _upstream, route):
+        sessions = [session_of(route) for _ in range(6)]
+        for session in sessions:
+            session.feed(request(20, result_order=order))
+            session.feed_end()
+        for batch in await asyncio.gather(*map(collect, sessions)):
+            assert batch.failure is None
+            assert len(sizes(batch)) == 20
+        assert stats() == NOTHING
+
+
+async def test_AN_05_a_client_that_takes_nothing_holds_up_nobody_else() -> None:
+    """Its own answers wait; those of others are read, though both are above the bound of the process."""
+
+    def answering(_: Request) -> bytes:
+        return b"HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\n\r\n" + b"x" * 3_000_000
+
+    limits = Limits(max_answer_bytes_in_flight=4 * MIB, max_answer_bytes_in_process=6 * MIB, max_in_flight=4)
+    async with serving(answering, max_connections=12, limits=limits) as (_, _upstream, route):
+        stalled, other = session_of(route), session_of(route)
+        stalled.feed(request(8))
+        stalled.feed_end()
+        await turned(lambda: stats()["answers_waiting"] == 1 and stats()["answers_out"] > MIB)
+        other.feed(request(8))
+        other.feed_end()
+        assert sizes(await collect(other)) == {str(n): 3_000_000 for n in range(8)}
+        assert sizes(await collect(stalled)) == {str(n): 3_000_000 for n in range(8)}
+        assert stats() == NOTHING
+
+
+async def test_AN_05_a_paused_call_does_not_run_out_of_time() -> None:
+    def answering(_: Request) -> bytes:
+        return b"HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\n\r\n" + b"x" * 3_000_000
+
+    limits = Limits(max_answer_bytes_in_flight=MIB)
+    async with serving(answering, max_connections=8, call_timeout=0.5, limits=limits) as (_, upstream, route):
+        session = session_of(route)
+        session.feed(request(6))
+        session.feed_end()
+        await turned(lambda: stats()["answers_waiting"] == 1 and stats()["answers_out"] > MIB)
+        await asyncio.sleep(1.2)  # more than the calls have, twice
+        assert upstream.stats()["timeouts"] == 0
+        batch = Batch()
+        drain(session, batch)
+        rest = await collect(session)
+        batch.messages += rest.messages
+        assert sizes(batch) == {str(n): 3_000_000 for n in range(6)}
+
+
+async def test_AN_05_the_time_of_the_batch_runs() -> None:
+    def answering(_: Request) -> bytes:
+        return b"HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\n\r\n" + b"x" * 3_000_000
+
+    limits = Limits(max_answer_bytes_in_flight=MIB)
+    async with serving(answering, max_connections=8, limits=limits) as (_, _upstream, route):
+        session = session_of(route, deadline=0.5)
+        session.feed(request(6))
+        session.feed_end()
+        await turned(lambda: stats()["answers_waiting"] == 1 and stats()["answers_out"] > MIB)
+        await asyncio.sleep(0.8)
+        batch = await collect(session)
+        assert {result.status for result in batch.results if result.status} <= {200, 504}
+        assert 504 in {result.status for result in batch.results}
+        assert stats()["answers_waiting"] == 0
+
+
+async def test_AN_05_a_cancelled_batch_gives_all_back() -> None:
+    def answering(_: Request) -> bytes:
+        return b"HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\n\r\n" + b"x" * 3_000_000
+
+    async with serving(answering, limits=Limits(max_answer_bytes_in_flight=MIB)) as (server, upstream, route):
+        for _ in range(5):
+            session = session_of(route)
+            session.feed(request(6))
+            session.feed_end()
+            await turned(lambda: stats()["answers_waiting"] == 1)
+            session.cancel()
+            assert stats() == NOTHING
+        assert upstream.stats()["in_flight"] == 0
+        upstream.close()
+        await server.until(lambda: server.open == 0)
