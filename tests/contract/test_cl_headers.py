@@ -15,7 +15,7 @@ from harness.documents import parts
 from harness.gateway import Gateway
 from harness.multiparts import part
 from harness.scripted import ScriptedUpstream
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -290,6 +290,7 @@ def matches(name: str, wanted: list[str]) -> bool:
     )
 
 
+@settings(deadline=None)
 @given(names, patterns, patterns)
 def test_CL_12_the_rules_mean_what_the_lists_say(name: str, drop: list[str], keep: list[str]) -> None:
     plain = HeaderRules().verdict_on(name.encode())
@@ -302,6 +303,7 @@ def test_CL_12_the_rules_mean_what_the_lists_say(name: str, drop: list[str], kee
         assert found == ("pass" if matches(name, keep) else plain)
 
 
+@settings(deadline=None)
 @given(names)
 def test_CL_12_spellings_are_one_name(name: str) -> None:
     rules = HeaderRules()

@@ -420,7 +420,7 @@ def endpoints(draw: st.DrawFn) -> bytes:
 
 
 @given(endpoints())
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_CL_11_no_spelling_leads_to_a_batch(url: bytes) -> None:
     for strict in (True, False):
         with pytest.raises(ValueError, match="a batch must not hold a batch"):
