@@ -22,6 +22,9 @@ test: setup lint ## lint, types and the whole suite (public clients run in envir
 	@command -v npm >/dev/null || bash .ci/packages nodejs npm
 	@command -v go >/dev/null || bash .ci/packages golang-go
 	@command -v h2load >/dev/null || bash .ci/packages nghttp2-client
+	@command -v javac >/dev/null || bash .ci/packages default-jdk-headless
+	@command -v mvn >/dev/null || bash .ci/packages maven
+	@command -v chromium >/dev/null || bash .ci/packages chromium
 	$(BIN)/python -m pytest tests $(SPREAD)
 	$(MAKE) --no-print-directory debug fuzz ON=.ci/on_debug/run SECONDS=20
 

@@ -62,6 +62,20 @@ def node_environment(folder: Path) -> Path:
         return target
 
 
+def java_environment(folder: Path) -> Path:
+    """A directory with the jars that folder/pom.xml pins, and those that these were released with, below jars/."""
+    pins = [folder / "pom.xml"]
+
+    def fill(target: Path) -> None:
+        _run(
+            ["mvn", "-q", "-B", "-f", str(pins[0]), "dependency:copy-dependencies", f"-DoutputDirectory={target}/jars"],
+            target,
+        )
+
+    with _environment(folder, pins, _run(["java", "--version"], folder), fill) as target:
+        return target
+
+
 def go_program(folder: Path, package: str) -> Path:
     """The program of a Go package that folder/go.mod pins, with all that it is built from (go.sum)."""
     pins = [folder / "go.mod", folder / "go.sum"]

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from clients.things import Things
 from harness import config
-from harness.environments import node_environment, python_environment, run_client
+from harness.environments import java_environment, node_environment, python_environment, run_client
 from harness.gateway import Gateway
 
 CLIENTS = Path(__file__).parents[2] / "clients"
@@ -50,6 +50,14 @@ def run_python(script: str, *arguments: str, environment: str = "python") -> Any
 def run_node(script: str, *arguments: str) -> Any:
     made = node_environment(CLIENTS / "node")
     return run_client(["node", made / script, *arguments], made)
+
+
+def run_java(script: str, *arguments: str) -> Any:
+    """Runs one source file, which java compiles as it starts."""
+    folder = CLIENTS / "java"
+    jars = java_environment(folder) / "jars" / "*"
+    command = ["java", "-Dfile.encoding=UTF-8", "-Dstdout.encoding=UTF-8", "-cp", jars, folder / script, *arguments]
+    return run_client(command, folder)
 
 
 def authorizations(things: Things) -> set[str | None]:
