@@ -4,6 +4,8 @@ from batchwire.core.dispatch.limits cimport Limits
 from batchwire.core.header_rules import header_rules
 from batchwire.core.upstream.base cimport Upstream
 
+from urllib.parse import unquote_to_bytes
+
 
 cdef class Route:
     """
@@ -30,7 +32,8 @@ cdef class Route:
         for prefix, mounted in mounts:
             if not prefix.startswith(root) or not prefix.endswith("/") or prefix == root:
                 raise ConfigError(f"the prefix {prefix} does not lie under {root} or does not end with /")
-            self.mounts.append((prefix.encode()[len(self.root):], mounted))
+            below = prefix[len(root):len(prefix) - 1].split("/")
+            self.mounts.append(([unquote_to_bytes(part) for part in below], mounted))
         self.mounts.sort(key=lambda mount: -len(mount[0]))
         self.limits = limits or Limits()
         self.streaming_threshold = streaming_threshold
@@ -44,10 +47,23 @@ cdef class Route:
         ])
 
     cdef Upstream upstream_of(self, bytes rest, Py_ssize_t* cut):
-        """Who serves a path below the root; cut: how much of it the mount takes away."""
+        """Who serves a path below the root, however it is spelled (OP-10); cut: how much of it the mount takes away."""
+        cdef list segments, prefix
+        cdef Py_ssize_t i, deepest
         cut[0] = 0
+        if not self.mounts:
+            return self.upstream
+        deepest = len(<list>(<tuple>self.mounts[0])[0])
+        segments = rest.partition(b"?")[0].split(b"/", deepest)
         for prefix, upstream in self.mounts:
-            if rest.startswith(prefix):
-                cut[0] = len(prefix)
+            if len(segments) <= len(prefix):
+                continue
+            for i in range(len(prefix)):
+                segment = segments[i]
+                if segment != prefix[i] and (b"%" not in segment or unquote_to_bytes(segment) != prefix[i]):
+                    break
+            else:
+                for i in range(len(prefix)):
+                    cut[0] += len(<bytes>segments[i]) + 1
                 return upstream
         return self.upstream

@@ -1,5 +1,6 @@
 """The command line. Each command only reads its options; the work is done in the module of its name."""
 
+import importlib
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -9,6 +10,7 @@ import click
 from .config import Config, ConfigurationError, load, one_route
 
 _DEMO_APP = "batchwire.service.demo.app:app"
+_DEMO_NEEDS = ("starlette", "docx", "python_multipart")
 _DEMO_ROOTS = {"main": "/v4/words/", "sdk": "/v4.0/words/"}
 _ADDRESS_FORMS = 'HOST:PORT, unix:/path, or "" for none'
 _EXAMPLES_SERVE = """
@@ -47,6 +49,14 @@ def _load(path: str | None, overrides: dict[str, Any]) -> Config:
         return load(path, overrides)
     except ConfigurationError as error:
         raise click.UsageError(f"the configuration is not valid:\n{error}") from None
+
+
+def _need_demo() -> None:
+    try:
+        for name in _DEMO_NEEDS:
+            importlib.import_module(name)
+    except ImportError as error:
+        raise click.ClickException(f'the demo needs more packages: pip install "batchwire[demo]" ({error})') from None
 
 
 def _run(config: Config, words: Sequence[str] = ()) -> None:
@@ -113,6 +123,7 @@ def demo(grpc: str | None, http: str | None, workers: int | None, log_format: st
     base URL http://127.0.0.1:8080, without authentication: for the loopback only. Documents live in memory and are gone
     at the end; with several workers each has its own. Needs the extra: pip install "batchwire[demo]".
     """
+    _need_demo()
     overrides = _overrides(grpc, http, workers, log_format or "console")
     overrides |= {
         "upstreams": {name: {"app": _DEMO_APP, "base": root} for name, root in _DEMO_ROOTS.items()},
@@ -169,6 +180,7 @@ def call(
 def check(path: str | None, batch: str | None, root: str) -> None:
     """Check a configuration, a batch document, or both, without starting or sending anything.
 
+    What `serve` would refuse is told here; apps in the process are imported for that, and certificates loaded.
     Exit code 0 when nothing is wrong, 1 when something is; each thing that is wrong has its own line.
     """
     if not (path or batch):
@@ -179,7 +191,7 @@ def check(path: str | None, batch: str | None, root: str) -> None:
     if path:
         wrong.extend(check_config(path))
     if batch:
-        wrong.extend(check_batch(read_document(batch), root))
+        wrong.extend(check_batch(read_document(batch), root if root.endswith("/") else root + "/"))
     for line in wrong:
         click.echo(line)
     sys.exit(1 if wrong else 0)

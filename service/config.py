@@ -4,6 +4,7 @@ Every key, its default and its meaning stand here and nowhere else. Must never o
 object.
 """
 
+import os
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -14,13 +15,31 @@ from urllib.parse import urlsplit
 
 from batchwire.core import header_verdict
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from .fronts.inheritance import FORWARDED, may_forward
 
-Seconds = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(ge=1)]
-Optional0 = Annotated[int, Field(ge=0)]
+_YEAR = 31_536_000
+_LARGEST = (1 << 31) - 1
+Seconds = Annotated[float, Field(gt=0, le=_YEAR, allow_inf_nan=False)]
+Seconds0 = Annotated[float, Field(ge=0, le=_YEAR, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1, le=_LARGEST)]
+Count0 = Annotated[int, Field(ge=0, le=_LARGEST)]
+Bytes = Annotated[int, Field(ge=1, le=1 << 62)]
+Bytes0 = Annotated[int, Field(ge=0, le=1 << 62)]
+_UNIX_PATH = 107  # bytes; sun_path of unix(7)
+
+
+# Of the build (setup.py), and what Kubernetes sets in each pod for a service of our name.
+_NO_SETTING = re.compile(
+    r"BATCHWIRE_(?:COMPILE|ANNOTATE|(?:\w+_)?SERVICE_HOST|(?:\w+_)?SERVICE_PORT(?:_\w+)?|(?:\w+_)?PORT(?:_\d+_.+)?)"
+)
 
 
 class ConfigurationError(Exception):
@@ -29,6 +48,8 @@ class ConfigurationError(Exception):
 
 def _address(value: str) -> str:
     """HOST:PORT, [IPV6]:PORT, unix:/path, or "" for none."""
+    if value.startswith("unix:/"):
+        _socket_path(value)
     if value == "" or value.startswith("unix:/"):
         return value
     host, colon, port = value.rpartition(":")
@@ -37,9 +58,21 @@ def _address(value: str) -> str:
     return value
 
 
+def _socket_path(value: str) -> None:
+    if len(value.removeprefix("unix:").encode()) > _UNIX_PATH or "\0" in value:
+        raise ValueError(f"the path of a UNIX socket has at most {_UNIX_PATH} bytes")
+
+
 def _root(value: str) -> str:
-    if not value.startswith("/") or not value.endswith("/") or "//" in value or "?" in value or "$" in value:
-        raise ValueError('must be a path that begins and ends with "/"')
+    """A path with "/" at both ends; the last one may be left out."""
+    if not value.startswith("/") or "//" in value or "?" in value or "$" in value:
+        raise ValueError('must be a path that begins with "/"')
+    return value if value.endswith("/") else value + "/"
+
+
+def _field_value(value: str) -> str:
+    if any(c <= " " or c == "\x7f" for c in value):
+        raise ValueError("must not hold white space or control characters")
     return value
 
 
@@ -90,6 +123,7 @@ def _names_server(url: str) -> bool:
         return False
 
 
+HeaderValue = Annotated[str, AfterValidator(_field_value)]
 Address = Annotated[str, AfterValidator(_address)]
 RootPath = Annotated[str, AfterValidator(_root)]
 Origins = Annotated[str | list[str], AfterValidator(_origins)]
@@ -138,7 +172,7 @@ class Listen(_Section):
     )
     tls: TlsSettings = Field(default_factory=lambda: TlsSettings.model_validate({}))
     workers: Count = Field(1, description="processes that share the listeners (SO_REUSEPORT); more than 1: no unix:")
-    grace_seconds: float = Field(10, ge=0, description="how long running batches may go on after SIGTERM")
+    grace_seconds: Seconds0 = Field(10, description="how long running batches may go on after SIGTERM")
     stop_seconds: Seconds = Field(15, description="what follows the grace may take it, then the process is ended")
 
 
@@ -152,29 +186,29 @@ class Log(_Section):
 class LimitSettings(_Section):
     """Bounds of a batch; 0 means none where it says so."""
 
-    max_calls: Optional0 = Field(0, description="calls of a batch; 0: none")
-    max_request_bytes: Optional0 = Field(0, description="bytes of a batch; 0: none")
-    max_call_bytes: Count = Field(16 << 20, description="bytes of one call in its dialect")
-    max_response_bytes: Count = Field(16 << 20, description="bytes of one answer's body")
+    max_calls: Count0 = Field(0, description="calls of a batch; 0: none")
+    max_request_bytes: Bytes0 = Field(0, description="bytes of a batch; 0: none")
+    max_call_bytes: Bytes = Field(16 << 20, description="bytes of one call in its dialect")
+    max_response_bytes: Bytes = Field(16 << 20, description="bytes of one answer's body")
     max_depth: int = Field(64, ge=4, le=1024, description="nesting of JSON")
-    max_header_bytes: Count = Field(32768, description="header bytes of one call or answer, and of a URL")
+    max_header_bytes: Bytes = Field(32768, description="header bytes of one call or answer, and of a URL")
     max_in_flight: Count = Field(64, description="calls of one batch that run at once")
     max_pending: Count = Field(1024, description="calls of one batch read and not finished")
-    max_pending_bytes: Count = Field(64 << 20, description="bytes that they hold; one call may stand out")
-    batch_deadline_seconds: float = Field(0, ge=0, description="longest time of a batch; 0: none")
+    max_pending_bytes: Bytes = Field(64 << 20, description="bytes that they hold; one call may stand out")
+    batch_deadline_seconds: Seconds0 = Field(0, description="longest time of a batch; 0: none")
     client_idle_seconds: Seconds = Field(60, description="a client that neither sends nor takes is cut after it")
     max_batches: Count = Field(1000, description="batches at once in a process")
     grpc_max_message_bytes: int = Field(4 << 20, ge=1024, description="largest gRPC message taken")
-    output_high_bytes: Count = Field(1 << 20, description="results not taken, above which no call starts")
-    max_answer_bytes_in_flight: Count = Field(
+    output_high_bytes: Bytes = Field(1 << 20, description="results not taken, above which no call starts")
+    max_answer_bytes_in_flight: Bytes = Field(
         32 << 20,
         description="answers of a batch being read and not taken, above which one at a time is read on",
     )
-    max_answer_bytes_in_process: Count = Field(
+    max_answer_bytes_in_process: Bytes = Field(
         256 << 20, description="the same of all batches of a process, above which one answer of all is read on"
     )
-    reference_bytes: Optional0 = Field(8 << 20, description="kept of finished calls for references to them")
-    reorder_bytes: Count = Field(8 << 20, description="window of results in request order, bytes")
+    reference_bytes: Bytes0 = Field(8 << 20, description="kept of finished calls for references to them")
+    reorder_bytes: Bytes = Field(8 << 20, description="window of results in request order, bytes")
     reorder_results: Count = Field(1024, description="window of results in request order, results")
     max_group_calls: Count = Field(1000, description="calls of one atomicity group that runs as one")
     max_hops: Count = Field(4, description="batch gateways that a batch may pass through")
@@ -183,18 +217,18 @@ class LimitSettings(_Section):
 class UpstreamSettings(_Section):
     """One set of servers, or an ASGI app in this process."""
 
-    url: str = Field("", description="http://host:port/base/, https://..., or unix:/path.sock")
+    url: HeaderValue = Field("", description="http://host:port/base/, https://..., or unix:/path.sock")
     base: RootPath = Field("/", description="base path behind a UNIX socket, or of an app")
     app: str = Field("", description="ASGI app in this process, module:attribute; instead of url")
     startup_timeout_seconds: Seconds = Field(60, description="for the app to start (ASGI lifespan)")
     addresses: list[str] = Field(default_factory=list, description="several servers, HOST:PORT each, taken in turn")
-    host: str = Field("", description="Host header; default: of the url")
+    host: HeaderValue = Field("", description="Host header; default: of the url")
     max_connections: Count = Field(128, description="connections to it, in all batches together")
-    max_in_flight: Optional0 = Field(0, description="calls to it at once; 0: max_connections")
+    max_in_flight: Count0 = Field(0, description="calls to it at once; 0: max_connections")
     connect_timeout_seconds: Seconds = Field(5, description="for a connection, TLS included")
     call_timeout_seconds: Seconds = Field(30, description="for a call that has no timeout of its own")
     idle_seconds: Seconds = Field(30, description="an unused connection is closed after it")
-    max_response_bytes: Optional0 = Field(0, description="bytes of one answer's body; 0: limits.max_response_bytes")
+    max_response_bytes: Bytes0 = Field(0, description="bytes of one answer's body; 0: limits.max_response_bytes")
     forward_authorization: bool = Field(False, description="send it the Authorization of the batch request")
     batch: Literal["", "json", "multipart"] = Field(
         "", description="it takes OData batches at $batch itself, in this form: groups run as one there (GW-04)"
@@ -219,6 +253,8 @@ class UpstreamSettings(_Section):
             raise ValueError("url must begin with http://, https:// or unix:/")
         if self.url.startswith("http") and not _names_server(self.url):
             raise ValueError(f"url must name a host, and a port from 1 to 65535 if any (was {self.url!r})")
+        if self.url.startswith("unix:"):
+            _socket_path(self.url)
         if bool(self.cert_file) != bool(self.key_file):
             raise ValueError("cert_file and key_file go together")
         if self.merge == "MERGE" and self.batch == "json":
@@ -241,10 +277,10 @@ class Mount(_Section):
 class RouteSettings(_Section):
     """A service root: batches are taken at {root}$batch."""
 
-    root: RootPath = Field(description="public service root, / at both ends")
+    root: RootPath = Field(description="public service root, begins with /")
     upstream: str = Field(description="name of the upstream")
     default: bool = Field(False, description="the route of gRPC batches that name none")
-    streaming_threshold: Optional0 = Field(1 << 20, description="documents up to it are checked whole first; 0: stream")
+    streaming_threshold: Bytes0 = Field(1 << 20, description="documents up to it are checked whole first; 0: stream")
     dialects: tuple[Literal["odata", "document", "google"], ...] = Field(
         ("odata", "document", "google"),
         min_length=1,
@@ -333,6 +369,12 @@ class Config(BaseSettings):
             raise ValueError("listen: at least one of grpc and http is needed")
         if self.listen.front == "grpcio" and self.listen.tls.cert_file:
             raise ValueError("listen.tls: needs the native front")
+        if (
+            self.listen.front == "grpcio"
+            and self.listen.grpc == self.listen.http
+            and not self.listen.http.endswith(":0")
+        ):
+            raise ValueError("listen: with the front grpcio, grpc and http cannot share an address")
         for front in ("grpc", "http"):
             if self.listen.workers > 1 and getattr(self.listen, front).startswith("unix:"):
                 raise ValueError(f"listen.{front}: a UNIX socket belongs to one process, so workers must be 1")
@@ -352,13 +394,39 @@ def load(path: str | Path | None = None, overrides: Mapping[str, Any] | None = N
             raise ConfigurationError(f"{path}: {error.strerror}") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigurationError(f"{path}: {error}") from None
+    wrong = _wrong_variables()
+    if wrong:
+        raise ConfigurationError("\n".join(wrong))
     try:
         config = Config(**data)
         if overrides:
             config = Config.model_validate(_merged(config.model_dump(exclude_unset=True), overrides))
     except ValidationError as error:
         raise ConfigurationError("\n".join(_lines(error))) from None
+    if not config.routes:
+        raise ConfigurationError("routes: there is none")
     return config
+
+
+def _wrong_variables() -> list[str]:
+    """One line for each environment variable that looks like a setting and is none, or cannot be read (OP-09)."""
+    lines = []
+    prefix = str(Config.model_config["env_prefix"])
+    for name, value in sorted(os.environ.items()):
+        if not name.upper().startswith(prefix):
+            continue
+        section = name[len(prefix) :].lower().partition("__")[0]
+        if section not in Config.model_fields:
+            if not _NO_SETTING.fullmatch(name.upper()):
+                lines.append(f"{name}: there is no section {section!r}")
+            continue
+        source = EnvSettingsSource(Config)
+        source.env_vars = {name.lower(): value}
+        try:
+            source()
+        except SettingsError:
+            lines.append(f"{name}: is not valid JSON (was {value[:100]!r})")
+    return lines
 
 
 def one_route(upstream: str, app: str, root: str) -> dict[str, Any]:

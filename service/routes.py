@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from batchwire.core import AsgiUpstream, HttpUpstream, Limits, Route, Upstream
+from batchwire.core.errors import ConfigError
 
 from .config import Config, ConfigurationError, LimitSettings, RouteSettings, UpstreamSettings
 from .fronts.served_app import ServedApp
@@ -108,11 +109,14 @@ def make_upstream(
     name: str, settings: UpstreamSettings, limits: LimitSettings, loop: asyncio.AbstractEventLoop
 ) -> Upstream:
     """An upstream of the core. Raises ConfigurationError for an app or a certificate that cannot be loaded."""
-    upstream = _plain_upstream(name, settings, limits, loop)
-    if settings.batch:
-        upstream.take_batches(settings.batch, settings.coalesce)
-    if settings.merge:
-        upstream.take_merge(settings.merge)
+    try:
+        upstream = _plain_upstream(name, settings, limits, loop)
+        if settings.batch:
+            upstream.take_batches(settings.batch, settings.coalesce)
+        if settings.merge:
+            upstream.take_merge(settings.merge)
+    except (ConfigError, OverflowError) as error:
+        raise ConfigurationError(f"upstreams.{name}: {error}") from None
     return upstream
 
 
@@ -187,8 +191,11 @@ def load_app(target: str) -> Callable[..., Any]:
         found: Any = importlib.import_module(module_name)
         for part in attribute.split("."):
             found = getattr(found, part)
-    except (ImportError, AttributeError) as error:
-        raise ConfigurationError(f"the app {target} cannot be loaded: {error}") from None
+    except (Exception, SystemExit) as error:
+        # Whatever the module does when it is imported.
+        name = "" if isinstance(error, ImportError | AttributeError) else f"{type(error).__name__}: "
+        words = (str(error).splitlines() or [""])[0]
+        raise ConfigurationError(f"the app {target} cannot be loaded: {name}{words}") from None
     if not callable(found):
         raise ConfigurationError(f"the app {target} is no ASGI application")
     made: Callable[..., Any] = found

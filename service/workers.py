@@ -21,6 +21,7 @@ from typing import Any
 import structlog
 
 from .config import Config, ConfigurationError
+from .fronts.sockets import unusable
 from .logs import set_up
 from .warden import NOW, SERVING, SIGNALS, STOP, Warden
 
@@ -229,6 +230,10 @@ def _reserve(config: Config, front: str) -> socket.socket | None:
     host = address.rpartition(":")[0].strip("[]")
     held = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    held.bind((host, 0))
+    try:
+        held.bind((host, 0))
+    except OSError as error:
+        held.close()
+        raise unusable(address, error) from None
     setattr(config.listen, front, f"{address.rpartition(':')[0]}:{held.getsockname()[1]}")
     return held

@@ -3,12 +3,12 @@
 The native front where it was built, else the two others. Must never start anything.
 """
 
-import importlib.util
+import importlib
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
-from ..config import ConfigurationError
+from ..config import ConfigurationError, Listen
 from .tls import ListenerTls
 
 if TYPE_CHECKING:
@@ -28,20 +28,47 @@ class Front(Protocol):
 
 
 def native_is_built() -> bool:
-    """Whether libnghttp2 was there when the core was compiled."""
-    return importlib.util.find_spec("batchwire.core.front.http2") is not None
+    """Whether libnghttp2 was there when the core was compiled, and is here now."""
+    return _import_error() is None
+
+
+def why_not_native() -> str:
+    """Why the native front cannot be used; "" if it can."""
+    if native_is_built():
+        return ""
+    error = _import_error()
+    if error is None or isinstance(error, ModuleNotFoundError):
+        return "the native front was not built (libnghttp2 was missing)"
+    return f"the native front cannot be loaded ({error})"
+
+
+def _import_error() -> ImportError | None:
+    try:
+        importlib.import_module("batchwire.core.front.http2")
+    except ImportError as error:
+        return error
+    return None
+
+
+def check(listen: Listen) -> None:
+    """Raises ConfigurationError for what only the native front can do, where there is none."""
+    why = why_not_native() if listen.front == "native" else ""
+    if listen.tls.cert_file and why:
+        raise ConfigurationError(f"listen.tls: needs the native front; {why}")
+    if why and listen.grpc == listen.http and not listen.http.endswith(":0"):
+        raise ConfigurationError(f"listen: grpc and http cannot share an address; {why}")
 
 
 def make(service: "Service") -> list[tuple[str, Front]]:
     """(name, front) of each listener. Raises ConfigurationError."""
     listen = service.config.listen
-    if listen.front == "native" and native_is_built():
-        return _native(service)
-    if listen.tls.cert_file:
-        raise ConfigurationError("listen.tls: needs the native front, which was not built (libnghttp2 was missing)")
-    if listen.front == "native":
-        _log.warning("the native front was not built (libnghttp2 was missing); going on with grpcio's")
-    return _separate(service)
+    check(listen)
+    if listen.front == "grpcio":
+        return _separate(service)
+    if why := why_not_native():
+        _log.warning(f"{why}; going on with grpcio's")
+        return _separate(service)
+    return _native(service)
 
 
 def _native(service: "Service") -> list[tuple[str, Front]]:

@@ -11,7 +11,7 @@ import logging
 import socket
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import uvicorn
 from batchwire.core import EnvelopeError, Route, Session
@@ -35,7 +35,7 @@ from .negotiation import (
 )
 from .odata_errors import error_body
 from .served_app import ServedApp
-from .sockets import bound_address, listening_socket
+from .sockets import bound_address, listening_socket, unusable
 
 if TYPE_CHECKING:
     from ..state import Service
@@ -75,6 +75,7 @@ class RestFront:
                 timeout_keep_alive=75,
             )
         )
+        self._server.client_seconds = limits.client_idle_seconds
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         self._serving: asyncio.Task[None] | None = None
 
@@ -92,7 +93,10 @@ class RestFront:
         self._serving = self._service.loop.create_task(self._server.serve(sockets=[self._socket]))
         while not self._server.started:
             if self._serving.done():
-                self._serving.result()
+                try:
+                    self._serving.result()
+                except OSError as error:
+                    raise unusable(self._address, error) from None
                 raise OSError(f"{self._address} cannot be listened on")
             await asyncio.sleep(0.005)
         return address
@@ -110,11 +114,37 @@ class RestFront:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its own signal handling: the worker's lifecycle decides."""
+    """uvicorn without its own signal handling: the worker's lifecycle decides.
+
+    client_seconds: what a client may take for a TLS handshake, or for its end.
+    """
+
+    client_seconds = 60.0
 
     @contextlib.contextmanager
     def capture_signals(self) -> Any:
         yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn's for sockets that are given, but with a bound on TLS handshakes (OP-11)."""
+        config = self.config
+
+        def connected() -> asyncio.Protocol:
+            made: Any = config.http_protocol_class
+            return cast(asyncio.Protocol, made(config=config, server_state=self.server_state, app_state={}))
+
+        bounds: dict[str, Any] = {}
+        if config.ssl is not None:
+            bounds = {
+                "ssl_handshake_timeout": self.client_seconds,
+                "ssl_shutdown_timeout": min(self.client_seconds, 30),
+            }
+        loop = asyncio.get_running_loop()
+        self.servers = [
+            await loop.create_server(connected, sock=sock, ssl=config.ssl, backlog=config.backlog, **bounds)
+            for sock in sockets or ()
+        ]
+        self.started = True
 
 
 class _Exchange(Exchange):

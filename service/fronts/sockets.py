@@ -9,6 +9,7 @@ import socket
 import stat
 
 BACKLOG = 2048
+_LONGEST = (1 << 31) - 1  # of a socket option
 UNIX = "unix:"
 
 
@@ -29,22 +30,31 @@ def listening_socket(address: str, *, shared: bool, user_timeout: float = 0.0) -
     if address.startswith(UNIX):
         return _unix_socket(address.removeprefix(UNIX))
     host, port = split_address(address)
-    family, _, _, _, target = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[
-        0
-    ]
+    try:
+        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError as error:
+        raise unusable(address, error) from None
+    family, _, _, _, target = found[0]
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if shared:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if user_timeout and hasattr(socket, "TCP_USER_TIMEOUT"):
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(user_timeout * 1000))
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, min(int(user_timeout * 1000), _LONGEST))
         sock.bind(target)
         sock.setblocking(False)
-    except BaseException:
+    except BaseException as error:
         sock.close()
+        if isinstance(error, OSError):
+            raise unusable(address, error) from None
         raise
     return sock
+
+
+def unusable(address: str, error: OSError) -> OSError:
+    """The same in words for a person, with the address."""
+    return OSError(f"{address} cannot be listened on: {(error.strerror or str(error)).lower()}")
 
 
 def bound_address(sock: socket.socket) -> str:
@@ -57,13 +67,15 @@ def bound_address(sock: socket.socket) -> str:
 
 
 def _unix_socket(path: str) -> socket.socket:
-    _remove_stale(path)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
+        _remove_stale(path)
         sock.bind(path)
         sock.setblocking(False)
-    except BaseException:
+    except BaseException as error:
         sock.close()
+        if isinstance(error, OSError):
+            raise unusable(UNIX + path, error) from None
         raise
     return sock
 

@@ -69,6 +69,14 @@ def test_the_longest_root_takes_it(gateway: Gateway) -> None:
 
 
 @pytest.mark.parametrize(
+    ("path", "raw"),
+    [("/%6fpen/%64eeper/x", "/deep/x"), ("/%6Fpen/a%2Fb", "/inside/a%2Fb"), ("/open/deeper%2Fx", "/inside/deeper%2Fx")],
+)
+def test_OP_10_the_root_is_the_same_however_it_is_spelled(gateway: Gateway, path: str, raw: str) -> None:
+    assert ask(gateway, path)[1]["raw_path"] == raw
+
+
+@pytest.mark.parametrize(
     "path",
     [
         "/closed/x",

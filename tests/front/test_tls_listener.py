@@ -77,7 +77,7 @@ def _script(upstream: ScriptedUpstream) -> None:
 
 
 @contextlib.contextmanager
-def secured(upstream: ScriptedUpstream, folder: Path, *, mutual: bool) -> Iterator[Secured]:
+def secured(upstream: ScriptedUpstream, folder: Path, *, mutual: bool, **limits: float) -> Iterator[Secured]:
     authority = Authority(folder, "servers")
     files, client_ca = Pair(folder / "live.pem", folder / "live.key"), folder / "live-clients.pem"
     install(authority.issue("first"), files)
@@ -93,7 +93,7 @@ def secured(upstream: ScriptedUpstream, folder: Path, *, mutual: bool) -> Iterat
         {"root": "/svc/", "upstream": "things", "default": True},
         {"root": "/stream/", "upstream": "things", "streaming_threshold": 0},
     ]
-    settings = config.make({"things": {"url": upstream.origin + "/"}}, routes, listen={**listen, "tls": tls})
+    settings = config.make({"things": {"url": upstream.origin + "/"}}, routes, limits, listen={**listen, "tls": tls})
     with Gateway(settings, folder, authority.trusting(client)) as gateway:
         yield Secured(gateway, authority, files, client_ca, client)
 
@@ -395,3 +395,19 @@ def test_a_session_does_not_outlive_the_trust_in_its_client(
     assert first_words(None)[0] == b""
     put(tmp_path / "clients.pem", own_mutual.client_ca)
     own_mutual.gateway.wait(lambda: first_words(None)[0].startswith(b"HTTP/1.1 200"), "the old authority again")
+
+
+@pytest.mark.parametrize("sent", ["nothing", "half of a hello", "a hello and no more"])
+def test_OP_11_a_handshake_that_stops_is_cut(sent: str, upstream: ScriptedUpstream, tmp_path: Path) -> None:
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    with secured(upstream, tmp_path, mutual=False, client_idle_seconds=2) as made:
+        hello = made.context().wrap_bio(incoming, outgoing, server_hostname="localhost")
+        with contextlib.suppress(ssl.SSLWantReadError):
+            hello.do_handshake()
+        data = outgoing.read()
+        pieces = {"nothing": b"", "half of a hello": data[: len(data) // 2], "a hello and no more": data}
+        with socket.create_connection(("127.0.0.1", made.port), timeout=15) as client:
+            client.sendall(pieces[sent])
+            with contextlib.suppress(ConnectionResetError):
+                while client.recv(65536):
+                    pass

@@ -7,6 +7,10 @@ import subprocess
 import sys
 from datetime import datetime
 
+from batchwire.service import logs
+from hypothesis import given
+from hypothesis import strategies as st
+
 SAY = (
     "import structlog; from batchwire.service.logs import set_up; "
     "set_up('console', 'info'); structlog.get_logger().info('up')"
@@ -53,3 +57,22 @@ def test_a_batch_line_is_what_structlog_would_write() -> None:
     assert direct["elapsed_ms"] == 250
     assert direct["route"] == '/a"b/'
     assert "refused" not in direct
+
+
+def test_OP_13_what_a_terminal_would_obey_is_escaped_on_the_console() -> None:
+    say = (
+        "import logging, structlog; from batchwire.service.logs import set_up; set_up('console', 'info'); "
+        "trace = 'a\\x9b31m\\x1b[2J\\x85\\u202e\\x07\\n\\x7f-é'; structlog.get_logger().warning('batch', trace=trace); "
+        "logging.getLogger('other').warning('%s', trace)"
+    )
+    made = subprocess.run([sys.executable, "-c", say], stderr=subprocess.PIPE, check=True)
+    text = made.stderr.decode()
+    assert "-é" in text
+    assert all(character.isprintable() or character == "\n" for character in text), text
+
+
+@given(st.text(max_size=40))
+def test_OP_13_what_prints_stays_as_it_is(text: str) -> None:
+    shown = logs._visible(None, "", {"trace": text})["trace"]
+    assert shown.isprintable()
+    assert shown == text or not text.isprintable()
