@@ -3,6 +3,7 @@
 Lines are assembled here and nowhere else, so that no value of a client can start a line of its own
 (background: CVE-2023-37276 and kin). Must never let through a hop-by-hop or identity header.
 """
+from batchwire.core.errors import quoted
 from batchwire.core.model cimport Buffer, Call
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t
@@ -188,7 +189,7 @@ cdef class HeaderBlock:
                 if self.drop_authorization and name_len in (13, 19):
                     return 0
                 return self.call.refuse(
-                    400, "HeaderNotAllowed", f"the header {name[:name_len].decode()} must not be in an inner request")
+                    400, "HeaderNotAllowed", f"the header {quoted(name[:name_len])} must not be in an inner request")
             if verdict == CONTENT_TYPE:
                 if self.content_type is not None:
                     return self.call.refuse(400, "DuplicateHeader", "content-type is given twice")
@@ -199,7 +200,7 @@ cdef class HeaderBlock:
             elif verdict == CONNECTION:
                 return self.name_hop_headers(value[:value_len])
         if self.refuse_duplicates and self.has(name, name_len):
-            return self.call.refuse(400, "DuplicateHeader", f"the header {name[:name_len].decode()} is given twice")
+            return self.call.refuse(400, "DuplicateHeader", f"the header {quoted(name[:name_len])} is given twice")
         self.out.grow(name_len + value_len + 4)
         self.out.put(name, name_len)
         self.out.put(": ", 2)

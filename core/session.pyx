@@ -30,6 +30,8 @@ cdef enum:
     INPUT_HIGH = 262144       # unread bytes above which the front is asked to wait
     EXECUTE_BYTES = 67108864  # the largest answer in one piece
 
+cdef double GRACE_SECONDS = 10.0  # for a request to get going before its rate is looked at
+
 cdef unsigned long long sessions_open = 0
 cdef unsigned long long sessions_made = 0
 
@@ -37,6 +39,11 @@ cdef unsigned long long sessions_made = 0
 def stats():
     """Debug counters: sessions open now and made since the start."""
     return {"sessions": sessions_open, "sessions_made": sessions_made}
+
+
+cdef bint too_slow(double waited, double got, double rate, double idle) noexcept:
+    """FR-05: whether what has begun comes at less than `rate` bytes a second, after so many seconds of waiting."""
+    return rate > 0 and waited > min(GRACE_SECONDS, idle) + got / rate
 
 
 cdef class SessionListener:
@@ -92,7 +99,7 @@ cdef class Session(Placement):
         self.own = Result()
         self.held_back = {}
         self.single = Buffer()
-        self.last_feed = self.last_take = self.began
+        self.last_feed = self.last_take = self.input_since = self.began
         if deadline > 0:
             self.alarm = loop.call_later(deadline, self.on_deadline)
         if watched:
@@ -107,6 +114,9 @@ cdef class Session(Placement):
         if self.finished or self.failure is not None:
             return
         self.last_feed = now()
+        if self.input_since > 0:
+            self.waited += self.last_feed - self.input_since
+        self.input_since = 0
         self.fed += PyBytes_GET_SIZE(data)
         if self.limits.max_request_bytes and self.fed > self.limits.max_request_bytes:
             self.break_off(EnvelopeError(413, "BatchTooLarge", "the batch is larger than allowed"))
@@ -115,6 +125,8 @@ cdef class Session(Placement):
             self.validating = False
         self.reader.feed(data)
         self.go_on()
+        if self.wants_input():
+            self.input_since = now()
 
     def feed_end(self):
         """Says that the request is complete."""
@@ -167,6 +179,27 @@ cdef class Session(Placement):
         """Breaks the batch off for a reason that the front has found (an EnvelopeError): GW-21."""
         if not self.finished and self.failure is None:
             self.break_off(error)
+
+    def stop(self):
+        """The gateway stops (FR-03): results that are there are delivered, every other call is told so with 503.
+
+        A batch of which nothing was started is cancelled: its client may try it elsewhere.
+        """
+        cdef Refusal running = Refusal(503, "Stopping", "the gateway stopped before the upstream had answered",
+                                       OUTCOME_UNREACHABLE)
+        cdef Refusal rest = Refusal(503, "Stopping", "the gateway stopped before the call was started",
+                                    OUTCOME_REFUSED)
+        if self.finished:
+            return
+        if self.launched == 0:
+            self.cancel()
+            return
+        if self.failure is not None:
+            self.cut_running(running)
+            return
+        self.end_early(running, rest)
+        if not self.finished and not self.reader.ended:
+            self.break_off(EnvelopeError(500, "Stopping", "the gateway stopped before the batch had been read"))
 
     def cancel(self):
         """Stops the batch: running calls are abandoned, nothing more is started or sent."""
@@ -583,13 +616,18 @@ cdef class Session(Placement):
         self.alarm = None
         if self.finished or self.failure is not None:
             return
+        self.end_early(late, late)
+
+    cdef int end_early(self, Refusal running, Refusal rest) except -1:
+        """Every call that has no result gets one of these now: those that run, and those that do not."""
         if self.running and self.reader.silent_stop and not self.continue_on_error:
-            self.verdict = late       # MP-09: what runs ends now, too, and the first error is the last result
+            self.verdict = rest       # MP-09: the first error is the last result
         else:
-            self.stop_rest(late)
+            self.stop_rest(rest)
         self.validating = False
+        self.cut_running(running)
         self.settle()
-        self.go_on()
+        return self.go_on()
 
     def on_watch(self):
         self.watcher = None
@@ -610,6 +648,16 @@ cdef class Session(Placement):
         elif self.running == 0 and self.queued == 0 and not self.outbox.held and not self.input_ended \
                 and t - max(self.last_feed, self.last_take) >= idle:
             self.break_off(EnvelopeError(408, "ClientIdle", "the client did not send the rest of its batch"))
+        elif self.slow(t):
+            self.break_off(EnvelopeError(408, "ClientTooSlow", "the batch comes too slowly"))
+
+    cdef bint slow(self, double t) noexcept:
+        """FR-05. A call that has come whole buys its client the time that an idle one has; a message comes whole."""
+        if self.input_ended or self.failure is not None or self.input_since == 0 \
+                or isinstance(self.reader, ProtoReader):
+            return False
+        return too_slow(self.waited + t - self.input_since - self.plan.admitted * self.limits.client_idle_seconds,
+                        <double>self.fed, self.limits.min_request_rate, self.limits.client_idle_seconds)
 
     cdef int break_off(self, object error) except -1:
         """The envelope is broken (GW-21): start nothing more, let what runs finish, end without an end."""
@@ -697,6 +745,8 @@ cdef class Session(Placement):
 
     cdef int wake_input(self) except -1:
         cdef object waiter = self.input_waiter
+        if self.input_since == 0:
+            self.input_since = now()
         if self.listener is not None:
             return self.listener.input_ready()
         if waiter is not None:

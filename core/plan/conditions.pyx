@@ -13,6 +13,8 @@ Values are null, boolean, number, string, or whatever JSON a path leads to. null
 order with null or of different kinds is null, `eq` and `ne` are always true or false; a result that is not `true`
 lets the call not run (GW-03). `$status` is an addition of ours. Must never evaluate text in any other way than this.
 """
+from batchwire.core.errors import quoted
+
 import re
 
 cdef enum:
@@ -140,19 +142,19 @@ cdef class _Parser:
                 if len(arguments) != _FUNCTIONS[value]:
                     raise ConditionError(f"{value} takes {_FUNCTIONS[value]} arguments")
                 return ("call", value, arguments)
-            raise ConditionError(f"{value!r} is not supported in a condition")
+            raise ConditionError(f"{quoted(value)!r} is not supported in a condition")
         raise ConditionError("the condition is incomplete")
 
     def reference(self, str text):
         name, *path = text[1:].split("/")
         if name in _PREDEFINED:
-            raise ConditionError(f"${name} is not supported in a condition")
+            raise ConditionError(f"${quoted(name)} is not supported in a condition")
         name = name.encode()
         if name not in self.ids:
             self.ids.append(name)
         if path and path[0].startswith("$"):
             if len(path) > 1 or path[0] not in ("$succeeded", "$status"):
-                raise ConditionError(f"{text} is not supported in a condition")
+                raise ConditionError(f"{quoted(text)} is not supported in a condition")
             return ("succeeded" if path[0] == "$succeeded" else "status", name)
         if name not in self.bodies:
             self.bodies.append(name)

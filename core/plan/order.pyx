@@ -4,7 +4,7 @@ Rules JB-13..JB-19, JP-01..JP-03, MP-01, MP-04, ID-02, ID-11..ID-13, GW-02..GW-0
 finished call is its entry in the index and, within a budget, what references need. Must never start a call: a
 decided call is either refused (call.refusal says how) or ready, and the dispatcher takes it from there.
 """
-from batchwire.core.errors import EnvelopeError
+from batchwire.core.errors import EnvelopeError, quoted
 from batchwire.core.model cimport (
     CALL_DONE, CALL_READY, CALL_WAITING, Call, CallQueue, OUTCOME_DEPENDENCY_FAILED, Refusal, Result,
 )
@@ -58,7 +58,7 @@ cdef class Plan:
         call.number = self.admitted
         self.enter_group(call)
         if call.id and self.index.insert(call.id, call, False):
-            raise EnvelopeError(400, "DuplicateId", f"the id {call.id.decode()!r} is used twice",
+            raise EnvelopeError(400, "DuplicateId", f"the id {quoted(call.id)!r} is used twice",
                                 f"requests[{call.number}].id")
         self.admitted += 1
         call.state = CALL_WAITING
@@ -189,9 +189,9 @@ cdef class Plan:
         if found == FOUND_NOTHING or (found == FOUND_CALL and pending is call) or (
                 not listed and (found == FOUND_GROUP or found == FOUND_DONE_GROUP)):
             if listed:
-                return call.refuse(400, "UnknownDependency", f"dependsOn names {name.decode('utf-8', 'replace')!r}, "
+                return call.refuse(400, "UnknownDependency", f"dependsOn names {quoted(name)!r}, "
                                    "which is no earlier call or group of the batch")
-            return call.refuse(400, "UnresolvedReference", f"${name.decode()} is no earlier call of the batch")
+            return call.refuse(400, "UnresolvedReference", f"${quoted(name)} is no earlier call of the batch")
         if found == FOUND_CALL:
             target = pending
             if target.group_state is not None and target.group_state is call.group_state:
@@ -233,7 +233,7 @@ cdef class Plan:
             if self.index.insert(call.group, group, True):
                 self.index.found = None
                 raise EnvelopeError(
-                    400, "BadGroup", f"the group {call.group.decode('utf-8', 'replace')!r} is not adjacent, or has the name of a call",
+                    400, "BadGroup", f"the group {quoted(call.group)!r} is not adjacent, or has the name of a call",
                     f"requests[{call.number}].atomicityGroup")
             self.open_group = group
             if self.sequence is not None:
@@ -521,10 +521,10 @@ cdef class Plan:
             name = reference_of(call.target)
             kept = None if call.inputs is None else call.inputs.get(name)
             if kept is None:
-                return call.refuse(400, "UnresolvedReference", f"${name.decode()} gave no usable URL")
+                return call.refuse(400, "UnresolvedReference", f"${quoted(name)} gave no usable URL")
             call.target = resource_url(kept, call.target[len(name) + 1:], self.rules)
             if call.target is None:
-                return call.refuse(400, "UnresolvedReference", f"${name.decode()} leads nowhere: {self.rules.why}")
+                return call.refuse(400, "UnresolvedReference", f"${quoted(name)} leads nowhere: {self.rules.why}")
         if call.flags & ETAG_REFERENCE:
             for name in etag_references(call.head):
                 if ids is not None and name in ids:
@@ -532,7 +532,7 @@ cdef class Plan:
                 kept = None if call.inputs is None else call.inputs.get(name)
                 rest = None if kept is None else etag_of(kept)
                 if rest is None or b"\r" in rest or b"\n" in rest or b"\0" in rest or rest.startswith(b"$"):
-                    return call.refuse(400, "UnresolvedReference", f"${name.decode()} gave no ETag")
+                    return call.refuse(400, "UnresolvedReference", f"${quoted(name)} gave no ETag")
                 call.head = put_etag(call.head, name, rest)
         return 0
 

@@ -265,7 +265,7 @@ cdef class MultipartWriter(Writer):
         out.put(body, size)
         p = out.data + out.size - size
         end = out.data + out.size
-        while True:
+        while p < end:
             p = <char*>memchr(p, c'\r', end - p)
             if p == NULL:
                 return 0
