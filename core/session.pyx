@@ -620,11 +620,9 @@ cdef class Session(Placement):
 
     cdef int end_early(self, Refusal running, Refusal rest) except -1:
         """Every call that has no result gets one of these now: those that run, and those that do not."""
-        if self.running and self.reader.silent_stop and not self.continue_on_error:
-            self.verdict = rest       # MP-09: the first error is the last result
-        else:
-            self.stop_rest(rest)
+        self.stop_rest(rest)
         self.validating = False
+        # Before what has not begun is answered: MP-09, the first error is the last result.
         self.cut_running(running)
         self.settle()
         return self.go_on()
