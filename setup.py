@@ -72,19 +72,16 @@ def generate_protobuf() -> None:
     made = source.with_name("batch_pb2.py")
     if made.exists() and made.stat().st_mtime >= source.stat().st_mtime:
         return
-    import google.api.httpbody_pb2 as httpbody
     import grpc_tools
     from grpc_tools import protoc
 
     well_known = Path(grpc_tools.__file__).parent / "_proto"
-    googleapis = Path(httpbody.__file__).resolve().parents[2]
     proto = HERE / "proto"
     failed = protoc.main(
         [
             "protoc",
             f"-I{proto}",
             f"-I{well_known}",
-            f"-I{googleapis}",
             f"--python_out={proto}",
             f"--pyi_out={proto}",
             f"--grpc_python_out={proto}",

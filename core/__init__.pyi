@@ -27,6 +27,8 @@ class Limits:
     max_pending_bytes: int
     batch_deadline_seconds: float
     client_idle_seconds: float
+    min_request_rate: float
+    max_batches_per_client: int
     max_batches: int
     grpc_max_message_bytes: int
     output_high_bytes: int
@@ -126,6 +128,7 @@ class Session:
     cancelled: bool
     ordered: bool
     failure: EnvelopeError | None
+    launched: int
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
@@ -151,6 +154,7 @@ class Session:
     def feed(self, data: bytes) -> None: ...
     def feed_end(self) -> None: ...
     def cancel(self) -> None: ...
+    def stop(self) -> None: ...
     def fail(self, error: EnvelopeError) -> None: ...
     def take(self) -> bytes | None: ...
     async def wait_input(self) -> None: ...

@@ -1,6 +1,16 @@
 """The errors that the core raises to its callers. Must never carry a traceback or a body to a client."""
 
 
+MAX_QUOTED = 100
+"""Characters of what a client sent that an error quotes (FR-11)."""
+
+
+def quoted(said: str | bytes) -> str:
+    """What a client sent, as much of it as an error may say."""
+    text = said if isinstance(said, str) else said[: 4 * MAX_QUOTED].decode("utf-8", "replace")
+    return text if len(text) <= MAX_QUOTED else text[: MAX_QUOTED - 1] + "…"
+
+
 class BatchwireError(Exception):
     """Base of all errors of the core."""
 
@@ -10,7 +20,7 @@ class EnvelopeError(BatchwireError):
 
     status: HTTP status of a whole-batch answer (400, 408, 413, 429, 508).
     code: short machine-readable name, such as "DuplicateId".
-    message: one sentence for a person; never echoes the input beyond an id.
+    message: one sentence for a person; what it quotes goes through quoted().
     target: where in the batch, such as "requests[3].id", or "".
     """
 

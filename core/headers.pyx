@@ -3,7 +3,7 @@
 Lines are assembled here and nowhere else, so that no value of a client can start a line of its own
 (background: CVE-2023-37276 and kin). Must never let through a hop-by-hop or identity header.
 """
-from batchwire.core.errors import ConfigError
+from batchwire.core.errors import ConfigError, quoted
 from batchwire.core.header_rules cimport CONNECTION, CONTENT_TYPE, DROP, HeaderRules, REFUSE, TRANSFER_ENCODING
 from batchwire.core.model cimport Buffer, Call
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -118,7 +118,7 @@ cdef class HeaderBlock:
             if self.may_drop(name_len, value, value_len):
                 return 0
             return self.call.refuse(
-                400, "HeaderNotAllowed", f"the header {name[:name_len].decode()} must not be in an inner request")
+                400, "HeaderNotAllowed", f"the header {quoted(name[:name_len])} must not be in an inner request")
         if verdict == CONNECTION:
             return self.name_hop_headers(value[:value_len])
         if verdict == TRANSFER_ENCODING:
@@ -128,8 +128,7 @@ cdef class HeaderBlock:
         if (self.refuse_duplicates or verdict == CONTENT_TYPE) and self.find(name, name_len, &said, &said_len):
             if said_len == value_len and memcmp(said, value, value_len) == 0:
                 return 0
-            return self.call.refuse(
-                400, "DuplicateHeader", f"the header {name[:min(name_len, <Py_ssize_t>QUOTED)].decode()} is given twice")
+            return self.call.refuse(400, "DuplicateHeader", f"the header {quoted(name[:name_len])} is given twice")
         if verdict == CONTENT_TYPE:
             self.content_type = PyBytes_FromStringAndSize(value, value_len)
         self.out.grow(name_len + value_len + 4)

@@ -2,7 +2,7 @@
 from batchwire.core.dialects.base cimport Reader
 from batchwire.core.dispatch.limits cimport Limits
 from batchwire.core.dialects.json_reader import JsonReader
-from batchwire.core.errors import EnvelopeError
+from batchwire.core.errors import EnvelopeError, quoted
 from batchwire.core.model cimport Call
 from batchwire.core.plan.order cimport NOT_EVALUABLE, Plan
 from batchwire.core.plan.urls cimport UrlRules
@@ -39,7 +39,7 @@ def check_document(bytes data not None, str root="/", Limits limits=None, bint s
         found.append({"target": error.target, "status": error.status, "code": error.code, "message": error.message})
     places = []
     for call in calls:
-        target = f"requests[{call.number}] ({call.id.decode()})"
+        target = f"requests[{call.number}] ({quoted(call.id)})"
         if call.refusal is not None:
             places.append({"target": target, "status": call.refusal.status, "code": call.refusal.code,
                            "message": call.refusal.message})

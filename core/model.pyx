@@ -51,8 +51,9 @@ cdef class Buffer:
     cdef int put(self, const char* p, Py_ssize_t n) except -1:
         if self.size + n > self.capacity:
             self.grow(n)
-        memcpy(self.data + self.size, p, n)
-        self.size += n
+        if n:                     # memcpy() must not be given NULL, not even for nothing
+            memcpy(self.data + self.size, p, n)
+            self.size += n
         return 0
 
     cdef int put_bytes(self, bytes b) except -1:

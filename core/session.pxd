@@ -15,6 +15,8 @@ cdef class SessionListener:
     cdef int output_ready(self) except -1
     cdef int input_ready(self) except -1
 
+cdef bint too_slow(double waited, double got, double rate, double idle) noexcept
+
 cdef class Session(Placement):
     cdef object loop
     cdef Reader reader
@@ -62,6 +64,8 @@ cdef class Session(Placement):
     cdef bint flush
     cdef bint pump_due                      # on_pump() runs before the loop waits again
     cdef double last_feed, last_take
+    cdef double waited                      # seconds for the client's next bytes, up to the last that came
+    cdef double input_since                 # since when they may come; 0: they may not
     cdef double offered                     # when there was output to take, after there was none
     cdef bint has_output(self) noexcept
     cdef bint wants_input(self) noexcept
@@ -86,6 +90,8 @@ cdef class Session(Placement):
     cdef int go_on(self) except -1
     cdef int check_end(self) except -1
     cdef int break_off(self, object error) except -1
+    cdef bint slow(self, double t) noexcept
+    cdef int end_early(self, Refusal running, Refusal rest) except -1
     cdef int stop_rest(self, Refusal verdict) except -1
     cdef int end_late(self, Refusal late) except -1
     cdef int cut_idle(self) except -1

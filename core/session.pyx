@@ -46,6 +46,7 @@ cdef enum:
 # Seconds, about, so that the clock is asked for what is dear alone.
 cdef double DECIDED = 2e-6    # of a call that is decided and has nothing to be filled in
 cdef double ANSWERED = 8e-6   # of one that the gateway answers itself
+cdef double GRACE_SECONDS = 10.0  # for a request to get going before its rate is looked at
 
 _log = logging.getLogger("batchwire.core")
 cdef unsigned long long sessions_open = 0
@@ -59,6 +60,11 @@ cdef Refusal FAILED = Refusal(500, "InternalError", "the gateway failed to work 
 def stats():
     """Debug counters: sessions open now and made since the start."""
     return {"sessions": sessions_open, "sessions_made": sessions_made}
+
+
+cdef bint too_slow(double waited, double got, double rate, double idle) noexcept:
+    """FR-05: whether what has begun comes at less than `rate` bytes a second, after so many seconds of waiting."""
+    return rate > 0 and waited > min(GRACE_SECONDS, idle) + got / rate
 
 
 cdef class SessionListener:
@@ -120,7 +126,7 @@ cdef class Session(Placement):
         self.turns = turns_of(loop)
         self.held_back = {}
         self.single = Buffer()
-        self.last_feed = self.last_take = self.began
+        self.last_feed = self.last_take = self.input_since = self.began
         if deadline > 0:
             self.alarm = loop.call_later(deadline, self.on_deadline)
         if watched:
@@ -135,6 +141,9 @@ cdef class Session(Placement):
         if self.finished or self.failure is not None:
             return
         self.last_feed = now()
+        if self.input_since > 0:
+            self.waited += self.last_feed - self.input_since
+        self.input_since = 0
         self.fed += PyBytes_GET_SIZE(data)
         if self.limits.max_request_bytes and self.fed > self.limits.max_request_bytes:
             self.break_off(EnvelopeError(413, "BatchTooLarge", "the batch is larger than allowed"))
@@ -145,6 +154,8 @@ cdef class Session(Placement):
             fault("feed")
             self.reader.feed(data)
             self.go_on()
+            if self.wants_input():
+                self.input_since = now()
         except Exception as error:
             self.crashed(error)
 
@@ -232,6 +243,30 @@ cdef class Session(Placement):
             # Its front did not hear of it now; it sees that the batch is finished whenever it looks.
             _log.error("a failed batch could not tell its front", exc_info=second)
         return 0
+
+    def stop(self):
+        """The gateway stops (FR-03): results that are there are delivered, every other call is told so with 503.
+
+        A batch of which nothing was started is cancelled: its client may try it elsewhere.
+        """
+        cdef Refusal running = Refusal(503, "Stopping", "the gateway stopped before the upstream had answered",
+                                       OUTCOME_UNREACHABLE)
+        cdef Refusal rest = Refusal(503, "Stopping", "the gateway stopped before the call was started",
+                                    OUTCOME_REFUSED)
+        if self.finished:
+            return
+        if self.launched == 0:
+            self.cancel()
+            return
+        try:
+            if self.failure is not None:
+                self.cut_running(running)
+                return
+            self.end_early(running, rest)
+            if not self.finished and not self.reader.ended:
+                self.break_off(EnvelopeError(500, "Stopping", "the gateway stopped before the batch had been read"))
+        except Exception as error:
+            self.crashed(error)
 
     def cancel(self):
         """Stops the batch: running calls are abandoned, nothing more is started or sent."""
@@ -821,16 +856,16 @@ cdef class Session(Placement):
             return
         try:
             fault("deadline")
-            self.end_late(late)
+            self.end_early(late, late)
         except Exception as error:
             self.crashed(error)
 
-    cdef int end_late(self, Refusal late) except -1:
-        if self.running and self.reader.silent_stop and not self.continue_on_error:
-            self.verdict = late       # MP-09: what runs ends now, too, and the first error is the last result
-        else:
-            self.stop_rest(late)
+    cdef int end_early(self, Refusal running, Refusal rest) except -1:
+        """Every call that has no result gets one of these now: those that run, and those that do not."""
+        self.stop_rest(rest)
         self.validating = False
+        # Before what has not begun is answered: MP-09, the first error is the last result.
+        self.cut_running(running)
         self.settle()
         return self.go_on()
 
@@ -860,7 +895,17 @@ cdef class Session(Placement):
         elif self.running == 0 and self.queued == 0 and not self.outbox.held and not self.input_ended \
                 and t - max(self.last_feed, self.last_take) >= idle:
             self.break_off(EnvelopeError(408, "ClientIdle", "the client did not send the rest of its batch"))
+        elif self.slow(t):
+            self.break_off(EnvelopeError(408, "ClientTooSlow", "the batch comes too slowly"))
         return 0
+
+    cdef bint slow(self, double t) noexcept:
+        """FR-05. A call that has come whole buys its client the time that an idle one has; a message comes whole."""
+        if self.input_ended or self.failure is not None or self.input_since == 0 \
+                or isinstance(self.reader, ProtoReader):
+            return False
+        return too_slow(self.waited + t - self.input_since - self.plan.admitted * self.limits.client_idle_seconds,
+                        <double>self.fed, self.limits.min_request_rate, self.limits.client_idle_seconds)
 
     cdef int break_off(self, object error) except -1:
         """The envelope is broken (GW-21): start nothing more, let what runs finish, end without an end."""
@@ -956,6 +1001,8 @@ cdef class Session(Placement):
 
     cdef int wake_input(self) except -1:
         cdef object waiter = self.input_waiter
+        if self.input_since == 0:
+            self.input_since = now()
         if self.listener is not None:
             return self.listener.input_ready()
         if waiter is not None:

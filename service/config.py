@@ -163,6 +163,9 @@ class Listen(_Section):
     grpc: Address = Field("127.0.0.1:50051", description="gRPC listener; empty: none")
     http: Address = Field("127.0.0.1:8080", description="REST listener, also metrics and health; empty: none")
     max_streams: Count = Field(1000, description="requests at once on one HTTP/2 connection")
+    min_ping_seconds: float = Field(
+        4, ge=0, description="keep-alive pings of a client that come more often, while nothing is sent, end it; 0: any"
+    )
     allowed_origins: list[str] = Field(
         default_factory=list, description='origins of web pages that may use gRPC-Web and Connect; "*": any'
     )
@@ -198,6 +201,15 @@ class LimitSettings(_Section):
     batch_deadline_seconds: Seconds0 = Field(0, description="longest time of a batch; 0: none")
     client_idle_seconds: Seconds = Field(60, description="a client that neither sends nor takes is cut after it")
     max_batches: Count = Field(1000, description="batches at once in a process")
+    max_batches_per_client: Optional0 = Field(
+        0, description="of them, batches of one client address; 0: three quarters of max_batches"
+    )
+    min_request_rate: float = Field(
+        64,
+        ge=0,
+        description="bytes a second at least of a request that has begun, after 10 s; "
+        "a whole call buys client_idle_seconds; 0: any",
+    )
     grpc_max_message_bytes: int = Field(4 << 20, ge=1024, description="largest gRPC message taken")
     output_high_bytes: Bytes = Field(1 << 20, description="results not taken, above which no call starts")
     max_answer_bytes_in_flight: Bytes = Field(

@@ -22,13 +22,19 @@ LAST_WORDS_SECONDS = 1.0
 """What fronts may take to tell the clients of batches that were stopped."""
 
 
-def stopped() -> EnvelopeError:
-    """Why a batch ends that the gateway stopped (REST: 503, gRPC: UNAVAILABLE)."""
-    return EnvelopeError(503, "Stopping", "The gateway stopped before the batch had ended.")
+def stopped(session: Session) -> EnvelopeError:
+    """Why a batch ends that the gateway stopped (REST: 503, gRPC: UNAVAILABLE).
+
+    Both say that nothing was done, and clients and proxies send such a batch again: it must be true (FR-03).
+    """
+    if session.launched:
+        message = f"The gateway stopped before the batch had ended ({session.launched} calls had been started)."
+        return EnvelopeError(500, "Stopping", message)
+    return EnvelopeError(503, "Stopping", "The gateway stopped before the batch had begun.")
 
 
 class TooManyBatchesError(Exception):
-    """limits.max_batches are running (REST: 429, gRPC: RESOURCE_EXHAUSTED)."""
+    """limits.max_batches are running, of all clients or of one (REST: 429, gRPC: RESOURCE_EXHAUSTED)."""
 
 
 class Batch:
@@ -70,6 +76,9 @@ class Service:
         self.ready = False
         self.draining = False
         self._batches: set[Batch] = set()
+        self._of_clients: dict[str, int] = {}
+        most = config.limits.max_batches
+        self._most_of_client = config.limits.max_batches_per_client or most - most // 4
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -82,9 +91,14 @@ class Service:
         """Opens a session (arguments: batchwire.core.Session). Raises TooManyBatchesError."""
         if len(self._batches) >= self.config.limits.max_batches:
             raise TooManyBatchesError("too many batches are running")
+        client = _address(peer)
+        of_client = self._of_clients.get(client, 0)
+        if client and of_client >= self._most_of_client:
+            raise TooManyBatchesError("too many batches of this client are running")
         session = Session(self.loop, route, **session_args)
         batch = Batch(self, session, front, route.root.decode(), peer, trace)
         self._batches.add(batch)
+        self._of_clients[client] = of_client + 1
         self._idle.clear()
         self.metrics.batch_opened(front)
         return batch
@@ -92,6 +106,12 @@ class Service:
     def closed(self, batch: Batch, ended: Ending, elapsed: float) -> None:
         """Counts and logs a batch that has ended; called by Batch.close."""
         self._batches.discard(batch)
+        client = _address(batch.peer)
+        left = self._of_clients[client] - 1
+        if left:
+            self._of_clients[client] = left
+        else:
+            del self._of_clients[client]
         if not self._batches:
             self._idle.set()
         summary = batch.session.summary
@@ -114,6 +134,13 @@ class Service:
         """Lets what runs go on for `grace` seconds, stops the rest, and lets the fronts say so to its clients."""
         if not await self.drained(grace):
             for batch in list(self._batches):
-                batch.session.cancel()
+                batch.session.stop()
             self.table.cancel_apps()
             await self.drained(LAST_WORDS_SECONDS)
+            for batch in list(self._batches):
+                batch.session.cancel()
+
+
+def _address(peer: str) -> str:
+    """What the batches of one client have in common; "" for a UNIX socket, which is everybody's."""
+    return "" if peer.startswith("unix") else peer.rpartition(":")[0]

@@ -41,5 +41,6 @@ cdef inline char* field_at(char* p, int tag, const char* data, Py_ssize_t n) noe
     """put_field() where there is room."""
     p[0] = <char>tag
     p = varint_at(p + 1, n)
-    memcpy(p, data, n)
+    if n:                         # data may be NULL then
+        memcpy(p, data, n)
     return p + n

@@ -1,4 +1,4 @@
-from batchwire.core.model cimport Call, CallQueue, Result
+from batchwire.core.model cimport Call, CallQueue, Refusal, Result
 from batchwire.core.upstream.base cimport CallOwner, Upstream
 
 cdef class Lane:
@@ -34,6 +34,7 @@ cdef class Dispatcher(CallOwner):
     cdef bint may_start(self, Lane lane) except -1
     cdef Lane lane_of(self, Upstream upstream)
     cdef int abandon_all(self) except -1
+    cdef int cut_running(self, Refusal why) except -1
     cdef int finished_call(self, Call call, Result result) except -1
     cdef int crashed(self, object error) except -1
     cdef int start(self, Lane lane, Call call) except -1

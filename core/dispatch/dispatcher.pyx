@@ -4,7 +4,9 @@ Batches take turns at a busy upstream through its ring (upstream/base.pyx), so t
 not starve a batch of ten. Must never look at what a call says or wait for anything itself.
 """
 from batchwire.core.faults cimport fault
-from batchwire.core.model cimport CALL_RUNNING, Call, CallQueue, OUTCOME_FAILED, Result, now
+from batchwire.core.model cimport (
+    CALL_RUNNING, Call, CallQueue, OUTCOME_FAILED, OUTCOME_TIMED_OUT, Refusal, Result, now,
+)
 from batchwire.core.upstream.base cimport CallOwner, Upstream
 from libc.stdint cimport uint64_t
 
@@ -126,8 +128,9 @@ cdef class Dispatcher(CallOwner):
         call.owner = self
         call.started = now()
         call.deadline = call.started + timeout
-        if call.deadline > self.batch_deadline:
-            call.deadline = self.batch_deadline
+        # The batch ends its calls itself, all at the same moment; its upstream does if that is ever forgotten.
+        if call.deadline > self.batch_deadline + 1:
+            call.deadline = self.batch_deadline + 1
         call.state = CALL_RUNNING
         self.running += 1
         self.launched += 1
@@ -187,6 +190,28 @@ cdef class Dispatcher(CallOwner):
             return self.finished_call(call, result)
         except Exception as error:
             return self.crashed(error)
+
+    cdef int cut_running(self, Refusal why) except -1:
+        """Gives every running call its result now; what its upstream would still say is lost."""
+        cdef Call call
+        cdef Lane lane
+        cdef Upstream upstream
+        cdef Result result
+        for call in list(self.started):
+            if call.owner is not self:
+                continue                        # it ended with one before it
+            upstream = call.upstream
+            upstream.abandon(call)
+            if why.outcome == OUTCOME_TIMED_OUT:
+                upstream.timeouts += 1
+                upstream.failures += 1
+            result = Result()
+            result.reset()
+            result.set_error(why.status, why.outcome, why.code, why.message)
+            self.complete(call, result)
+        for lane in self.lanes:
+            lane.upstream.give_room()
+        return 0
 
     cdef int abandon_all(self) except -1:
         """Stops every running call and forgets the ready ones; nobody hears of them again."""

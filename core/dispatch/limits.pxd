@@ -5,5 +5,6 @@ cdef class Limits:
     cdef readonly Py_ssize_t output_high_bytes, reference_bytes, reorder_bytes, max_pending_bytes
     cdef readonly int max_depth, max_in_flight, max_pending, reorder_results, max_hops, max_batches, max_group_calls
     cdef readonly int max_calls_per_message
-    cdef readonly double batch_deadline_seconds, client_idle_seconds
+    cdef readonly double batch_deadline_seconds, client_idle_seconds, min_request_rate
+    cdef readonly int max_batches_per_client
     cdef readonly Py_ssize_t grpc_max_message_bytes

@@ -14,6 +14,7 @@ cdef class Limits:
     reference_bytes: kept of finished calls for those that refer to them (a streamed batch).
     reorder_bytes, reorder_results: the window of GW-23. max_hops: gateways a batch may pass through.
     batch_deadline_seconds: 0: none. client_idle_seconds: a client that neither sends nor takes is cut.
+    min_request_rate: bytes a second of a document that has begun, 0: any. max_batches_per_client: of one address.
     max_group_calls: of one atomicity group that is to run as one. max_calls_per_message: of one protobuf message, which is checked whole.
     """
 
@@ -21,6 +22,7 @@ cdef class Limits:
                  Py_ssize_t max_call_bytes=16 << 20, Py_ssize_t max_response_bytes=16 << 20, int max_depth=64,
                  Py_ssize_t max_header_bytes=32768, int max_in_flight=64, int max_pending=1024,
                  double batch_deadline_seconds=0, double client_idle_seconds=60, int max_batches=1000,
+                 int max_batches_per_client=0, double min_request_rate=0,
                  Py_ssize_t grpc_max_message_bytes=4 << 20, Py_ssize_t output_high_bytes=1 << 20,
                  Py_ssize_t max_answer_bytes_in_flight=32 << 20, Py_ssize_t max_answer_bytes_in_process=256 << 20,
                  Py_ssize_t reference_bytes=8 << 20, Py_ssize_t reorder_bytes=8 << 20, int reorder_results=1024,
@@ -52,3 +54,5 @@ cdef class Limits:
         self.max_hops = max_hops
         self.max_group_calls = max_group_calls
         self.max_calls_per_message = max_calls_per_message
+        self.max_batches_per_client = max_batches_per_client
+        self.min_request_rate = min_request_rate

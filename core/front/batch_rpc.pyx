@@ -139,7 +139,7 @@ cdef class BatchRpc(Rpc):
         if self.done:
             return 0
         if failure is None and session.cancelled:
-            failure = self.desk.stopped()
+            failure = self.desk.stopped(session)
         if failure is None:
             return self.settle(STATUS_OK, "", None) if session.outbox.held == 0 else 0
         if session.outbox.held and self.kind != KIND_EXECUTE:

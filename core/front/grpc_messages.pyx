@@ -31,6 +31,11 @@ cdef class MessageReader:
         """Whether a message has begun and not ended."""
         return self.head_size != 0
 
+    @property
+    def unfinished(self):
+        """Whether a message has begun and not ended."""
+        return self.partial()
+
     cdef Py_ssize_t read(self, const char* p, Py_ssize_t n, bint* complete) except -1:
         """Reads up to the end of one message; how many bytes were used. complete: `message` holds one."""
         cdef Py_ssize_t used = 0, part, size

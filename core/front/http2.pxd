@@ -29,7 +29,8 @@ cdef class Acceptor:
     cdef int max_streams, stream_window, connection_window
     cdef Py_ssize_t max_header_bytes
     cdef readonly double head_seconds, idle_seconds
-    cdef double keepalive_seconds, keepalive_timeout
+    cdef double keepalive_seconds, keepalive_timeout, ping_seconds
+    cdef readonly double request_rate
     cdef object sweeper, emptied
     cdef Handler accept(self, Stream stream)
     cdef int lost(self, Http2Connection connection) except -1
@@ -41,6 +42,7 @@ cdef class Stream:
     cdef readonly bytes method, path, authority, content_type
     cdef readonly list headers              # [(name, value)], bytes, without pseudo headers
     cdef Py_ssize_t header_bytes
+    cdef double began                       # seconds, monotonic: when its head began to come
     cdef bint heads_done                    # the request's header section is complete
     cdef readonly bint too_large            # its header section is larger than allowed
     cdef readonly bint ended                # the client has said all
@@ -68,10 +70,11 @@ cdef class Http2Connection:
     cdef int fd                             # -1: only through the transport
     cdef bint handed_over                   # the transport may have something unsent
     cdef bint paused, closed, closing, flush_due, receiving, flushing
+    cdef bint half_closed                   # the client has said all that it will ever say
     cdef double heads_since                 # when an unfinished header section began; 0: none
     cdef double received, paused_since, pinged
     cdef double lingers_since               # when the last word was said; 0: not yet
-    cdef object finisher
+    cdef object finisher, prober
     cdef int begin(self) except -1
     cdef int open(self, int32_t stream_id) except -1
     cdef int request(self, Stream stream) except -1

@@ -19,6 +19,7 @@ cdef enum:
 
 cdef double GOAWAY_SECONDS = 1.0  # between the notice of a shutdown and its last word (RFC 9113 6.8)
 cdef double LINGER_SECONDS = 5.0  # for a client to read the last words and close
+cdef double PROBE_SECONDS = 0.5   # between pings to a client that has closed its side
 
 cdef unsigned long long connections_open = 0
 cdef unsigned long long streams_open = 0
@@ -75,12 +76,13 @@ cdef class Acceptor:
     max_streams: streams at once of a connection. max_header_bytes: of one header section, as RFC 9113 6.5.2 counts.
     stream_window: bytes of a request that nobody has consumed. head_seconds: for a header section, and for the
     client's settings. idle_seconds: for a client that does not read. keepalive_seconds: of silence, after which a
-    ping asks whether the client is still there.
+    ping asks whether the client is still there. ping_seconds: the least between pings of a client (FR-07), 0: any.
+    request_rate: bytes a second at least of a message that has begun (FR-05), 0: any.
     """
 
     def __init__(self, loop, *, int max_streams=1000, Py_ssize_t max_header_bytes=32768, int stream_window=524288,
                  double head_seconds=60, double idle_seconds=60, double keepalive_seconds=60,
-                 double keepalive_timeout=20):
+                 double keepalive_timeout=20, double ping_seconds=4, double request_rate=0):
         self.loop = loop
         self.connections = set()
         self.max_streams = max_streams
@@ -91,6 +93,8 @@ cdef class Acceptor:
         self.idle_seconds = idle_seconds
         self.keepalive_seconds = keepalive_seconds
         self.keepalive_timeout = keepalive_timeout
+        self.ping_seconds = ping_seconds
+        self.request_rate = request_rate
 
     cdef Handler accept(self, Stream stream):
         """The handler of a stream, whose `stream` it is already."""
@@ -182,6 +186,13 @@ cdef class Stream:
             self.too_large = True
             self.headers.clear()
             return 0
+        if name[0] != b":":
+            # FR-08: RFC 9110 5.5, what is around a value is none of it.
+            while value_len and (value[0] == b" " or value[0] == b"\t"):
+                value += 1
+                value_len -= 1
+            while value_len and (value[value_len - 1] == b" " or value[value_len - 1] == b"\t"):
+                value_len -= 1
         said = PyBytes_FromStringAndSize(value, value_len)
         if name[0] == b":":
             if name_len == 5 and memcmp(name, ":path", 5) == 0:
@@ -232,7 +243,7 @@ cdef class Http2Connection:
         connections_open += 1
         self.transport = transport
         self.received = now()
-        self.guard = Guard(self.received)
+        self.guard = Guard(self.received, self.home.ping_seconds)
         self.client = _address(transport.get_extra_info("peername"))
         self.server = _address(transport.get_extra_info("sockname"))
         self.peer = f"{self.client[0]}:{self.client[1]}" if self.client is not None else "unix"
@@ -280,8 +291,29 @@ cdef class Http2Connection:
         self.flush()
 
     def eof_received(self):
-        # RFC 9113 has no half-closed connections; what runs for this client ends with it.
-        return False
+        """FR-06: a client that has asked and closed its side is answered; what it has not said whole ends."""
+        cdef Stream stream
+        if self.fd < 0 or self.closed or self.closing:
+            return False          # TLS has no half-closed connections here
+        self.half_closed = True
+        for stream in list(self.streams.values()):
+            if not stream.ended:
+                nghttp2_submit_rst_stream(self.session, NGHTTP2_FLAG_NONE, stream.id, NGHTTP2_CANCEL)
+        self.flush()
+        if self.closed or not self.streams:
+            return False
+        self.on_probe()
+        return True
+
+    def on_probe(self):
+        """Whether the client still reads: one that has closed both sides makes the second write fail."""
+        self.prober = None
+        if self.closed:
+            return
+        nghttp2_submit_ping(self.session, NGHTTP2_FLAG_NONE, NULL)
+        self.flush()
+        if not self.closed:
+            self.prober = self.home.loop.call_later(PROBE_SECONDS, self.on_probe)
 
     def connection_lost(self, exc):
         global connections_open
@@ -294,6 +326,9 @@ cdef class Http2Connection:
         if self.finisher is not None:
             self.finisher.cancel()
             self.finisher = None
+        if self.prober is not None:
+            self.prober.cancel()
+            self.prober = None
         for stream in list(self.streams.values()):
             try:
                 stream.close(NGHTTP2_CANCEL)
@@ -354,6 +389,7 @@ cdef class Http2Connection:
         streams_open += 1
         stream.connection = self
         stream.id = stream_id
+        stream.began = self.received
         stream.headers = []
         stream.method = stream.path = stream.authority = stream.content_type = b""
         self.streams[stream_id] = stream
@@ -459,6 +495,10 @@ cdef class Http2Connection:
         Reading goes on for a while, into nothing: closing while the client still sends (it answers data with window
         updates) would make the kernel reset the connection, and the client lose what it has not read.
         """
+        if self.half_closed and not self.closed and not self.streams and self.out.size == 0:
+            self.closed = self.closing = True
+            self.transport.close()
+            return 0
         if self.closed or self.lingers_since or nghttp2_session_want_read(self.session) \
                 or nghttp2_session_want_write(self.session):
             return 0
@@ -491,7 +531,7 @@ cdef class Http2Connection:
         if self.pinged and t - self.pinged > home.keepalive_timeout:
             self.transport.abort()
             return 0
-        if not self.pinged and t - self.received > home.keepalive_seconds:
+        if not self.pinged and not self.half_closed and t - self.received > home.keepalive_seconds:
             self.pinged = t
             nghttp2_submit_ping(self.session, NGHTTP2_FLAG_NONE, NULL)
         for stream in list(self.streams.values()):
@@ -592,10 +632,15 @@ cdef int on_frame_recv(nghttp2_session* session, const nghttp2_frame* frame, voi
     try:
         if frame.hd.type == NGHTTP2_SETTINGS:
             connection.heads_since = 0
-        elif frame.hd.type == NGHTTP2_RST_STREAM and frame.rst_stream.error_code == NGHTTP2_NO_ERROR \
-                and not connection.guard.spend(1, connection.received):
-            # on_stream_close() counts the others; this one looks as if the stream had ended well.
-            connection.calm(b"too many streams are broken off")
+        elif frame.hd.type == NGHTTP2_RST_STREAM:
+            # on_stream_close() counts those that end a stream; these look as if it had ended well, or has.
+            stream = stream_of(session, frame.hd.stream_id)
+            if stream is None:
+                if not connection.guard.cancel(1, False, connection.received):
+                    connection.calm(b"too many resets of nothing")
+            elif frame.rst_stream.error_code == NGHTTP2_NO_ERROR and not connection.guard.cancel(
+                    connection.received - stream.began, stream.answered, connection.received):
+                connection.calm(b"too many streams are broken off")
         if frame.hd.type != NGHTTP2_HEADERS and frame.hd.type != NGHTTP2_DATA:
             return 0
         connection.heads_since = 0
@@ -675,7 +720,8 @@ cdef int on_stream_close(nghttp2_session* session, int32_t stream_id, uint32_t c
         stream = connection.streams.pop(stream_id, None)
         if stream is not None:
             nghttp2_session_set_stream_user_data(session, stream_id, NULL)
-            if code != NGHTTP2_NO_ERROR and not connection.guard.spend(1, connection.received):
+            if code != NGHTTP2_NO_ERROR and not connection.half_closed and not connection.guard.cancel(
+                    connection.received - stream.began, stream.answered, connection.received):
                 # Streams that are broken off cost work, whoever resets them (rapid reset, and its other direction).
                 connection.calm(b"too many streams are broken off")
             stream.close(code)
@@ -734,6 +780,9 @@ cdef int prepare() except -1:
     nghttp2_option_set_no_closed_streams(options, 1)
     nghttp2_option_set_max_outbound_ack(options, 200)
     nghttp2_option_set_max_settings(options, 32)
+    nghttp2_option_set_no_rfc9113_leading_and_trailing_ws_validation(options, 1)
+    # The guard counts resets, and knows which of them are a flood.
+    bw_limit_resets(options, 1 << 40, 1 << 40)
     return 0
 
 

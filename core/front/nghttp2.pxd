@@ -1,5 +1,18 @@
 # What of the C library nghttp2 (1.50 or later) the native front uses.
-from libc.stdint cimport int32_t, uint8_t, uint32_t
+from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
+
+cdef extern from *:
+    """
+    #include <nghttp2/nghttp2.h>
+    /* Of 1.57 and of security updates of earlier versions, whose headers may lack it. */
+    extern void nghttp2_option_set_stream_reset_rate_limit(nghttp2_option *, uint64_t, uint64_t);
+    #pragma weak nghttp2_option_set_stream_reset_rate_limit
+    static void bw_limit_resets(nghttp2_option *option, uint64_t burst, uint64_t rate)
+    {
+        if (nghttp2_option_set_stream_reset_rate_limit)
+            nghttp2_option_set_stream_reset_rate_limit(option, burst, rate);
+    }
+    """
 
 cdef extern from "<nghttp2/nghttp2.h>":
     ctypedef struct nghttp2_session
@@ -94,12 +107,14 @@ cdef extern from "<nghttp2/nghttp2.h>":
     void nghttp2_session_callbacks_set_on_stream_close_callback(nghttp2_session_callbacks* callbacks, int (*f)(
         nghttp2_session* session, int32_t stream_id, uint32_t error_code, void* user_data) noexcept)
 
+    int nghttp2_option_set_no_rfc9113_leading_and_trailing_ws_validation(nghttp2_option* option, int value)
     int nghttp2_option_new(nghttp2_option** made)
     void nghttp2_option_set_no_auto_window_update(nghttp2_option* option, int value)
     void nghttp2_option_set_no_closed_streams(nghttp2_option* option, int value)
     void nghttp2_option_set_max_outbound_ack(nghttp2_option* option, size_t value)
     void nghttp2_option_set_max_settings(nghttp2_option* option, size_t value)
 
+    void bw_limit_resets(nghttp2_option* option, uint64_t burst, uint64_t rate)
     int nghttp2_session_server_new2(nghttp2_session** made, const nghttp2_session_callbacks* callbacks,
                                     void* user_data, const nghttp2_option* option)
     void nghttp2_session_del(nghttp2_session* session)

@@ -20,6 +20,7 @@ cdef class Rpc(Handler):
     cdef object alarm
     cdef Py_ssize_t held                    # bytes of the request that are not consumed yet
     cdef Py_ssize_t stored                  # bytes of an unfinished message
+    cdef double message_began               # when the unfinished message began; 0: there is none
     cdef bint done                          # its status is decided
     # the message that is being sent
     cdef char[LEAD] lead

@@ -10,6 +10,7 @@ from batchwire.core.front.grpc_words import CODINGS, decompressed, percent_encod
 from batchwire.core.front.http2 cimport field, FILL_TRAILERS, FillEnd, Handler, Stream
 from batchwire.core.front.nghttp2 cimport NGHTTP2_CANCEL, nghttp2_nv
 from batchwire.core.model cimport now
+from batchwire.core.session cimport too_slow
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint32_t
 from libc.string cimport memcpy
@@ -129,7 +130,7 @@ cdef class Rpc(Handler):
     # --- the stream's side
 
     cdef int on_data(self, const char* p, Py_ssize_t n) except -1:
-        cdef bint complete = False
+        cdef bint complete = False, complete_one = False
         cdef bytes message
         self.held += n
         if self.done:
@@ -140,6 +141,7 @@ cdef class Rpc(Handler):
                 p += used
                 n -= used
                 if complete:
+                    complete_one = True
                     message = self.reader.message
                     self.reader.message = None
                     if self.reader.compressed:
@@ -149,6 +151,10 @@ cdef class Rpc(Handler):
                 raise EnvelopeError(413, "TooMuchUnfinished", "too many long messages are unfinished on the connection")
         except EnvelopeError as error:
             return self.fail(error)
+        if not self.reader.partial():
+            self.message_began = 0
+        elif self.message_began == 0 or complete_one:
+            self.message_began = now()
         # An unfinished message must go on, whatever the batch has to say to it.
         if self.reader.partial() or self.may_feed():
             self.release()
@@ -237,6 +243,10 @@ cdef class Rpc(Handler):
         return 0
 
     cdef int on_sweep(self, double t) except -1:
+        if not self.done and self.message_began and too_slow(
+                t - self.message_began, self.reader.filled, self.stream.connection.home.request_rate,
+                self.stream.connection.home.idle_seconds):
+            return self.fail(EnvelopeError(408, "ClientTooSlow", "the message comes too slowly"))
         # A client that takes nothing of what is decided: nobody else looks after it any more.
         if self.done and t - self.moved > self.stream.connection.home.idle_seconds:
             return self.stream.reset(NGHTTP2_CANCEL)

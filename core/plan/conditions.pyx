@@ -14,6 +14,8 @@ the bytes that it looks at (PL-01). null spreads as OData says: a comparison of
 order with null or of different kinds is null, `eq` and `ne` are always true or false; a result that is not `true`
 lets the call not run (GW-03). `$status` is an addition of ours. Must never evaluate text in any other way than this.
 """
+from batchwire.core.errors import quoted
+
 import re
 
 cdef enum:
@@ -140,18 +142,18 @@ cdef class _Parser:
                 if len(arguments) != _FUNCTIONS[value]:
                     raise ConditionError(f"{value} takes {_FUNCTIONS[value]} arguments")
                 return ("call", value, arguments)
-            raise ConditionError(f"{value!r} is not supported in a condition")
+            raise ConditionError(f"{quoted(value)!r} is not supported in a condition")
         raise ConditionError("the condition is incomplete")
 
     def reference(self, str text):
         name, *path = text[1:].split("/")
         if name in _PREDEFINED:
-            raise ConditionError(f"${name} is not supported in a condition")
+            raise ConditionError(f"${quoted(name)} is not supported in a condition")
         name = name.encode()
         self.ids[name] = None
         if path and path[0].startswith("$"):
             if len(path) > 1 or path[0] not in ("$succeeded", "$status"):
-                raise ConditionError(f"{text} is not supported in a condition")
+                raise ConditionError(f"{quoted(text)} is not supported in a condition")
             return ("succeeded" if path[0] == "$succeeded" else "status", name)
         self.bodies[name] = None
         return ("body", name, tuple([member.encode() for member in path]))

@@ -5,7 +5,7 @@ finished call is its entry in the index and, within a budget, what references ne
 decided call is either refused (call.refusal says how) or ready, and the dispatcher takes it from there.
 """
 from batchwire.core.dialects.identifiers cimport MAX_ID
-from batchwire.core.errors import EnvelopeError
+from batchwire.core.errors import EnvelopeError, quoted
 from batchwire.core.model cimport (
     CALL_DONE, CALL_READY, CALL_WAITING, Call, CallQueue, OUTCOME_DEPENDENCY_FAILED, Refusal, Result,
 )
@@ -30,7 +30,6 @@ from cpython.bytes cimport PyBytes_GET_SIZE
 cdef enum:
     FEW = 16                  # names in dependsOn that may be there twice
     PIECE = 65536             # bytes of a body that are searched in one go
-    QUOTED = 100              # characters of what a client said that an error repeats
 
 
 cdef class Plan:
@@ -683,8 +682,3 @@ cdef class Plan:
 def number_of(Call call):
     """The place of a call in its batch."""
     return call.number
-
-
-cdef str quoted(bytes name):
-    """What a client said, as an error may repeat it."""
-    return name[:QUOTED].decode("utf-8", "replace")

@@ -5,6 +5,7 @@ body, and nowhere else; only when the plan has been told so, because to most cli
 never look for it inside bytes that were put in.
 """
 from batchwire.core.dialects.media import PARAMETER
+from batchwire.core.errors import quoted
 from batchwire.core.headers cimport block_get
 from batchwire.core.model cimport Call
 from batchwire.core.plan.references cimport Kept
@@ -68,7 +69,7 @@ cdef int fill_result_of(Call call, dict lookup) except -1:
     for start, end, name in found:
         kept = None if lookup is None else lookup.get(name)
         if kept is None or kept.content is None or not 200 <= kept.status < 300:
-            return call.refuse(400, "UnresolvedReference", f"resultOf({name.decode()}) has no result to give")
+            return call.refuse(400, "UnresolvedReference", f"resultOf({quoted(name)}) has no result to give")
         if end - start == call.body_len:
             body = kept.content
             break

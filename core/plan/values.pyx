@@ -8,6 +8,7 @@ range and an answer that is not JSON or was too large to be kept are not. Must n
 """
 from batchwire.core.dialects.json_scan cimport check
 from batchwire.core.dialects.json_strings cimport has_half_pair, put_escaped, unescaped
+from batchwire.core.errors import quoted
 from batchwire.core.model cimport Buffer, Call
 from batchwire.core.plan.references cimport Kept, References, resource_url, without_mount
 from batchwire.core.plan.urls cimport UrlRules, reference_of
@@ -52,7 +53,7 @@ cdef bytes in_query(const uint8_t* p, Py_ssize_t n, int kind):
 cdef str said(Reference reference):
     """The reference as the client may know it again, shortened."""
     cdef bytes text = reference.name if reference.kind == AS_URL else b"/".join([reference.name, *reference.path])
-    return "$" + text[:200].decode("utf-8", "replace")
+    return "$" + quoted(text)
 
 
 cdef int fill_values(Call call, References given, UrlRules rules, Py_ssize_t max_body, int max_depth) except -1:

@@ -1,33 +1,22 @@
 """Connect's unary protocol for Execute: one POST with JSON or protobuf, for curl and browsers (connectrpc.com/docs).
 
-Must never be used for what is hot: JSON goes through protobuf's generated classes, in a thread of its own, since a
-message takes seconds there and the loop has others to serve (PL-01).
+Must never be used for what is hot.
 """
 
-import asyncio
 import base64
 import json
-import sys
-from collections.abc import Awaitable, Callable, MutableMapping
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from typing import Any
 
 from batchwire.core import EnvelopeError
 from batchwire.v1 import batch_pb2
-from google.protobuf import json_format
 from google.rpc import code_pb2
 
+from . import connect_json
 from .rpc_call import HttpCall, method_of
 from .rpc_desk import RpcDesk, status_of
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Made = TypeVar("Made")
-
-_SWITCH_SECONDS = 0.0005
-"""How long the thread may keep the loop waiting for the interpreter; Python's own 5 ms add up."""
-_SMALL = 16384
-"""Bytes that are dealt with at once: going through the other thread would take longer."""
-_worker = ThreadPoolExecutor(1, thread_name_prefix="connect-json")
 
 # HTTP statuses of errors, as the protocol has them.
 _STATUSES = {
@@ -60,16 +49,18 @@ class ConnectUnary:
         as_json = fields[b"content-type"].lower().partition(b";")[0].strip() == b"application/json"
         try:
             if method_of(scope["path"]) != "Execute":
-                raise EnvelopeError(501, "NotUnary", "Connect's unary protocol has no streams; use gRPC")
+                raise EnvelopeError(501, "NotUnary", "the method streams: application/connect+json or +proto")
             if fields.get(b"content-encoding", b"identity") != b"identity":
                 raise EnvelopeError(501, "UnknownEncoding", "the body must not be compressed")
             unpack = _Whole(self._max_message, as_json)
             call = HttpCall(self._desk, "Execute", unpack)
             metadata = [(name, value) for name, value in scope["headers"] if name != b"content-type"]
             raw = b""
-            async for part in call.run(scope, unpack.gathering(receive), metadata, _seconds(fields)):
+            async for part in call.run(scope, unpack.gathering(receive), metadata, seconds_of(fields)):
                 raw = part
-            status, body = 200, await _aside(_json, raw) if as_json else raw
+            status, body = 200, raw
+            if as_json:
+                body = await connect_json.text_of(batch_pb2.ExecuteResponse.FromString(raw))
         except EnvelopeError as error:
             status, body, as_json = *_failure(error), True
         kind = b"application/json" if as_json else b"application/proto"
@@ -99,38 +90,21 @@ class _Whole:
                 size += len(parts[-1])
                 if size > self._limit:
                     raise EnvelopeError(413, "MessageTooLarge", f"a message may have {self._limit} bytes")
-            body = b"".join(parts)
-            if self._as_json:
-                body = await _aside(_packed, body)
-            return {"type": "http.request", "body": body, "more_body": False}
+            return {"type": "http.request", "body": b"".join(parts), "more_body": False}
 
         return whole
 
-    def __call__(self, body: bytes) -> list[bytes]:
-        return [body]
+    async def __call__(self, body: bytes, /) -> AsyncIterator[bytes]:
+        if self._as_json:
+            body = (await connect_json.parse(body, batch_pb2.ExecuteRequest)).SerializeToString()
+        yield body
+
+    def finish(self) -> None:
+        """The message is whole: it is the body."""
 
 
-async def _aside(make: Callable[[bytes], Made], data: bytes) -> Made:
-    """make(data), while the loop goes on."""
-    if len(data) <= _SMALL:
-        return make(data)
-    sys.setswitchinterval(_SWITCH_SECONDS)
-    return await asyncio.get_running_loop().run_in_executor(_worker, make, data)
-
-
-def _packed(body: bytes) -> bytes:
-    try:
-        message = json_format.Parse(body, batch_pb2.ExecuteRequest(), max_recursion_depth=16)
-    except (json_format.ParseError, UnicodeDecodeError, RecursionError):
-        raise EnvelopeError(400, "BadMessage", "the body is no JSON of an ExecuteRequest") from None
-    return message.SerializeToString()
-
-
-def _json(raw: bytes) -> bytes:
-    return json_format.MessageToJson(batch_pb2.ExecuteResponse.FromString(raw), indent=None).encode()
-
-
-def _seconds(fields: dict[bytes, bytes]) -> float | None:
+def seconds_of(fields: dict[bytes, bytes]) -> float | None:
+    """The time-out that a call says. Raises EnvelopeError."""
     said = fields.get(b"connect-timeout-ms")
     if said is None:
         return None
@@ -139,7 +113,8 @@ def _seconds(fields: dict[bytes, bytes]) -> float | None:
     return int(said) / 1000
 
 
-def _failure(error: EnvelopeError) -> tuple[int, bytes]:
+def error_object(error: EnvelopeError) -> dict[str, Any]:
+    """Connect's JSON of an error."""
     told = status_of(error)
     details = [
         {
@@ -148,5 +123,8 @@ def _failure(error: EnvelopeError) -> tuple[int, bytes]:
         }
         for detail in told.details
     ]
-    body = {"code": code_pb2.Code.Name(told.code).lower(), "message": told.message, "details": details}
-    return _STATUSES.get(told.code, 500), json.dumps(body).encode()
+    return {"code": code_pb2.Code.Name(told.code).lower(), "message": told.message, "details": details}
+
+
+def _failure(error: EnvelopeError) -> tuple[int, bytes]:
+    return _STATUSES.get(status_of(error).code, 500), json.dumps(error_object(error)).encode()

@@ -4,7 +4,7 @@ Must never answer a request of another kind.
 """
 
 import base64
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any
 
 from batchwire.core import EnvelopeError
@@ -74,15 +74,18 @@ class _Unpacking:
         self._text = text
         self._rest = b""
 
-    def __call__(self, data: bytes) -> list[bytes]:
+    async def __call__(self, data: bytes, /) -> AsyncIterator[bytes]:
         if self._text:
             data = self._decoded(data)
-        found = []
         for compressed, message in self._reader.feed(data):
             if compressed:
                 raise EnvelopeError(501, "UnknownEncoding", "compressed messages are not taken over gRPC-Web")
-            found.append(message)
-        return found
+            yield message
+
+    def finish(self) -> None:
+        """FR-01: what was cut is no call that may go missing."""
+        if self._rest or self._reader.unfinished:
+            raise EnvelopeError(400, "BadMessage", "the request ends within a message")
 
     def _decoded(self, data: bytes) -> bytes:
         data = self._rest + data

@@ -6,6 +6,7 @@ call, nor look into a result.
 """
 
 import asyncio
+from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +15,11 @@ from batchwire.core import EnvelopeError
 from google.api.httpbody_pb2 import HttpBody
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection_pb2
 from grpc_status import rpc_status
 
 from ..state import Batch, Ending, stopped
+from .reflection import VERSIONS, Reflection
 from .rpc_desk import SERVICE, RpcDesk, parsed, status_of
 
 if TYPE_CHECKING:
@@ -41,14 +43,14 @@ class GrpcFront:
                 ("grpc.max_metadata_size", service.config.limits.max_header_bytes),
                 ("grpc.keepalive_time_ms", 60_000),
                 ("grpc.keepalive_timeout_ms", 20_000),
-                ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+                ("grpc.http2.min_ping_interval_without_data_ms", int(service.config.listen.min_ping_seconds * 1000)),
+                ("grpc.keepalive_permit_without_calls", 1),
             ]
         )
         self._health = HealthServicer()
         self._server.add_generic_rpc_handlers((_Handlers(service),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        names = (SERVICE, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, self._server)
+        self._server.add_generic_rpc_handlers(tuple(_reflection()))
 
     async def start(self) -> str:
         """Listens; the bound address. Raises OSError."""
@@ -67,6 +69,16 @@ class GrpcFront:
         """Takes no more RPCs; those that run may go on for `grace` seconds."""
         await self._health.enter_graceful_shutdown()
         await self._server.stop(grace)
+
+
+def _reflection() -> Iterator[Any]:
+    method = grpc.stream_stream_rpc_method_handler(
+        Reflection().ServerReflectionInfo,
+        request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
+        response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
+    )
+    for name in VERSIONS:
+        yield grpc.method_handlers_generic_handler(name, {"ServerReflectionInfo": method})
 
 
 class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
@@ -206,7 +218,7 @@ def _data_of(message: bytes) -> bytes:
 def _metadata(context: Context) -> list[tuple[bytes, bytes]]:
     """As bytes, without binary values."""
     return [
-        (key.encode(), value.encode("latin-1", "replace"))
+        (key.encode(), value.encode("latin-1", "replace").strip(b" \t"))
         for key, value in context.invocation_metadata() or ()
         if isinstance(value, str)
     ]
@@ -222,7 +234,7 @@ async def _abort_if_failed(context: Context, session: Any) -> None:
     if session.failure is not None:
         await _abort(context, session.failure)
     if session.cancelled:
-        await _abort(context, stopped())
+        await _abort(context, stopped(session))
 
 
 async def _abort(context: Context, error: EnvelopeError) -> None:

@@ -3,11 +3,12 @@
 A bound on the size and the time of a request head, a bound on the body that follows a finished answer,
 notice when the client is gone, and a way to end an answer so that no client takes it for complete
 (ER-07). An offer to change the protocol is passed over (RFC 9110 7.8), and who speaks HTTP/1.0 gets no chunks.
-It knows no batch; it must never write a byte of an answer itself but for 408, 431 and 505.
+It knows no batch; it must never write a byte of an answer itself but for 100, 400, 408, 431 and 505.
 """
 
 import asyncio
 import contextvars
+import socket
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -16,10 +17,14 @@ from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 EXTENSION = "batchwire.connection"
+PROBE_SECONDS = 1.0
+"""Between looks at a client that has closed its side: does it still read?"""
 LINGER_SECONDS = 5.0
 """How long a client may go on sending what nobody reads any more."""
 _UPGRADE_FIELDS = (b"upgrade", b"http2-settings", b"connection")
 _VERSIONS = ("1.0", "1.1")
+_TCP_CLOSE = 7
+"""A state of <netinet/tcp.h>."""
 _TOO_LARGE = b"431 Request Header Fields Too Large"
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
@@ -49,6 +54,8 @@ class Connection(HttpToolsProtocol):
         self._shared_chunk = False
         self._upgrading = False
         self._linger_timer: asyncio.TimerHandle | None = None
+        self._prober: asyncio.TimerHandle | None = None
+        self._probed = False
         self._head_timer: asyncio.TimerHandle | None = self._start_head_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -62,6 +69,35 @@ class Connection(HttpToolsProtocol):
         on_lost, self.on_lost = self.on_lost, None
         if on_lost is not None:
             on_lost()
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """FR-06: a client that has asked and closed its side is answered; what it has not said whole ends.
+
+        Whether it still reads is told by what is written to it, or by the state of its socket after that.
+        """
+        running, newest = self._running, self.cycle
+        if running is None or running.response_complete or running.more_body or self._ended:
+            return False
+        if self.scope["scheme"] == "https" or newest is None:
+            return False  # TLS has no half-closed connections here
+        if newest.more_body:
+            newest.disconnected = True
+            newest.message_event.set()
+        newest.keep_alive = False
+        self._prober = self.loop.call_later(PROBE_SECONDS, self._probe)
+        return True
+
+    def _probe(self) -> None:
+        self._prober = None
+        if self.transport.is_closing() or self._running is None:
+            return
+        if _is_gone(self.transport.get_extra_info("socket")):
+            self.transport.abort()
+            return
+        if not self._probed and not self._running.response_started and self._running.scope["http_version"] == "1.1":
+            self._probed = True
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self._prober = self.loop.call_later(PROBE_SECONDS, self._probe)
 
     def data_received(self, data: bytes) -> None:
         if self._ended:
@@ -135,6 +171,9 @@ class Connection(HttpToolsProtocol):
         if self.parser.get_http_version() not in _VERSIONS:
             # The parser lets "HTTP/2.0" pass, and a line without a version for HTTP/0.9.
             self._refuse_head(b"505 HTTP Version Not Supported")
+            return
+        if self.parser.get_http_version() == "1.1" and sum(name == b"host" for name, _ in self.headers) != 1:
+            self._refuse_head(b"400 Bad Request")  # RFC 9112 3.2
             return
         self._upgrading = self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
         if not self._upgrading:
@@ -217,10 +256,10 @@ class Connection(HttpToolsProtocol):
         self.flow.resume_writing()
 
     def _stop_timers(self) -> None:
-        for timer in (self._head_timer, self._linger_timer):
+        for timer in (self._head_timer, self._linger_timer, self._prober):
             if timer is not None:
                 timer.cancel()
-        self._head_timer = self._linger_timer = None
+        self._head_timer = self._linger_timer = self._prober = None
 
     def _start_head_timer(self) -> asyncio.TimerHandle:
         return self.loop.call_later(self.head_seconds, self._head_is_late)
@@ -244,6 +283,17 @@ class Connection(HttpToolsProtocol):
 
     def _answering(self) -> bool:
         return self._running is not None and not self._running.response_complete
+
+
+def _is_gone(sock: Any) -> bool:
+    """Whether the other end has reset what it closed; Linux says so, elsewhere only writing tells."""
+    if sock is None or sock.family == socket.AF_UNIX or not hasattr(socket, "TCP_INFO"):
+        return False
+    try:
+        state = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+    except OSError:
+        return True
+    return bool(state == _TCP_CLOSE)
 
 
 class _AnswerTransport:

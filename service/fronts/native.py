@@ -10,7 +10,7 @@ import contextlib
 import contextvars
 from typing import TYPE_CHECKING, Any
 
-from batchwire.core import EnvelopeError
+from batchwire.core import EnvelopeError, Session
 from batchwire.core.front.acceptor import KINDS, FrontAcceptor
 from batchwire.core.front.http2 import Http2Connection
 from google.api.httpbody_pb2 import HttpBody
@@ -22,7 +22,7 @@ from .entry import Entry
 from .http2_request import Http2Request
 from .rest import App, RestFront
 from .rpc_desk import SERVICE, Metadata, RpcDesk, parsed, status_of
-from .rpc_methods import HEALTH, REFLECTION, Method, StatusError, health_methods, reflection_methods
+from .rpc_methods import Method, StatusError, health_methods, reflection_methods
 from .tls import ListenerTls
 from .web import WebCalls
 
@@ -49,6 +49,8 @@ class NativeFront(RestFront):
             max_header_bytes=limits.max_header_bytes,
             head_seconds=limits.client_idle_seconds,
             idle_seconds=limits.client_idle_seconds,
+            ping_seconds=service.config.listen.min_ping_seconds,
+            request_rate=limits.min_request_rate,
         )
         http1: Any = self._server.config.http
         seconds = limits.client_idle_seconds
@@ -90,7 +92,7 @@ class NativeFront(RestFront):
 
     def methods(self) -> dict[str, Method]:
         """gRPC methods that are not hot: path → method."""
-        return {**health_methods(self._health), **reflection_methods((SERVICE, HEALTH, REFLECTION))}
+        return {**health_methods(self._health), **reflection_methods()}
 
 
 class _Desk:
@@ -127,9 +129,9 @@ class _Desk:
             return error.code, error.message, None
         return _INTERNAL, "the method failed", None
 
-    def stopped(self) -> EnvelopeError:
+    def stopped(self, session: Session) -> EnvelopeError:
         """Why a batch ends that the gateway stopped."""
-        return stopped()
+        return stopped(session)
 
     def serve(self, exchange: Any) -> None:
         """Begins to answer an HTTP request."""

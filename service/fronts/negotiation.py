@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 from batchwire.core import EnvelopeError, Limits, content_type_of, new_boundary, parse_boundary
+from batchwire.core.errors import quoted
 
 from ..config import RouteSettings
 from .decoding import DECODINGS
@@ -325,7 +326,7 @@ def join_fields(headers: Headers) -> dict[str, str]:
         if name not in fields:
             fields[name] = value
         elif name in _ONCE:
-            raise RefusedError(400, "RepeatedHeader", f"The header {name} is given more than once.")
+            raise RefusedError(400, "RepeatedHeader", f"The header {quoted(name)} is given more than once.")
         elif name == "cookie":
             fields[name] = f"{fields[name]}; {value}"
         else:
@@ -337,7 +338,7 @@ def _screen(fields: dict[str, str], policy: Policy) -> None:
     """What must not be on a batch as a whole (HD-06, HD-07) and what is too large at once (GW-13)."""
     for name in ("if-match", "if-none-match"):
         if fields.get(name, "null").lower() != "null":  # Dataverse clients send the literal null
-            raise RefusedError(400, "HeaderNotAllowed", f"The header {name} is not for a batch as a whole.")
+            raise RefusedError(400, "HeaderNotAllowed", f"The header {quoted(name)} is not for a batch as a whole.")
     for name in ("isolation", "odata-isolation"):
         if name in fields:
             raise RefusedError(412, "IsolationNotSupported", "Snapshot isolation is not supported.")

@@ -17,6 +17,7 @@ import uvicorn
 from batchwire.core import EnvelopeError, Route, Session
 
 from ..state import Batch, Ending, TooManyBatchesError, stopped
+from .deadlines import early, proxy_seconds
 from .decoding import BodyDecoder
 from .endpoints import Endpoint, find
 from .forwarded import TrustedProxies
@@ -228,8 +229,11 @@ class _Application:
             await _turn_away(scope, send, 503, "Draining", "The gateway is stopping.", closing, form=endpoint.form)
             return
         trace = dict(scope["headers"]).get(b"traceparent", b"").decode("latin-1")
+        arguments = outcome.session_arguments()
+        if (seconds := proxy_seconds(scope["headers"])) is not None:
+            arguments["deadline"] = early(seconds)
         try:
-            batch = self._service.open_batch("rest", route, peer_of(scope), trace, **outcome.session_arguments())
+            batch = self._service.open_batch("rest", route, peer_of(scope), trace, **arguments)
         except TooManyBatchesError as error:
             retry = (b"retry-after", b"1")
             await _turn_away(scope, send, 429, "TooManyBatches", str(error), retry, form=endpoint.form)
@@ -306,7 +310,7 @@ class _Transfer:
                 return await self._fail(send, failure, started)
             if finished and session.cancelled:
                 if not self._lost:
-                    await self._fail(send, stopped(), started)
+                    await self._fail(send, stopped(session), started)
                 return "cancelled"
             if not started:
                 started = exchange.sent = True

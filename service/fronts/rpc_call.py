@@ -5,8 +5,8 @@ hold more than one chunk of an answer.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
-from typing import Any
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Protocol
 
 from batchwire.core import EnvelopeError
 from batchwire.core.front.acceptor import KINDS
@@ -25,10 +25,20 @@ def method_of(path: str) -> str | None:
     return method if service == SERVICE and method in KINDS else None
 
 
-class HttpCall:
-    """One call. unpack: bytes of the request's body → the messages that end in them."""
+class Unpacking(Protocol):
+    """Takes the messages out of a request's body."""
 
-    def __init__(self, desk: RpcDesk, method: str, unpack: Callable[[bytes], Iterable[bytes]]) -> None:
+    def __call__(self, data: bytes, /) -> AsyncIterator[bytes]:
+        """The messages that end in these bytes. Raises EnvelopeError."""
+
+    def finish(self) -> None:
+        """The body has ended. Raises EnvelopeError where it was cut within a message (FR-01)."""
+
+
+class HttpCall:
+    """One call. unpack: of the request's body."""
+
+    def __init__(self, desk: RpcDesk, method: str, unpack: Unpacking) -> None:
         self._desk = desk
         self._method = method
         self._unpack = unpack
@@ -79,7 +89,7 @@ class HttpCall:
         if session.failure is not None:
             raise session.failure
         if session.cancelled:
-            raise stopped()
+            raise stopped(session)
         if whole:
             yield b"".join(whole)
 
@@ -92,8 +102,9 @@ class HttpCall:
                     self._client_is_gone()
                     return
                 more = message.get("more_body", False)
-                for part in self._unpack(message.get("body", b"")):
+                async for part in self._unpack(message.get("body", b"")):
                     await self._feed(part, metadata, peer, seconds)
+            self._unpack.finish()
             if self._batch is None:
                 if self._method == "Execute":
                     raise EnvelopeError(501, "NoMessage", "Execute takes one message")

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from batchwire.core import EnvelopeError, Route, peek_options
+from batchwire.core.errors import quoted
 from batchwire.v1 import batch_pb2
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import DecodeError, Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from ..state import Batch, TooManyBatchesError
+from .deadlines import early, shorter
 from .endpoints import BY_NAME, Endpoint
 from .inheritance import forwarding
 from .negotiation import HOP_HEADER, Accepted, OuterRequest, Policy, Refusal
@@ -26,8 +28,6 @@ SERVICE = batch_pb2.DESCRIPTOR.services_by_name["BatchService"].full_name
 MAX_MESSAGE = 250
 """Status and details travel as metadata, which clients bound by 8 KiB: a longer message would end the RPC with another
 status. An id in it may have any length."""
-DEADLINE_MARGIN = 0.05
-"""What a deadline leaves for sending the 504s of the late calls before the client gives up."""
 Metadata = Sequence[tuple[bytes, bytes]]
 """Names in lower case; binary values (names that end in "-bin") are of no use to a batch."""
 
@@ -103,7 +103,7 @@ class RpcDesk:
             route,
             peer,
             trace,
-            remaining,
+            shorter(remaining, metadata),
             dialect="proto",
             strict=True,
             authority=settings.public_origins(),
@@ -133,14 +133,14 @@ class RpcDesk:
         if json_only and (outcome.dialect, outcome.answer) != ("json", "json"):
             raise EnvelopeError(415, "UnsupportedMediaType", "BatchJson takes and gives JSON only")
         trace = names.get(b"traceparent", b"").decode("latin-1")
-        batch = self._begin(route, peer, trace, remaining, **outcome.session_arguments())
+        batch = self._begin(route, peer, trace, shorter(remaining, metadata), **outcome.session_arguments())
         answer = dict(outcome.answer_headers)
         initial = [(name, value) for name, value in answer.items() if name != b"content-type"]
         return batch, answer.get(b"content-type", b"application/json").decode(), initial
 
     def _begin(self, route: Route, peer: str, trace: str, remaining: float | None, **arguments: Any) -> Batch:
         if remaining is not None:
-            arguments["deadline"] = max(remaining - min(DEADLINE_MARGIN, remaining / 4), 0.001)
+            arguments["deadline"] = early(remaining)
         if self._service.draining:
             raise EnvelopeError(503, "Draining", "the gateway is stopping")
         try:
@@ -151,7 +151,7 @@ class RpcDesk:
     def _route(self, root: str) -> Route:
         route = self._service.table.by_root(root)
         if route is None:
-            message = f"there is no route {root!r}" if root else "the batch must name a route"
+            message = f"there is no route {quoted(root)!r}" if root else "the batch must name a route"
             raise EnvelopeError(404, "UnknownRoute", message, "options.route")
         return route
 

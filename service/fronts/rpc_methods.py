@@ -11,15 +11,12 @@ from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2
 from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection_pb2
-from grpc_reflection.v1alpha._async import ReflectionServicer
 
+from .reflection import HEALTH, VERSIONS, Reflection
 from .rpc_desk import parsed
 
 Method = Callable[[Any], Awaitable[None]]
 """Takes a core.front.python_rpc.PythonRpc."""
-
-HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
-REFLECTION = reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"].full_name
 
 
 class StatusError(Exception):
@@ -57,16 +54,16 @@ def health_methods(servicer: HealthServicer) -> dict[str, Method]:
     return {f"/{HEALTH}/Check": check, f"/{HEALTH}/Watch": watch}
 
 
-def reflection_methods(services: tuple[str, ...]) -> dict[str, Method]:
-    """grpc.reflection.v1alpha over the named services: path → method."""
-    servicer = ReflectionServicer(services)
+def reflection_methods() -> dict[str, Method]:
+    """grpc.reflection, v1alpha and v1: path → method."""
+    servicer = Reflection()
 
     async def info(rpc: Any) -> None:
         requests = _each(rpc, reflection_pb2.ServerReflectionRequest)
         async for answer in servicer.ServerReflectionInfo(requests, _Context(rpc)):
             await rpc.write(answer.SerializeToString())
 
-    return {f"/{REFLECTION}/ServerReflectionInfo": info}
+    return {f"/{name}/ServerReflectionInfo": info for name in VERSIONS}
 
 
 async def _only(rpc: Any, kind: Any) -> Any:

@@ -6,8 +6,10 @@ Must never look into a batch.
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
+from .connect_stream import ConnectStream, is_connect_stream
 from .connect_unary import ConnectUnary, is_connect
 from .grpc_web import GrpcWeb, is_grpc_web
+from .pace import paced
 from .rpc_call import method_of
 from .rpc_desk import RpcDesk
 
@@ -29,6 +31,9 @@ class WebCalls:
         self._origins = frozenset(origin.encode() for origin in service.config.listen.allowed_origins)
         self._grpc_web = GrpcWeb(desk, limit)
         self._connect = ConnectUnary(desk, limit)
+        self._connect_stream = ConnectStream(desk, limit)
+        self._rate = service.config.limits.min_request_rate
+        self._idle_seconds = service.config.limits.client_idle_seconds
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         fields = dict(scope["headers"])
@@ -39,6 +44,8 @@ class WebCalls:
                 answer = self._grpc_web.answer
             elif is_connect(scope, content_type):
                 answer = self._connect.answer
+            elif is_connect_stream(scope, content_type):
+                answer = self._connect_stream.answer
         elif scope["method"] == "OPTIONS" and method_of(scope["path"]) is not None:
             answer = _preflight
         if answer is None and method_of(scope["path"]) is not None:
@@ -46,6 +53,9 @@ class WebCalls:
         if answer is None:
             await self._rest(scope, receive, send)
             return
+        # Messages of a stream may come when they like, as long as something comes.
+        rate = self._rate if method_of(scope["path"]) == "Execute" else 0.0
+        receive = paced(receive, rate, self._idle_seconds)
         origin = fields.get(b"origin")
         if origin is None or not {origin, b"*"} & self._origins:
             await answer(scope, receive, send)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
-from harness import config, rest
-from harness.batches import GRPC_BATCH, GRPC_EXECUTE, GRPC_JSON, REST, Call, Refused, Result, run_batch, statuses
+from harness import config, grpcc, rest
+from harness.batches import FRONTS, GRPC_BATCH, REST, Call, Refused, Result, run_batch, statuses
 from harness.gateway import Gateway
 from harness.scripted import Gate, ScriptedUpstream, json_reply
 
@@ -117,61 +119,108 @@ def strict_gateway(_things: ScriptedUpstream, served_by: str, tmp_path: Path) ->
         yield running
 
 
-def test_a_client_without_an_answer_is_told_at_the_end_of_the_grace_period(
-    strict_gateway: Gateway, upstream: ScriptedUpstream, gate: Gate
+def begin(wire: rest.Wire, document: bytes, root: str = "/svc/") -> None:
+    fields = {"Content-Type": "application/json", "Content-Length": str(len(document)), **rest.STRICT}
+    wire.begin("POST", f"{root}$batch", fields)
+
+
+def test_FR_03_what_is_not_started_is_told_at_the_end_of_the_grace_period(
+    strict_gateway: Gateway, upstream: ScriptedUpstream
 ) -> None:
+    """Nothing was done, and 503 says so: the client may send it to another gateway."""
+    document = rest.encode({"requests": [rest.get_call("1", "after")]})
     with rest.Wire(strict_gateway.http_port) as wire:
-        body = rest.encode({"requests": [rest.get_call("1", "held")]})
-        fields = {"Content-Type": "application/json", "OData-MaxVersion": "4.01", "Content-Length": str(len(body))}
-        wire.begin("POST", "/svc/$batch", fields)
-        wire.send(body)
-        upstream.wait_for_calls(1)
+        begin(wire, document)
+        wire.send(document[:-1])
+        strict_gateway.wait(lambda: strict_gateway.in_flight() > 0, "the batch")
         strict_gateway.terminate()
         answer = wire.answer()
-    gate.open()
     assert (answer.status, answer.header("content-type")) == (503, "application/json")
     assert (answer.header("odata-version"), answer.header("connection")) == ("4.01", "close")
     assert answer.json()["error"]["code"] == "Stopping"
     strict_gateway.stop()
     assert [entry["ended"] for entry in strict_gateway.logs() if entry.get("event") == "batch"] == ["cancelled"]
+    assert upstream.lines == []
 
 
-def test_an_answer_that_has_begun_breaks_off_at_the_end_of_the_grace_period(
-    strict_gateway: Gateway, upstream: ScriptedUpstream, gate: Gate
+@pytest.mark.parametrize("front", FRONTS)
+def test_FR_03_what_is_finished_is_delivered_at_the_end_of_the_grace_period(
+    front: str, strict_gateway: Gateway, upstream: ScriptedUpstream, gate: Gate
 ) -> None:
+    """The batch had started: it ends well, with 503 for what ran and for what had not begun."""
+    upstream.on("GET", "/never")
+    calls = [
+        Call("done", "after"),
+        Call("runs", "held"),
+        Call("waits", "never", depends_on=["runs"]),
+        Call("last", "never", depends_on=["runs"], condition="true"),
+    ]
+    results: list[Result] = []
+    thread = threading.Thread(target=lambda: results.extend(run_batch(front, strict_gateway, calls)))
+    thread.start()
+    upstream.wait_for_calls(2)
+    strict_gateway.terminate()
+    thread.join()
+    assert upstream.wait_until(lambda: upstream.current == 0)
+    gate.open()
+    assert statuses(results) == {"done": 200, "runs": 503, "waits": 503, "last": 503}
+    assert sorted(upstream.lines) == ["GET /after", "GET /held"]
+    strict_gateway.stop()
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+def test_FR_03_an_answer_that_has_begun_ends_whole(
+    ordered: bool, strict_gateway: Gateway, upstream: ScriptedUpstream, gate: Gate
+) -> None:
+    document = rest.encode({"requests": [rest.get_call("1", "after"), rest.get_call("2", "held")]})
     with rest.Wire(strict_gateway.http_port) as wire:
-        body = rest.encode({"requests": [rest.get_call("1", "after"), rest.get_call("2", "held")]})
-        fields = {"Content-Type": "application/json", "Content-Length": str(len(body)), **rest.STRICT}
+        order = {"Prefer": "order=request"} if ordered else {}
+        fields = {"Content-Type": "application/json", "Content-Length": str(len(document)), **rest.STRICT, **order}
         wire.begin("POST", "/stream/$batch", fields)
-        wire.send(body)
+        wire.send(document)
         assert wire.head().status == 200
         upstream.wait_for_calls(2)
         strict_gateway.terminate()
         text, whole = wire.remainder()
     gate.open()
-    assert text.startswith(b'{"responses":[{"id":"1"')
+    assert whole
+    assert {answer["id"]: answer["status"] for answer in json.loads(text)["responses"]} == {"1": 200, "2": 503}
+
+
+def test_FR_03_a_request_that_has_not_come_whole_breaks_off(
+    strict_gateway: Gateway, upstream: ScriptedUpstream, gate: Gate
+) -> None:
+    document = rest.encode({"requests": [rest.get_call("1", "after"), rest.get_call("2", "held")]})
+    with rest.Wire(strict_gateway.http_port) as wire:
+        begin(wire, document, "/stream/")
+        wire.send(document[:-1])
+        assert wire.head().status == 200
+        upstream.wait_for_calls(2)
+        strict_gateway.terminate()
+        text, whole = wire.remainder()
+    gate.open()
+    assert b'"id":"2","status":503' in text
     assert not whole
 
 
-@pytest.mark.parametrize("front", [GRPC_BATCH, GRPC_EXECUTE, GRPC_JSON])
-def test_grpc_says_unavailable_at_the_end_of_the_grace_period(
-    front: str, strict_gateway: Gateway, upstream: ScriptedUpstream, gate: Gate
+def test_FR_03_a_batch_that_had_started_is_never_unavailable(
+    strict_gateway: Gateway, upstream: ScriptedUpstream, gate: Gate
 ) -> None:
-    refused: list[Refused] = []
-
-    def send() -> None:
-        with pytest.raises(Refused) as caught:
-            run_batch(front, strict_gateway, [Call("1", "held")])
-        refused.append(caught.value)
-
-    thread = threading.Thread(target=send)
-    thread.start()
-    upstream.wait_for_calls(1)
-    strict_gateway.terminate()
-    thread.join()
+    """Its client has not said all: the results come, and then a status that nobody tries again by himself."""
+    found: list[Any] = []
+    feed = grpcc.Feed()
+    with grpcc.Client(strict_gateway.grpc_address) as client:
+        answers = client.stub.Batch(iter(feed))
+        feed.put(grpcc.message(grpcc.call("1", "after"), grpcc.call("2", "held"), options=grpcc.options()))
+        upstream.wait_for_calls(2)
+        strict_gateway.terminate()
+        with pytest.raises(grpc.RpcError) as caught:
+            found.extend(result for message in answers for result in message.results)
+        feed.close()
     gate.open()
-    assert [error.status for error in refused] == [grpc.StatusCode.UNAVAILABLE]
-    assert "stopped" in refused[0].details
+    assert {result.id: result.status for result in found} == {"1": 200, "2": 503}
+    assert caught.value.code() is grpc.StatusCode.INTERNAL
+    assert "2 calls had been started" in caught.value.details()
 
 
 def test_the_grace_period_ends(upstream: ScriptedUpstream, gate: Gate, tmp_path: Path) -> None:

@@ -119,7 +119,12 @@ def ask(channel: grpc.Channel, *requests: Any) -> list[Any]:
 
 def test_reflection_lists_the_services(channel: grpc.Channel) -> None:
     [answer] = ask(channel, reflection_pb2.ServerReflectionRequest(list_services=""))
-    assert {service.name for service in answer.list_services_response.service} == {SERVICE, HEALTH, REFLECTION}
+    assert {service.name for service in answer.list_services_response.service} == {
+        SERVICE,
+        HEALTH,
+        REFLECTION,
+        "grpc.reflection.v1.ServerReflection",
+    }
 
 
 def test_reflection_gives_the_files(channel: grpc.Channel) -> None:

@@ -282,7 +282,7 @@ cdef class MultipartWriter(Writer):
             return 0                                      # AN-01: what is no JSON is not altered
         p = out.data + out.size - size
         end = out.data + out.size
-        while True:
+        while p < end:
             p = <char*>memchr(p, c'\r', end - p)
             if p == NULL:
                 return 0

@@ -1,0 +1,101 @@
+"""JSON of Connect to protobuf and back, in slices: a message of megabytes keeps no other client waiting (FR-10).
+
+json_format takes seconds for what the C parsers read in a moment, so it is given a piece at a time. Must never be used
+for what is hot.
+"""
+
+import asyncio
+import json
+from typing import Any, TypeVar
+
+from batchwire.core import EnvelopeError
+from google.protobuf import json_format
+from google.protobuf.message import Message
+
+MAX_OBJECTS = 40_000
+MAX_VALUES = 400_000
+"""Of one message, so that json.loads() is done in a moment; what says more in few bytes is no batch."""
+PIECE = 100
+"""Elements of a list that are converted at once."""
+SLICE_BYTES = 65536
+Kind = TypeVar("Kind", bound=Message)
+
+
+async def parse(body: bytes, kind: type[Kind]) -> Kind:
+    """The message that a JSON text says. Raises EnvelopeError."""
+    if body.count(b"{") > MAX_OBJECTS or body.count(b",") + body.count(b"[") > MAX_VALUES:
+        raise EnvelopeError(413, "MessageTooLarge", "the JSON has too many values for one message; use protobuf")
+    try:
+        tree = json.loads(body, object_pairs_hook=_members)
+        await asyncio.sleep(0)
+        if not isinstance(tree, dict):
+            raise json_format.ParseError
+        return await _message(tree, kind)
+    except (json_format.ParseError, ValueError, TypeError, RecursionError):
+        raise EnvelopeError(400, "BadMessage", "the body is no JSON of the method's message") from None
+
+
+async def text_of(message: Message) -> bytes:
+    """The JSON text of a message."""
+    members = []
+    for field, value in message.ListFields():
+        name = json.dumps(field.json_name)
+        if field.is_repeated and field.message_type is not None:
+            texts, size = [], 0
+            for element in value:
+                texts.append(json_format.MessageToJson(element, indent=None))
+                size += len(texts[-1])
+                if len(texts) % PIECE == 0 or size > SLICE_BYTES:
+                    size = 0
+                    await asyncio.sleep(0)
+            members.append(f"{name}: [{', '.join(texts)}]")
+        else:
+            alone = type(message)()
+            if field.message_type is not None:
+                getattr(alone, field.name).CopyFrom(value)
+            else:
+                setattr(alone, field.name, value)
+            members.append(json_format.MessageToJson(alone, indent=None)[1:-1])
+    return ("{" + ", ".join(members) + "}").encode()
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a member is given twice")
+    return found
+
+
+async def _message(tree: Any, kind: type[Kind]) -> Kind:
+    """What is short at once, long lists and the calls in pieces."""
+    message, rest = kind(), {}
+    if not isinstance(tree, dict):
+        raise json_format.ParseError
+    for name, value in tree.items():
+        field = message.DESCRIPTOR.fields_by_camelcase_name.get(name) or message.DESCRIPTOR.fields_by_name.get(name)
+        if name == "options" and isinstance(value, dict):
+            inner: Any = message
+            inner.options.CopyFrom(await _message(value, type(inner.options)))
+        elif field is None or not field.is_repeated or not isinstance(value, list):
+            rest[name] = value
+        elif name == "calls":
+            await _calls(value, message)
+        else:
+            for at in range(0, len(value), PIECE):
+                message.MergeFrom(_converted({name: value[at : at + PIECE]}, kind))
+                if len(value) > PIECE:
+                    await asyncio.sleep(0)
+    message.MergeFrom(_converted(rest, kind))
+    return message
+
+
+async def _calls(trees: list[Any], message: Any) -> None:
+    kind = message.DESCRIPTOR.fields_by_name["calls"].message_type._concrete_class
+    for number, tree in enumerate(trees, 1):
+        message.calls.append(await _message(tree, kind))
+        if number % (PIECE // 4) == 0:
+            await asyncio.sleep(0)
+
+
+def _converted(tree: dict[str, Any], kind: type[Kind]) -> Kind:
+    return json_format.ParseDict(tree, kind(), max_recursion_depth=16)

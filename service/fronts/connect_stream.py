@@ -1,0 +1,95 @@
+"""Connect's streaming protocol for the methods that stream: enveloped messages, JSON or protobuf (connectrpc.com/docs).
+
+The last envelope says how the call ended; the status of HTTP is always 200. Over HTTP/1.1 a client sends all before it
+reads. Must never be used for what is hot.
+"""
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from typing import Any
+
+from batchwire.core import EnvelopeError
+from batchwire.core.front.grpc_messages import MessageReader
+from batchwire.v1 import batch_pb2
+from google.api.httpbody_pb2 import HttpBody
+
+from . import connect_json
+from .connect_unary import error_object, seconds_of
+from .rpc_call import HttpCall, method_of
+from .rpc_desk import RpcDesk
+
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+_PREFIX = b"application/connect+"
+_KINDS = (_PREFIX + b"json", _PREFIX + b"proto")
+_END = 0x02
+_MESSAGES = {
+    "Batch": (batch_pb2.BatchRequest, batch_pb2.BatchResponse),
+    "BatchJson": (HttpBody, HttpBody),
+    "BatchHttp": (HttpBody, HttpBody),
+}
+
+
+def is_connect_stream(scope: Any, content_type: bytes) -> bool:
+    """Whether a request is a streaming call of Connect."""
+    return _kind(content_type) in _KINDS and method_of(scope["path"]) in _MESSAGES
+
+
+class ConnectStream:
+    """max_message: bytes of the longest message taken."""
+
+    def __init__(self, desk: RpcDesk, max_message: int) -> None:
+        self._desk = desk
+        self._max_message = max_message
+
+    async def answer(self, scope: Any, receive: Callable[[], Any], send: Send) -> None:
+        """Answers one call."""
+        fields = dict(scope["headers"])
+        kind = _kind(fields[b"content-type"])
+        method = method_of(scope["path"])
+        assert method is not None
+        taken, given = _MESSAGES[method]
+        as_json = kind == _KINDS[0]
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", kind)]})
+        end: dict[str, Any] = {}
+        try:
+            if fields.get(b"connect-content-encoding", b"identity") != b"identity":
+                raise EnvelopeError(501, "UnknownEncoding", "the messages must not be compressed")
+            call = HttpCall(self._desk, method, _Envelopes(self._max_message, taken if as_json else None))
+            metadata = [(name, value) for name, value in scope["headers"] if name != b"content-type"]
+            async for part in call.run(scope, receive, metadata, seconds_of(fields)):
+                message = await connect_json.text_of(given.FromString(part)) if as_json else part
+                await send({"type": "http.response.body", "body": _enveloped(0, message), "more_body": True})
+        except EnvelopeError as error:
+            end["error"] = error_object(error)
+        await send({"type": "http.response.body", "body": _enveloped(_END, json.dumps(end).encode())})
+
+
+class _Envelopes:
+    """Bytes of a request to its messages; kind: of those in JSON, or None."""
+
+    def __init__(self, max_message: int, kind: Any) -> None:
+        self._reader = MessageReader(max_message)
+        self._kind = kind
+
+    async def __call__(self, data: bytes, /) -> AsyncIterator[bytes]:
+        for compressed, message in self._reader.feed(data):
+            if compressed:
+                raise EnvelopeError(501, "UnknownEncoding", "the messages must not be compressed")
+            if self._kind is None:
+                yield message
+            else:
+                yield (await connect_json.parse(message, self._kind)).SerializeToString()
+
+    def finish(self) -> None:
+        """FR-01: what was cut is no call that may go missing."""
+        if self._reader.unfinished:
+            raise EnvelopeError(400, "BadMessage", "the request ends within a message")
+
+
+def _kind(content_type: bytes) -> bytes:
+    return content_type.lower().partition(b";")[0].strip()
+
+
+def _enveloped(flags: int, message: bytes) -> bytes:
+    return bytes([flags]) + len(message).to_bytes(4, "big") + message

@@ -1,0 +1,484 @@
+"""What a connection may do, and how it ends: rules FR-02, FR-04 to FR-07, FR-11 and FR-12 of the contract."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import grpc
+import pytest
+from batchwire.core.errors import quoted
+from batchwire.core.front.guard import Guard
+from batchwire.service.config import Listen
+from batchwire.service.fronts.deadlines import early, proxy_seconds, shorter
+from batchwire.v1 import batch_pb2
+from harness import config, grpcc, http2, rest
+from harness.gateway import Gateway, Gateways
+from harness.grpc_wire import answer_of, head, prefixed
+from harness.http2 import ACK, Code, Raw, data, grpc_request, headers, ping, rst_stream, settings
+from harness.http2_wire import Http2Wire, request
+from harness.scripted import Gate, ScriptedUpstream, json_reply
+from hypothesis import given
+from hypothesis import strategies as st
+
+IDLE = 2.0
+
+
+@pytest.fixture(scope="module")
+def _own(_things: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateways]:
+    routes: list[config.Config] = [
+        {"root": "/svc/", "upstream": "things", "default": True},
+        {"root": "/stream/", "upstream": "things", "streaming_threshold": 0},
+    ]
+    upstreams = {"things": {"url": _things.origin + "/", "max_connections": 1000}}
+    limits = {"client_idle_seconds": IDLE, "max_batches": 1000, "max_batches_per_client": 600, "min_request_rate": 500}
+    made = config.make(upstreams, routes, limits, listen={"min_ping_seconds": 0.2})
+    with Gateways(made, lambda: tmp_path_factory.mktemp("connections")) as gateways:
+        yield gateways
+
+
+@pytest.fixture
+def own(_own: Gateways, served_by: str) -> Gateway:
+    """A gateway with little patience."""
+    return _own.get(served_by)
+
+
+@pytest.fixture
+def gate(upstream: ScriptedUpstream) -> Iterator[Gate]:
+    gate = upstream.gate()
+    upstream.on("GET", "/held", json_reply({}, gate=gate))
+    upstream.on("GET", "/A")
+    yield gate
+    gate.open()
+
+
+def execute(url: str) -> bytes:
+    made = batch_pb2.ExecuteRequest(options=grpcc.options(), calls=[grpcc.call("1", url)])
+    return bytes(made.SerializeToString())
+
+
+# --- cancels
+
+
+def test_FR_02_cancels_of_calls_that_run_are_no_flood(gateway: Gateway, upstream: ScriptedUpstream, gate: Gate) -> None:
+    """Many times 400 at once, as a proxy does whose clients have gone; an innocent call on the connection is served."""
+    with Raw(gateway.http_port, timeout=40) as raw:
+        raw.send(headers(1, grpc_request("Execute"), end=False), data(1, prefixed(execute("held")), end=True))
+        stream, http2_get = 3, http2.request()
+        for _ in range(6):
+            opened = range(stream, stream + 800, 2)
+            for number in opened:
+                raw.send(
+                    headers(number, grpc_request("Execute"), end=False),
+                    data(number, prefixed(execute("held")), end=True),
+                )
+            assert raw.exchange(stream + 800, http2_get).status == 200
+            time.sleep(0.01)  # they are served for longer than what comes and goes at once
+            raw.send(*(rst_stream(number) for number in opened))
+            assert raw.exchange(stream + 802, http2_get).status == 200
+            stream += 804
+        gate.open()
+        assert raw.answer(1).grpc_status == 0
+    assert raw.goaways == []
+
+
+def test_FR_02_resets_that_cross_the_answer_are_no_flood(gateway: Gateway, upstream: ScriptedUpstream) -> None:
+    upstream.on("GET", "/A")
+    with Raw(gateway.http_port) as raw:
+        raw.send(http2.window_update(0, 1 << 30))
+        for number in range(1, 3001, 2):
+            raw.send(
+                headers(number, grpc_request("Execute"), end=False), data(number, prefixed(execute("A")), end=True)
+            )
+            if number % 200 == 199:
+                for asked in range(number - 198, number + 2, 2):
+                    raw.answer(asked)
+                raw.send(*(rst_stream(asked) for asked in range(number - 198, number + 2, 2)))
+        raw.ping_pong()
+    assert raw.goaways == []
+
+
+@given(st.lists(st.tuples(st.floats(0, 10), st.booleans()), max_size=300))
+def test_FR_02_what_comes_and_goes_at_once_is_counted(streams: list[tuple[float, bool]]) -> None:
+    """The guard's account: a thousand at once, whatever else is cancelled beside."""
+    guard, t = Guard(0.0), 0.0
+    for lived, answered in streams:
+        assert guard.cancel(0.01 + lived, answered, t)
+    left = 0
+    while guard.cancel(0.0, True, t) and left < 2000:
+        left += 1
+    assert 900 <= left <= 1000
+
+
+# --- deadlines
+
+
+@given(st.floats(0.004, 86400))
+def test_FR_04_the_margin_scales(seconds: float) -> None:
+    assert 0 < early(seconds) < seconds
+    assert seconds - early(seconds) <= max(seconds / 4, 0.003)
+    if seconds >= 10:
+        assert seconds - early(seconds) == pytest.approx(1.0)
+    if 0.2 <= seconds < 10:
+        assert seconds - early(seconds) >= 0.0499
+
+
+def test_FR_04_what_a_proxy_says() -> None:
+    name = b"x-envoy-expected-rq-timeout-ms"
+    assert proxy_seconds([(name, b"1500")]) == 1.5
+    for bad in (b"", b"0", b"-1", b"1.5", b"soon", b"9" * 11):
+        assert proxy_seconds([(name, bad)]) is None
+    assert shorter(None, [(name, b"1500")]) == 1.5
+    assert shorter(1.0, [(name, b"1500")]) == 1.0
+    assert shorter(2.0, [(name, b"1500")]) == 1.5
+    assert shorter(2.0, []) == 2.0
+
+
+def with_proxy(front: str, gateway: Gateway, milliseconds: int) -> dict[str, int]:
+    """Statuses by id of a batch of two calls, one of which is held."""
+    field = ("x-envoy-expected-rq-timeout-ms", str(milliseconds))
+    if front == "rest":
+        document = {"requests": [rest.get_call("1", "A"), rest.get_call("2", "held")]}
+        return {
+            name: found["status"] for name, found in rest.post(gateway.http_port, document, [field]).by_id().items()
+        }
+    calls = [grpcc.call("1", "A"), grpcc.call("2", "held")]
+    with grpcc.Client(gateway.grpc_address) as client:
+        answer = client.execute(batch_pb2.ExecuteRequest(options=grpcc.options(), calls=calls), metadata=[field])
+        return {result.id: result.status for result in answer.results}
+
+
+@pytest.mark.both_fronts
+@pytest.mark.parametrize("way", ["rest", "grpc"])
+def test_FR_04_a_proxy_that_gives_up_gets_partial_results(way: str, gateway: Gateway, gate: Gate) -> None:
+    assert with_proxy(way, gateway, 800) == {"1": 200, "2": 504}
+
+
+@pytest.mark.both_fronts
+def test_FR_04_a_grpc_client_gets_them_before_its_deadline(gateway: Gateway, gate: Gate) -> None:
+    calls = [grpcc.call("1", "A"), grpcc.call("2", "held")]
+    with grpcc.Client(gateway.grpc_address) as client:
+        client.execute(batch_pb2.ExecuteRequest(options=grpcc.options(), calls=calls[:1]))
+        answer = client.execute(batch_pb2.ExecuteRequest(options=grpcc.options(), calls=calls), timeout=1.0)
+    assert {result.id: result.status for result in answer.results} == {"1": 200, "2": 504}
+
+
+# --- slow requests, and slots
+
+STREAM = {"Content-Type": "application/json", "Transfer-Encoding": "chunked", **rest.STRICT}
+
+
+def drip_http1(own: Gateway) -> bytes:
+    """What is answered to a document of a byte now and then."""
+    with rest.Wire(own.http_port) as wire:
+        wire.begin("POST", "/svc/$batch", STREAM)
+        for byte in b'{"requests":[' + b" " * 200:
+            try:
+                wire.chunk(bytes([byte]))
+                wire.socket.settimeout(0.1)
+                return wire.socket.recv(1000)
+            except TimeoutError:
+                continue
+    raise AssertionError("the client was let go on for ever")
+
+
+def test_FR_05_a_document_that_comes_too_slowly(own: Gateway) -> None:
+    answer = drip_http1(own)
+    assert answer.startswith(b"HTTP/1.1 408")
+    assert b"ClientTooSlow" in answer
+
+
+def test_FR_05_a_message_that_comes_too_slowly(own: Gateway) -> None:
+    with Http2Wire(own.grpc_address) as wire:
+        stream = wire.open(head("Batch"))
+        wire.send(stream, b"\0\0\0\xff\0")
+        for _ in range(200):
+            wire.listen(0.1)
+            if wire.heard[stream].ended:
+                break
+            wire.send(stream, b" ")
+        assert answer_of(wire.heard[stream]).code == 4
+
+
+@pytest.mark.parametrize("kind", ["application/json", "application/grpc-web+proto"])
+def test_FR_05_a_call_over_http_that_comes_too_slowly(kind: str, own: Gateway) -> None:
+    with rest.Wire(own.http_port) as wire:
+        fields = {"Content-Type": kind, "Transfer-Encoding": "chunked"}
+        wire.begin("POST", "/batchwire.v1.BatchService/Execute", fields)
+        answer = b""
+        for byte in b"\0\0\0\xff\0" + b" " * 200:
+            try:
+                wire.chunk(bytes([byte]))
+                wire.socket.settimeout(0.1)
+                answer += wire.socket.recv(1000)
+            except TimeoutError:
+                continue
+            if b"deadline_exceeded" in answer or b"grpc-status:4" in answer:
+                return
+    raise AssertionError("the client was let go on for ever")
+
+
+@pytest.mark.parametrize("way", ["rest", "grpc"])
+def test_FR_05_whole_calls_may_take_their_time(way: str, own: Gateway, upstream: ScriptedUpstream) -> None:
+    """A stream of small calls is slow, and no attack."""
+    upstream.on("GET", "/A")
+    count, pause = 8, IDLE / 3
+    if way == "grpc":
+        with grpcc.Client(own.grpc_address) as client:
+            feed = grpcc.Feed()
+            answers = client.stub.Batch(iter(feed), timeout=30)
+            for number in range(count):
+                options = grpcc.options() if number == 0 else None
+                feed.put(grpcc.message(grpcc.call(str(number), "A"), options=options))
+                time.sleep(pause)
+            feed.close()
+            assert len(grpcc.results_of(answers)) == count
+        return
+    with rest.Wire(own.http_port) as wire:
+        wire.begin("POST", "/stream/$batch", STREAM)
+        wire.chunk(b'{"requests":[')
+        for number in range(count):
+            wire.chunk((b"," if number else b"") + rest.encode(rest.get_call(str(number), "A")))
+            time.sleep(pause)
+        wire.chunk(b"]}")
+        wire.chunk(b"")
+        assert len(wire.answer().responses) == count
+
+
+def test_FR_05_one_client_does_not_take_all_slots(own: Gateway, upstream: ScriptedUpstream, gate: Gate) -> None:
+    """600 of 1000 are one address's; another address is served, and this one again when it has let go."""
+    document = rest.encode({"requests": [rest.get_call("1", "A")]})
+    with Http2Wire(own.http_port) as wire:
+        fields = grpc_request("Batch")
+        opened = [wire.open(fields) for _ in range(600)]
+        for stream in opened:
+            made = grpcc.message(grpcc.call("1", "held"), options=grpcc.options())
+            wire.send(stream, prefixed(made.SerializeToString()))
+        own.wait(lambda: own.in_flight() >= 600, "all batches of the client")
+        answer = rest.post(own.http_port, document)
+        assert answer.status == 429
+        assert b"of this client" in answer.body
+        with socket.create_connection(("127.0.0.1", own.http_port), 10, ("127.0.0.2", 0)) as other:
+            other.sendall(
+                b"POST /svc/$batch HTTP/1.1\r\nHost: gw.example\r\nContent-Type: application/json\r\n"
+                b"Connection: close\r\nContent-Length: %d\r\n\r\n%b" % (len(document), document)
+            )
+            assert received(other).startswith(b"HTTP/1.1 200")
+    own.wait_idle()
+    assert rest.post(own.http_port, document).status == 200
+
+
+def received(sock: socket.socket) -> bytes:
+    """Everything up to the end of the connection."""
+    sock.settimeout(15)
+    found = b""
+    while piece := sock.recv(65536):
+        found += piece
+    return found
+
+
+# --- half-closed connections
+
+
+def asked(document: bytes, version: str = "1.1", path: str = "/svc/$batch") -> bytes:
+    return b"POST %b HTTP/%b\r\nHost: gw.example\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (
+        path.encode(),
+        version.encode(),
+        len(document),
+        document,
+    )
+
+
+@pytest.mark.both_fronts
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+@pytest.mark.parametrize("seconds", [0.1, 2.5])
+def test_FR_06_a_client_that_closes_its_side_is_answered(
+    seconds: float, version: str, gateway: Gateway, upstream: ScriptedUpstream
+) -> None:
+    upstream.on("GET", "/late", json_reply({"a": "x" * 100_000}, delay=seconds))
+    document = rest.encode({"requests": [rest.get_call("1", "late")]})
+    with socket.create_connection(("127.0.0.1", gateway.http_port)) as sock:
+        sock.sendall(asked(document, version))
+        sock.shutdown(socket.SHUT_WR)
+        answer = received(sock).removeprefix(b"HTTP/1.1 100 Continue\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert b'"status":200' in answer
+    assert b"x" * 100_000 in answer
+
+
+def test_FR_06_pipelined_requests_are_all_answered(gateway: Gateway, upstream: ScriptedUpstream) -> None:
+    upstream.on("GET", "/late", json_reply({}, delay=0.2))
+    document = rest.encode({"requests": [rest.get_call("1", "late")]})
+    with socket.create_connection(("127.0.0.1", gateway.http_port)) as sock:
+        sock.sendall(asked(document) * 3)
+        sock.shutdown(socket.SHUT_WR)
+        assert received(sock).count(b"HTTP/1.1 200") == 3
+
+
+@pytest.mark.parametrize("cut", [-1, -20, 40])
+def test_FR_06_a_request_that_is_cut_starts_nothing(cut: int, gateway: Gateway, upstream: ScriptedUpstream) -> None:
+    document = rest.encode({"requests": [rest.get_call("1", "A")]})
+    with socket.create_connection(("127.0.0.1", gateway.http_port)) as sock:
+        sock.sendall(asked(document)[:cut])
+        sock.shutdown(socket.SHUT_WR)
+        assert b"HTTP/1.1 200" not in received(sock)
+    gateway.wait_idle()
+    assert upstream.lines == []
+
+
+@pytest.mark.parametrize("kind", ["rest", "Execute", "Batch"])
+@pytest.mark.parametrize("seconds", [0.1, 1.5])
+def test_FR_06_streams_of_a_client_that_closes_its_side(
+    seconds: float, kind: str, gateway: Gateway, upstream: ScriptedUpstream
+) -> None:
+    """Those that are whole are answered, the one that is not ends."""
+    upstream.on("GET", "/late", json_reply({}, delay=seconds))
+    with Http2Wire(gateway.http_port) as wire:
+        if kind == "rest":
+            fields = [("content-type", "application/json")]
+            streams = [wire.open(request("POST", "/svc/$batch", fields)) for _ in range(3)]
+            body = rest.encode({"requests": [rest.get_call("1", "late")]})
+        else:
+            streams = [wire.open(head(kind)) for _ in range(3)]
+            body = prefixed(execute("late"))
+        for stream in streams[:2]:
+            wire.send(stream, body, end=True)
+        wire.send(streams[2], body[:-5])
+        wire.socket.shutdown(socket.SHUT_WR)
+        wire.flush = lambda: wire.h2.data_to_send() and None  # type: ignore[method-assign]
+        for stream in streams[:2]:
+            heard = wire.answer(stream)
+            assert (heard.ended, heard.status) == (True, 200)
+        assert wire.heard[streams[2]].reset is not None
+        wire.wait_closed()
+    gateway.wait_idle()
+
+
+@pytest.mark.both_fronts
+def test_FR_06_one_that_closes_both_sides_is_noticed(
+    gateway: Gateway, upstream: ScriptedUpstream, gate: Gate, served_by: str
+) -> None:
+    document = rest.encode({"requests": [rest.get_call("1", "held")]})
+    with socket.create_connection(("127.0.0.1", gateway.http_port)) as sock:
+        sock.sendall(asked(document))
+        upstream.wait_for_calls(1)
+    gateway.wait_idle()
+    if served_by == config.NATIVE:
+        with Http2Wire(gateway.http_port) as wire:
+            stream = wire.open(head())
+            wire.send(stream, prefixed(execute("held")), end=True)
+            upstream.wait_for_calls(2)
+        gateway.wait_idle()
+
+
+# --- pings
+
+
+def test_FR_07_pings_while_a_stream_is_open(own: Gateway, upstream: ScriptedUpstream, gate: Gate) -> None:
+    with Raw(own.http_port) as raw:
+        raw.send(settings(flags=ACK), headers(1, grpc_request("Execute"), end=False))
+        raw.send(data(1, prefixed(execute("held")), end=True))
+        for _ in range(10):
+            raw.ping_pong()
+            time.sleep(0.25)
+        gate.open()
+        assert raw.answer(1).grpc_status == 0
+    assert raw.goaways == []
+
+
+def test_FR_07_pings_that_come_too_often(own: Gateway) -> None:
+    with Raw(own.http_port) as raw:
+        raw.ping_pong()
+        raw.send(ping() * 5)
+        assert raw.ending() == Code.ENHANCE_YOUR_CALM
+        assert raw.goaways[0].payload.endswith(b"too_many_pings")
+
+
+def test_FR_07_the_default_takes_one_in_five_seconds() -> None:
+    every = Listen.model_validate({}).min_ping_seconds
+    assert every < 5
+    guard = Guard(0.0, every)
+    assert all(guard.ping(5 * n - 0.4 * (n % 2)) for n in range(100))
+
+
+def test_FR_07_a_guard_that_takes_any() -> None:
+    guard = Guard(0.0, 0.0)
+    assert all(guard.ping(0.0) for _ in range(100))
+
+
+# --- errors
+
+
+@given(st.text(max_size=300))
+def test_FR_11_a_quotation_is_short(text: str) -> None:
+    assert len(quoted(text)) <= 100
+    assert len(quoted(text.encode("utf-8", "replace"))) <= 100
+    if len(text) <= 100:
+        assert quoted(text) == text
+
+
+LONG = "n" * 20_000
+NAMED: dict[str, list[dict[str, Any]]] = {
+    "id": [rest.get_call(LONG, "A"), rest.get_call(LONG, "A")],
+    "dependency": [rest.get_call("1", "A", dependsOn=[LONG])],
+    "reference": [rest.get_call("1", f"${LONG}/x")],
+    "condition": [rest.get_call("1", "A"), rest.get_call("2", "A", dependsOn=["1"], if_=f"{LONG} eq 1")],
+    "header": [rest.get_call("1", "A", headers={LONG: "1", LONG.upper(): "2"})],
+    "method": [{"id": "1", "method": LONG, "url": "A"}],
+    "group": [
+        rest.get_call("1", "A", atomicityGroup=LONG),
+        rest.get_call("2", "A"),
+        rest.get_call("3", "A", atomicityGroup=LONG),
+    ],
+}
+
+
+@pytest.mark.parametrize("what", NAMED)
+def test_FR_11_errors_quote_little(what: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
+    upstream.on("GET", "/A")
+    answer = rest.post(gateway.http_port, {"requests": NAMED[what]})
+    messages = []
+    if answer.status == 200:
+        for response in answer.json()["responses"]:
+            if response["status"] >= 400:
+                messages.append(response["body"]["error"]["message"])
+    else:
+        messages.append(answer.json()["error"]["message"])
+    assert messages
+    for message in messages:
+        assert "n" * 101 not in message, message[:500]
+
+
+def test_FR_11_a_route_that_is_not_there(gateway: Gateway) -> None:
+    asked = batch_pb2.ExecuteRequest(options=grpcc.options("/" + LONG))
+    with grpcc.Client(gateway.grpc_address) as client, pytest.raises(grpc.RpcError) as caught:
+        client.execute(asked)
+    assert "n" * 101 not in (caught.value.details() or "")
+
+
+# --- Host
+
+
+@pytest.mark.both_fronts
+@pytest.mark.parametrize("fields", [[], [("Host", "a"), ("Host", "a")], [("X-Host", "a")]])
+@pytest.mark.parametrize("target", ["/svc/$batch", "/healthz"])
+def test_FR_12_http_1_1_without_one_host(target: str, fields: list[tuple[str, str]], gateway: Gateway) -> None:
+    method = "POST" if target == "/svc/$batch" else "GET"
+    with rest.Wire(gateway.http_port) as wire:
+        wire.begin(method, target, [*fields, ("Content-Length", "0")], host=None)
+        assert wire.answer().status == 400
+
+
+@pytest.mark.both_fronts
+def test_FR_12_http_1_0_needs_none(gateway: Gateway) -> None:
+    with socket.create_connection(("127.0.0.1", gateway.http_port)) as sock:
+        sock.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+        assert received(sock).startswith(b"HTTP/1.1 200")
+
+
+def test_FR_12_an_offer_of_another_protocol_changes_nothing(gateway: Gateway) -> None:
+    with rest.Wire(gateway.http_port) as wire:
+        wire.begin("GET", "/healthz", {"Connection": "Upgrade", "Upgrade": "h2c"})
+        assert wire.answer().status == 200
