@@ -47,8 +47,8 @@ def run_python(script: str, *arguments: str, environment: str = "python") -> Any
     return run_client([python_environment(folder), folder / script, *arguments], folder)
 
 
-def run_node(script: str, *arguments: str) -> Any:
-    made = node_environment(CLIENTS / "node")
+def run_node(script: str, *arguments: str, environment: str = "node") -> Any:
+    made = node_environment(CLIENTS / environment)
     return run_client(["node", made / script, *arguments], made)
 
 
