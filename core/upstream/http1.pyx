@@ -70,6 +70,8 @@ cdef class HttpConnection(Inlet):
         """AN-05: leaves the rest of the answer to the upstream's and the kernel's buffers."""
         if not self.closed:
             self.transport.pause_reading()
+        # AN-03: whatever ends this answer early now, its status is known and the delay was ours.
+        self.answer.excess = True
         return 0
 
     cdef int go_on(self) except -1:

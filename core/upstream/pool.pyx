@@ -351,6 +351,10 @@ cdef class HttpUpstream(ConnectionHome):
             call.position = -1
             connection.call = None
             connection.shut()
+            if connection.answer.excess and not is_read(call, connection.answer.result):
+                self.timeouts += 1
+                connection.answer.why = "it was not taken in time"
+                return self.cut_short(connection, call)
         elif not self.forget_waiting(call):
             return 0
         self.timeouts += 1

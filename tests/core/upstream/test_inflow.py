@@ -151,6 +151,26 @@ async def test_AN_05_the_time_of_the_batch_runs() -> None:
         assert stats()["answers_waiting"] == 0
 
 
+async def test_AN_03_a_paused_answer_that_is_cut_keeps_its_status() -> None:
+    def answering(_: Request) -> bytes:
+        return b"HTTP/1.1 201 Created\r\nETag: 1\r\nContent-Length: 3000000\r\n\r\n" + b"x" * 3_000_000
+
+    limits = Limits(max_answer_bytes_in_flight=MIB)
+    async with serving(answering, max_connections=8, limits=limits) as (_, _upstream, route):
+        session = session_of(route, deadline=0.5)
+        calls = [call(str(n), "large", "POST") for n in range(6)]
+        session.feed(pb.BatchRequest(options=pb.BatchOptions(takes_parts=True), calls=calls).SerializeToString())
+        session.feed_end()
+        await turned(lambda: stats()["answers_waiting"] == 1 and stats()["answers_out"] > MIB)
+        await asyncio.sleep(0.8)
+        batch = await collect(session)
+        firsts = [result for result in batch.results if result.status]
+        assert {result.status for result in firsts} == {201}
+        assert {result.id for result in firsts} == {str(n) for n in range(6)}
+        notes = [one.value for result in firsts for one in result.headers if one.name == "batchwire-note"]
+        assert "body left out: it was not taken in time" in notes
+
+
 async def test_AN_05_a_cancelled_batch_gives_all_back() -> None:
     def answering(_: Request) -> bytes:
         return b"HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\n\r\n" + b"x" * 3_000_000
