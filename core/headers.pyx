@@ -15,9 +15,6 @@ from batchwire.core.header_rules import header_rules
 cdef extern from "<strings.h>" nogil:
     int strncasecmp(const char* a, const char* b, size_t n)
 
-cdef enum:
-    QUOTED = 100              # characters of a name that an error repeats
-
 # RFC 9110 5.6.2: tchar.
 cdef uint8_t[256] TCHAR
 for _c in bytearray(b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"):

@@ -93,7 +93,6 @@ cdef class Session(Placement):
     cdef bint slow(self, double t) noexcept
     cdef int end_early(self, Refusal running, Refusal rest) except -1
     cdef int stop_rest(self, Refusal verdict) except -1
-    cdef int end_late(self, Refusal late) except -1
     cdef int cut_idle(self) except -1
     cdef int output_added(self) except -1
     cdef int wake_output(self) except -1
