@@ -8,10 +8,10 @@ SOURCES := $(shell find core proto -name '*.pyx' -o -name '*.pxd' -o -name '*.h'
 # Most tests wait for something, so more of them run at once than there are cores. SPREAD= runs one after the other.
 SPREAD ?= -n 4 --dist loadfile
 
-.PHONY: help setup system run test lint build bench clean
+.PHONY: help setup system run test lint build debug ledger bench clean
 
 help: ## what there is to make
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
 
 setup: build ## .venv with everything in it, the core compiled
 
@@ -31,6 +31,11 @@ lint: build/installed.stamp ## ruff, mypy, cython-lint
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/cython-lint core bench
 
 build: build/built.stamp ## compile the core where it changed
+
+debug: build/debug/built.stamp ## the core with checks, asserts and sanitizers, beside the release build (see .ci/on_debug/run)
+
+ledger: setup ## random batches with faults and cancels, and an audit of each call (MINUTES=60, SEED=0: any)
+	LEDGER_SECONDS=$$(($(or $(MINUTES),2) * 60)) LEDGER_SEED=$(or $(SEED),0) $(BIN)/python -m pytest tests/ledger -s -n 0
 
 bench: setup ## measure, with peers and the limit in the same run (ARGS="--quick")
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
@@ -58,4 +63,9 @@ build/installed.stamp: $(VENV)/made.stamp pyproject.toml
 
 build/built.stamp: $(SOURCES) build/installed.stamp
 	flock build/lock $(BIN)/python setup.py --quiet build_ext --inplace
+	@touch $@
+
+build/debug/built.stamp: $(SOURCES) build/installed.stamp
+	@mkdir -p build/debug
+	flock build/lock env BATCHWIRE_DEBUG=1 $(BIN)/python setup.py --quiet build_ext
 	@touch $@

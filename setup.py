@@ -4,6 +4,10 @@ The repository keeps `core/`, `service/`, `clients/python/` and `proto/` at its 
 imported as `batchwire.core`, `batchwire.service`, `batchwire.client` and `batchwire.v1`. To give
 setuptools, Cython and mypy one ordinary package tree, this file lays `build/tree/batchwire/` out
 of links to those folders. It must never copy sources: an edit is live at once.
+
+With BATCHWIRE_DEBUG=1 it makes the debug build instead, under `build/debug/`, beside the release build: the same
+sources, linked file by file so that what is compiled from them lies apart, with Cython's checks, asserts, and the
+address and undefined behaviour sanitizers. `.ci/on_debug/run` runs a command on it.
 """
 
 import os
@@ -16,26 +20,51 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 HERE = Path(__file__).resolve().parent
-TREE = HERE / "build" / "tree"
+DEBUG = os.environ.get("BATCHWIRE_DEBUG") == "1"
+BUILD = HERE / "build" / "debug" if DEBUG else HERE / "build"
+TREE = BUILD / "tree"
 ROOMS = {
     "core": "core",
     "service": "service",
     "client": "clients/python",
     "v1": "proto/batchwire/v1",
 }
+SOURCES = {".py", ".pyi", ".pyx", ".pxd", ".h", ".typed"}
+RELEASE_FLAGS = ["-O3"]
+# NDEBUG comes from how Python itself was built. BATCHWIRE_FAULTS lets tests raise an exception in any callback.
+SANITIZERS = ["-fsanitize=address,undefined", "-fno-omit-frame-pointer"]
+DEBUG_FLAGS = ["-O1", "-g1", "-UNDEBUG", "-DBATCHWIRE_FAULTS", *SANITIZERS]
 
 
 def lay_out_tree() -> None:
     package = TREE / "batchwire"
     package.mkdir(parents=True, exist_ok=True)
     for name, folder in ROOMS.items():
-        link = package / name
-        target = os.path.relpath(HERE / folder, package)
-        if link.is_symlink() and os.readlink(link) == target:
-            continue
-        if link.is_symlink():
+        if DEBUG and name == "core":
+            link_files(HERE / folder, package / name)
+        else:
+            link_to(HERE / folder, package / name)
+
+
+def link_to(target: Path, link: Path) -> None:
+    relative = os.path.relpath(target, link.parent)
+    if link.is_symlink() and os.readlink(link) == relative:
+        return
+    if link.is_symlink():
+        link.unlink()
+    link.symlink_to(relative)
+
+
+def link_files(folder: Path, room: Path) -> None:
+    """A folder of links to each source file: what is compiled beside them is not beside the sources."""
+    for source in folder.rglob("*"):
+        if source.suffix in SOURCES:
+            link = room / source.relative_to(folder)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link_to(source, link)
+    for link in room.rglob("*"):
+        if link.is_symlink() and not link.exists():
             link.unlink()
-        link.symlink_to(target, target_is_directory=True)
 
 
 def generate_protobuf() -> None:
@@ -82,7 +111,7 @@ def native_front_flags() -> tuple[list[str], list[str]] | None:
 
 
 def extensions() -> list[Extension]:
-    flags = ["-O3", "-fno-plt", "-Wno-unused-function", "-Wno-unused-variable"]
+    flags = [*(DEBUG_FLAGS if DEBUG else RELEASE_FLAGS), "-fno-plt", "-Wno-unused-function", "-Wno-unused-variable"]
     if platform.machine() == "x86_64":
         flags.append("-msse4.2")
     found = []
@@ -95,9 +124,9 @@ def extensions() -> list[Extension]:
         found.append(
             Extension(
                 ".".join(["batchwire", "core", *relative.parts]),
-                [str(Path("build/tree/batchwire/core") / relative) + ".pyx"],
+                [str(TREE.relative_to(HERE) / "batchwire" / "core" / relative) + ".pyx"],
                 extra_compile_args=[*flags, *(nghttp2[0] if native else ())],
-                extra_link_args=nghttp2[1] if native else [],
+                extra_link_args=[*(SANITIZERS if DEBUG else ()), *(nghttp2[1] if native else ())],
             )
         )
     return found
@@ -105,12 +134,15 @@ def extensions() -> list[Extension]:
 
 # The Makefile compiles the core into the tree by itself; an editable install would do it once more and throw it away.
 COMPILE = os.environ.get("BATCHWIRE_COMPILE") != "0"
+OPTIONS: dict[str, object] = {"parallel": os.cpu_count() or 1}
+if DEBUG:
+    OPTIONS |= {"build_lib": str(TREE), "build_temp": str(BUILD / "temp")}
 
 os.chdir(HERE)
 lay_out_tree()
 generate_protobuf()
 setup(
-    options={"build_ext": {"parallel": os.cpu_count() or 1}},
+    options={"build_ext": OPTIONS},
     ext_modules=cythonize(
         extensions() if COMPILE else [],
         include_path=[str(TREE)],
@@ -118,9 +150,10 @@ setup(
         nthreads=os.cpu_count() or 1,
         compiler_directives={
             "language_level": 3,
-            "boundscheck": False,
+            "boundscheck": DEBUG,
             "wraparound": False,
-            "initializedcheck": False,
+            "initializedcheck": DEBUG,
+            # An attribute of None raises in place of ending the process; that costs nothing that shows.
             "nonecheck": True,
             "cdivision": True,
             "embedsignature": True,

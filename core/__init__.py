@@ -7,6 +7,7 @@ from .dialects.multipart.boundaries import content_type_of, new_boundary, parse_
 from .dialects.proto_reader import peek_options
 from .dispatch.limits import Limits
 from .errors import BatchwireError, ConfigError, EnvelopeError
+from .header_rules import header_verdict
 from .inspect import check_document
 from .route import Route
 from .session import Session, stats
@@ -26,6 +27,7 @@ __all__ = [
     "Upstream",
     "check_document",
     "content_type_of",
+    "header_verdict",
     "new_boundary",
     "parse_boundary",
     "peek_options",

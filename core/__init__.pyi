@@ -45,6 +45,7 @@ class Upstream:
     native: object | None
     coalesce: int
     def take_batches(self, form: str, coalesce: int = 1) -> None: ...
+    def take_merge(self, method: str) -> None: ...
     def stats(self) -> dict[str, int]: ...
     def close(self) -> None: ...
 
@@ -104,8 +105,11 @@ class Route:
         mounts: Sequence[tuple[str, Upstream]] = (),
         limits: Limits | None = None,
         streaming_threshold: int = ...,
-        inner_authorization: str = "reject",
+        inner_authorization: str = "same",
         flat_change_sets: bool = False,
+        drop_headers: Sequence[str] = (),
+        keep_headers: Sequence[str] = (),
+        bare_batch: bool = True,
     ) -> None: ...
 
 class Session:
@@ -121,7 +125,7 @@ class Session:
         dialect: str = "json",
         answer: str | None = None,
         strict: bool = True,
-        authority: tuple[str, str] | None = None,
+        authority: tuple[str, str] | Sequence[tuple[str, str]] | None = None,
         headers: list[tuple[bytes, bytes]] | None = None,
         authorization: bytes | None = None,
         continue_on_error: bool = True,
@@ -132,6 +136,7 @@ class Session:
         boundary: bytes | None = None,
         answer_boundary: bytes | None = None,
         last_only: bool = False,
+        nested_errors: bool = False,
         watched: bool = True,
     ) -> None: ...
     def feed(self, data: bytes) -> None: ...
@@ -158,6 +163,7 @@ def check_document(
     authority: tuple[str, str] | None = None,
 ) -> list[dict[str, Any]]: ...
 def content_type_of(flavour: str, boundary: bytes) -> str: ...
+def header_verdict(name: bytes) -> str: ...
 def new_boundary(flavour: str) -> bytes: ...
 def parse_boundary(content_type: str) -> bytes: ...
 def peek_options(message: bytes) -> dict[str, Any]: ...

@@ -1,4 +1,5 @@
 # Builds the header lines of an inner request from fields, so that nothing can be injected.
+from batchwire.core.header_rules cimport HeaderRules
 from batchwire.core.model cimport Buffer, Call
 
 cdef bint block_has(bytes head, const char* name, Py_ssize_t n) noexcept
@@ -19,11 +20,14 @@ cdef class HeaderBlock:
     cdef readonly bytes content_type
     cdef readonly bytes transfer_encoding
     cdef bint refuse_duplicates      # GW-12: the JSON dialects
+    cdef HeaderRules rules
     cdef bint drop_authorization     # GW-17's switch
+    cdef bytes authorization         # of the batch: a call may repeat it (CL-09); None: it may not
     cdef Py_ssize_t max_bytes
     cdef set names
     cdef int start(self, Call call) except -1
     cdef int add(self, const char* name, Py_ssize_t name_len, const char* value, Py_ssize_t value_len) except -1
-    cdef bint has(self, const char* name, Py_ssize_t n) noexcept
+    cdef bint may_drop(self, Py_ssize_t name_len, const char* value, Py_ssize_t value_len) noexcept
+    cdef bint find(self, const char* name, Py_ssize_t n, const char** value, Py_ssize_t* value_len) noexcept
     cdef int name_hop_headers(self, bytes value) except -1
     cdef int finish(self) except -1

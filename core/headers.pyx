@@ -3,103 +3,25 @@
 Lines are assembled here and nowhere else, so that no value of a client can start a line of its own
 (background: CVE-2023-37276 and kin). Must never let through a hop-by-hop or identity header.
 """
+from batchwire.core.errors import ConfigError
+from batchwire.core.header_rules cimport CONNECTION, CONTENT_TYPE, DROP, HeaderRules, REFUSE, TRANSFER_ENCODING
 from batchwire.core.model cimport Buffer, Call
-from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t
 from libc.string cimport memchr, memcmp
 
+from batchwire.core.header_rules import header_rules
+
 cdef extern from "<strings.h>" nogil:
     int strncasecmp(const char* a, const char* b, size_t n)
+
+cdef enum:
+    QUOTED = 100              # characters of a name that an error repeats
 
 # RFC 9110 5.6.2: tchar.
 cdef uint8_t[256] TCHAR
 for _c in bytearray(b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"):
     TCHAR[_c] = 1
-
-cdef enum Verdict:
-    PASS = 0
-    DROP = 1              # hop-by-hop, ours (GW-08: also what codings we take), or an identity that a client must not claim
-    REFUSE = 2            # MB-17, GW-17: must not be in an inner request
-    CONTENT_TYPE = 3
-    TRANSFER_ENCODING = 4
-    CONNECTION = 5
-
-cdef struct Rule:
-    const char* name
-    int length
-    int verdict
-
-# Identity headers: background/peers: CVE-2022-24112. AspNetCoreOData drops the same names.
-cdef Rule[34] RULES = [            # by length, so that a name is compared with few
-    Rule("te", 2, REFUSE),
-    Rule("via", 3, DROP),
-    Rule("from", 4, REFUSE),
-    Rule("host", 4, DROP),
-    Rule("range", 5, REFUSE),
-    Rule("expect", 6, REFUSE),
-    Rule("trailer", 7, DROP),
-    Rule("upgrade", 7, DROP),
-    Rule("forwarded", 9, DROP),
-    Rule("x-real-ip", 9, DROP),
-    Rule("connection", 10, CONNECTION),
-    Rule("keep-alive", 10, DROP),
-    Rule("x-client-ip", 11, DROP),
-    Rule("content-type", 12, CONTENT_TYPE),
-    Rule("max-forwards", 12, REFUSE),
-    Rule("authorization", 13, REFUSE),
-    Rule("batchwire-hop", 13, DROP),
-    Rule("x-rewrite-url", 13, DROP),
-    Rule("content-length", 14, DROP),
-    Rule("true-client-ip", 14, DROP),
-    Rule("x-original-url", 14, DROP),
-    Rule("accept-encoding", 15, DROP),
-    Rule("x-forwarded-for", 15, DROP),
-    Rule("x-original-host", 15, DROP),
-    Rule("proxy-connection", 16, DROP),
-    Rule("x-forwarded-host", 16, DROP),
-    Rule("x-forwarded-port", 16, DROP),
-    Rule("transfer-encoding", 17, TRANSFER_ENCODING),
-    Rule("x-forwarded-proto", 17, DROP),
-    Rule("proxy-authenticate", 18, DROP),
-    Rule("x-forwarded-prefix", 18, DROP),
-    Rule("x-forwarded-server", 18, DROP),
-    Rule("proxy-authorization", 19, REFUSE),
-    Rule("x-http-method-override", 22, DROP),
-]
-cdef int[34] FIRST                 # index of the first rule of a length
-_at = 0
-for _c in range(34):
-    while _at < 34 and RULES[_at].length < _c:
-        _at += 1
-    FIRST[_c] = _at
-# Families of identity headers of proxies; `_` is compared as `-` because CGI-style servers fold the two.
-cdef Rule[3] PREFIXES = [
-    Rule("x-forwarded-", 12, DROP),
-    Rule("x-arr-", 6, DROP),
-    Rule("x-ms-client-principal", 21, DROP),
-]
-
-
-cdef int verdict_of(const char* name, Py_ssize_t n) noexcept nogil:
-    cdef char folded[32]
-    cdef int i
-    cdef Py_ssize_t j
-    cdef char c
-    cdef Py_ssize_t k = n if n < 32 else 32
-    for j in range(k):
-        c = name[j]
-        folded[j] = <char>45 if c == 95 else (<char>(c + 32) if 65 <= c <= 90 else c)
-    if n <= 32:
-        for i in range(FIRST[n], FIRST[n + 1]):
-            if memcmp(RULES[i].name, folded, n) == 0:
-                # An underscore spelling is never the header itself, only an attempt to pass for it.
-                if RULES[i].verdict > REFUSE and memchr(name, 95, n) != NULL:
-                    return DROP
-                return RULES[i].verdict
-    for i in range(3):
-        if n >= PREFIXES[i].length and memcmp(PREFIXES[i].name, folded, PREFIXES[i].length) == 0:
-            return PREFIXES[i].verdict
-    return PASS
 
 
 cdef bint block_has(bytes head, const char* name, Py_ssize_t n) noexcept:
@@ -143,15 +65,22 @@ cdef bint valid_value(const char* p, Py_ssize_t n) noexcept nogil:
 cdef class HeaderBlock:
     """See headers.pxd for the way of use.
 
-    drop_authorization: instead of refusing a call that has its own Authorization (GW-17), drop the field.
+    refuse_duplicates: a field that is given twice must say the same twice (GW-12); otherwise it is a list.
     max_bytes: bound on the lines of one call; a call above it is refused with 431's inner form, 400.
+    rules: what may pass; None: no configuration says anything about it. inner_authorization: of a call's own
+    Authorization (GW-17): "reject", "drop", or "same": dropped when it is `authorization`, that of the batch.
     """
 
-    def __init__(self, bint refuse_duplicates=True, bint drop_authorization=False, Py_ssize_t max_bytes=32768):
+    def __init__(self, bint refuse_duplicates=True, Py_ssize_t max_bytes=32768, HeaderRules rules=None,
+                 str inner_authorization="reject", bytes authorization=None):
+        if inner_authorization not in ("reject", "same", "drop"):
+            raise ConfigError("inner_authorization is reject, same or drop")
         self.out = Buffer()
         self.refuse_duplicates = refuse_duplicates
-        self.drop_authorization = drop_authorization
         self.max_bytes = max_bytes
+        self.rules = header_rules() if rules is None else rules
+        self.drop_authorization = inner_authorization == "drop"
+        self.authorization = authorization.strip(b" \t") if inner_authorization == "same" and authorization else None
 
     cdef int start(self, Call call) except -1:
         self.call = call
@@ -164,6 +93,8 @@ cdef class HeaderBlock:
     cdef int add(self, const char* name, Py_ssize_t name_len, const char* value, Py_ssize_t value_len) except -1:
         cdef int verdict
         cdef Py_ssize_t i
+        cdef const char* said = NULL
+        cdef Py_ssize_t said_len = 0
         if self.call.refusal is not None:
             return 0
         if name_len == 0:
@@ -180,26 +111,27 @@ cdef class HeaderBlock:
             return self.call.refuse(400, "BadHeader", "a header value has a control character")
         if self.out.size + name_len + value_len > self.max_bytes:
             return self.call.refuse(400, "HeadersTooLarge", "the headers of the call are too large")
-        verdict = verdict_of(name, name_len)
-        if verdict != PASS:
-            if verdict == DROP:
+        verdict = self.rules.verdict(name, name_len)
+        if verdict == DROP:
+            return 0
+        if verdict == REFUSE:
+            if self.may_drop(name_len, value, value_len):
                 return 0
-            if verdict == REFUSE:
-                if self.drop_authorization and name_len in (13, 19):
-                    return 0
-                return self.call.refuse(
-                    400, "HeaderNotAllowed", f"the header {name[:name_len].decode()} must not be in an inner request")
-            if verdict == CONTENT_TYPE:
-                if self.content_type is not None:
-                    return self.call.refuse(400, "DuplicateHeader", "content-type is given twice")
-                self.content_type = PyBytes_FromStringAndSize(value, value_len)
-            elif verdict == TRANSFER_ENCODING:
-                self.transfer_encoding = PyBytes_FromStringAndSize(value, value_len)
+            return self.call.refuse(
+                400, "HeaderNotAllowed", f"the header {name[:name_len].decode()} must not be in an inner request")
+        if verdict == CONNECTION:
+            return self.name_hop_headers(value[:value_len])
+        if verdict == TRANSFER_ENCODING:
+            self.transfer_encoding = PyBytes_FromStringAndSize(value, value_len)
+            return 0
+        # CL-02: some clients write a field in two spellings. A call has one Content-Type in every dialect.
+        if (self.refuse_duplicates or verdict == CONTENT_TYPE) and self.find(name, name_len, &said, &said_len):
+            if said_len == value_len and memcmp(said, value, value_len) == 0:
                 return 0
-            elif verdict == CONNECTION:
-                return self.name_hop_headers(value[:value_len])
-        if self.refuse_duplicates and self.has(name, name_len):
-            return self.call.refuse(400, "DuplicateHeader", f"the header {name[:name_len].decode()} is given twice")
+            return self.call.refuse(
+                400, "DuplicateHeader", f"the header {name[:min(name_len, <Py_ssize_t>QUOTED)].decode()} is given twice")
+        if verdict == CONTENT_TYPE:
+            self.content_type = PyBytes_FromStringAndSize(value, value_len)
         self.out.grow(name_len + value_len + 4)
         self.out.put(name, name_len)
         self.out.put(": ", 2)
@@ -207,15 +139,25 @@ cdef class HeaderBlock:
         self.out.put("\r\n", 2)
         return 0
 
-    cdef bint has(self, const char* name, Py_ssize_t n) noexcept:
+    cdef bint may_drop(self, Py_ssize_t name_len, const char* value, Py_ssize_t value_len) noexcept:
+        """Whether a field that must not be here is one of credentials (13 and 19 characters) that may be left out."""
+        if self.drop_authorization:
+            return name_len == 13 or name_len == 19
+        return self.authorization is not None and name_len == 13 and value_len == PyBytes_GET_SIZE(
+            self.authorization) and memcmp(PyBytes_AS_STRING(self.authorization), value, value_len) == 0
+
+    cdef bint find(self, const char* name, Py_ssize_t n, const char** value, Py_ssize_t* value_len) noexcept:
+        """Whether a field of this name is there, and what it says."""
         cdef const char* p = self.out.data
         cdef const char* end = p + self.out.size
+        cdef const char* stop
         while p != NULL and p < end:
+            stop = <const char*>memchr(p, 10, end - p)
             if end - p > n and p[n] == 58 and strncasecmp(p, name, n) == 0:
+                value[0] = p + n + 2
+                value_len[0] = stop - 1 - value[0]
                 return True
-            p = <const char*>memchr(p, 10, end - p)
-            if p != NULL:
-                p += 1
+            p = stop + 1
         return False
 
     cdef int name_hop_headers(self, bytes value) except -1:

@@ -127,6 +127,11 @@ cdef class Result:
     cdef readonly uint64_t elapsed_us
     cdef void reset(self) noexcept
     cdef int add_header(self, const char* name, int name_len, const char* value, int value_len) except -1
+    cdef HeaderSlice* add_header_or_replace(self, const char* name, int name_len, const char* value,
+                                            int value_len) except? NULL
+    cdef HeaderSlice* replace_other(self, const char* name, int name_len, const char* value,
+                                    int value_len) except? NULL
+    cdef int add_note(self, bytes note) except -1
     cdef int set_error(self, int status, int outcome, str code, str message) except -1
     cdef HeaderSlice* find(self, int kind) noexcept
 

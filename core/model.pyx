@@ -239,6 +239,37 @@ cdef class Result:
         self.header_count += 1
         return 1
 
+    cdef HeaderSlice* add_header_or_replace(self, const char* name, int name_len, const char* value,
+                                            int value_len) except? NULL:
+        """add_header(); when the table is full, a field that means something to us takes the place of one that does
+        not. NULL: a field was left out for want of a place."""
+        if self.add_header(name, name_len, value, value_len):
+            return &self.headers[self.header_count - 1]
+        if header_kind(name, name_len) == KIND_OTHER:
+            return NULL
+        return self.replace_other(name, name_len, value, value_len)
+
+    cdef HeaderSlice* replace_other(self, const char* name, int name_len, const char* value,
+                                    int value_len) except? NULL:
+        """Puts a field in the place of the last one that means nothing to us; NULL: there is none."""
+        cdef int i, count = self.header_count
+        for i in range(count - 1, -1, -1):
+            if self.headers[i].kind == KIND_OTHER:
+                self.header_count = i
+                self.add_header(name, name_len, value, value_len)
+                self.header_count = count
+                return &self.headers[i]
+        return NULL
+
+    cdef int add_note(self, bytes note) except -1:
+        """Says in a header of the gateway's own what is odd about the answer (AN-01, AN-03)."""
+        cdef const char* text = PyBytes_AS_STRING(note)
+        cdef int n = <int>PyBytes_GET_SIZE(note)
+        self.head_owner = (self.head_owner, note)
+        if not self.add_header("batchwire-note", 14, text, n):
+            self.replace_other("batchwire-note", 14, text, n)
+        return 0
+
     cdef HeaderSlice* find(self, int kind) noexcept:
         cdef int i
         for i in range(self.header_count):

@@ -1,6 +1,7 @@
 """A service root and the upstreams that serve what lies under it."""
 from batchwire.core.errors import ConfigError
 from batchwire.core.dispatch.limits cimport Limits
+from batchwire.core.header_rules import header_rules
 from batchwire.core.upstream.base cimport Upstream
 
 
@@ -10,17 +11,19 @@ cdef class Route:
     both ends; the longest that matches a call's path takes it, what follows the prefix is put behind that
     upstream's base path; the others go to `upstream`.
     streaming_threshold: bytes of a document up to which it is checked whole before its first call (GW-21).
-    inner_authorization: "reject" or "drop" (GW-17). flat_change_sets: each call of a change set has its own part
-    in a multipart answer (PR-07).
+    inner_authorization: "reject", "same" or "drop" (GW-17, CL-09). flat_change_sets: each call of a change set has its
+    own part in a multipart answer (PR-07). drop_headers, keep_headers: of calls, see HeaderRules. bare_batch: a dialect
+    takes batches at `batch` and below it, so that no call may go there (CL-11).
     """
 
     def __init__(self, *, str root, Upstream upstream not None, mounts=(), Limits limits=None,
-                 Py_ssize_t streaming_threshold=1 << 20, str inner_authorization="reject",
-                 bint flat_change_sets=False):
+                 Py_ssize_t streaming_threshold=1 << 20, str inner_authorization="same",
+                 bint flat_change_sets=False, drop_headers=(), keep_headers=(),
+                 bint bare_batch=True):
         if not root.startswith("/") or not root.endswith("/"):
             raise ConfigError("a service root begins and ends with /")
-        if inner_authorization not in ("reject", "drop"):
-            raise ConfigError("inner_authorization is reject or drop")
+        if inner_authorization not in ("reject", "same", "drop"):
+            raise ConfigError("inner_authorization is reject, same or drop")
         self.root = root.encode()
         self.upstream = upstream
         self.mounts = []
@@ -31,7 +34,10 @@ cdef class Route:
         self.mounts.sort(key=lambda mount: -len(mount[0]))
         self.limits = limits or Limits()
         self.streaming_threshold = streaming_threshold
-        self.drop_authorization = inner_authorization == "drop"
+        self.inner_authorization = inner_authorization
+        self.bare_batch = bare_batch
+        self.header_rules = header_rules(drop_headers, keep_headers)
+        self.prefixes = [prefix for prefix, _ in self.mounts]
         self.flat_change_sets = flat_change_sets
         self.transactional = upstream.native is not None or any([
             (<Upstream>mounted).native is not None for _, mounted in self.mounts

@@ -15,6 +15,7 @@ from batchwire.core.errors import BadUpstreamBody, EnvelopeError
 from batchwire.core.faults cimport fault
 from batchwire.core.headers cimport HeaderBlock
 from batchwire.core.inheritance cimport Inheritance
+from batchwire.core.methods cimport is_head
 from batchwire.core.model cimport (
     Buffer, Call, CallQueue, HeaderSlice, KIND_ENTITY_ID, KIND_LOCATION, OUTCOME_DEPENDENCY_FAILED, OUTCOME_FAILED,
     OUTCOME_REFUSED, OUTCOME_SUCCEEDED, OUTCOME_TIMED_OUT, OUTCOME_UNREACHABLE, Refusal, Result, now,
@@ -62,8 +63,8 @@ cdef class Session(Placement):
     """
     dialect, answer: of the request and of the answer, by the names of dialects/table.pyx. strict: the profile
     (PR-01). boundary, answer_boundary: of multipart request and answer, or None. last_only: the answer is the last
-    result alone (document dialect).
-    authority: (scheme, host[:port]) of the batch URL, or None. headers: inherited outer headers
+    result alone (document dialect). nested_errors: the error of a change set has the form of its answer (CL-07).
+    authority: (scheme, host[:port]) of the batch URL, several that it has, or None. headers: inherited outer headers
     [(name, value)], bytes. authorization: value of the outer Authorization, or None.
     continue_on_error, ordered (GW-23), deadline (seconds, 0: the route's): of the batch.
     watched: the session has a timer of its own for idle clients; else the front calls look().
@@ -73,7 +74,7 @@ cdef class Session(Placement):
     def __init__(self, loop, Route route not None, *, str dialect="json", str answer=None, bint strict=True,
                  authority=None, list headers=None, bytes authorization=None, bint continue_on_error=True,
                  bint ordered=False, double deadline=0, int hops=1, bint execute=False, bytes boundary=None,
-                 bytes answer_boundary=None, bint last_only=False, bint watched=True):
+                 bytes answer_boundary=None, bint last_only=False, bint nested_errors=False, bint watched=True):
         global sessions_open, sessions_made
         cdef Limits limits = route.limits
         if deadline <= 0 or 0 < limits.batch_deadline_seconds < deadline:
@@ -85,13 +86,15 @@ cdef class Session(Placement):
         self.execute = execute
         self.continue_on_error = continue_on_error
         self.ordered = ordered
-        self.reader = reader_of(dialect, limits, route.drop_authorization, strict, authority, boundary)
-        self.writer = writer_of(answer or dialect, dialect, limits, answer_boundary, route.flat_change_sets, last_only)
+        self.reader = reader_of(dialect, limits, route.header_rules, route.inner_authorization, authorization, strict,
+                                authority, boundary)
+        self.writer = writer_of(answer or dialect, dialect, limits, answer_boundary, route.flat_change_sets, last_only,
+                                nested_errors)
         self.writer.lowercase = strict
         # A protobuf message is checked whole in any case.
         self.threshold = 0 if dialect == "proto" else route.streaming_threshold
         self.validating = self.threshold > 0
-        self.rules = UrlRules(route.root, authority, strict)
+        self.rules = UrlRules(route.root, authority, strict, route.prefixes, route.bare_batch)
         self.plan = Plan(
             self.rules, limits.reference_bytes, limits.max_call_bytes, limits.max_depth,
             self.reader.sequential, route.transactional, limits.max_group_calls)
@@ -316,7 +319,7 @@ cdef class Session(Placement):
                 self.alarm.cancel()
             self.alarm = self.loop.call_later(options["deadline"], self.on_deadline)
         if options["headers"]:
-            block = HeaderBlock(False, False, self.limits.max_header_bytes)
+            block = reader.headers
             screen = Call()
             block.start(screen)
             for name, value in options["headers"]:
@@ -585,6 +588,10 @@ cdef class Session(Placement):
         cdef bytes moved, links
         cdef list owners = None
         cdef Upstream upstream = call.upstream
+        if is_head(call.method):
+            result.body_owner = None      # CL-03: of an error of the gateway's, too
+            result.body = NULL
+            result.body_len = 0
         if upstream is not None:
             for i in range(result.header_count):
                 header = &result.headers[i]
@@ -606,7 +613,7 @@ cdef class Session(Placement):
         return owners
 
     cdef Py_ssize_t write(self, Call call, Result result) except -1:
-        """Writes into `single` or the outbox; what cannot be said in the dialect becomes a 502."""
+        """Writes into `single` or the outbox; a GET whose answer is beyond a bound of the dialect becomes a 502."""
         cdef Buffer out = self.single if self.ordered else self.outbox.tail
         cdef uint64_t started = result.started_us, elapsed = result.elapsed_us
         try:

@@ -4,19 +4,21 @@ Neither the batch nor the answer is ever held whole. Must never be imported by t
 """
 
 import contextlib
-import http.client
+import os
 import re
+import signal
 import sys
-from collections.abc import Iterator
-from pathlib import Path
-from typing import IO, Any
-from urllib.parse import urlsplit
+from collections.abc import Generator, Iterator
+from typing import Any
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-CHUNK = 65536
+from .call_output import written
+from .call_rest import CHUNK, CallError, by_rest
+
+_LONGEST_TIMEOUT = 7 * 24 * 3600
 # Every response object begins so (JsonWriter, also of other gateways that follow the member order of ours).
 _RESPONSE = re.compile(rb'\{"id":"(?:[^"\\]|\\.)*",(?:"atomicityGroup":"(?:[^"\\]|\\.)*",)?"status":([0-9]{3})')
 # A string may go on in the next piece, even in the middle of an escape.
@@ -24,10 +26,6 @@ _TEXT = rb'(?:[^"\\]|\\.)*+(?P<end>"|\\?\Z)'
 _REST_OF_TEXT = re.compile(_TEXT, re.DOTALL)
 _STRUCTURE = re.compile(rb'"' + _TEXT + rb"|[{}\[\]]", re.DOTALL)
 _LONGEST_HEAD = 4096
-
-
-class CallError(Exception):
-    """The batch could not be sent or was refused as a whole; the message is for a person."""
 
 
 class Tally:
@@ -40,6 +38,7 @@ class Tally:
     def __init__(self) -> None:
         self.responses = 0
         self.failed = 0
+        self._begun = False
         self._depth = 0
         self._in_text = False
         self._escaped = False
@@ -53,6 +52,7 @@ class Tally:
         for found in _STRUCTURE.finditer(data, at):
             mark = found.group()
             if mark in (b"{", b"["):
+                self._begun = True
                 self._depth += 1
                 if self._depth == 3 and mark == b"{":
                     start = found.start()
@@ -67,8 +67,8 @@ class Tally:
             self._head += data[start : start + _LONGEST_HEAD]
 
     def complete(self) -> bool:
-        """Whether the answer was closed as JSON is."""
-        return self._depth == 0 and not self._in_text
+        """Whether an answer began, and was closed as JSON is."""
+        return self._begun and self._depth == 0 and not self._in_text
 
     def _text_ends(self, found: re.Match[bytes] | None) -> int:
         """Notes whether a string ended in this piece; where the scan goes on."""
@@ -90,37 +90,67 @@ def run_call(
 ) -> int:
     """Sends the batch in `file` ("-": stdin) and writes the answer to `output` ("-": stdout).
 
-    0: every call was answered 2xx. 1: some call was not. 2: nothing usable came; one line on stderr says why.
+    0: every call was answered 2xx. 1: some call was not. 2: nothing usable came. 130: interrupted. One line on stderr
+    says why. Must be called in the main thread: the time-out is a signal, because it holds for whatever takes the time,
+    be it a name server, the gateway, or a pipe that nobody reads.
     """
     shown = sys.stderr.isatty() if progress is None else progress
     tally = Tally()
     try:
-        with contextlib.ExitStack() as stack:
-            source = sys.stdin.buffer if file == "-" else stack.enter_context(Path(file).open("rb"))
-            sink = sys.stdout.buffer if output == "-" else stack.enter_context(Path(output).open("wb"))
-            answer = (
-                _by_rest(http, _chunks(source), timeout)
-                if http is not None
-                else _by_grpc(grpc or "", route, _chunks(source), timeout)
-            )
+        with _within(timeout), contextlib.ExitStack() as stack:
+            source = stack.enter_context(_source(file))
+            write = stack.enter_context(written(output))
+            answer = by_rest(http, source) if http is not None else _by_grpc(grpc or "", route, source)
+            # A generator that is left early closes its connection when it is told to, not when it is collected.
+            stack.enter_context(contextlib.closing(answer))
             bar = stack.enter_context(_progress(shown))
             task = bar.add_task("results", total=None, failed=0)
             for piece in answer:
                 tally.add(piece)
-                sink.write(piece)
+                write(piece)
                 bar.update(task, completed=tally.responses, failed=tally.failed)
-            if sink.isatty():
-                sink.write(b"\n")  # for the prompt that follows; anywhere else the answer is the bytes that came
-            sink.flush()
-        if not tally.complete():
-            raise CallError("the answer broke off: some results are missing")
+            if not tally.complete():
+                raise CallError("the answer broke off: some results are missing")
     except CallError as error:
-        click.echo(f"batchwire call: {error}", err=True)
-        return 2
+        return _told(str(error), 2)
     except OSError as error:
-        click.echo(f"batchwire call: {error.strerror or error}", err=True)
-        return 2
+        return _told(f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error), 2)
+    except KeyboardInterrupt:
+        return _told("interrupted", 130)
     return 1 if tally.failed else 0
+
+
+def _told(message: str, code: int) -> int:
+    click.echo(f"batchwire call: {' '.join(message.split())}", err=True)
+    return code
+
+
+@contextlib.contextmanager
+def _within(seconds: float) -> Iterator[None]:
+    """Raises CallError in the main thread, whatever it is doing, when the time is over."""
+    if not 0 < seconds <= _LONGEST_TIMEOUT:
+        raise CallError(f"--timeout must be above 0 and at most {_LONGEST_TIMEOUT} seconds")
+
+    def late(*_: object) -> None:
+        raise CallError(f"the batch did not end within {seconds:g} s")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@contextlib.contextmanager
+def _source(file: str) -> Iterator[int]:
+    """The descriptor that the batch is read from. Its bytes go past `sys.stdin`, whose lock a reading thread holds."""
+    if file == "-":
+        yield 0
+        return
+    with open(file, "rb", buffering=0) as opened:
+        yield opened.fileno()
 
 
 def _progress(shown: bool) -> Progress:
@@ -134,55 +164,31 @@ def _progress(shown: bool) -> Progress:
     )
 
 
-def _chunks(source: IO[bytes]) -> Iterator[bytes]:
-    while data := source.read(CHUNK):
-        yield data
-
-
-def _by_rest(url: str, body: Iterator[bytes], timeout: float) -> Iterator[bytes]:
-    """POSTs the document chunked; http.client is enough for one request and needs no further package."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or parts.hostname is None:
-        raise CallError(f"{url} is no http or https URL")
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = kind(parts.hostname, parts.port, timeout=timeout)
-    path = parts.path + (f"?{parts.query}" if parts.query else "")
-    try:
-        connection.request(
-            "POST",
-            path or "/",
-            body=body,
-            headers={"content-type": "application/json", "odata-version": "4.01", "transfer-encoding": "chunked"},
-            encode_chunked=True,
-        )
-        response = connection.getresponse()
-        if response.status not in (200, 202):
-            raise CallError(f"the gateway answered {response.status}: {_reason(response.read(CHUNK))}")
-        while data := response.read1(CHUNK):
-            yield data
-    except http.client.HTTPException as error:
-        raise CallError(f"the answer broke off: {type(error).__name__}") from None
-    finally:
-        connection.close()
-
-
-def _by_grpc(target: str, route: str, body: Iterator[bytes], timeout: float) -> Iterator[bytes]:
+def _by_grpc(target: str, route: str, source: int) -> Generator[bytes, None, None]:
     import grpc
     from batchwire.v1 import batch_pb2_grpc
     from google.api.httpbody_pb2 import HttpBody
 
+    if not (route.isascii() and route.isprintable()):
+        # gRPC would refuse it too, with lines of its own on stderr.
+        raise CallError("--route must be printable ASCII, with anything else percent-encoded")
     with grpc.insecure_channel(target) as channel:
         stub: Any = batch_pb2_grpc.BatchServiceStub(channel)  # type: ignore[no-untyped-call]
         metadata = (("batchwire-route", route),) if route else ()
-        messages = (HttpBody(content_type="application/json", data=data) for data in body)
+        broken: list[OSError] = []
+
+        def messages() -> Iterator[Any]:
+            try:
+                while data := os.read(source, CHUNK):
+                    yield HttpBody(content_type="application/json", data=data)
+            except OSError as error:
+                broken.append(error)
+                raise
+
         try:
-            for message in stub.BatchJson(messages, metadata=metadata, timeout=timeout):
+            for message in stub.BatchJson(messages(), metadata=metadata):
                 yield message.data
         except grpc.RpcError as error:
+            if broken:
+                raise broken[0] from None
             raise CallError(f"{error.code().name}: {error.details()}") from None
-
-
-def _reason(body: bytes) -> str:
-    """The message of an OData error object, or the start of whatever came."""
-    found = re.search(rb'"message"\s*:\s*"((?:[^"\\]|\\.)*)"', body)
-    return (found.group(1) if found else body[:200]).decode("utf-8", "replace")

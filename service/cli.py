@@ -146,6 +146,7 @@ def call(
     Exit code: 0  every call was answered 2xx
                1  some call was not
                2  the batch could not be sent, or was refused as a whole
+             130  interrupted
     """
     if bool(http) == bool(grpc):
         raise click.UsageError("give --http URL or --grpc HOST:PORT")

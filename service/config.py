@@ -7,12 +7,16 @@ object.
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
+from batchwire.core import header_verdict
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from .fronts.inheritance import FORWARDED, may_forward
 
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
@@ -45,6 +49,38 @@ def _origin(value: str) -> str:
     return value.lower()
 
 
+def _origins(value: str | list[str]) -> list[str]:
+    return [_origin(one) for one in ([value] if isinstance(value, str) else value) if one]
+
+
+def _header_patterns(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        if not re.fullmatch(r"[!#$%&'+.^_`|~0-9A-Za-z-]+\*?|\*", name):
+            raise ValueError(f"{name!r} is no name of a header, nor the beginning of one and *")
+    return names
+
+
+def _screened_headers(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in _header_patterns(names):
+        if not name.endswith("*") and header_verdict(name.encode()) not in ("pass", "drop"):
+            raise ValueError(f"{name} is a header that a call needs, or is refused for")
+    return names
+
+
+def _forwarded_headers(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in _header_patterns(names):
+        if not may_forward(name.lower()):
+            raise ValueError(f"{name} is of the batch as a whole, or has a rule or a key of its own")
+    return names
+
+
+def _network(value: str) -> str:
+    """An address or a network, or "unix"."""
+    if value != "unix":
+        ip_network(value)
+    return value
+
+
 def _names_server(url: str) -> bool:
     """Whether an http(s) URL has a host, and a port that one can connect to, if any."""
     try:
@@ -56,7 +92,10 @@ def _names_server(url: str) -> bool:
 
 Address = Annotated[str, AfterValidator(_address)]
 RootPath = Annotated[str, AfterValidator(_root)]
-Origin = Annotated[str, AfterValidator(_origin)]
+Origins = Annotated[str | list[str], AfterValidator(_origins)]
+ScreenedHeaders = Annotated[tuple[str, ...], AfterValidator(_screened_headers)]
+ForwardedHeaders = Annotated[tuple[str, ...], AfterValidator(_forwarded_headers)]
+Network = Annotated[str, AfterValidator(_network)]
 
 
 class _Section(BaseModel):
@@ -92,6 +131,10 @@ class Listen(_Section):
     max_streams: Count = Field(1000, description="requests at once on one HTTP/2 connection")
     allowed_origins: list[str] = Field(
         default_factory=list, description='origins of web pages that may use gRPC-Web and Connect; "*": any'
+    )
+    trusted_proxies: list[Network] = Field(
+        default_factory=list,
+        description="addresses and networks (or unix) whose Forwarded and X-Forwarded-* are believed; others' are not",
     )
     tls: TlsSettings = Field(default_factory=lambda: TlsSettings.model_validate({}))
     workers: Count = Field(1, description="processes that share the listeners (SO_REUSEPORT); more than 1: no unix:")
@@ -147,6 +190,9 @@ class UpstreamSettings(_Section):
     batch: Literal["", "json", "multipart"] = Field(
         "", description="it takes OData batches at $batch itself, in this form: groups run as one there (GW-04)"
     )
+    merge: Literal["", "MERGE", "PATCH"] = Field(
+        "", description="how it gets a MERGE; default: as MERGE, or as PATCH if it takes batches (CL-03)"
+    )
     coalesce: Count = Field(1, description="calls of a batch put into one such batch of its own; 1: each alone")
     ca_file: str = Field("", description="CA certificates for https (PEM); default: the system's")
     cert_file: str = Field("", description="client certificate (PEM)")
@@ -166,6 +212,8 @@ class UpstreamSettings(_Section):
             raise ValueError(f"url must name a host, and a port from 1 to 65535 if any (was {self.url!r})")
         if bool(self.cert_file) != bool(self.key_file):
             raise ValueError("cert_file and key_file go together")
+        if self.merge == "MERGE" and self.batch == "json":
+            raise ValueError("merge: a JSON batch has no MERGE (JB-07)")
         if self.coalesce > 1 and not self.batch:
             raise ValueError("coalesce needs batch")
         for address in self.addresses:
@@ -188,24 +236,44 @@ class RouteSettings(_Section):
     upstream: str = Field(description="name of the upstream")
     default: bool = Field(False, description="the route of gRPC batches that name none")
     streaming_threshold: Optional0 = Field(1 << 20, description="documents up to it are checked whole first; 0: stream")
+    dialects: tuple[Literal["odata", "document", "google"], ...] = Field(
+        ("odata", "document", "google"),
+        min_length=1,
+        description="taken here; with odata alone, a resource called batch can be in a batch (CL-11)",
+    )
     profile: Literal["auto", "strict", "compatible"] = Field("auto", description="answer profile (PR-01)")
-    origin: Origin = Field(
-        "", description="public http(s)://host[:port]; default: of the request, none in gRPC (GW-05)"
+    origin: Origins = Field(
+        default_factory=list,
+        description="public http(s)://host[:port], or a list; default: of the request, none in gRPC (GW-05)",
     )
     status_202: bool = Field(False, description="answer 202 instead of 200 (PR-06)")
+    continue_on_error: bool = Field(
+        False, description="an error in a multipart batch stops nothing where the client does not say (CL-04)"
+    )
     flat_change_sets: bool = Field(
         False, description="each call of a change set has its own part of the answer, and an error stops nothing"
     )
-    allow_inner_authorization: Literal["reject", "drop"] = Field("reject", description="Authorization inside a call")
+    allow_inner_authorization: Literal["reject", "same", "drop"] = Field(
+        "same", description="Authorization inside a call; same: taken if it is that of the batch (CL-09)"
+    )
+    forward_headers: ForwardedHeaders = Field(
+        FORWARDED, description="headers of the batch that its calls get; a name, or its beginning and * (CL-10)"
+    )
+    drop_headers: ScreenedHeaders = Field(
+        (), description="headers inside calls to drop besides the built-in list, in the same form (CL-12)"
+    )
+    keep_headers: ScreenedHeaders = Field(
+        (), description="headers inside calls that the built-in list is not for, in the same form"
+    )
     serve_app: bool = Field(
         False, description="requests that are no batch go to the app as they are; for demonstrations"
     )
     mounts: list[Mount] = Field(default_factory=list, description="parts served by other upstreams")
 
-    def public_origin(self) -> tuple[str, str] | None:
-        """Scheme and host[:port] of `origin`."""
-        scheme, _, host = self.origin.partition("://")
-        return (scheme, host) if host else None
+    def public_origins(self) -> list[tuple[str, str]]:
+        """Scheme and host[:port] of each `origin`; the first one is told to clients."""
+        parted = (origin.partition("://") for origin in self.origin)
+        return [(scheme, host) for scheme, _, host in parted]
 
 
 class Config(BaseSettings):

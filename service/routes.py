@@ -42,6 +42,9 @@ class RouteTable:
                 streaming_threshold=settings.streaming_threshold,
                 inner_authorization=settings.allow_inner_authorization,
                 flat_change_sets=settings.flat_change_sets,
+                drop_headers=settings.drop_headers,
+                keep_headers=settings.keep_headers,
+                bare_batch=any(name != "odata" for name in settings.dialects),
             )
             self._by_root[settings.root] = route
             if settings.default or len(config.routes) == 1:
@@ -90,6 +93,8 @@ def make_upstream(
     upstream = _plain_upstream(name, settings, limits, loop)
     if settings.batch:
         upstream.take_batches(settings.batch, settings.coalesce)
+    if settings.merge:
+        upstream.take_merge(settings.merge)
     return upstream
 
 

@@ -164,6 +164,25 @@ def things(_batching: BatchingUpstream) -> BatchingUpstream:
     return _batching
 
 
+@pytest.fixture(scope="session")
+def ways_gateway(
+    _things: ScriptedUpstream, _orders: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Gateway]:
+    """A gateway with a route for each way of clients, see harness.config.clients."""
+    with Gateway(config.clients(_things.origin, _orders.origin), tmp_path_factory.mktemp("ways")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def trusting_gateway(
+    _things: ScriptedUpstream, _orders: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Gateway]:
+    """The same, behind proxies that it trusts."""
+    settings = config.clients(_things.origin, _orders.origin, trusted_proxies=["127.0.0.0/8", "10.0.0.0/8", "::1"])
+    with Gateway(settings, tmp_path_factory.mktemp("trusting")) as running:
+        yield running
+
+
 @pytest.fixture
 def batching_orders(_batching_orders: BatchingUpstream) -> BatchingUpstream:
     """The upstream that takes batches behind the mount /svc/orders/ of batching_gateway."""

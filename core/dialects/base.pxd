@@ -30,6 +30,9 @@ cdef class Reader:
     cdef Call next_call(self)
     cdef Py_ssize_t buffered(self) noexcept
 
+# Whether the body is all that a call was for: nothing has changed, and without it the call has failed (AN-03).
+cdef bint is_read(Call call, Result result) noexcept
+
 cdef class Writer:
     """Results -> bytes appended to `out`. begin() before the first result, end() after the last.
 

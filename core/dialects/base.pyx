@@ -5,6 +5,10 @@ A dialect says how bytes look. It must never know order, sockets or policies.
 from batchwire.core.model cimport Buffer, Call, Result
 
 
+cdef bint is_read(Call call, Result result) noexcept:
+    return 200 <= result.status < 300 and call.method == b"GET"
+
+
 cdef class Reader:
     cdef int feed(self, bytes data) except -1:
         raise NotImplementedError

@@ -17,8 +17,9 @@ from batchwire.core.dialects.media cimport (
     codec_of,
     media_kind,
 )
-from batchwire.core.dialects.scan cimport bw_quote_run, bw_unescape
+from batchwire.core.dialects.scan cimport bw_has_half_pair, bw_quote_run, bw_unescape
 from batchwire.core.headers cimport HeaderBlock
+from batchwire.core.methods cimport is_bodyless, is_odata, method_of
 from batchwire.core.model cimport Buffer, Call
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint64_t
@@ -26,9 +27,7 @@ from libc.string cimport memcmp
 
 from batchwire.core.dialects.codings import BrokenCoding, TooLong, UnknownCoding, decode
 from batchwire.core.errors import EnvelopeError
-
-cdef extern from "<strings.h>" nogil:
-    int strncasecmp(const char* a, const char* b, size_t n)
+from batchwire.core.methods import METHODS
 
 cdef enum Member:
     MEMBER_ID = 0
@@ -43,12 +42,8 @@ cdef enum Member:
     MEMBER_COUNT = 9
     MEMBER_UNKNOWN = 9
 
-cdef bytes GET = b"GET"
-cdef bytes POST = b"POST"
-cdef bytes PUT = b"PUT"
-cdef bytes PATCH = b"PATCH"
-cdef bytes DELETE = b"DELETE"
 cdef bytes NOTHING = b""
+cdef str HALF_PAIR = "a string has half of a surrogate pair"
 
 
 cdef Member member_named(const uint8_t* name, Py_ssize_t n) noexcept nogil:
@@ -82,9 +77,11 @@ cdef Member member_named(const uint8_t* name, Py_ssize_t n) noexcept nogil:
     return MEMBER_UNKNOWN
 
 
-cdef bytes string_of(const uint8_t* text, Mark* mark):
-    """The UTF-8 of a member whose value is a string."""
+cdef bytes string_of(Call call, const uint8_t* text, Mark* mark):
+    """The UTF-8 of a member whose value is a string. AN-04: half of a surrogate pair has none."""
     if mark.value_escaped:
+        if bw_has_half_pair(text + mark.value + 1, mark.value_end - mark.value - 2):
+            call.refuse(400, "BadText", HALF_PAIR)
         return unescaped(text + mark.value + 1, mark.value_end - mark.value - 2)
     return PyBytes_FromStringAndSize(<const char*>(text + mark.value + 1), mark.value_end - mark.value - 2)
 
@@ -183,7 +180,9 @@ cdef class CallBuilder:
         """JB-08, ID-03. The compatible profile takes an integer as the string of its digits."""
         if mark != NULL:
             if mark.kind == c'"':
-                call.id = string_of(text, mark)
+                call.id = string_of(call, text, mark)
+                if call.refusal is not None:
+                    return 0
             elif self.integer_ids and is_integer(text + mark.value, mark.value_end - mark.value):
                 call.id = text[mark.value:mark.value_end]
             if is_request_id(PyBytes_AS_STRING(call.id), PyBytes_GET_SIZE(call.id)):
@@ -195,7 +194,7 @@ cdef class CallBuilder:
             f"requests[{number}].id")
 
     cdef int read_method(self, Call call, const uint8_t* text, Mark* mark) except -1:
-        """JB-07."""
+        """JB-07, CL-03."""
         cdef bytes said
         cdef const char* p
         cdef Py_ssize_t n
@@ -203,21 +202,16 @@ cdef class CallBuilder:
             p = <const char*>(text + mark.value + 1)
             n = mark.value_end - mark.value - 2
             if mark.value_escaped:
-                said = string_of(text, mark)
+                said = string_of(call, text, mark)
                 p = PyBytes_AS_STRING(said)
                 n = PyBytes_GET_SIZE(said)
-            if n == 3 and strncasecmp(p, b"GET", 3) == 0:
-                call.method = GET
-            elif n == 4 and strncasecmp(p, b"POST", 4) == 0:
-                call.method = POST
-            elif n == 5 and strncasecmp(p, b"PATCH", 5) == 0:
-                call.method = PATCH
-            elif n == 3 and strncasecmp(p, b"PUT", 3) == 0:
-                call.method = PUT
-            elif n == 6 and strncasecmp(p, b"DELETE", 6) == 0:
-                call.method = DELETE
-            else:
-                call.refuse(400, "BadMethod", "method must be one of delete, get, patch, post, put")
+            said = method_of(p, n)
+            if said is None:
+                return call.refuse(400, "BadMethod", f"method must be {METHODS}")
+            if not self.integer_ids and not is_odata(said):
+                # CL-03: what the specification does not name is for clients that do not go by it.
+                return call.refuse(400, "BadMethod", "method must be one of delete, get, patch, post, put")
+            call.method = said
             return 0
         return call.refuse(400, "BadMethod", "method must be given, as a string")
 
@@ -226,7 +220,7 @@ cdef class CallBuilder:
         cdef Py_ssize_t i
         if mark == NULL or mark.kind != c'"':
             return call.refuse(400, "BadUrl", "url must be given, as a string")
-        call.url = string_of(text, mark)
+        call.url = string_of(call, text, mark)
         if mark.value_escaped:                            # a raw control character cannot be in a JSON string
             p = <const uint8_t*>PyBytes_AS_STRING(call.url)
             for i in range(PyBytes_GET_SIZE(call.url)):
@@ -259,6 +253,8 @@ cdef class CallBuilder:
             if text[i] == c'"':
                 escaped = False
                 i = string_end(text, i + 1, mark.value_end, &escaped)
+                if escaped and bw_has_half_pair(text + start + 1, i - start - 1):
+                    call.refuse(400, "BadDependsOn", HALF_PAIR)
                 names.append(unescaped(text + start + 1, i - start - 1) if escaped else text[start + 1:i])
                 i += 1
             else:
@@ -280,7 +276,7 @@ cdef class CallBuilder:
         if mark.kind == c'n':
             return 0
         if mark.kind == c'"':
-            name = string_of(text, mark)
+            name = string_of(call, text, mark)
             if is_request_id(PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name)):
                 call.group = name
                 return 0
@@ -290,7 +286,7 @@ cdef class CallBuilder:
         """JB-18. Never lenient: a condition that is not understood must not be passed over."""
         if mark.kind != c'"':
             return call.refuse(400, "BadCondition", "if must be a string")
-        call.condition = string_of(text, mark)
+        call.condition = string_of(call, text, mark)
         return 0
 
     cdef int read_headers(self, Call call, const uint8_t* text, Mark* mark) except -1:
@@ -316,6 +312,8 @@ cdef class CallBuilder:
             value = i + 1
             i = string_end(text, value, end, &escaped)
             if escaped:
+                if bw_has_half_pair(text + name, name_end - name) or bw_has_half_pair(text + value, i - value):
+                    return call.refuse(400, "BadHeader", HALF_PAIR)
                 self.add_unescaped(text + name, name_end - name, text + value, i - value)
             else:
                 self.block.add(<const char*>(text + name), name_end - name, <const char*>(text + value), i - value)
@@ -341,8 +339,8 @@ cdef class CallBuilder:
         """JB-21..26. The media type decides how the value is to be read."""
         cdef bytes media = self.block.content_type
         cdef MediaKind kind = MEDIA_NONE
-        if call.method is GET or call.method is DELETE:
-            return call.refuse(400, "BodyNotAllowed", "a get or delete request must not have a body")
+        if is_bodyless(call.method):
+            return call.refuse(400, "BodyNotAllowed", f"a {call.method.decode()} request must not have a body")
         if media is not None:
             kind = media_kind(PyBytes_AS_STRING(media), PyBytes_GET_SIZE(media))
         if kind == MEDIA_NONE:
@@ -363,7 +361,7 @@ cdef class CallBuilder:
             return call.refuse(400, "BadBody", "the charset of the text body is not supported")
         if codec == "utf-8" and not mark.value_escaped:
             return call.set_body(owner, <const char*>(text + mark.value + 1), mark.value_end - mark.value - 2)
-        body = string_of(text, mark)
+        body = string_of(call, text, mark)
         if codec != "utf-8":
             try:
                 body = body.decode().encode(codec)

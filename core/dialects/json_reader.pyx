@@ -20,6 +20,7 @@ from batchwire.core.dialects.json_scan cimport (
     scan_start,
 )
 from batchwire.core.dialects.json_strings cimport unescaped
+from batchwire.core.headers cimport HeaderBlock
 from batchwire.core.model cimport Buffer, Call
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint64_t
@@ -27,7 +28,6 @@ from libc.stdint cimport uint8_t, uint64_t
 from collections import deque
 
 from batchwire.core.errors import ConfigError, EnvelopeError
-from batchwire.core.headers import HeaderBlock
 
 cdef enum:
     MAX_MEMBERS = 64          # of one request object, known and unknown
@@ -59,8 +59,8 @@ cdef class JsonReader(Reader):
     max_call_bytes: most bytes of one request object, and of a body after JB-27's decoding; 0: no limit. A longer
     object breaks the batch with 413. max_depth: most containers open at once, the document's own two included
     (3..1024); deeper nesting, also inside a body, breaks the batch with 400. max_header_bytes: of one call's
-    header lines. drop_authorization: GW-17's switch. integer_ids: take them for strings (JB-08). A request object
-    may have 64 members.
+    header lines. integer_ids: of the compatible profile: take them for strings (JB-08), and methods that JB-07 does
+    not name (CL-03). block: screens the header lines; None: by default. A request object may have 64 members.
     """
     cdef object chunks                # deque of bytes not begun
     cdef bytes chunk                  # the bytes being read
@@ -83,7 +83,7 @@ cdef class JsonReader(Reader):
     cdef Mark[MAX_MEMBERS] marks
 
     def __init__(self, Py_ssize_t max_call_bytes=16777216, int max_depth=64, Py_ssize_t max_header_bytes=32768,
-                 bint drop_authorization=False, bint integer_ids=True):
+                 bint integer_ids=True, HeaderBlock block=None):
         if not 3 <= max_depth <= MAX_DEPTH:
             raise ConfigError(f"the nesting limit of JSON must be from 3 to {MAX_DEPTH}")
         self.chunks = deque()
@@ -92,7 +92,7 @@ cdef class JsonReader(Reader):
         self.max_call_bytes = max_call_bytes
         self.max_depth = max_depth
         self.builder = CallBuilder(
-            HeaderBlock(drop_authorization=drop_authorization, max_bytes=max_header_bytes), max_call_bytes, integer_ids)
+            HeaderBlock(max_bytes=max_header_bytes) if block is None else block, max_call_bytes, integer_ids)
 
     cdef int feed(self, bytes data) except -1:
         if PyBytes_GET_SIZE(data):

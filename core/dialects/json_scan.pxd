@@ -1,5 +1,5 @@
 # Strict incremental reading of one JSON value (RFC 8259), resumable at any byte.
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint64_t
 
 cdef enum:
     MAX_DEPTH = 1024          # the most that a limit on nesting may be set to
@@ -14,20 +14,18 @@ cdef enum ScanState:
     SCAN_STRING = 6
     SCAN_ESCAPE = 7           # after a backslash
     SCAN_HEX = 8              # in the four digits of \u
-    SCAN_LOW_SLASH = 9        # a high surrogate was read: its low half must follow
-    SCAN_LOW_U = 10
-    SCAN_UTF8 = 11            # inside a sequence of several bytes
-    SCAN_MINUS = 12
-    SCAN_ZERO = 13
-    SCAN_DIGITS = 14
-    SCAN_POINT = 15
-    SCAN_FRACTION = 16
-    SCAN_EXPONENT = 17
-    SCAN_EXPONENT_SIGN = 18
-    SCAN_EXPONENT_DIGITS = 19
-    SCAN_LITERAL = 20
-    SCAN_DONE = 21
-    SCAN_BAD = 22
+    SCAN_UTF8 = 9             # inside a sequence of several bytes
+    SCAN_MINUS = 10
+    SCAN_ZERO = 11
+    SCAN_DIGITS = 12
+    SCAN_POINT = 13
+    SCAN_FRACTION = 14
+    SCAN_EXPONENT = 15
+    SCAN_EXPONENT_SIGN = 16
+    SCAN_EXPONENT_DIGITS = 17
+    SCAN_LITERAL = 18
+    SCAN_DONE = 19
+    SCAN_BAD = 20
 
 cdef enum ScanError:
     ERROR_NONE = 0
@@ -35,12 +33,11 @@ cdef enum ScanError:
     ERROR_UTF8 = 2
     ERROR_CONTROL = 3
     ERROR_ESCAPE = 4
-    ERROR_SURROGATE = 5
-    ERROR_NUMBER = 6
-    ERROR_LITERAL = 7
-    ERROR_DEPTH = 8
-    ERROR_MEMBERS = 9
-    ERROR_TRUNCATED = 10
+    ERROR_NUMBER = 5
+    ERROR_LITERAL = 6
+    ERROR_DEPTH = 7
+    ERROR_MEMBERS = 8
+    ERROR_TRUNCATED = 9
 
 cdef struct Mark:
     # One member of the outermost object; offsets in bytes from the first byte given to scan().
@@ -65,8 +62,6 @@ cdef struct Scan:
     bint in_key
     int escaped               # the string read last has an escape
     int left                  # bytes or digits that a sequence, an escape or a literal still needs
-    uint32_t code             # of a \u escape
-    bint high                 # the escape before was a high surrogate
     uint8_t lowest            # what the next byte of a sequence may be
     uint8_t highest
     const char* literal
@@ -82,3 +77,5 @@ cdef str scan_message(int error)
 
 # Offset of the first wrong byte of a complete document (n: it is cut), or -1 when it is valid.
 cdef Py_ssize_t check(const uint8_t* p, Py_ssize_t n, int max_depth) noexcept nogil
+# Whether a document that is not valid with this limit is so because it is nested too deeply.
+cdef bint too_deep(const uint8_t* p, Py_ssize_t n, int max_depth) noexcept nogil

@@ -1,8 +1,9 @@
 """Strict incremental reading of one JSON value (RFC 8259).
 
 The one place that decides what valid JSON is: requests and upstream answers alike. Refuses ill-formed UTF-8
-(overlong forms, surrogates, above U+10FFFF), lone surrogate escapes, raw control characters, and nesting
-beyond a limit. Must never build values: text is found and checked here, and travels as it is.
+(overlong forms, surrogates, above U+10FFFF), raw control characters, and nesting beyond a limit. An escape of half
+a surrogate pair is valid by the grammar; who needs the text of a string looks for it (AN-04). Must never build
+values: text is found and checked here, and travels as it is.
 """
 from batchwire.core.dialects.scan cimport bw_string_run
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
@@ -14,7 +15,6 @@ cdef tuple MESSAGES = (
     "the text is not valid UTF-8",
     "a string has a control character that is not escaped",
     "a string has an unknown escape",
-    "a string has half of a surrogate pair",
     "a number is ill-formed",
     "a literal is ill-formed",
     "the nesting is too deep",
@@ -79,7 +79,6 @@ cdef int special_in_string(Scan* s, uint8_t c) noexcept nogil:
     """What the string run would not decide: a control character, or the start of something cut or broken."""
     if c == c'\\':
         s.escaped = 1
-        s.high = False
         return SCAN_ESCAPE
     if c < 0x20:
         return bad(s, ERROR_CONTROL)
@@ -88,40 +87,17 @@ cdef int special_in_string(Scan* s, uint8_t c) noexcept nogil:
 
 cdef int escape_byte(Scan* s, int state, uint8_t c) noexcept nogil:
     """One byte of an escape that lies across two chunks, or is wrong."""
-    cdef int digit
     if state == SCAN_ESCAPE:
         if c == c'u':
             s.left = 4
-            s.code = 0
             return SCAN_HEX
         if c in (c'"', c'\\', c'/', c'b', c'f', c'n', c'r', c't'):
             return SCAN_STRING
         return bad(s, ERROR_ESCAPE)
-    if state == SCAN_LOW_SLASH:
-        return SCAN_LOW_U if c == c'\\' else bad(s, ERROR_SURROGATE)
-    if state == SCAN_LOW_U:
-        if c != c'u':
-            return bad(s, ERROR_SURROGATE)
-        s.left = 4
-        s.code = 0
-        return SCAN_HEX
-    if c'0' <= c <= c'9':
-        digit = c - c'0'
-    elif c'a' <= (c | 0x20) <= c'f':
-        digit = (c | 0x20) - c'a' + 10
-    else:
+    if not (c'0' <= c <= c'9' or c'a' <= (c | 0x20) <= c'f'):
         return bad(s, ERROR_ESCAPE)
-    s.code = s.code << 4 | digit
     s.left -= 1
-    if s.left:
-        return SCAN_HEX
-    if s.high:
-        s.high = False
-        return SCAN_STRING if 0xDC00 <= s.code <= 0xDFFF else bad(s, ERROR_SURROGATE)
-    if 0xD800 <= s.code <= 0xDBFF:
-        s.high = True
-        return SCAN_LOW_SLASH
-    return bad(s, ERROR_SURROGATE) if 0xDC00 <= s.code <= 0xDFFF else SCAN_STRING
+    return SCAN_HEX if s.left else SCAN_STRING
 
 
 cdef int number_byte(int state, uint8_t c) noexcept nogil:
@@ -297,7 +273,7 @@ cdef Py_ssize_t scan(Scan* s, const uint8_t* p, Py_ssize_t n) noexcept nogil:
             i += 1
             if s.left == 0:
                 state = SCAN_STRING
-        elif state == SCAN_ESCAPE or state == SCAN_HEX or state == SCAN_LOW_SLASH or state == SCAN_LOW_U:
+        elif state == SCAN_ESCAPE or state == SCAN_HEX:
             state = escape_byte(s, state, c)
             if state == SCAN_BAD:
                 break
@@ -344,6 +320,13 @@ cdef Py_ssize_t check(const uint8_t* p, Py_ssize_t n, int max_depth) noexcept no
     while i < n and (p[i] == c' ' or p[i] == c'\n' or p[i] == c'\r' or p[i] == c'\t'):
         i += 1
     return i if i < n else -1
+
+
+cdef bint too_deep(const uint8_t* p, Py_ssize_t n, int max_depth) noexcept nogil:
+    cdef Scan s
+    scan_start(&s, max_depth, NULL, 0)
+    scan(&s, p, n)
+    return s.error == ERROR_DEPTH
 
 
 cdef class Validator:

@@ -4,5 +4,7 @@ from libc.stdint cimport uint8_t
 
 # Appends valid UTF-8 as the inside of a JSON string, without the quotes.
 cdef int put_escaped(Buffer out, const uint8_t* p, Py_ssize_t n) except -1
+# Whether the raw inside of a valid JSON string has an escape of half a surrogate pair without the other half (AN-04).
+cdef bint has_half_pair(const uint8_t* p, Py_ssize_t n) noexcept nogil
 # The UTF-8 of the raw inside of a valid JSON string.
 cdef bytes unescaped(const uint8_t* p, Py_ssize_t n)

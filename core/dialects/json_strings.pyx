@@ -3,7 +3,7 @@
 Must never judge: text to escape is valid UTF-8, text to unescape has been validated by the scanner.
 """
 from batchwire.core.dialects.json_scan cimport check
-from batchwire.core.dialects.scan cimport bw_unescape, bw_unescaped_run, bw_utf8_run
+from batchwire.core.dialects.scan cimport bw_has_half_pair, bw_unescape, bw_unescaped_run, bw_utf8_run
 from batchwire.core.model cimport Buffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t
@@ -40,6 +40,10 @@ cdef int put_escaped(Buffer out, const uint8_t* p, Py_ssize_t n) except -1:
             code[5] = <char>((c & 15) + (48 if (c & 15) < 10 else 87))
         out.put(code, length)
         i = stop + 1
+
+
+cdef bint has_half_pair(const uint8_t* p, Py_ssize_t n) noexcept nogil:
+    return bw_has_half_pair(p, n)
 
 
 cdef bytes unescaped(const uint8_t* p, Py_ssize_t n):

@@ -1,12 +1,12 @@
 """Results -> the JSON batch answer {"responses":[{...},...]} (JR-01..JR-13, PR-02, GW-11).
 
 An upstream's JSON is validated and put in as the bytes it is; nothing is parsed and built again. Must never
-leave half of a response object in the output: a body that cannot be put into the answer raises BadUpstreamBody
-before a byte of it counts.
+leave half of a response object in the output: a body that is beyond a bound raises BadUpstreamBody before a byte of
+it counts. A body that is not what its content-type says is put in as what it is (AN-01, AN-02).
 """
-from batchwire.core.dialects.base cimport Writer
+from batchwire.core.dialects.base cimport Writer, is_read
 from batchwire.core.dialects.header_names cimport put_name
-from batchwire.core.dialects.json_scan cimport MAX_DEPTH, check
+from batchwire.core.dialects.json_scan cimport MAX_DEPTH, check, too_deep
 from batchwire.core.dialects.json_strings cimport put_escaped
 from batchwire.core.dialects.media cimport (
     MEDIA_JSON,
@@ -18,7 +18,6 @@ from batchwire.core.dialects.media cimport (
     codec_of,
     media_kind,
     put_base64url,
-    with_utf8,
 )
 from batchwire.core.dialects.plain_body cimport plain_body
 from batchwire.core.dialects.scan cimport bw_plain_run, bw_utf8_run
@@ -39,6 +38,7 @@ from libc.string cimport memcmp
 
 import secrets
 
+from batchwire.core.dialects import odd_bodies
 from batchwire.core.errors import BadUpstreamBody, ConfigError
 
 cdef extern from "<strings.h>" nogil:
@@ -52,6 +52,7 @@ cdef struct Body:
     MediaKind kind
     const char* media             # value of content-type to write; NULL: as the upstream said, or none
     Py_ssize_t media_size
+    bint coded                    # in the content-codings that it came in
 
 
 cdef class JsonWriter(Writer):
@@ -89,7 +90,7 @@ cdef class JsonWriter(Writer):
     cdef int write_response(self, Buffer out, Call call, Result result) except -1:
         cdef Body body
         cdef list kept = []               # keeps what body points to
-        self.prepare(result, &body, kept)
+        self.prepare(call, result, &body, kept)
         out.grow(body.size + 512)
         out.put(b'{"id":"', 7)
         if call.id:
@@ -121,7 +122,7 @@ cdef class JsonWriter(Writer):
             put_base64url(out, body.data, body.size)
         return out.put(b'"}', 2)
 
-    cdef int prepare(self, Result result, Body* body, list kept) except -1:
+    cdef int prepare(self, Call call, Result result, Body* body, list kept) except -1:
         """Finds out how the body is to be written, and checks it (JR-08, JR-13, GW-11).
 
         Of an empty one only text and binary data can be written, as an empty string.
@@ -132,13 +133,16 @@ cdef class JsonWriter(Writer):
         body.data = <const uint8_t*>result.body
         body.size = result.body_len
         body.media = NULL
-        body.present = False
+        body.present = body.coded = False
         if result.body_owner is None or result.status == 204 or result.status == 304:
             body.size = 0
             return 0
         body.kind = MEDIA_NONE if media == NULL else media_kind(media.value, media.value_len)
         if coding != NULL and body.size:
-            plain = plain_body(result, self.max_body_bytes)
+            plain = plain_body(call, result, self.max_body_bytes)
+            if plain is None:
+                body.coded = body.present = True
+                return put_as(body, MEDIA_OTHER, odd_bodies.BYTES)
             kept.append(plain)
             body.data = <const uint8_t*>PyBytes_AS_STRING(plain)
             body.size = PyBytes_GET_SIZE(plain)
@@ -148,41 +152,37 @@ cdef class JsonWriter(Writer):
         body.present = True
         if body.kind == MEDIA_NONE:
             # RFC 9110 8.3: of an unknown type. Said in the answer, because there no type means JSON (JR-09).
-            body.kind = MEDIA_OTHER
-            body.media = b"application/octet-stream"
-            body.media_size = 24
+            return put_as(body, MEDIA_OTHER, odd_bodies.BYTES)
         elif body.kind == MEDIA_JSON:
             if body.size >= 3 and memcmp(body.data, b"\xef\xbb\xbf", 3) == 0:
                 body.data += 3
                 body.size -= 3
             if check(body.data, body.size, self.max_depth) >= 0:
-                raise BadUpstreamBody("the upstream's body is not the JSON that its content-type says")
+                if is_read(call, result) and too_deep(body.data, body.size, self.max_depth):
+                    raise BadUpstreamBody("the upstream's body is nested too deeply")
+                self.prepare_odd(result, media, body, kept)
         elif body.kind == MEDIA_TEXT:
-            self.prepare_text(media.value[:media.value_len], body, kept)
+            if codec_of(charset_of(media.value[:media.value_len])) != "utf-8" \
+                    or bw_utf8_run(body.data, 0, body.size) != body.size:
+                self.prepare_odd(result, media, body, kept)
         return 0
 
-    cdef int prepare_text(self, bytes media, Body* body, list kept) except -1:
-        """JR-08: a string; text in another charset than UTF-8 is converted, and content-type says so."""
-        cdef str codec = codec_of(charset_of(media))
-        cdef bytes text
-        cdef bytes said
-        if codec is None:
-            raise BadUpstreamBody("the charset of the upstream's text is not supported")
-        if codec != "utf-8":
-            try:
-                text = (<const char*>body.data)[:body.size].decode(codec).encode()
-            except UnicodeDecodeError:
-                raise BadUpstreamBody("the upstream's text is not in the charset it says") from None
-            said = with_utf8(media)
-            kept.append(text)
-            kept.append(said)
-            body.data = <const uint8_t*>PyBytes_AS_STRING(text)
-            body.size = PyBytes_GET_SIZE(text)
-            body.media = PyBytes_AS_STRING(said)
-            body.media_size = PyBytes_GET_SIZE(said)
-        elif bw_utf8_run(body.data, 0, body.size) != body.size:
-            raise BadUpstreamBody("the upstream's text is not UTF-8")
-        return 0
+    cdef int prepare_odd(self, Result result, HeaderSlice* media, Body* body, list kept) except -1:
+        """A body that is not what its content-type says, or not in UTF-8."""
+        cdef bytes said = media.value[:media.value_len]
+        cdef bytes found = (<const char*>body.data)[:body.size]
+        if body.kind == MEDIA_JSON:
+            kind, found, named, note = odd_bodies.said_as_json(found, said, self.max_depth)
+        else:
+            kind, found, named, note = odd_bodies.said_as_text(found, said)
+        kept += [found, named]
+        body.data = <const uint8_t*>PyBytes_AS_STRING(found)
+        body.size = PyBytes_GET_SIZE(found)
+        if note is not None:
+            result.add_note(note)
+        body.present = body.size > 0 or kind == odd_bodies.TEXT
+        return put_as(body, MEDIA_JSON if kind == odd_bodies.JSON else MEDIA_TEXT if kind == odd_bodies.TEXT
+                      else MEDIA_OTHER, named)
 
     cdef int write_headers(self, Buffer out, Result result, Body* body) except -1:
         """JR-07, JR-09: one member a name; content-type whenever there is a body, PR-02: or always."""
@@ -192,7 +192,7 @@ cdef class JsonWriter(Writer):
         cdef int i
         for i in range(result.header_count):
             header = &result.headers[i]
-            if header.kind == KIND_HOP or header.kind == KIND_CONTENT_ENCODING:
+            if header.kind == KIND_HOP or (header.kind == KIND_CONTENT_ENCODING and not body.coded):
                 continue
             if header.kind == KIND_CONTENT_TYPE:
                 if typed:
@@ -254,6 +254,15 @@ cdef class JsonWriter(Writer):
             return put_escaped(out, p, n)
         text = value[:n].decode("latin-1").encode()
         return put_escaped(out, <const uint8_t*>PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
+
+
+cdef int put_as(Body* body, MediaKind kind, bytes media) except -1:
+    """media: outlives the body; None: the content-type stays."""
+    body.kind = kind
+    if media is not None:
+        body.media = PyBytes_AS_STRING(media)
+        body.media_size = PyBytes_GET_SIZE(media)
+    return 0
 
 
 cdef inline bint same_name(HeaderSlice* a, HeaderSlice* b) noexcept nogil:

@@ -21,7 +21,11 @@ cdef extern from "<strings.h>" nogil:
 # RFC 9110 5.6.6: parameters, with quoted strings taken whole so that nothing inside them is mistaken for one.
 PARAMETER = re.compile(rb';[ \t]*([^=;\s"]+)[ \t]*=[ \t]*("(?:[^"\\]|\\.)*"|[^;\s"]*)')
 # The character sets of text that are read and written; Python's registry resolves their many aliases.
-CODECS = frozenset(["utf-8", "ascii", "iso8859-1", "cp1252"])
+CODECS = frozenset(
+    "utf-8 utf-16 utf-16-le utf-16-be utf-32 utf-32-le utf-32-be ascii cp866 cp874 cp932 cp949 cp1250 cp1251 cp1252 "
+    "cp1253 cp1254 cp1255 cp1256 cp1257 cp1258 iso8859-1 iso8859-2 iso8859-3 iso8859-4 iso8859-5 iso8859-6 iso8859-7 "
+    "iso8859-8 iso8859-9 iso8859-10 iso8859-11 iso8859-13 iso8859-14 iso8859-15 iso8859-16 koi8-r koi8-u mac-roman "
+    "shift_jis euc_jp iso2022_jp euc_kr gb2312 gbk gb18030 big5 big5hkscs tis-620".split())
 
 bw_base64_prepare()
 
@@ -72,6 +76,21 @@ cdef str codec_of(bytes charset):
     except (LookupError, ValueError):
         return None
     return name if name in CODECS else None
+
+
+def charset(bytes content_type not None):
+    """charset_of() for Python."""
+    return charset_of(content_type)
+
+
+def in_utf8(bytes content_type not None):
+    """with_utf8() for Python."""
+    return with_utf8(content_type)
+
+
+def codec_named(bytes name):
+    """codec_of() for Python."""
+    return codec_of(name)
 
 
 cdef int put_base64url(Buffer out, const uint8_t* p, Py_ssize_t n) except -1:

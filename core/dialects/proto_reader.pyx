@@ -9,18 +9,13 @@ from batchwire.core.dialects.identifiers cimport is_request_id
 from batchwire.core.dialects.wire cimport Field, WIRE_BYTES, WIRE_VARINT, next_field, read_duration
 from batchwire.core.errors import EnvelopeError
 from batchwire.core.headers cimport HeaderBlock
+from batchwire.core.methods cimport is_bodyless, method_of
 from batchwire.core.model cimport Call
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.string cimport memcmp
+
+from batchwire.core.methods import METHODS
 
 from collections import deque
-
-cdef bytes GET = b"GET"
-cdef bytes PUT = b"PUT"
-cdef bytes POST = b"POST"
-cdef bytes PATCH = b"PATCH"
-cdef bytes DELETE = b"DELETE"
-cdef dict METHODS = {b"GET": GET, b"PUT": PUT, b"POST": POST, b"PATCH": PATCH, b"DELETE": DELETE}
 
 cdef dict DEFAULTS = {"route": "", "deadline": 0.0, "continue_on_error": True, "ordered": False, "headers": ()}
 
@@ -176,7 +171,7 @@ cdef class ProtoReader(Reader):
         cdef Call call = Call.__new__(Call)
         cdef const char* end = p + n
         cdef Field field
-        cdef object method = None
+        cdef bytes method = None
         cdef double timeout
         self.headers.start(call)
         while p < end:
@@ -186,12 +181,9 @@ cdef class ProtoReader(Reader):
             if field.number == 1:
                 call.id = PyBytes_FromStringAndSize(field.data, field.size)
             elif field.number == 2:
-                if field.size == 3 and memcmp(field.data, b"GET", 3) == 0:
-                    method = GET
-                else:
-                    method = METHODS.get(field.data[:field.size].upper())
-                    if method is None:
-                        call.refuse(400, "BadMethod", "the method must be GET, PUT, POST, PATCH or DELETE")
+                method = method_of(field.data, field.size)
+                if method is None:
+                    call.refuse(400, "BadMethod", f"the method must be {METHODS}")
             elif field.number == 3:
                 call.url = PyBytes_FromStringAndSize(field.data, field.size)
             elif field.number == 4:
@@ -220,8 +212,8 @@ cdef class ProtoReader(Reader):
         else:
             call.method = method
         if call.body_owner is not None:
-            if method is GET or method is DELETE:
-                call.refuse(400, "BodyNotAllowed", "a GET or DELETE must not have a body")
+            if method is not None and is_bodyless(method):
+                call.refuse(400, "BodyNotAllowed", f"a {method.decode()} must not have a body")
             elif self.headers.content_type is None:
                 # JB-21: as in the JSON form, so that both mean the same.
                 self.headers.add("Content-Type", 12, "application/json", 16)

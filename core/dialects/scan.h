@@ -133,10 +133,9 @@ static inline int bw_hex4(const uint8_t *p)
     return value;
 }
 
-/* Length (2, 6, or 12 for a surrogate pair) of the escape at p, which starts with a backslash; 0: broken or cut. */
+/* Length (2 or 6) of the escape at p, which starts with a backslash; 0: broken or cut. */
 static inline ptrdiff_t bw_escape_length(const uint8_t *p, ptrdiff_t left)
 {
-    int code;
     if (left < 2)
         return 0;
     switch (p[1]) {
@@ -147,14 +146,35 @@ static inline ptrdiff_t bw_escape_length(const uint8_t *p, ptrdiff_t left)
     default:
         return 0;
     }
-    if (left < 6 || (code = bw_hex4(p + 2)) < 0)
-        return 0;
-    if (code < 0xd800 || code > 0xdfff)
-        return 6;
-    if (code > 0xdbff || left < 12 || p[6] != '\\' || p[7] != 'u')
-        return 0;
-    code = bw_hex4(p + 8);
-    return code >= 0xdc00 && code <= 0xdfff ? 12 : 0;
+    return left >= 6 && bw_hex4(p + 2) >= 0 ? 6 : 0;
+}
+
+/* The low half of a surrogate pair that is escaped at p, or -1. */
+static inline int bw_low_half(const uint8_t *p, ptrdiff_t left)
+{
+    const int code = left >= 6 && p[0] == '\\' && p[1] == 'u' ? bw_hex4(p + 2) : -1;
+    return code >= 0xdc00 && code <= 0xdfff ? code : -1;
+}
+
+/* Whether an escape in the inside of a valid JSON string is half of a surrogate pair without the other half. */
+static inline int bw_has_half_pair(const uint8_t *p, ptrdiff_t n)
+{
+    ptrdiff_t i = 0;
+    while ((i = bw_quote_run(p, i, n)) < n) {
+        int code;
+        if (p[i + 1] != 'u') {
+            i += 2;
+            continue;
+        }
+        code = bw_hex4(p + i + 2);
+        i += 6;
+        if (code >= 0xd800 && code <= 0xdfff) {
+            if (code > 0xdbff || bw_low_half(p + i, n - i) < 0)
+                return 1;
+            i += 6;
+        }
+    }
+    return 0;
 }
 
 /* Runs through the inside of a JSON string: index of the closing quote, or of the first byte that is broken
@@ -180,7 +200,8 @@ static inline ptrdiff_t bw_string_run(const uint8_t *p, ptrdiff_t i, ptrdiff_t n
     }
 }
 
-/* Writes the UTF-8 of the inside of a valid JSON string to out, which has room for n bytes; returns the length. */
+/* Writes the UTF-8 of the inside of a valid JSON string to out, which has room for n bytes; returns the length.
+ * Half of a surrogate pair has no UTF-8 and becomes U+FFFD. */
 static inline ptrdiff_t bw_unescape(const uint8_t *p, ptrdiff_t n, uint8_t *out)
 {
     ptrdiff_t i = 0, at = 0;
@@ -202,9 +223,14 @@ static inline ptrdiff_t bw_unescape(const uint8_t *p, ptrdiff_t n, uint8_t *out)
         default: code = p[i + 1];
         }
         i += 2;
-        if (code >= 0xd800 && code <= 0xdbff) {
-            code = 0x10000 + ((code - 0xd800) << 10) + ((uint32_t)bw_hex4(p + i + 2) - 0xdc00);
-            i += 6;
+        if (code >= 0xd800 && code <= 0xdfff) {
+            const int low = code <= 0xdbff ? bw_low_half(p + i, n - i) : -1;
+            if (low >= 0) {
+                code = 0x10000 + ((code - 0xd800) << 10) + ((uint32_t)low - 0xdc00);
+                i += 6;
+            } else {
+                code = 0xfffd;
+            }
         }
         if (code < 0x80) {
             out[at++] = (uint8_t)code;

@@ -7,6 +7,7 @@ from batchwire.core.dialects.base cimport Reader, Writer
 from batchwire.core.dialects.proto_reader cimport ProtoReader
 from batchwire.core.dialects.proto_writer cimport ProtoWriter
 from batchwire.core.dispatch.limits cimport Limits
+from batchwire.core.header_rules cimport HeaderRules
 from batchwire.core.headers cimport HeaderBlock
 
 from batchwire.core.dialects.json_reader import JsonReader
@@ -19,27 +20,32 @@ from batchwire.core.errors import ConfigError
 FLAVOURS = {"multipart": "odata", "document": "document", "google": "google"}
 
 
-cdef Reader reader_of(str dialect, Limits limits, bint drop_authorization, bint strict, object authority,
-                      bytes boundary):
-    """boundary: of a multipart document; None: it is one bare message (document dialect)."""
+cdef Reader reader_of(str dialect, Limits limits, HeaderRules rules, str inner_authorization, bytes authorization,
+                      bint strict, object authority, bytes boundary):
+    """rules, inner_authorization, authorization: see HeaderBlock. boundary: of a multipart document; None: it is one
+    bare message (document dialect)."""
+    # A repeated field is plain HTTP but in JSON: GW-12 is about members of an object. Google's clients send their
+    # Authorization in every part.
+    cdef HeaderBlock block = HeaderBlock(
+        dialect == "json", limits.max_header_bytes, rules, "drop" if dialect == "google" else inner_authorization,
+        authorization)
     if dialect == "json":
-        return JsonReader(
-            limits.max_call_bytes, limits.max_depth, limits.max_header_bytes, drop_authorization, not strict)
+        return JsonReader(limits.max_call_bytes, limits.max_depth, integer_ids=not strict, block=block)
     if dialect == "proto":
-        return ProtoReader(
-            HeaderBlock(False, drop_authorization, limits.max_header_bytes), limits.max_call_bytes,
-            limits.max_calls_per_message)
+        return ProtoReader(block, limits.max_call_bytes, limits.max_calls_per_message)
     if dialect in FLAVOURS:
         return MultipartReader(
             boundary, flavour=FLAVOURS[dialect],
             # Google's clients say the host of the API inside, whatever the batch is sent to.
             authority=None if dialect == "google" else authority, max_call_bytes=limits.max_call_bytes,
-            max_header_bytes=limits.max_header_bytes, drop_authorization=drop_authorization, strict=strict)
+            max_header_bytes=limits.max_header_bytes, block=block, strict=strict)
     raise ConfigError(f"there is no dialect {dialect!r}")
 
 
-cdef Writer writer_of(str dialect, str request, Limits limits, bytes boundary, bint flat, bint last_only):
-    """request: the dialect of the request. boundary: of the answer. flat: change sets are not nested in it."""
+cdef Writer writer_of(str dialect, str request, Limits limits, bytes boundary, bint flat, bint last_only,
+                      bint nested_errors):
+    """request: the dialect of the request. boundary: of the answer. flat: change sets are not nested in it.
+    nested_errors: those that have failed are (CL-07)."""
     if dialect == "json":
         return JsonWriter(limits.max_response_bytes, limits.max_depth)
     if dialect == "proto":
@@ -47,5 +53,5 @@ cdef Writer writer_of(str dialect, str request, Limits limits, bytes boundary, b
     if dialect in FLAVOURS:
         return MultipartWriter(
             boundary, flavour=FLAVOURS[dialect], flat=flat, nested=request in FLAVOURS, last_only=last_only,
-            max_body_bytes=limits.max_response_bytes, max_set_bytes=limits.reorder_bytes)
+            nested_errors=nested_errors, max_body_bytes=limits.max_response_bytes, max_set_bytes=limits.reorder_bytes)
     raise ConfigError(f"there is no dialect {dialect!r}")

@@ -6,6 +6,7 @@ one another may be put into one batch of an upstream that takes them (coalesce).
 from batchwire.core.dispatch.carrier cimport carrier_of
 from batchwire.core.dispatch.dispatcher cimport Dispatcher, Lane
 from batchwire.core.inheritance cimport Inheritance
+from batchwire.core.methods cimport is_merge
 from batchwire.core.model cimport Call, OUTCOME_DEPENDENCY_FAILED, Refusal
 from batchwire.core.plan.groups cimport Group
 from batchwire.core.plan.urls cimport reference_of
@@ -44,6 +45,8 @@ cdef class Placement(Dispatcher):
             if call.upstream is None and placed is not None:
                 call.upstream = upstream
                 call.mount = placed.mount
+                if is_merge(call.method):
+                    call.method = upstream.merge_as
                 call.extra = self.inheritance.lines_for(call, upstream)
         try:
             carrier = carrier_of(group.members, upstream, True)
@@ -63,6 +66,8 @@ cdef class Placement(Dispatcher):
         if cut:
             call.mount = call.target[:cut]
         call.target = upstream.base_path + (call.target[cut:] if cut else call.target)
+        if is_merge(call.method):
+            call.method = upstream.merge_as
         call.extra = self.inheritance.lines_for(call, upstream)
         return 0
 

@@ -169,7 +169,7 @@ cdef bytes url_of(Kept kept, UrlRules rules):
         own = kept.mount + own
     if kept.location is not None:
         return rules.locate(kept.location, kept.origin, kept.base_path, own, kept.mount)
-    if kept.method in (b"GET", b"PUT", b"PATCH"):
+    if kept.method in (b"GET", b"PUT", b"PATCH", b"MERGE"):
         return own.partition(b"?")[0]
     return None
 

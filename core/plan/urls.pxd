@@ -1,3 +1,5 @@
+from batchwire.core.origins cimport Origins
+
 cdef enum UrlVerdict:
     URL_OK = 0
     URL_REFUSED = 1
@@ -5,7 +7,10 @@ cdef enum UrlVerdict:
 cdef class UrlRules:
     """How inner URLs of one batch resolve. See urls.pyx."""
     cdef readonly bytes root                # b"/svc/"
+    cdef Origins origins
     cdef bytes origin                       # b"http://gw.example" in lower case, or None
+    cdef list mounts
+    cdef bint bare
     cdef bint strict
     cdef readonly str why
     cdef bytes relative(self, bytes url)

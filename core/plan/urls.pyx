@@ -3,6 +3,7 @@
 Rules JB-09, JB-10, GW-05, GW-06, GW-10, PR-05, JB-04. What is forwarded is the very text that was checked
 (background: CVE-2019-9901, CVE-2021-29492). Must never let a URL leave the service root.
 """
+from batchwire.core.origins cimport Origins, same_origin
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t
 from libc.string cimport memchr, memcmp
@@ -13,6 +14,7 @@ from urllib.parse import unquote_to_bytes
 
 # ID-07: names that mean the system resource and not a call's id.
 SYSTEM_RESOURCES = frozenset([b"batch", b"crossjoin", b"all", b"entity", b"root", b"id", b"metadata"])
+_ORIGIN = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
 _SCHEME = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*:")
 # A link whose text needs no unescaping; others are rare enough to stay as they are.
 _NEXT_LINK = re.compile(rb'("@(?:odata\.)?nextLink"\s*:\s*")([^"\\]*)"')
@@ -33,6 +35,9 @@ for _c in range(256):
         CLASSES[_c] = ENCODE
     elif _c in b"%.$;":
         CLASSES[_c] = LOOK
+
+# What servers leave off a name, or take for nothing.
+cdef bytes EDGES = b" \t\x0b\x0c.()"
 
 cdef bytes HEX = b"0123456789ABCDEF"
 
@@ -64,20 +69,18 @@ cdef bint holds_link(const char* p, Py_ssize_t n) noexcept nogil:
 
 cdef class UrlRules:
     """
-    root: service root, "/" at both ends. scheme, authority: of the batch URL, or None over gRPC.
-    strict: the profile (PR-05). After a refusal `why` holds one sentence.
+    root: service root, "/" at both ends. authority: (scheme, host[:port]) of the batch URL, or several that it has,
+    or None over gRPC. strict: the profile (PR-05). mounts: what other upstreams' prefixes are below the root. bare: `batch` is an endpoint, too (CL-11).
+    After a refusal `why` holds one sentence.
     """
 
-    def __init__(self, bytes root not None, authority=None, bint strict=False):
+    def __init__(self, bytes root not None, authority=None, bint strict=False, list mounts=None, bint bare=True):
         self.root = root
         self.strict = strict
-        if authority is not None:
-            scheme, host = authority
-            default = ":80" if scheme == "http" else ":443"
-            host = host.lower()
-            if host.endswith(default):
-                host = host[: -len(default)]
-            self.origin = f"{scheme}://{host}".encode()
+        self.mounts = mounts or []
+        self.bare = bare
+        self.origins = Origins(authority, strict)
+        self.origin = self.origins.public
 
     cdef bytes relative(self, bytes url):
         """The part below the service root, not yet normalised, or None with `why`."""
@@ -98,11 +101,7 @@ cdef class UrlRules:
                 return None
             after = after[2:]
             cut = min([i for i in (after.find(b"/"), after.find(b"?"), len(after)) if i >= 0])
-            host = after[:cut].lower()
-            default = b":80" if scheme.lower() == b"http" else b":443"
-            if host.endswith(default):
-                host = host[: -len(default)]
-            if scheme.lower() + b"://" + host != self.origin:
+            if not self.origins.holds(scheme + b"://" + after[:cut]):
                 self.why = "the URL leads to another server"
                 return None
             url = after[cut:] or b"/"
@@ -149,6 +148,9 @@ cdef class UrlRules:
         if n and p[0] == 47:
             self.why = "the URL leads to another server"
             return None
+        if n >= 5 and self.bare and not look:
+            # A name that begins like a batch endpoint; below a mount it may stand further on.
+            look = memcmp(p, "batch", 5) == 0 or (self.mounts and b"/batch" in rest)
         if look:
             rest = self.checked(rest)
             if rest is None:
@@ -189,7 +191,26 @@ cdef class UrlRules:
         if whole[:below] != root or len(whole) <= below or (whole[below] == b"" and len(whole) > below + 1):
             self.why = "the URL leaves the service root"
             return None
-        return b"/".join(whole[below:]) + mark + query
+        path = b"/".join(whole[below:])
+        if self.bare and self.is_endpoint(path):
+            self.why = "a batch must not hold a batch"
+            return None
+        return path + mark + query
+
+    def is_endpoint(self, bytes path):
+        """Whether a dialect takes batches there: at `batch` and below it, of the route and of each mount (CL-11)."""
+        while True:
+            decoded = unquote_to_bytes(path)
+            if decoded == path:
+                break
+            path = decoded
+        path = path.replace(b"\\", b"/")
+        for prefix in (b"", *self.mounts):
+            if path.startswith(prefix):
+                name = path[len(prefix):].lstrip(b"/").partition(b"/")[0].partition(b";")[0]
+                if name.strip(EDGES) == b"batch":
+                    return True
+        return False
 
     def hides(self, bytes segment):
         """Whether a segment is, after decoding, something other than it seems."""
@@ -200,7 +221,7 @@ cdef class UrlRules:
                 if name in (b".", b"..") and plain != b".":
                     self.why = "the URL has a disguised dot segment"
                     return True
-                if name == b"$batch":
+                if name.strip(EDGES).lower() == b"$batch":
                     self.why = "a batch must not hold a batch"
                     return True
             if b"\0" in plain or b"\r" in plain or b"\n" in plain:
@@ -241,10 +262,10 @@ cdef class UrlRules:
         """The part of an upstream's URL below its base path, when it lies there and is not public already."""
         path = location
         if not location.startswith(b"/"):
-            k = len(upstream_origin)
-            if location[:k].lower() != upstream_origin.lower() or location[k:k + 1] not in (b"/", b"?", b""):
+            found = _ORIGIN.match(location)
+            if found is None or not same_origin(found.group(), upstream_origin):
                 return None
-            path = location[k:] or b"/"
+            path = location[found.end():] or b"/"
         elif location.startswith(b"//"):
             return None
         elif location.startswith(self.root) and len(self.root) >= len(base_path):

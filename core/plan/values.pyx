@@ -7,7 +7,7 @@ $search a phrase, elsewhere it is put in as it is. null, false and 0 are values;
 range and an answer that is not JSON or was too large to be kept are not. Must never let a reference through.
 """
 from batchwire.core.dialects.json_scan cimport check
-from batchwire.core.dialects.json_strings cimport put_escaped, unescaped
+from batchwire.core.dialects.json_strings cimport has_half_pair, put_escaped, unescaped
 from batchwire.core.dialects.json_walk cimport walk
 from batchwire.core.model cimport Buffer, Call
 from batchwire.core.plan.references cimport Kept, is_json, resource_url, without_mount
@@ -38,12 +38,14 @@ cdef bint place_of(Kept kept, list path, const uint8_t** value, Py_ssize_t* size
 
 
 cdef bytes in_query(const uint8_t* p, Py_ssize_t n, int kind):
-    """A scalar as it stands in a query, or None for objects and arrays."""
+    """A scalar as it stands in a query, or None for what cannot stand there."""
     cdef bytes text
     if p[0] == c'{' or p[0] == c'[':
         return None
     if p[0] != c'"':
         return quote_from_bytes(p[:n], "").encode()
+    if has_half_pair(p + 1, n - 2):
+        return None                                       # AN-04: it cannot be said in a URL
     text = unescaped(p + 1, n - 2)
     if kind == AS_LITERAL:
         return b"'" + quote_from_bytes(text.replace(b"'", b"''"), "'").encode() + b"'"
@@ -92,7 +94,7 @@ cdef int fill_query(Call call, list references) except -1:
             return unresolved(call, reference, "is too long for a URL")
         text = in_query(value, size, reference.kind)
         if text is None:
-            return unresolved(call, reference, "is not a string, a number, a boolean or null")
+            return unresolved(call, reference, "is not a text, a number, a boolean or null")
         inserted += PyBytes_GET_SIZE(text)
         if inserted > MAX_INSERTED:
             return unresolved(call, reference, "is too long for a URL")

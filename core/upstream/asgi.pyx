@@ -5,10 +5,12 @@ standard library and becomes a 500; its text never reaches a client. That holds 
 that exits or is cancelled by its own doing is one failed call, and the gateway's signals come through its loop. Must
 never let a call wait for an application beyond the call's deadline, nor hold more of an answer than max_response_bytes.
 """
+from batchwire.core.dialects.base cimport is_read
 from batchwire.core.faults cimport fault
 from batchwire.core.headers cimport valid_value
 from batchwire.core.model cimport (
-    CARRIED, Buffer, Call, OUTCOME_FAILED, OUTCOME_SUCCEEDED, OUTCOME_TIMED_OUT, OUTCOME_UNREACHABLE, Result, now,
+    CARRIED, Buffer, Call, KIND_OTHER, MAX_RESULT_HEADERS, OUTCOME_FAILED, OUTCOME_SUCCEEDED, OUTCOME_TIMED_OUT,
+    OUTCOME_UNREACHABLE, Result, header_kind, now,
 )
 from batchwire.core.upstream.base cimport CallOwner, Upstream
 
@@ -31,6 +33,11 @@ class AnswerTooLarge(Exception):
 
 class BadAnswer(Exception):
     """The application broke the ASGI protocol or sent what is no HTTP."""
+
+
+def means_nothing(header):
+    """Whether a header of an answer means nothing to the gateway."""
+    return header_kind(header[0], len(header[0])) == KIND_OTHER
 
 
 cdef class Exchange:
@@ -236,7 +243,7 @@ cdef class AsgiUpstream(Upstream):
                     if line:
                         name, _, value = line.partition(b": ")
                         headers.append((name.lower(), value))
-        if call.body_owner is not None or call.method in (b"POST", b"PUT", b"PATCH"):
+        if call.body_owner is not None or call.method in (b"POST", b"PUT", b"PATCH", b"MERGE"):
             headers.append((b"content-length", b"%d" % (call.body_len if call.body_owner is not None else 0)))
         return {
             "type": "http",
@@ -260,6 +267,8 @@ cdef class AsgiUpstream(Upstream):
             await self.app(scope, exchange.receive, exchange.send)
         except AnswerTooLarge:
             exchange.oversized = True
+            if not exchange.settled and exchange.call.members is None and self.cut_short(exchange):
+                return
             why = (502, OUTCOME_UNREACHABLE, "UpstreamBroken", "the answer of the application is larger than allowed")
         except BadAnswer as error:
             _log.error("the application broke the protocol: %s", error)
@@ -289,25 +298,42 @@ cdef class AsgiUpstream(Upstream):
             return
         exchange.settled = True
         result = Result()
+        body = None
         try:
             fault("app.answered")
-            self.fill(result, exchange)
+            if exchange.status not in (204, 304) and call.method != b"HEAD":
+                body = exchange.content.take()
+            self.fill(exchange, result, body)
         except Exception as error:
             _log.error("an answer could not be read", exc_info=error)
             result.reset()
             result.set_error(502, OUTCOME_UNREACHABLE, "UpstreamBroken", "the gateway could not read the answer")
         self.hand_over(call, result)
 
-    cdef int fill(self, Result result, Exchange exchange) except -1:
-        body = None
-        if exchange.status not in (204, 304) and exchange.call.method != b"HEAD":
-            body = exchange.content.take()
-        if len(exchange.headers) > 100:
-            result.reset()
-            return result.set_error(502, OUTCOME_UNREACHABLE, "UpstreamBroken", "the answer has too many headers")
-        result.fill(exchange.status, exchange.headers, body,
-                    OUTCOME_SUCCEEDED if exchange.status < 300 else OUTCOME_FAILED)
+    cdef int fill(self, Exchange exchange, Result result, bytes body) except -1:
+        cdef list headers = exchange.headers
+        cdef bint crowded = len(headers) > MAX_RESULT_HEADERS
+        if crowded:
+            # AN-03: those that mean something to the gateway are kept first.
+            headers = sorted(headers, key=means_nothing)[:MAX_RESULT_HEADERS]
+        result.fill(exchange.status, headers, body, OUTCOME_SUCCEEDED if exchange.status < 300 else OUTCOME_FAILED)
+        if crowded:
+            result.add_note(b"headers left out: there are too many")
         return 0
+
+    cdef bint cut_short(self, Exchange exchange) except -1:
+        """AN-03: the call has been run and its status is known; only the answer is beyond a bound."""
+        cdef Call call = exchange.call
+        cdef Result result = Result()
+        self.fill(exchange, result, None)
+        if is_read(call, result):
+            return False
+        if self.exchanges.pop(call, None) is not None:
+            exchange.settled = True
+            result.add_note(b"body left out: its answer is larger than allowed")
+            self.failures += 1
+            self.hand_over(call, result)
+        return True
 
     def end(self, Exchange exchange, int status, int outcome, str code, str message):
         cdef Call call = exchange.call

@@ -29,6 +29,7 @@ cdef class Upstream:
     cdef readonly bint closed
     cdef readonly NativeForm native         # the form of the batches that it takes itself; None: it takes none
     cdef readonly int coalesce              # most calls put into one such batch that have nothing to do with another
+    cdef readonly bytes merge_as                  # the method that it gets instead of MERGE
     cdef object ring                        # deque of CallOwner
     cdef set in_ring
     cdef bint giving_room

@@ -31,6 +31,7 @@ cdef class Upstream:
         self.max_response_bytes = max_response_bytes
         self.forward_authorization = forward_authorization
         self.coalesce = 1
+        self.merge_as = b"MERGE"
         self.ring = deque()
         self.in_ring = set()
 
@@ -43,6 +44,13 @@ cdef class Upstream:
             raise ConfigError("coalesce must be at least 1")
         self.native = native_form(form, self.max_response_bytes)
         self.coalesce = coalesce
+        self.merge_as = b"PATCH"
+
+    def take_merge(self, str method not None):
+        """Says with which method it gets a MERGE (CL-03): MERGE or PATCH; without, PATCH if it takes batches."""
+        if method not in ("MERGE", "PATCH"):
+            raise ConfigError("a MERGE is sent as MERGE or as PATCH")
+        self.merge_as = method.encode()
 
     cdef bint has_room(self) noexcept:
         """Whether a batch that is not in the ring may start a call now; those in the ring come first."""

@@ -116,7 +116,8 @@ cdef class HttpConnection:
         if call.extra is not None:
             out.put_bytes(call.extra)
         # RFC 9110 8.6: a length of 0 is said for methods that usually have a body, not for GET.
-        if call.body_owner is not None or call.method == b"POST" or call.method == b"PUT" or call.method == b"PATCH":
+        if call.body_owner is not None or call.method == b"POST" or call.method == b"PUT" or call.method == b"PATCH" \
+                or call.method == b"MERGE":
             out.put("Content-Length: ", 16)
             out.put_uint(body)
             out.put("\r\n", 2)

@@ -20,7 +20,7 @@ cdef class Answer:
     cdef readonly bint keep_alive
     cdef readonly bint begun                # at least one byte of the answer has come
     cdef readonly str why                   # ANSWER_BROKEN: what is wrong, for the error message
-    cdef bint oversized                     # ANSWER_BROKEN: and that is its size
+    cdef readonly bint excess               # ANSWER_BROKEN: only a bound of ours; the result has what was read of the head
     cdef readonly Result result
     cdef bint no_body                       # HEAD
     cdef Py_ssize_t max_head
@@ -36,7 +36,7 @@ cdef class Answer:
     cdef int feed(self, bytes data) except -1
     cdef int eof(self) except -1
     cdef int broken(self, str why) except -1
-    cdef int too_large(self) except -1
+    cdef int too_large(self, str why) except -1
     cdef Py_ssize_t read_head(self, bytes data, const char* p, Py_ssize_t n) except -2
     cdef int begin_body(self, bint chunked, bint has_length, Py_ssize_t length) except -1
     cdef Py_ssize_t read_line(self, bytes data, const char* p, Py_ssize_t n) except -2

@@ -10,7 +10,9 @@ RFC 9112 grammar, as far as a client needs it:
 A bare LF ends a line too (2.2); obs-fold and white space before the colon are refused (5.1, 5.2).
 """
 from batchwire.core.headers cimport valid_value
-from batchwire.core.model cimport Buffer, HeaderSlice, KIND_HOP, KIND_OTHER, Result
+from batchwire.core.model cimport (
+    Buffer, HeaderSlice, KIND_HOP, KIND_OTHER, MAX_RESULT_HEADERS, Result, header_kind,
+)
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t
 from libc.string cimport memchr, memcpy
@@ -76,7 +78,7 @@ cdef class Answer:
         self.keep_alive = True
         self.begun = False
         self.why = None
-        self.oversized = False
+        self.excess = False
         self.no_body = no_body
         self.held = None
         self.body = None
@@ -90,9 +92,10 @@ cdef class Answer:
         self.why = why
         return 0
 
-    cdef int too_large(self) except -1:
-        self.oversized = True
-        return self.broken("its answer is larger than allowed")
+    cdef int too_large(self, str why) except -1:
+        """Nothing is wrong but that the answer is beyond a bound: its status is known and counts (AN-03)."""
+        self.excess = self.result.status >= 200
+        return self.broken(why)
 
     cdef int done(self) except -1:
         if self.gathered is not None:
@@ -127,7 +130,8 @@ cdef class Answer:
                     return 0
                 if used < 0:
                     if n - at > self.max_head:
-                        return self.broken("its header block is too large")
+                        self.result.head_owner = data
+                        return self.too_large("its header block is too large")
                     self.held = data if at == 0 else data[at:]
                     return 0
                 at += used
@@ -194,7 +198,7 @@ cdef class Answer:
 
     cdef int gather(self, const char* p, Py_ssize_t n) except -1:
         if self.gathered.size + n > self.max_body:
-            self.too_large()
+            self.too_large("its answer is larger than allowed")
             return 1
         self.gathered.put(p, n)
         return 0
@@ -265,6 +269,8 @@ cdef class Answer:
         cdef int status, minor
         cdef bint chunked = False, has_length = False, closing = False, keep = False, coded = False
         cdef bint names = False           # Connection may name further hop-by-hop fields
+        cdef bint crowded = False         # more fields than there is room for
+        cdef HeaderSlice* slot
         cdef Py_ssize_t length = 0, parsed, k
         # RFC 9112 2.2: an empty line before the status line is ignored.
         while line < end and (line[0] == 13 or line[0] == 10):
@@ -289,6 +295,7 @@ cdef class Answer:
         lf = <const char*>memchr(line, 10, end - line)
         if lf == NULL:
             return -1
+        result.status = status
         result.header_count = 0
         line = lf + 1
         while True:
@@ -301,7 +308,8 @@ cdef class Answer:
             if stop == line:
                 break
             if line - p > self.max_head:
-                self.broken("its header block is too large")
+                result.head_owner = data
+                self.too_large("its header block is too large")
                 return 0
             c = line
             while c < stop and TCHAR[<uint8_t>c[0]]:
@@ -318,10 +326,13 @@ cdef class Answer:
             if not valid_value(value, stop - value):
                 self.broken("a header value of its answer has a control character")
                 return 0
-            if not result.add_header(line, <int>(colon - line), value, <int>(stop - value)):
-                self.broken("its answer has too many headers")
-                return 0
-            if result.headers[result.header_count - 1].kind == KIND_HOP:
+            crowded = crowded or result.header_count == MAX_RESULT_HEADERS
+            slot = result.add_header_or_replace(line, <int>(colon - line), value, <int>(stop - value))
+            if slot == NULL:
+                if header_kind(line, <int>(colon - line)) == KIND_HOP:
+                    self.broken("its answer has too many headers")      # this one may tell how long the body is
+                    return 0
+            elif slot.kind == KIND_HOP:
                 k = colon - line
                 if k == 14 and strncasecmp(line, "content-length", 14) == 0:
                     parsed = 0
@@ -349,7 +360,8 @@ cdef class Answer:
                     names = names or not (stop - value == 5 and closing or stop - value == 10 and keep)
             line = lf + 1
         if lf + 1 - p > self.max_head:
-            self.broken("its header block is too large")
+            result.head_owner = data
+            self.too_large("its header block is too large")
             return 0
         if status < 200:
             # RFC 9110 15.2: interim answers are skipped. We never ask for an upgrade.
@@ -363,10 +375,11 @@ cdef class Answer:
         # RFC 9112 6.1: chunked of a 1.0 server, or beside a length, is read but not trusted for a next answer.
         if closing or (minor == 0 and not keep) or (chunked and (has_length or minor == 0)):
             self.keep_alive = False
-        result.status = status
         result.head_owner = data
         if names:
             drop_named(result)
+        if crowded:
+            result.add_note(b"headers left out: there are too many")
         if self.no_body or status == 204 or status == 304:
             self.state = ANSWER_DONE
         else:
@@ -380,7 +393,7 @@ cdef class Answer:
             self.state = ANSWER_CHUNK_SIZE
         elif has_length:
             if length > self.max_body:
-                return self.too_large()
+                return self.too_large("its answer is larger than allowed")
             self.left = length
             if length:
                 self.state = ANSWER_LENGTH

@@ -3,6 +3,7 @@
 Deadlines are kept by one ticker for the whole pool, not by a timer a call. Must never hold a call back while
 a connection is free, nor open more connections than max_connections.
 """
+from batchwire.core.dialects.base cimport is_read
 from batchwire.core.errors import ConfigError
 from batchwire.core.faults cimport fault
 from batchwire.core.model cimport (
@@ -193,14 +194,28 @@ cdef class HttpUpstream(ConnectionHome):
         self.unlist(connection)
         call.position = -1
         if unanswered and connection.served > 0 and not call.retried and not self.closed and (
-                connection.unsent or call.method == b"GET" or call.method == b"PUT" or call.method == b"DELETE"):
+                connection.unsent or call.method == b"GET" or call.method == b"PUT" or call.method == b"DELETE"
+                or call.method == b"HEAD" or call.method == b"OPTIONS"):
             call.retried = True
             self.retries += 1
             self.fresh.append(call)
             return 0
         self.failures += 1
+        if connection.answer.excess and call.members is None and not is_read(call, connection.answer.result):
+            return self.cut_short(connection, call)
         return self.fail(call, 502, OUTCOME_UNREACHABLE, "UpstreamBroken", f"the upstream failed: {connection.answer.why}",
-                         connection.answer.oversized)
+                         connection.answer.excess)
+
+    cdef int cut_short(self, HttpConnection connection, Call call) except -1:
+        """AN-03: the call has been run and its status is known; only the answer is beyond a bound."""
+        cdef Result result = connection.answer.result
+        result.outcome = OUTCOME_SUCCEEDED if 200 <= result.status < 300 else OUTCOME_FAILED
+        result.add_note(b"body left out: " + connection.answer.why.encode())
+        self.in_flight -= 1
+        (<CallOwner>call.owner).complete(call, result)
+        if self.in_ring:
+            self.give_room()
+        return 0
 
     cdef int fail(self, Call call, int status, int outcome, str code, str message, bint oversized=False) except -1:
         cdef Result result = Result()

@@ -1,8 +1,14 @@
-"""What the calls of a batch inherit from its outer head (HD-02…HD-05, HD-08, HD-09, GW-08).
+"""What the calls of a batch inherit from its outer head (HD-02…HD-05, HD-08, HD-09, GW-08, CL-10).
 
 It is a list of what may pass, so that nothing else can: no Host, no Content-*, no If-*, no connection
-fields, no identity, no other preference ever reaches a call from here.
+fields, no other preference ever reaches a call from here, and no identity that the route does not name.
 """
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+
+from batchwire.core import header_verdict
 
 from .media import parse_accept
 from .preferences import Preference
@@ -13,15 +19,56 @@ _AS_THEY_ARE = (
     "content-language",
     "odata-version",
     "odata-maxversion",
-    "traceparent",
-    "tracestate",
 )
+FORWARDED = ("x-request-id", "traceparent", "tracestate", "baggage", "b3", "x-b3-*")
+"""What calls get where a route says nothing: what ties logs and traces together (W3C Trace Context and Baggage, B3)."""
 _PREFERENCES = ("include-annotations", "allow-entityreferences")
 
 
-def inherited_headers(fields: dict[str, str], preferences: dict[str, Preference]) -> list[tuple[bytes, bytes]]:
+# Of the batch as a whole, or told to its calls by rules of their own.
+_NEVER = re.compile(
+    "accept(-.*)?|authorization|batchwire-.*|connection|content-.*|date|expect|host|http2-.*|if-.*|isolation"
+    "|keep-alive|max-forwards|mime-version|odata-.*|prefer|proxy-.*|range|te|trailer|transfer-encoding|upgrade|via"
+)
+
+
+def may_forward(name: str) -> bool:
+    """Whether a route may name a header, in lower case, to be forwarded."""
+    return _NEVER.fullmatch(name) is None
+
+
+class Forwarding:
+    """Which outer headers the calls get besides: names, or patterns that end in `*` (CL-10).
+
+    A pattern is not for what proxies say of a client: a route that wants such a header names it.
+    """
+
+    def __init__(self, wanted: Iterable[str]) -> None:
+        lower = [text.lower() for text in wanted]
+        self._names = frozenset(text for text in lower if not text.endswith("*"))
+        self._beginnings = tuple(text[:-1] for text in lower if text.endswith("*"))
+
+    def wants(self, name: str) -> bool:
+        """Whether a header is forwarded; its name in lower case."""
+        if name in self._names:
+            return True
+        if not self._beginnings or not name.startswith(self._beginnings) or not may_forward(name):
+            return False
+        return header_verdict(name.encode("latin-1")) == "pass"
+
+
+@lru_cache(maxsize=1024)
+def forwarding(wanted: tuple[str, ...]) -> Forwarding:
+    """The Forwarding of a route."""
+    return Forwarding(wanted)
+
+
+def inherited_headers(
+    fields: dict[str, str], preferences: dict[str, Preference], forward: Forwarding
+) -> list[tuple[bytes, bytes]]:
     """Header fields, names in lower case, for every call that has none of the same name."""
     found = [(name, fields[name]) for name in _AS_THEY_ARE if fields.get(name)]
+    found += [(name, value) for name, value in fields.items() if value and forward.wants(name)]
     accept = _inherited_accept(fields.get("accept", ""))
     if accept:
         found.append(("accept", accept))

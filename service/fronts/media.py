@@ -10,7 +10,8 @@ from dataclasses import dataclass
 _LIST_ELEMENT = re.compile(r'(?:[^",]++|"(?:[^"\\]|\\.?)*+"?+)++')
 _PARAMETER = re.compile(r'(?:[^";]++|"(?:[^"\\]|\\.?)*+"?+)++')
 _MEDIA_TYPE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+/[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
-_QUALITY = re.compile(r"(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)\Z")
+# CL-01: RFC 9110 12.4.2, and what clients make of it: no digit before the point, or many behind it.
+_QUALITY = re.compile(r"(?:0{0,3}(?:\.[0-9]{0,20})?|1(?:\.0{0,20})?)\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +92,17 @@ def parse_accept(field: str) -> list[MediaRange]:
         for item in rest:
             name, _, value = item.partition("=")
             if name.strip().lower() == "q":
-                quality = float(value) if _QUALITY.match(value := value.strip()) else 0.0
+                quality = _quality_of(value.strip())
                 break  # what follows q are extensions of Accept, not parameters of the type
             if item.strip():
                 parameters.append(item.strip())
         ranges.append(MediaRange(media_type, tuple(parameters), quality, text))
     return ranges
+
+
+def _quality_of(value: str) -> float:
+    """0 to 1; what cannot be read allows nothing."""
+    return float(value) if _QUALITY.match(value) and value not in ("", ".") else 0.0
 
 
 def request_format(media_type: str) -> Format | None:

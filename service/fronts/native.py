@@ -19,7 +19,7 @@ from grpc_health.v1._async import HealthServicer
 from ..state import Batch, stopped
 from .entry import Entry
 from .http2_request import Http2Request
-from .rest import RestFront
+from .rest import App, RestFront
 from .rpc_desk import SERVICE, Metadata, RpcDesk, parsed, status_of
 from .rpc_methods import HEALTH, REFLECTION, Method, StatusError, health_methods, reflection_methods
 from .tls import ListenerTls
@@ -49,7 +49,6 @@ class NativeFront(RestFront):
             head_seconds=limits.client_idle_seconds,
             idle_seconds=limits.client_idle_seconds,
         )
-        self.application = self._server.config.app = WebCalls(service, self.application)
         http1: Any = self._server.config.http
         seconds = limits.client_idle_seconds
         acceptor = self._acceptor
@@ -60,6 +59,10 @@ class NativeFront(RestFront):
         self._server.config.load()
         self._server.config.http_protocol_class = protocol  # type: ignore[assignment]
         self._server.config.ssl = tls.context if tls is not None else None
+
+    def before(self, application: App) -> App:
+        """gRPC-Web and Connect come as HTTP requests."""
+        return WebCalls(self._service, application)
 
     async def start(self) -> str:
         """Listens; the bound address. Raises OSError."""

@@ -14,7 +14,7 @@ from batchwire.core import EnvelopeError, Limits, content_type_of, new_boundary,
 
 from ..config import RouteSettings
 from .decoding import DECODINGS
-from .inheritance import inherited_headers
+from .inheritance import FORWARDED, Forwarding, forwarding, inherited_headers
 from .media import (
     FORMATS,
     Format,
@@ -29,12 +29,16 @@ from .preferences import Preference, as_boolean, parse_preferences
 
 Headers = Sequence[tuple[bytes, bytes]]
 """Header lines, names in lower case."""
+Authority = tuple[str, str] | list[tuple[str, str]] | None
+"""Scheme and host[:port] of a batch URL, or several by which clients know it, the first of which is told to them."""
 
 HOP_HEADER = "batchwire-hop"
 HIGHEST_VERSION = (4, 1)
 _VERSION = re.compile(r"\s*(\d{1,3})\.(\d{1,3})\s*(?:;.*)?\Z")
+_FORWARDED = forwarding(FORWARDED)
 _AUTHORITY = re.compile(r"(?:[A-Za-z0-9.\-_~%!$&'()*+,=]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?\Z")
 ErrorForm = Callable[[str, str, str], bytes]
+_VERSIONED = (b"odata-version", b"odata-maxversion", b"dataserviceversion", b"maxdataserviceversion")
 _ONCE = ("content-type", "content-length", "host", "authorization", HOP_HEADER)
 
 
@@ -43,17 +47,20 @@ class Policy:
     """What a route and the limits say about outer heads.
 
     profile: "auto", "strict" or "compatible" (PR-01). max_hops: batches that a batch may have passed
-    through. max_request_bytes: 0 for no limit. origin: scheme and host[:port] that clients know the route by,
-    None: what the batch request says. flat_change_sets: SharePoint's form of answers; such clients expect that a batch
-    goes on after an error.
+    through. max_request_bytes: 0 for no limit. origins: scheme and host[:port] that clients know the route by,
+    none: what the batch request says. flat_change_sets: SharePoint's form of answers; such clients expect that a batch
+    goes on after an error. continue_on_error: a multipart batch does where the client does not say (CL-04).
+    forward: which outer headers the calls get besides (CL-10).
     """
 
     profile: str = "auto"
     status_202: bool = False
     max_hops: int = 4
     max_request_bytes: int = 0
-    origin: tuple[str, str] | None = None
+    origins: tuple[tuple[str, str], ...] = ()
     flat_change_sets: bool = False
+    continue_on_error: bool = False
+    forward: Forwarding = _FORWARDED
 
     @classmethod
     def of(cls, settings: RouteSettings, limits: Limits) -> "Policy":
@@ -63,8 +70,10 @@ class Policy:
             settings.status_202,
             limits.max_hops,
             limits.max_request_bytes,
-            settings.public_origin(),
+            tuple(settings.public_origins()),
             settings.flat_change_sets,
+            settings.continue_on_error,
+            forwarding(settings.forward_headers),
         )
 
 
@@ -111,7 +120,7 @@ class Accepted:
     status: of the answer, 200 or 202 (PR-06). decoding: "", "gzip" or "deflate" (HD-19).
     inherited: header fields that calls without them get. hops: for the upstream, already one more.
     answer_headers: of the answer, but for its framing. boundary, answer_boundary: of multipart request and answer.
-    last_only: the client wants the last result alone. form: of an error of the whole batch.
+    last_only: the client wants the last result alone. nested_errors: see Session. form: of an error of the whole batch.
     """
 
     dialect: str
@@ -119,7 +128,7 @@ class Accepted:
     strict: bool
     ordered: bool
     continue_on_error: bool
-    authority: tuple[str, str] | None
+    authority: Authority
     inherited: list[tuple[bytes, bytes]]
     authorization: bytes | None
     hops: int
@@ -130,6 +139,7 @@ class Accepted:
     boundary: bytes | None = None
     answer_boundary: bytes | None = None
     last_only: bool = False
+    nested_errors: bool = False
     form: ErrorForm = error_body
 
     def session_arguments(self) -> dict[str, Any]:
@@ -147,6 +157,7 @@ class Accepted:
             "boundary": self.boundary,
             "answer_boundary": self.answer_boundary,
             "last_only": self.last_only,
+            "nested_errors": self.nested_errors,
         }
 
 
@@ -165,21 +176,51 @@ class RefusedError(Exception):
 
 def refuse(status: int, code: str, message: str, *headers: tuple[bytes, bytes], version: str = "4.0") -> Refusal:
     """A Refusal with the header fields that every error answer has (ER-02, GB-14)."""
-    odata_version = (b"odata-version", version.encode())
-    return Refusal(status, code, message, (*ERROR_HEADERS, odata_version, *headers))
+    return Refusal(status, code, message, (*ERROR_HEADERS, version_field(version), *headers))
+
+
+def version_field(version: str) -> tuple[bytes, bytes]:
+    """The header field that says a version of the protocol: before 4.0 it had another name (CL-05)."""
+    return b"odata-version" if version >= "4" else b"dataserviceversion", version.encode()
 
 
 def version_within(headers: Headers) -> str:
-    """The greatest version of ours within OData-MaxVersion; 4.0 where that says nothing of use (HD-23).
+    """The version of an answer, whatever is wrong with the head: the greatest within what the client takes (HD-23).
 
     >>> version_within([(b"odata-maxversion", b"9.9")])
     '4.01'
     """
+    fields: dict[str, str] = {}
     for name, value in headers:
-        if name == b"odata-maxversion":
-            match = _VERSION.match(value.decode("latin-1"))
-            return "4.01" if match is not None and (int(match[1]), int(match[2])) >= HIGHEST_VERSION else "4.0"
-    return "4.0"
+        if name in _VERSIONED:
+            fields.setdefault(name.decode(), value.decode("latin-1"))
+    highest = _as_version(fields.get("odata-maxversion", ""))
+    old = _old_version(fields)
+    if old is not None:
+        return old
+    return "4.01" if highest is not None and highest >= HIGHEST_VERSION else "4.0"
+
+
+def _as_version(value: str) -> tuple[int, int] | None:
+    match = _VERSION.match(value)
+    return None if match is None else (int(match[1]), int(match[2]))
+
+
+def _old_version(fields: dict[str, str]) -> str | None:
+    """The version 1.0 to 3.0 of a client that speaks no later one, for its answer; None: it does not say so (CL-05).
+
+    Such a client says OData-Version in spite of its version, or the fields that these versions have.
+    """
+    asked, highest = (_as_version(fields.get(name, "")) for name in ("odata-version", "odata-maxversion"))
+    if asked is not None and asked < (4, 0):
+        return f"{max(asked[0], 1)}.0"
+    if asked is not None or highest is not None:
+        return None
+    for name in ("maxdataserviceversion", "dataserviceversion"):
+        said = _as_version(fields.get(name, ""))
+        if said is not None and said < (4, 0):
+            return f"{max(said[0], 1)}.0"
+    return None
 
 
 def root_of(method: str, path: str, _media_type: str) -> str | None:
@@ -204,7 +245,7 @@ def negotiate(request: OuterRequest, policy: Policy) -> Accepted | Refusal | Pro
 
 def _negotiate(request: OuterRequest, policy: Policy) -> Accepted | Probe:
     if request.method == "HEAD":
-        return Probe(((b"odata-version", version_within(request.headers).encode()),))
+        return Probe((version_field(version_within(request.headers)),))
     if request.method != "POST":
         raise RefusedError(405, "MethodNotAllowed", "A batch is sent with POST.", (b"allow", b"POST"))
     fields = join_fields(request.headers)
@@ -227,21 +268,23 @@ def _negotiate(request: OuterRequest, policy: Policy) -> Accepted | Probe:
         strict=strict,
         ordered=_ordered(ordered, strict, answer_to, answer),
         continue_on_error=(
-            answer_to.continue_by_default or policy.flat_change_sets if continue_on_error is None else continue_on_error
+            answer_to.continue_by_default or version < "4" or policy.flat_change_sets or policy.continue_on_error
+            if continue_on_error is None
+            else continue_on_error
         ),
-        authority=policy.origin or authority_of(request, fields),
-        inherited=inherited_headers(fields, preferences),
+        authority=authorities_of(request, fields, policy),
+        inherited=inherited_headers(_later_only(fields, version), preferences, policy.forward),
         authorization=fields["authorization"].encode("latin-1") if "authorization" in fields else None,
         hops=hops_of(fields, policy) + 1,
         decoding=decoding_of(fields),
-        status=202 if policy.status_202 or _speaks_version_3(fields) else 200,
+        status=202 if policy.status_202 or version < "4" else 200,
         version=version,
         answer_headers=(
             (
                 b"content-type",
                 (content_type_of("odata", answer_boundary) if answer_boundary else answer.media_type).encode(),
             ),
-            (b"odata-version", version.encode()),
+            version_field(version),
             *_applied(preferences, continue_on_error, ordered),
             (
                 b"vary",
@@ -250,7 +293,13 @@ def _negotiate(request: OuterRequest, policy: Policy) -> Accepted | Probe:
         ),
         boundary=boundary,
         answer_boundary=answer_boundary,
+        nested_errors="x-ms-version" in fields,
     )
+
+
+def _later_only(fields: dict[str, str], version: str) -> dict[str, str]:
+    """CL-05: the field OData-Version is none of the versions before 4.0, and nobody behind expects them in it."""
+    return {name: value for name, value in fields.items() if name != "odata-version"} if version < "4" else fields
 
 
 def request_boundary(fields: dict[str, str]) -> bytes:
@@ -277,6 +326,8 @@ def join_fields(headers: Headers) -> dict[str, str]:
             fields[name] = value
         elif name in _ONCE:
             raise RefusedError(400, "RepeatedHeader", f"The header {name} is given more than once.")
+        elif name == "cookie":
+            fields[name] = f"{fields[name]}; {value}"
         else:
             fields[name] = f"{fields[name]}, {value}"
     return fields
@@ -304,15 +355,16 @@ def _version(fields: dict[str, str], policy: Policy) -> tuple[str, bool]:
     """Version of the answer and whether the profile is strict (HD-01, HD-23, PR-01)."""
     asked = _parse_version(fields, "odata-version")
     highest = _parse_version(fields, "odata-maxversion")
-    if asked is not None and not (4, 0) <= asked <= HIGHEST_VERSION:
-        raise RefusedError(400, "VersionNotSupported", "OData-Version must be 4.0 or 4.01.")
+    if asked is not None and (asked[0] < 1 or asked > HIGHEST_VERSION or (asked < (4, 0) and asked[1])):
+        raise RefusedError(400, "VersionNotSupported", "OData-Version must be 1.0, 2.0, 3.0, 4.0 or 4.01.")
     if highest is not None and highest < (4, 0):
         raise RefusedError(400, "VersionNotSupported", "OData-MaxVersion must be 4.0 or later.")
+    old = _old_version(fields)
     answered = min(highest, HIGHEST_VERSION) if highest is not None else asked or (4, 0)
     strict = any(version is not None and version >= (4, 1) for version in (asked, highest))
     if policy.profile != "auto":
         strict = policy.profile == "strict"
-    return ("4.01" if answered >= (4, 1) else "4.0"), strict
+    return old or ("4.01" if answered >= (4, 1) else "4.0"), strict
 
 
 def _parse_version(fields: dict[str, str], name: str) -> tuple[int, int] | None:
@@ -406,6 +458,14 @@ def authority_of(request: OuterRequest, fields: dict[str, str]) -> tuple[str, st
     return (request.scheme, host.lower()) if host else None
 
 
+def authorities_of(request: OuterRequest, fields: dict[str, str], policy: Policy) -> Authority:
+    """By what clients know the batch URL: the route's origins, first the one that this request came by."""
+    said = authority_of(request, fields)
+    if not policy.origins:
+        return said
+    return sorted(policy.origins, key=lambda origin: said is None or origin[1] != said[1])
+
+
 def hops_of(fields: dict[str, str], policy: Policy) -> int:
     value = fields.get(HOP_HEADER, "0")
     if not (value.isascii() and value.isdecimal() and len(value) <= 4):
@@ -427,7 +487,3 @@ def decoding_of(fields: dict[str, str]) -> str:
         "A batch may be encoded with gzip or deflate.",
         (b"accept-encoding", b"gzip, deflate, identity"),
     )
-
-
-def _speaks_version_3(fields: dict[str, str]) -> bool:
-    return "dataserviceversion" in fields or "maxdataserviceversion" in fields

@@ -19,9 +19,20 @@ from batchwire.core import EnvelopeError, Route, Session
 from ..state import Batch, Ending, TooManyBatchesError, stopped
 from .decoding import BodyDecoder
 from .endpoints import Endpoint, find
+from .forwarded import TrustedProxies
 from .http_connection import EXTENSION, Connection, connection_class, peer_of
 from .idle import Exchange, IdleSweep
-from .negotiation import Accepted, ErrorForm, OuterRequest, Policy, Probe, Refusal, refuse, version_within
+from .negotiation import (
+    Accepted,
+    ErrorForm,
+    OuterRequest,
+    Policy,
+    Probe,
+    Refusal,
+    refuse,
+    version_field,
+    version_within,
+)
 from .odata_errors import error_body
 from .served_app import ServedApp
 from .sockets import bound_address, listening_socket
@@ -34,6 +45,7 @@ MAX_WRITE = 1 << 20
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Scope = MutableMapping[str, Any]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class RestFront:
@@ -45,10 +57,13 @@ class RestFront:
         self._address = address
         self._socket: socket.socket | None = None
         self._idle = IdleSweep(service.loop, limits.client_idle_seconds)
-        self.application: Callable[[Scope, Receive, Send], Awaitable[None]] = _Application(service, self._idle)
+        self.application: App = self.before(_Application(service, self._idle))
+        if service.config.listen.trusted_proxies:
+            self.application = TrustedProxies(self.application, service.config.listen.trusted_proxies)
         self._server = _Server(
             uvicorn.Config(
                 self.application,
+                proxy_headers=False,  # uvicorn would believe the whole machine
                 loop="none",
                 http=connection_class(limits.max_header_bytes * 2, limits.client_idle_seconds),
                 ws="none",
@@ -62,6 +77,10 @@ class RestFront:
         )
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         self._serving: asyncio.Task[None] | None = None
+
+    def before(self, application: App) -> App:
+        """What takes the requests before the application of the REST front."""
+        return application
 
     async def start(self) -> str:
         """Listens; the bound address. Raises OSError."""
@@ -130,6 +149,8 @@ class _Application:
         media_type = dict(scope["headers"]).get(b"content-type", b"").decode("latin-1")
         found = find(scope["method"], path, media_type)
         route = self._service.table.by_root(found[1]) if found is not None and found[1] else None
+        if found is not None and route is not None and not self._takes(route, found[0]):
+            found = route = None
         if found is not None and route is not None:
             await self._batch(scope, receive, send, route, found[0])
         elif path in ("/healthz", "/readyz", "/metrics") and scope["method"] in ("GET", "HEAD"):
@@ -140,6 +161,9 @@ class _Application:
             form = error_body if found is None else found[0].form
             message = "There is nothing here; batches go to {root}$batch."
             await _turn_away(scope, send, 404, "NotFound", message, form=form)
+
+    def _takes(self, route: Route, endpoint: Endpoint) -> bool:
+        return endpoint.name in self._service.table.settings[route.root.decode()].dialects
 
     async def _serve(self, app: ServedApp, scope: Scope, receive: Receive, send: Send) -> None:
         if self._service.draining:
@@ -293,7 +317,7 @@ class _Transfer:
         body = self._accepted.form(failure.code, failure.message, failure.target)
         head = [(b"content-type", b"application/json"), (b"content-language", b"en"), (b"connection", b"close")]
         if self._accepted.version:
-            head.append((b"odata-version", self._accepted.version.encode()))
+            head.append(version_field(self._accepted.version))
         await _answer(send, failure.status, head, body)
         return "refused"
 

@@ -14,6 +14,7 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from ..state import Batch, TooManyBatchesError
 from .endpoints import BY_NAME, Endpoint
+from .inheritance import forwarding
 from .negotiation import HOP_HEADER, Accepted, OuterRequest, Policy, Refusal
 
 if TYPE_CHECKING:
@@ -40,9 +41,13 @@ _CODES = {
     503: code_pb2.UNAVAILABLE,
     508: code_pb2.FAILED_PRECONDITION,
 }
-_PASSED_ON = (b"traceparent", b"tracestate")
 _HOP_HEADER = HOP_HEADER.encode()
 _NOT_HTTP = frozenset((b"content-type", b"user-agent", b"host", b"te"))
+
+
+def is_http(name: bytes) -> bool:
+    """Whether metadata stands for an HTTP header, and is no part of the protocol or binary."""
+    return name not in _NOT_HTTP and not name.startswith(b"grpc-") and not name.endswith(b"-bin")
 
 
 def parsed(message: bytes, kind: type[Parsed]) -> Parsed:
@@ -79,17 +84,19 @@ class RpcDesk:
     def open(self, first: bytes, metadata: Metadata, peer: str, remaining: float | None, execute: bool) -> Batch:
         """A batch of the protobuf dialect. remaining: seconds to the call's deadline. Raises EnvelopeError."""
         route = self._route(peek_options(first)["route"])
+        settings = self._service.table.settings[route.root.decode()]
+        wanted = forwarding(settings.forward_headers)
         headers: list[tuple[bytes, bytes]] = []
         authorization, hops, trace = None, 1, ""
         for name, value in metadata:
-            if name in _PASSED_ON:
-                headers.append((name, value))
-                if name == b"traceparent":
-                    trace = value.decode("latin-1")
-            elif name == b"authorization":
+            if name == b"traceparent":
+                trace = value.decode("latin-1")
+            if name == b"authorization":
                 authorization = value
             elif name == _HOP_HEADER and value.isdigit():
                 hops = int(value[:6]) + 1
+            elif is_http(name) and wanted.wants(name.decode("latin-1")):
+                headers.append((name, value))
         if hops > route.limits.max_hops:
             raise EnvelopeError(508, "LoopDetected", "the batch has passed through too many gateways")
         return self._begin(
@@ -99,7 +106,7 @@ class RpcDesk:
             remaining,
             dialect="proto",
             strict=True,
-            authority=self._service.table.settings[route.root.decode()].public_origin(),
+            authority=settings.public_origins(),
             headers=headers,
             authorization=authorization,
             hops=hops,
@@ -113,16 +120,12 @@ class RpcDesk:
 
         Gives the batch, the content type of its answer and the initial metadata. Raises EnvelopeError.
         """
-        fields = [
-            (name, value)
-            for name, value in metadata
-            if name not in _NOT_HTTP and not name.startswith(b"grpc-") and not name.endswith(b"-bin")
-        ]
+        fields = [(name, value) for name, value in metadata if is_http(name)]
         fields.append((b"content-type", (content_type or "application/json").encode("latin-1", "replace")))
         names = dict(fields)
         route = self._route(names.get(b"batchwire-route", b"").decode("latin-1"))
-        endpoint = _endpoint(names.get(b"batchwire-dialect", b"odata").decode("latin-1"))
         settings = self._service.table.settings[route.root.decode()]
+        endpoint = _endpoint(names.get(b"batchwire-dialect", b"odata").decode("latin-1"), settings.dialects)
         outcome = endpoint.negotiate(OuterRequest("POST", "http", b"", fields), Policy.of(settings, route.limits))
         if isinstance(outcome, Refusal):
             raise EnvelopeError(outcome.status, outcome.code, outcome.message)
@@ -153,8 +156,8 @@ class RpcDesk:
         return route
 
 
-def _endpoint(name: str) -> Endpoint:
+def _endpoint(name: str, taken: Sequence[str]) -> Endpoint:
     found = BY_NAME.get(name)
-    if found is None:
-        raise EnvelopeError(400, "UnknownDialect", f"the dialects are {', '.join(BY_NAME)}", "batchwire-dialect")
+    if found is None or name not in taken:
+        raise EnvelopeError(400, "UnknownDialect", f"the dialects are {', '.join(taken)}", "batchwire-dialect")
     return found

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 from harness.batches import Call, Result, by_id, kind_of
 from harness.batching import BatchingUpstream
-from harness.documents import FORMATS, run
+from harness.documents import FORMATS, REST, run
 from harness.gateway import Gateway
 from harness.scripted import Received, Reply, ScriptedUpstream, json_reply, odata_error
 
 PAIRS = pytest.mark.parametrize(("request_format", "answer_format"), [(r, a) for r in FORMATS for a in FORMATS])
+DIALECTS = Path(__file__).parents[2] / "docs" / "dialects.md"
 EVERY_BYTE = bytes(range(256)) * 3
 NUMBERS = b'{"big":12345678901234567890.10,"e":"\\u00e4\\ud83d\\ude00","n":null,"list":[1.0,-0,1e400]}'
 OBJECT = '{"a":"ä😀","n":[1,2.5,null,{}],"e":"\\"\\\\\\n"}'.encode()
@@ -53,7 +56,7 @@ def calls() -> list[Call]:
         Call("empty", "empty"),
         Call("missing", "missing"),
         Call("out", "../out"),
-        Call("head", "object", "HEAD"),
+        Call("head", "object", "TRACE"),
         Call("unknown", "$nobody/Orders"),
     ]
 
@@ -187,3 +190,31 @@ def test_CF_01_groups_and_change_sets(
     assert found["2"].headers["etag"] == '"1"'
     assert things.applied == ["POST /A", "PATCH /B"]
     assert things.problems == []
+
+
+def test_CF_02_the_documented_batch_support_is_what_a_batch_can_use(
+    gateway: Gateway, upstream: ScriptedUpstream
+) -> None:
+    told = dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", DIALECTS.read_text("utf-8"), flags=re.MULTILINE))
+    properties = [
+        "ContinueOnErrorSupported",
+        "ReferencesInRequestBodiesSupported",
+        "ReferencesAcrossChangeSetsSupported",
+    ]
+    properties += ["Supported", "EtagReferencesSupported", "RequestDependencyConditionsSupported"]
+    assert {name: told[name] for name in properties} == dict.fromkeys(properties, "true")
+    assert told["SupportedFormats"] == "`application/json`, `multipart/mixed`"
+    made = json_reply({"ID": 7}, 201, [("Location", "http://gw.example/svc/C(7)"), ("ETag", '"v1"')])
+    upstream.on("POST", "/C", made)
+    upstream.on("POST", "/D", Reply(204, expect_body=b'{"n":7,"C@odata.bind":"C(7)"}'))
+    upstream.on("PATCH", "/C(7)", Reply(204, expect_headers={"if-match": '"v1"'}))
+    json_type = {"content-type": "application/json"}
+    bad = Call("bad", "nothing-here")
+    create = Call("a", "C", "POST", json_type, b"{}", group="g1")
+    bind = Call("b", "D", "POST", json_type, b'{"n":"$a/ID","C@odata.bind":"$a"}', ["g1"], "g2")
+    change = Call(
+        "c", "$a", "PATCH", {**json_type, "If-Match": "$a"}, b"{}", ["g1", "bad"], condition="$bad/$status eq 404"
+    )
+    found = by_id(run(REST, gateway, "json", "json", [bad, create, bind, change]))
+    assert {name: result.status for name, result in found.items()} == {"bad": 404, "a": 201, "b": 204, "c": 204}
+    assert upstream.problems == []

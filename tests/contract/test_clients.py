@@ -19,7 +19,7 @@ from harness.gateway import Gateway
 from harness.multiparts import Part
 from harness.scripted import Received, Reply, json_reply
 
-ALL = captures.all_captures()
+ALL = [capture for capture in captures.all_captures() if capture.client in READERS]
 EVERY = pytest.mark.parametrize("capture", ALL, ids=lambda capture: capture.name)
 ODATA = ("azure_tables", "odata_client_multipart", "pnp_sp", "pyodata_v2", "sap_cloud_sdk")
 DOCUMENT = ("aspose_node", "aspose_python")
@@ -264,7 +264,7 @@ def test_results_that_bodies_name_are_put_in(
 
 
 def test_a_transaction_of_tables_that_fails(clients_gateway: Gateway, things: BatchingUpstream) -> None:
-    """azure-data-tables takes one error part, and looks for the error's code in its header or body."""
+    """azure-data-tables takes one error part, nested (CL-07), and looks for the error's code in its header or body."""
     [capture] = [one for one in ALL if one.name == "azure_tables/03"]
     error = {"odata.error": {"code": "EntityAlreadyExists", "message": {"lang": "en-US", "value": "there"}}}
     exists = json_reply(error, 409, [("x-ms-error-code", "EntityAlreadyExists")])
@@ -272,8 +272,9 @@ def test_a_transaction_of_tables_that_fails(clients_gateway: Gateway, things: Ba
     [answer] = replay(clients_gateway, capture)
     assert answer.status == 202
     assert statuses(capture, answer) == [409]
-    [found] = parts_of(capture, answer)
-    assert (found.members, found.content_id) == (None, "1")
+    [outer] = parts_of(capture, answer)
+    [found] = outer.members or []
+    assert found.content_id == "1"
     assert found.json() == error
     assert found.header("x-ms-error-code") == "EntityAlreadyExists"
     assert things.applied == []

@@ -103,7 +103,7 @@ def test_GW_04_calls_the_gateway_refuses_disturb_nobody(
     front: str, batching_gateway: Gateway, things: BatchingUpstream
 ) -> None:
     calls = gets(20)
-    calls[3] = Call("c3", "A(3)", "HEAD")
+    calls[3] = Call("c3", "A(3)", "TRACE")
     calls[4] = Call("c4", "../A(4)")
     results = by_id(run_batch(front, batching_gateway, calls, route=ROUTE))
     check_error(results["c3"], 400)

@@ -186,7 +186,7 @@ def test_JR_04_change_sets_are_groups(way: str, batching_gateway: Gateway, thing
 
 
 def test_JR_04_what_is_refused_too(way: str, gateway: Gateway) -> None:
-    refused = part(b"HEAD ok HTTP/1.1\r\n\r\n", b"Content-Type: application/http\r\nContent-ID: 7\r\n")
+    refused = part(b"TRACE ok HTTP/1.1\r\n\r\n", b"Content-Type: application/http\r\nContent-ID: 7\r\n")
     body = document_of([Call("1", "ok")]).replace(b"--b--", b"--b\r\n" + refused + b"\r\n--b--")
     answer = send(way, gateway, body, headers={"Accept": "application/json"})
     first, second = answer.json()["responses"]

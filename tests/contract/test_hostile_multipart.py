@@ -245,7 +245,7 @@ LINES = {
     "version alone": b"HTTP/1.1\r\n\r\n",
     "answer": b"HTTP/1.1 200 OK\r\n\r\n",
     "unknown method": b"FETCH A HTTP/1.1\r\n\r\n",
-    "head": b"HEAD A HTTP/1.1\r\n\r\n",
+    "trace": b"TRACE A HTTP/1.1\r\n\r\n",
     "connect": b"CONNECT gw.example:80 HTTP/1.1\r\n\r\n",
     "control in url": b"GET A\x01 HTTP/1.1\r\n\r\n",
     "tab in url": b"GET A\tB HTTP/1.1\r\n\r\n",

@@ -98,7 +98,7 @@ def test_JB_17_failed_dependency_cascades(front: str, gateway: Gateway, upstream
 
 
 def test_JB_17_a_refused_call_fails_its_dependents(front: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
-    calls = [Call("1", "ok", "HEAD"), Call("2", "next", depends_on=["1"])]
+    calls = [Call("1", "ok", "TRACE"), Call("2", "next", depends_on=["1"])]
     assert statuses(run_batch(front, gateway, calls)) == {"1": 400, "2": 424}
     assert upstream.lines == []
 

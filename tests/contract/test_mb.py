@@ -246,9 +246,7 @@ def test_MB_09_request_lines(line: bytes, way: str, gateway: Gateway, upstream: 
     assert upstream.problems == []
 
 
-@pytest.mark.parametrize(
-    "line", [b"", b"GET", b"ok", b"HEAD ok HTTP/1.1", b"OPTIONS ok HTTP/1.1", b"MERGE ok HTTP/1.1", b"G(T ok HTTP/1.1"]
-)
+@pytest.mark.parametrize("line", [b"", b"GET", b"ok", b"TRACE ok HTTP/1.1", b"HEADS ok HTTP/1.1", b"G(T ok HTTP/1.1"])
 def test_MB_09_a_bad_request_line_is_400(line: bytes, way: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
     check_bad_part(way, gateway, upstream, part(line + b"\r\n\r\n"))
 

@@ -166,7 +166,7 @@ def test_GW_19_the_id_is_that_of_the_failing_request(
 def test_GW_19_of_one_that_the_gateway_refuses_too(
     place: int, way: str, batching_gateway: Gateway, things: BatchingUpstream
 ) -> None:
-    for bad in (Call("bad", "A"), Call("bad", "A", "HEAD"), posting("bad", "../out"), posting("bad", "$nobody/x")):
+    for bad in (Call("bad", "A"), Call("bad", "A", "TRACE"), posting("bad", "../out"), posting("bad", "$nobody/x")):
         members = [posting("1", "A")]
         members.insert(place, bad)
         [found] = parts(way, batching_gateway, members)

@@ -66,7 +66,7 @@ def test_PR_02_compatible_errors_and_empty_answers_have_content_type(
     gateway: Gateway, upstream: ScriptedUpstream
 ) -> None:
     upstream.on("DELETE", "/A", Reply(204))
-    calls = [{"id": "1", "method": "head", "url": "A"}, {"id": "2", "method": "delete", "url": "A"}]
+    calls = [{"id": "1", "method": "trace", "url": "A"}, {"id": "2", "method": "delete", "url": "A"}]
     found = rest.post(gateway.http_port, {"requests": calls}, version={}).by_id()
     assert found["1"]["headers"]["Content-Type"].startswith("application/json")
     assert "Content-Type" in found["2"]["headers"]

@@ -99,7 +99,7 @@ def test_outcomes_name_who_decided(front: str, fault_gateway: Gateway) -> None:
     calls = [
         grpcc.call("fine", "fine/1"),
         grpcc.call("failed", "no-such-fault"),
-        grpcc.call("refused", "x", "HEAD"),
+        grpcc.call("refused", "x", "TRACE"),
         grpcc.call("dependent", "x", depends_on=["failed"]),
         grpcc.call("broken", "garbage"),
         grpcc.call("late", "stall-before-head"),

@@ -1,4 +1,4 @@
-"""Captured multipart batches of real clients (tests/contract/vectors/clients), and their replay to a gateway.
+"""Captured batches of real clients (tests/contract/vectors/clients), and their replay to a gateway.
 
 The bytes go as the client sent them, head and all. Must never use the gateway's own reader to tell what is in them.
 """
@@ -13,7 +13,7 @@ from . import config, documents, rest
 from .gateway import Gateway
 
 FOLDER = Path(__file__).parents[1] / "contract" / "vectors" / "clients"
-REQUEST_LINE = re.compile(rb"(GET|POST|PUT|PATCH|DELETE) (\S+)(?: HTTP/1\.1| )?")
+REQUEST_LINE = re.compile(rb"(GET|POST|PUT|PATCH|DELETE|MERGE) (\S+)(?: HTTP/1\.1| )?")
 CHANGE_SET = re.compile(rb'content-type: *multipart/mixed; *boundary="?([^"]+)"?', re.IGNORECASE)
 
 

@@ -137,3 +137,42 @@ def batching(form: str, things: str, other: str, plain: str) -> Config:
     for route in routes:
         route["origin"] = "http://gw.example"
     return make(upstreams, routes, {"max_group_calls": 30})
+
+
+def clients(things: str, other: str, **listen: object) -> Config:
+    """Routes with each key that clients of their own ways need (rules CL); none has an origin but /several/."""
+    upstreams = {
+        "things": {"url": things + "/"},
+        "patched": {"url": things + "/", "merge": "PATCH"},
+        "trusted": {"url": things + "/", "forward_authorization": True},
+        "orders": {"url": other + "/"},
+    }
+    routes: list[Config] = [
+        {"root": "/svc/", "upstream": "things", "default": True},
+        {"root": "/patched/", "upstream": "patched"},
+        {"root": "/on/", "upstream": "things", "continue_on_error": True},
+        {"root": "/odata/", "upstream": "things", "dialects": ["odata"]},
+        {"root": "/several/", "upstream": "things", "origin": ["https://gw.example", "http://inside:8080"]},
+        {"root": "/trusted/", "upstream": "trusted"},
+        {"root": "/reject/", "upstream": "trusted", "allow_inner_authorization": "reject"},
+        {"root": "/drop/", "upstream": "trusted", "allow_inner_authorization": "drop"},
+        {
+            "root": "/forward/",
+            "upstream": "things",
+            "forward_headers": ["Cookie", "x-csrf-token", "x-my-*", "X-Auth-User"],
+        },
+        {"root": "/all/", "upstream": "things", "forward_headers": ["*"]},
+        {"root": "/none/", "upstream": "things", "forward_headers": []},
+        {
+            "root": "/deny/",
+            "upstream": "things",
+            "drop_headers": ["X-Secret*", "x-one"],
+            "keep_headers": ["X-Auth-Token"],
+        },
+        {
+            "root": "/mounted/",
+            "upstream": "things",
+            "mounts": [{"prefix": "/mounted/orders/", "upstream": "orders"}],
+        },
+    ]
+    return make(upstreams, routes, listen=dict(listen))

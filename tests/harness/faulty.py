@@ -173,7 +173,7 @@ BAD_ANSWERS: dict[str, bytes] = {
 for _name, _data in BAD_ANSWERS.items():
     sends(_name, _data)
 
-# JSON that is none: 502 where the answer is JSON, since it cannot be put into the document.
+# JSON that is none: where the answer is JSON it is given as text or as bytes (AN-01).
 BAD_JSON: dict[str, bytes] = {
     "json-truncated": b'{"a":',
     "json-html": b"<html></html>",

@@ -5,6 +5,7 @@ cdef class ChangeSet:
     cdef readonly bytes name
     cdef readonly bytes boundary
     cdef readonly int members         # results seen
+    cdef bint nested_errors
     cdef bint failed
     cdef bint failed_itself           # the failure kept is no 424, which only follows from another one
     cdef Buffer parts                 # of the members, each with its delimiter; empty once one has failed

@@ -2,6 +2,7 @@
 from batchwire.core.dialects.multipart.lines cimport Field
 from batchwire.core.headers cimport HeaderBlock
 from batchwire.core.model cimport Buffer, Call
+from batchwire.core.origins cimport Origins
 from libc.stdint cimport uint64_t
 
 cdef enum Flavour:
@@ -20,8 +21,7 @@ cdef class PartBuilder:
     cdef Buffer scratch
     cdef int flavour
     cdef bint strict
-    cdef bytes host                   # of the batch URL, in lower case, without a default port; or None
-    cdef bytes default_port
+    cdef Origins origins              # of the batch URL, or None
     cdef Py_ssize_t max_header_bytes
     # what the headers of the part say
     cdef int kind
@@ -32,7 +32,7 @@ cdef class PartBuilder:
     cdef bint ids_differ
     # what the head of the message says
     cdef Py_ssize_t length            # -1: no Content-Length
-    cdef bint bodyless                # GET and DELETE
+    cdef bint bodyless                # GET, DELETE and their like
     cdef int begin(self) except -1
     cdef int read_mime(self, const char* p, const char* end) except -1
     cdef Call build(self, object owner, const char* p, const char* end, bytes group, uint64_t number)
@@ -42,4 +42,3 @@ cdef class PartBuilder:
     cdef int read_body(self, Call call, object owner, const char* p, Py_ssize_t n) except -1
     cdef int take_id(self, Field* field) except -1
     cdef int identify(self, Call call, bint in_set, uint64_t number) except -1
-    cdef bint is_host(self, bytes value) except -1

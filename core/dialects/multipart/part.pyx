@@ -7,12 +7,15 @@ from batchwire.core.dialects.identifiers cimport is_request_id
 from batchwire.core.dialects.media cimport MEDIA_JSON, MEDIA_NONE, MediaKind, media_kind
 from batchwire.core.dialects.multipart.lines cimport Field, blank, head_of, named, next_field
 from batchwire.core.headers cimport HeaderBlock
+from batchwire.core.methods cimport is_bodyless, method_of
 from batchwire.core.model cimport Buffer, Call
+from batchwire.core.origins cimport Origins
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memchr
 
 from batchwire.core.errors import EnvelopeError
+from batchwire.core.methods import METHODS
 
 cdef extern from "<strings.h>" nogil:
     int strncasecmp(const char* a, const char* b, size_t n)
@@ -20,12 +23,6 @@ cdef extern from "<strings.h>" nogil:
 cdef enum:
     MAX_OPAQUE_ID = 256       # document
     MAX_CONTENT_ID = 1024     # google: a prefix of the client and a percent-encoded id
-
-cdef bytes GET = b"GET"
-cdef bytes POST = b"POST"
-cdef bytes PUT = b"PUT"
-cdef bytes PATCH = b"PATCH"
-cdef bytes DELETE = b"DELETE"
 
 
 cdef PartKind part_kind(const char* p, Py_ssize_t n) noexcept nogil:
@@ -86,21 +83,18 @@ cdef Py_ssize_t decimal(const char* p, Py_ssize_t n) noexcept nogil:
 cdef class PartBuilder:
     """
     flavour: of the client's dialect. strict: parts of a change set need a Content-ID (ID-04); otherwise GW-07's
-    switch is on. authority: (scheme, host[:port]) of the batch URL; None: a Host is not compared (MB-11).
-    max_header_bytes: of one call. drop_authorization: GW-17's switch.
+    switch is on. authority: (scheme, host[:port]) of the batch URL, or several; None: a Host is not compared (MB-11).
+    max_header_bytes: of one call. block: screens its header lines.
     """
 
-    def __init__(self, int flavour, bint strict, authority, Py_ssize_t max_header_bytes, bint drop_authorization):
-        # A repeated field is plain HTTP here: GW-12 is about members of a JSON object.
-        self.block = HeaderBlock(False, drop_authorization, max_header_bytes)
+    def __init__(self, int flavour, bint strict, authority, Py_ssize_t max_header_bytes, HeaderBlock block not None):
+        self.block = block
         self.scratch = Buffer()
         self.flavour = flavour
         self.strict = strict
         self.max_header_bytes = max_header_bytes
-        if authority is not None:
-            scheme, host = authority
-            self.default_port = b":443" if scheme == "https" else b":80"
-            self.host = host.lower().encode().removesuffix(self.default_port)
+        if authority:
+            self.origins = Origins(authority, strict)
         self.begin()
 
     cdef int begin(self) except -1:
@@ -161,8 +155,8 @@ cdef class PartBuilder:
         self.identify(call, group is not None, number)
         if self.ids_differ:
             call.refuse(400, "ConflictingId", "the part has two ids that differ")
-        if group is not None and call.method is GET:
-            call.refuse(400, "GetInChangeSet", "a change set must not have a GET")            # MB-07
+        if group is not None and self.bodyless and call.method != b"DELETE":
+            call.refuse(400, "GetInChangeSet", f"a change set must not have a {call.method.decode()}")        # MB-07
         self.block.finish()
         if self.scratch.capacity > 65536:
             self.scratch.clear()
@@ -192,6 +186,7 @@ cdef class PartBuilder:
         """MB-09. The URL is what lies between the first space and the version, if there is one, or the end."""
         cdef const char* space
         cdef const char* last
+        cdef bytes method
         cdef Py_ssize_t n
         while end > p and ((end - 1)[0] == c' ' or (end - 1)[0] == c'\t' or (end - 1)[0] == c'\r'):
             end -= 1
@@ -199,19 +194,12 @@ cdef class PartBuilder:
         if space == NULL:
             return call.refuse(400, "BadRequestLine", "the part has no request line")
         n = space - p
-        if n == 3 and strncasecmp(p, b"GET", 3) == 0:
-            call.method = GET
-        elif n == 4 and strncasecmp(p, b"POST", 4) == 0:
-            call.method = POST
-        elif n == 5 and strncasecmp(p, b"PATCH", 5) == 0:
-            call.method = PATCH
-        elif n == 3 and strncasecmp(p, b"PUT", 3) == 0:
-            call.method = PUT
-        elif n == 6 and strncasecmp(p, b"DELETE", 6) == 0:
-            call.method = DELETE
+        method = method_of(p, n)
+        if method is None:
+            call.refuse(400, "BadMethod", f"the method must be {METHODS}")
         else:
-            call.refuse(400, "BadMethod", "the method must be GET, PUT, POST, PATCH or DELETE")
-        self.bodyless = call.method is GET or call.method is DELETE
+            call.method = method
+        self.bodyless = is_bodyless(call.method)
         last = end
         while (last - 1)[0] != c' ':
             last -= 1
@@ -243,7 +231,8 @@ cdef class PartBuilder:
                 call.depends_on = (call.depends_on or []) + [name for name in names if name]
                 return 0
         if field.name_len == 4 and named(field, b"host", 4):
-            if self.host is not None and call.url.startswith(b"/") and not self.is_host(field.value[:field.value_len]):
+            if self.origins is not None and call.url.startswith(b"/") \
+                    and not self.origins.is_host(field.value[:field.value_len]):
                 call.refuse(400, "BadHost", "the Host of the call is not that of the batch")   # MB-11
             return 0
         if field.name_len == 14 and named(field, b"content-length", 14) and self.flavour != FLAVOUR_GOOGLE:
@@ -257,15 +246,12 @@ cdef class PartBuilder:
             return 0                                      # there will be no body that it could be about
         return self.block.add(field.name, field.name_len, field.value, field.value_len)
 
-    cdef bint is_host(self, bytes value) except -1:
-        return value.lower().removesuffix(self.default_port) == self.host
-
     cdef int read_body(self, Call call, object owner, const char* p, Py_ssize_t n) except -1:
         """MB-13, MB-16, MB-18. Bytes as they are, but for two tolerances that clients need (GW-07):
 
         blank lines before a body that is JSON by its media type are left out, because some clients send one too
-        many; and a body of nothing but white space is no body where it could not mean anything: with GET and
-        DELETE, as JSON, and without a media type.
+        many; and a body of nothing but white space is no body where it could not mean anything: with GET and its
+        like, as JSON, and without a media type.
         """
         cdef bytes media = self.block.content_type
         cdef MediaKind kind = MEDIA_NONE
@@ -285,19 +271,19 @@ cdef class PartBuilder:
         if n == 0 or ((self.bodyless or kind == MEDIA_JSON or kind == MEDIA_NONE) and blank(p, n)):
             return 0
         if self.bodyless:
-            return call.refuse(400, "BodyNotAllowed", "a GET or DELETE must not have a body")
+            return call.refuse(400, "BodyNotAllowed", f"a {call.method.decode()} must not have a body")
         return call.set_body(owner, p, n)
 
     cdef int identify(self, Call call, bint in_set, uint64_t number) except -1:
         cdef bytes said = self.id
         if said is None:
-            if self.flavour == FLAVOUR_ODATA and not (in_set and self.strict):
+            # CL-06: some clients of the google flavour go by the order of the answers alone.
+            if self.flavour != FLAVOUR_DOCUMENT and not (in_set and self.strict):
                 return 0
             raise EnvelopeError(
                 400, "BadId",
                 "each call needs a RequestId" if self.flavour == FLAVOUR_DOCUMENT else
-                "each part of a change set needs a Content-ID" if self.flavour == FLAVOUR_ODATA else
-                "each part needs a Content-ID",
+                "each part of a change set needs a Content-ID",
                 f"requests[{number}].id")
         if self.flavour == FLAVOUR_ODATA:
             if not is_request_id(PyBytes_AS_STRING(said), PyBytes_GET_SIZE(said)):

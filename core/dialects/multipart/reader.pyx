@@ -21,6 +21,7 @@ from batchwire.core.dialects.multipart.part cimport (
     PART_MULTIPART,
     PartBuilder,
 )
+from batchwire.core.headers cimport HeaderBlock
 from batchwire.core.model cimport Buffer, Call
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint64_t
@@ -47,10 +48,10 @@ cdef class MultipartReader(Reader):
 
     boundary: of the document; None: the document is one bare message, as the content of an application/http
     part (document flavour). flavour: "odata", "document" (ids in RequestId, order in DependsOn) or "google"
-    (opaque Content-IDs). authority: (scheme, host[:port]) of the batch URL; None: a Host is not compared.
+    (opaque Content-IDs). authority: (scheme, host[:port]) of the batch URL, or several; None: a Host is not compared.
     max_call_bytes: most bytes of one part; 0: no limit. A longer one breaks the batch with 413. max_header_bytes:
-    of a part's headers, and of its call's. drop_authorization: GW-17's switch; always on in the google flavour,
-    whose clients send the header in every part. strict: parts of a change set need a Content-ID (ID-04).
+    of a part's headers, and of its call's. block: screens the header lines; None: by default. strict: parts of a
+    change set need a Content-ID (ID-04).
 
     The calls of a change set have a group whose name is made up here and cannot meet an id of the client. A change
     set without parts is passed over. Change sets do not nest (MB-21).
@@ -80,7 +81,7 @@ cdef class MultipartReader(Reader):
     cdef object failure
 
     def __init__(self, bytes boundary, *, str flavour="odata", authority=None, Py_ssize_t max_call_bytes=16777216,
-                 Py_ssize_t max_header_bytes=32768, bint drop_authorization=False, bint strict=False):
+                 Py_ssize_t max_header_bytes=32768, HeaderBlock block=None, bint strict=False):
         if flavour not in FLAVOURS:
             raise ConfigError(f"the flavour of a multipart batch must be one of {', '.join(FLAVOURS)}")
         if boundary is not None and not 1 <= len(boundary) <= 70:
@@ -100,7 +101,9 @@ cdef class MultipartReader(Reader):
         self.max_call_bytes = max_call_bytes
         self.max_header_bytes = max_header_bytes
         self.builder = PartBuilder(
-            self.flavour, strict, authority, max_header_bytes, drop_authorization or flavour == "google")
+            self.flavour, strict, authority, max_header_bytes,
+            HeaderBlock(False, max_header_bytes, None, "drop" if flavour == "google" else "reject")
+            if block is None else block)
 
     cdef int feed(self, bytes data) except -1:
         if PyBytes_GET_SIZE(data):

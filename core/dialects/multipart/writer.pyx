@@ -5,6 +5,7 @@ part. Must never leave half of a part in the output, and never alter a body that
 """
 from batchwire.core.dialects.base cimport Writer
 from batchwire.core.dialects.header_names cimport put_name
+from batchwire.core.dialects.json_scan cimport MAX_DEPTH, check
 from batchwire.core.dialects.media cimport MEDIA_JSON, media_kind
 from batchwire.core.dialects.multipart.change_set cimport ChangeSet
 from batchwire.core.dialects.multipart.part cimport FLAVOUR_DOCUMENT, FLAVOUR_GOOGLE, FLAVOUR_ODATA
@@ -24,7 +25,7 @@ from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memchr
 
 from batchwire.core.dialects.multipart.status_lines import status_lines
-from batchwire.core.errors import BadUpstreamBody, ConfigError
+from batchwire.core.errors import ConfigError
 
 cdef extern from "<strings.h>" nogil:
     int strncasecmp(const char* a, const char* b, size_t n)
@@ -48,7 +49,7 @@ cdef class MultipartWriter(Writer):
     boundary: of the answer (boundaries.new_boundary). flavour: "odata", "document" (status lines without HTTP/1.1,
     ids in RequestId) or "google" (`response-` before the Content-ID). flat: each member of a change set has its
     own part. nested: the request was multipart, so that groups are its change sets; otherwise they do not show
-    (MP-12). last_only: the answer is the last result alone. max_body_bytes: bound on a body whose content-coding
+    (MP-12). nested_errors: the error of a change set is nested (CL-07). last_only: the answer is the last result alone. max_body_bytes: bound on a body whose content-coding
     is undone; 0: no limit. max_set_bytes: bound on the answer of one change set, which is kept until its last
     member has finished; 0: no limit.
 
@@ -58,6 +59,7 @@ cdef class MultipartWriter(Writer):
     cdef bytes boundary
     cdef int flavour
     cdef bint gathers                 # change sets have one answer
+    cdef bint nested_errors
     cdef bint last_only
     cdef Py_ssize_t max_body_bytes
     cdef Py_ssize_t max_set_bytes
@@ -67,12 +69,13 @@ cdef class MultipartWriter(Writer):
     cdef uint64_t last_number         # last_only: the number of that call
 
     def __init__(self, bytes boundary not None, *, str flavour="odata", bint flat=False, bint nested=True,
-                 bint last_only=False, Py_ssize_t max_body_bytes=16777216, Py_ssize_t max_set_bytes=16777216):
+                 bint nested_errors=False, bint last_only=False, Py_ssize_t max_body_bytes=16777216, Py_ssize_t max_set_bytes=16777216):
         if flavour not in FLAVOURS:
             raise ConfigError(f"the flavour of a multipart batch must be one of {', '.join(FLAVOURS)}")
         self.boundary = boundary
         self.flavour = FLAVOURS[flavour]
         self.gathers = nested and not flat and self.flavour == FLAVOUR_ODATA
+        self.nested_errors = nested_errors
         self.last_only = last_only
         self.max_body_bytes = max_body_bytes
         self.max_set_bytes = max_set_bytes
@@ -128,33 +131,38 @@ cdef class MultipartWriter(Writer):
     cdef int write_member(self, Buffer out, Call call, Result result) except -1:
         cdef ChangeSet found = self.open_set
         cdef Buffer part
+        cdef Result bare
         if call.group == self.answered:
             return 0
         if found is not None and found.name != call.group:
             self.put_set(out)
             found = None
         if found is None:
-            if call.group_size == 0:
-                self.put_part(out, self.boundary, call, result)
-                self.answered = call.group
-                return 0
-            found = ChangeSet(call.group)
+            found = ChangeSet(call.group, self.nested_errors)
         # The part comes first: when it cannot be written, the set is as it was.
         if 200 <= result.status < 400:
             part = Buffer()
             if not found.failed:
                 self.put_part(part, found.boundary, call, result)
                 if self.max_set_bytes and found.parts.size + part.size > self.max_set_bytes:
-                    raise BadUpstreamBody("the answers to the change set are too large")
+                    # AN-03: the set has been applied, so it must not show as failed. A note stands in for the rest.
+                    bare = Result()
+                    bare.reset()
+                    bare.status = result.status
+                    bare.add_note(b"headers and body left out: the answers to the change set are too large")
+                    part.clear()
+                    self.put_part(part, found.boundary, call, bare)
             found.add(part)
         elif found.wants_failure(result.status):
             part = Buffer()
-            self.put_part(part, self.boundary, call, result)
+            self.put_part(part, found.boundary if self.nested_errors else self.boundary, call, result)
             found.fail(part, result.status)
         else:
             found.fail(None, result.status)
         self.open_set = found
         if found.members >= call.group_size:
+            if call.group_size == 0:
+                self.answered = call.group
             self.put_set(out)
         return 0
 
@@ -168,12 +176,15 @@ cdef class MultipartWriter(Writer):
         cdef HeaderSlice* media = result.find(KIND_CONTENT_TYPE)
         cdef const char* body = result.body
         cdef Py_ssize_t size = result.body_len
+        cdef bint coded = False           # in the content-codings that it came in
         if result.body_owner is None or result.status < 200 or result.status == 204 or result.status == 304:
             size = 0
         elif size and result.find(KIND_CONTENT_ENCODING) != NULL:
-            owner = plain_body(result, self.max_body_bytes)
-            body = PyBytes_AS_STRING(owner)
-            size = PyBytes_GET_SIZE(owner)
+            owner = plain_body(call, result, self.max_body_bytes)
+            if owner is not None:
+                body = PyBytes_AS_STRING(owner)
+                size = PyBytes_GET_SIZE(owner)
+            coded = owner is None
         out.grow(size + 512)
         out.put(b"--", 2)
         out.put_bytes(boundary)
@@ -189,11 +200,11 @@ cdef class MultipartWriter(Writer):
             out.put(b"RequestId: ", 11)
             out.put_bytes(call.id)
             out.put(b"\r\n", 2)
-        self.put_headers(out, result)
+        self.put_headers(out, result, coded)
         out.put(b"Content-Length: ", 16)
         out.put_uint(size)
         out.put(b"\r\n\r\n", 4)
-        if size and media != NULL and media_kind(media.value, media.value_len) == MEDIA_JSON:
+        if size and not coded and media != NULL and media_kind(media.value, media.value_len) == MEDIA_JSON:
             self.put_json(out, body, size)
         elif size:
             out.put(body, size)
@@ -224,14 +235,14 @@ cdef class MultipartWriter(Writer):
             out.put(b"\r\n", 2)
         return out.put(b"\r\n", 2)
 
-    cdef int put_headers(self, Buffer out, Result result) except -1:
+    cdef int put_headers(self, Buffer out, Result result, bint coded) except -1:
         """All fields that may pass, in canonical case; what could break the part apart does not pass."""
         cdef HeaderSlice* header
         cdef bint typed = False
         cdef int i
         for i in range(result.header_count):
             header = &result.headers[i]
-            if header.kind == KIND_HOP or header.kind == KIND_CONTENT_ENCODING:
+            if header.kind == KIND_HOP or (header.kind == KIND_CONTENT_ENCODING and not coded):
                 continue
             if header.kind == KIND_CONTENT_TYPE:
                 if typed:
@@ -263,6 +274,8 @@ cdef class MultipartWriter(Writer):
         cdef char* p
         cdef char* end
         out.put(body, size)
+        if memchr(body, c'\r', size) == NULL or check(<const uint8_t*>body, size, MAX_DEPTH) >= 0:
+            return 0                                      # AN-01: what is no JSON is not altered
         p = out.data + out.size - size
         end = out.data + out.size
         while True:

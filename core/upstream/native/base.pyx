@@ -4,6 +4,7 @@ A form is the mirror of a dialect: there Calls are read and Results written, her
 read. Must never know sockets, order or policies, and never send a client's ids to an upstream.
 """
 from batchwire.core.dialects.json_scan cimport MAX_DEPTH
+from batchwire.core.methods cimport is_odata
 from batchwire.core.model cimport Call, Result
 
 from batchwire.core.errors import ConfigError
@@ -42,7 +43,7 @@ cdef class NativeForm:
         self.max_depth = max_depth
 
     cdef bint mixes(self, Call call) except -1:
-        return True
+        return is_odata(call.method)              # CL-03: others cannot be said in a batch
 
     cdef bint fits(self, list members, bint atomic, bytes base_path) except -1:
         raise NotImplementedError

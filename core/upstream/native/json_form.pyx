@@ -63,6 +63,8 @@ cdef class JsonForm(NativeForm):
         # Services exist that refuse the whole batch for one body that is no JSON object (SAP CAP does).
         cdef bytes media
         cdef Py_ssize_t at = 0
+        if not NativeForm.mixes(self, call):
+            return False
         if call.body_owner is None or call.body_len == 0:
             return True
         media = block_get(call.head, b"content-type", 12) or b""

@@ -9,7 +9,7 @@ from batchwire.core.model cimport Call
 import json
 import re
 
-cdef frozenset METHODS = frozenset([b"GET", b"POST", b"PUT", b"PATCH", b"DELETE"])      # JB-07
+cdef frozenset METHODS = frozenset([b"GET", b"POST", b"PUT", b"PATCH", b"DELETE", b"MERGE"])      # JB-07, CL-03
 cdef frozenset LIFTED = frozenset([b"authorization", b"proxy-authorization", b"batchwire-hop"])
 
 _REFERENCE = re.compile(rb"\$([A-Za-z0-9._~-]+)(?=[/?]|$)")

@@ -96,8 +96,9 @@ REFUSED: list[bytes] = [
     b"javascript:alert(1)",
     # GW-05: other authorities, and what only looks like ours
     b"http://evil.example/svc/A",
-    b"https://gw.example/svc/A",
     b"http://gw.example:8080/svc/A",
+    b"https://gw.example:80/svc/A",
+    b"https://gw.example:8443/svc/A",
     b"http://gw.example:443/svc/A",
     b"http://gw.example.evil.example/svc/A",
     b"http://gw.example@evil.example/svc/A",

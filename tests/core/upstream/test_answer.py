@@ -203,7 +203,7 @@ BROKEN: dict[str, bytes] = {
     "chunk of 2**60 - 1": OK + b"Transfer-Encoding: chunked\r\n\r\nfffffffffffffff\r\n" + b"x" * (1 << 20) + b"x",
     "chunk longer than it says": OK + b"Transfer-Encoding: chunked\r\n\r\n2\r\nhi!\r\n0\r\n\r\n",
     "endless chunk extension": OK + b"Transfer-Encoding: chunked\r\n\r\n2;" + b"a" * 5000,
-    "too many headers": OK + b"".join(b"X-%d: 1\r\n" % i for i in range(129)) + b"\r\n",
+    "too many headers that mean something": OK + b"ETag: 1\r\n" * 128 + b"Content-Length: 1\r\n\r\nx",
 }
 
 
@@ -222,6 +222,15 @@ def test_refused_in_two_reads(data: bytes) -> None:
         return  # what is refused for its size alone
     for at in range(1, len(data)):
         assert read(data[:at], data[at:])["state"] == "broken", at
+
+
+def test_AN_03_headers_that_are_too_many_are_left_out_and_those_that_count_are_kept() -> None:
+    many = b"".join(b"X-%d: 1\r\n" % i for i in range(200))
+    found = read(OK + many + b'ETag: "1"\r\nLocation: /A\r\nContent-Length: 2\r\n\r\nhi')
+    assert (found["state"], found["status"], found["body"], found["keep_alive"]) == ("done", 200, b"hi", True)
+    names = [name for name, _ in found["headers"]]
+    assert len(names) == 128
+    assert {b"ETag", b"Location", b"Content-Length", b"batchwire-note"} <= set(names)
 
 
 # --- the end of the connection

@@ -3,6 +3,7 @@
 import io
 import struct
 import zipfile
+import zlib
 
 from docx import Document as load
 from docx.document import Document
@@ -24,17 +25,24 @@ _ROOT_RELS = (
 )
 
 
-def package(body: str, *, relations: str = "", parts: dict[str, str | bytes] | None = None) -> bytes:
+def package(
+    body: str,
+    *,
+    relations: str = "",
+    parts: dict[str, str | bytes] | None = None,
+    main: str = "word/document.xml",
+    method: int = zipfile.ZIP_DEFLATED,
+) -> bytes:
     """A .docx whose body holds the given WordprocessingML."""
     document = f'<w:document xmlns:w="{W}" xmlns:r="{R}"><w:body>{body}</w:body></w:document>'
     entries: dict[str, str | bytes] = {
-        "[Content_Types].xml": _CONTENT_TYPES,
-        "_rels/.rels": _ROOT_RELS,
-        "word/document.xml": document,
-        "word/_rels/document.xml.rels": f'<Relationships xmlns="{_RELS}">{relations}</Relationships>',
+        "[Content_Types].xml": _CONTENT_TYPES.replace("word/document.xml", main),
+        "_rels/.rels": _ROOT_RELS.replace("word/document.xml", main),
+        main: document,
+        main.replace("word/", "word/_rels/") + ".rels": f'<Relationships xmlns="{_RELS}">{relations}</Relationships>',
         **(parts or {}),
     }
-    return zipped(entries)
+    return zipped(entries, method)
 
 
 def related(name: str, kind: str) -> str:
@@ -42,9 +50,9 @@ def related(name: str, kind: str) -> str:
     return f'<Relationship Id="{name}" Type="{R}/{kind}" Target="{name}.xml"/>'
 
 
-def zipped(entries: dict[str, str | bytes]) -> bytes:
+def zipped(entries: dict[str, str | bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
     out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(out, "w", method) as archive:
         for name, content in entries.items():
             archive.writestr(name, content)
     return out.getvalue()
@@ -62,9 +70,12 @@ def opened(data: bytes) -> Document:
     return load(io.BytesIO(data))
 
 
-def lying_bomb() -> bytes:
-    """A zip entry of 40 MB of zeros whose headers say that it has 10 bytes."""
-    data = bytearray(package("", parts={"word/big.xml": b"\0" * 40_000_000}))
-    real = struct.pack("<I", 40_000_000)
-    assert data.count(real) == 2
-    return bytes(data.replace(real, struct.pack("<I", 10)))
+def lying_bomb(size: int = 40_000_000, *, checked: bool = False) -> bytes:
+    """A zip entry of zeros whose headers say that it has 10 bytes; checked: with the checksum of 10 bytes, too."""
+    content = bytes(size)
+    data = package("", parts={"word/big.xml": content})
+    lies = [(size, 10)] + ([(zlib.crc32(content), zlib.crc32(bytes(10)))] if checked else [])
+    for real, told in lies:
+        assert data.count(struct.pack("<I", real)) == 2
+        data = data.replace(struct.pack("<I", real), struct.pack("<I", told))
+    return data

@@ -1,14 +1,24 @@
 """Names that try to leave the storage, and files that try to harm whoever opens them."""
 
+import contextlib
 import http.client
 import json
+import subprocess
+import sys
 import time
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import httpx
 import pytest
+from batchwire.service.demo.errors import ApiError
+from batchwire.service.demo.package import with_document
+from batchwire.service.demo.words import statistics
 from docx_files import W, lying_bomb, package, paragraph, related, text_run, zipped
+from hypothesis import given
+from hypothesis import strategies as st
 
 BAD_NAMES = [
     "..",
@@ -111,12 +121,33 @@ REFUSED: dict[str, tuple[bytes, int]] = {
     "broken relations": (package("", relations=related("missing", "styles")), 400),
     "document type": (package("", parts={"word/other.xml": doctype("utf-8")}), 400),
     "document type in utf-16": (package("", parts={"word/other.xml": doctype("utf-16")}), 400),
+    "document type in utf-16 without a mark": (package("", parts={"word/other.xml": doctype("utf-16-be")}), 400),
+    "document type in utf-32": (package("", parts={"word/other.xml": doctype("utf-32")}), 400),
+    "document type in utf-32 without a mark": (package("", parts={"word/other.xml": doctype("utf-32-le")}), 400),
+    "document type in utf-7": (package("", parts={"word/other.xml": doctype("utf-7")}), 400),
+    "document type under another name": (package("", main="word/d.bin", parts={"word/o.png": doctype("utf-8")}), 400),
+    "document type in the main part": (package("", parts={"word/document.xml": doctype("utf-32-be")}), 400),
     "deep xml": (package("<w:sdt>" * 5000 + "</w:sdt>" * 5000), 400),
     "many parts": (package("", parts={f"word/{n}.bin": b"" for n in range(600)}), 413),
     "many elements": (package("<w:p/>" * 400_001), 413),
+    "many elements, no .xml": (package("<w:p/>" * 2_000_000, main="word/d.bin"), 413),
+    "many attributes": (package("".join(f"<w:p a{n}='' b='' c=''/>" for n in range(100_000))), 413),
+    "many namespaces": (package("<w:p xmlns:a='a' xmlns:b='b'/>" * 100_000), 413),
+    "many comments": (package("<!---->" * 300_000), 413),
+    "many instructions": (package("<?a?>" * 300_000), 413),
+    "many small parts": (
+        package("<w:p/>" * 100_000, parts=dict.fromkeys(map(str, range(9)), "<a>" + "<b/>" * 50_000 + "</a>")),
+        413,
+    ),
+    "many relations": (package("", relations=related("a", "image") * 150_000), 413),
+    "xml bomb under another name": (package("<!--" + " " * 17_000_000 + "-->", main="word/d.bin"), 413),
+    "long directory": (zipped({}) + b"PK\x01\x02" * 20_000, 413),
     "xml bomb": (package("", parts={"word/big.xml": b" " * 17_000_000}), 413),
     "zip bomb": (package("", parts={"word/media/big.png": b"\0" * 70_000_000}), 413),
     "zip bomb that lies": (lying_bomb(), 400),
+    "zip bomb that lies well": (lying_bomb(checked=True), 400),
+    "bzip2": (package("", method=zipfile.ZIP_BZIP2), 400),
+    "lzma": (package("", method=zipfile.ZIP_LZMA), 400),
 }
 
 
@@ -142,6 +173,63 @@ def test_hostile_file_is_refused_by_every_operation(client: httpx.Client, kind: 
         assert "Traceback" not in answer.text
         assert "/" not in answer.json()["error"]["message"]
     assert client.get("storage/file/h.docx").content == data
+
+
+MEASURED = """
+import re, sys
+from pathlib import Path
+from batchwire.service.demo.errors import ApiError
+from batchwire.service.demo.package import with_document
+from batchwire.service.demo.words import statistics
+data = sys.stdin.buffer.read()
+def peak():
+    return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+before = peak()
+try:
+    with_document(data, statistics)
+except ApiError as error:
+    print(error.status, end=" ")
+else:
+    print(200, end=" ")
+print((peak() - before) // 1024)
+"""
+
+
+@pytest.mark.parametrize(
+    ("made", "status"),
+    [
+        pytest.param(lambda: package("<w:p/>" * 9_000_000, main="word/d.bin"), 413, id="main part not named .xml"),
+        pytest.param(lambda: package("<w:p/>" * 2_500_000), 413, id="main part of a small file"),
+        pytest.param(lambda: package("<w:p/>" * 249_900), 200, id="as many elements as are allowed"),
+        pytest.param(lambda: lying_bomb(300_000_000, checked=True), 413, id="300 MB declared as 10 bytes"),
+        pytest.param(lambda: package("", parts={"a.bin": bytes(300_000_000)}), 413, id="300 MB"),
+    ],
+)
+def test_memory_of_a_hostile_file(made: Callable[[], bytes], status: int) -> None:
+    done = subprocess.run([sys.executable, "-c", MEASURED], input=made(), capture_output=True, check=True)
+    answered, grown = map(int, done.stdout.split())
+    assert (answered, grown < 256) == (status, True), grown
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["word/document.xml", "word/d.bin", "x.xml", "y.rels", "z.png", "a"]),
+        st.one_of(
+            st.binary(max_size=300),
+            st.tuples(st.text(max_size=60), st.sampled_from(["utf-8", "utf-16", "utf-32", "utf-7", "utf-16-be"])).map(
+                lambda drawn: f"<?xml version='1.0'?>{drawn[0]}<!DOCTYPE a><a/>".encode(drawn[1], "replace")
+            ),
+        ),
+    ),
+    st.binary(max_size=40),
+    st.integers(0, 2000),
+)
+def test_any_file_is_a_document_or_refused(parts: dict[str, str | bytes], noise: bytes, at: int) -> None:
+    data = package(paragraph(text_run("x")), parts=parts)
+    damaged = data[:at] + noise + data[at + len(noise) :]
+    for each in (data, damaged):
+        with contextlib.suppress(ApiError):
+            with_document(each, statistics)
 
 
 def test_looping_styles_do_not_hang(client: httpx.Client) -> None:

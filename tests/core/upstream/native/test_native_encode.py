@@ -352,7 +352,6 @@ def test_a_url_cannot_break_out_of_its_request_line(url: str) -> None:
         (b"{}{}", (JSON,)),
         (b'{},"x":{', (JSON,)),
         (b'{"a":"\xff"}', (JSON,)),
-        (b'{"a":"\\ud800"}', (MERGE,)),
         (b"[" * 513 + b"]" * 513, (JSON,)),
         (b"\xff", (("content-type", "text/plain"),)),
         (b"x", (("content-type", "text/plain; charset=utf-16"),)),

@@ -1,0 +1,49 @@
+"""Where the answer of `batchwire call` goes: a file is written beside its place and takes it at the end.
+
+Must never touch a file before the whole answer is there: the file may be the batch itself.
+"""
+
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def written(output: str) -> Iterator[Callable[[bytes], None]]:
+    """Gives what writes a piece of the answer. Leaving with an exception leaves what was there before."""
+    if output == "-":
+        yield _writer(1)
+        # For the prompt that follows; anywhere else the answer is the bytes that came.
+        if os.isatty(1):
+            _writer(1)(b"\n")
+        return
+    if os.path.exists(output) and not os.path.isfile(output):
+        # A device or a pipe has no place to be taken.
+        with open(output, "wb", buffering=0) as sink:
+            yield _writer(sink.fileno())
+        return
+    # The file that a link names is replaced, not the link.
+    target = Path(os.path.realpath(output))
+    draft = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}.part")
+    try:
+        with open(draft, "xb", buffering=0) as sink:
+            yield _writer(sink.fileno())
+        if target.exists():
+            shutil.copymode(target, draft)
+        os.replace(draft, target)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _writer(descriptor: int) -> Callable[[bytes], None]:
+    """Writes past Python's buffers: what a closed pipe did not take would be tried once more at the end."""
+
+    def write(data: bytes) -> None:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+
+    return write

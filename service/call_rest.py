@@ -1,0 +1,137 @@
+"""One batch by REST: the request is written while the answer is read, as a gateway that streams needs it.
+
+A gateway stops reading while its results are not taken, so whoever sends everything first waits for it for ever. One
+thread polls socket and source. Must never hold more than a chunk of either.
+"""
+
+import os
+import re
+import select
+import socket
+import ssl
+from collections.abc import Generator
+from contextlib import ExitStack
+from urllib.parse import urlsplit
+
+import h11
+
+CHUNK = 65536
+
+
+class CallError(Exception):
+    """The batch could not be sent or was refused as a whole; the message is for a person."""
+
+
+def by_rest(url: str, source: int) -> Generator[bytes, None, None]:
+    """POSTs what the descriptor `source` gives to the URL; yields the answer's body as it comes."""
+    host, port, secure, request = _request(url)
+    protocol = h11.Connection(h11.CLIENT)
+    head = protocol.send(request)
+    with ExitStack() as stack:
+        try:
+            connection = stack.enter_context(socket.create_connection((host, port)))
+        except UnicodeError:
+            raise CallError(f"{url} names no host") from None
+        if secure:
+            context = ssl.create_default_context()
+            connection = stack.enter_context(context.wrap_socket(connection, server_hostname=host))
+        connection.setblocking(False)
+        yield from _answer(protocol, connection, source, bytearray(head or b""))
+
+
+def _answer(
+    protocol: h11.Connection, connection: socket.socket, source: int, unsent: bytearray
+) -> Generator[bytes, None, None]:
+    """Sends `unsent` and then the body, and reads until the answer has ended."""
+    sending = True
+    status = 0
+    refusal = bytearray()
+    while True:
+        source_ready, readable, writable = _ready(connection, source if sending and not unsent else None, bool(unsent))
+        if source_ready:
+            data = os.read(source, CHUNK)
+            unsent += protocol.send(h11.Data(data) if data else h11.EndOfMessage()) or b""
+            sending = bool(data)
+        if writable:
+            try:
+                del unsent[: connection.send(unsent)]
+            except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                pass
+            except (BrokenPipeError, ConnectionResetError):
+                # A gateway that refuses a batch need not read it to its end: what it said is still there to be read.
+                sending = False
+                unsent.clear()
+        if not readable or (received := _received(connection)) is None:
+            continue
+        try:
+            protocol.receive_data(received)
+            while (event := protocol.next_event()) is not h11.NEED_DATA:
+                if isinstance(event, h11.Response):
+                    status = event.status_code
+                elif isinstance(event, h11.Data) and status in (200, 202):
+                    yield bytes(event.data)
+                elif isinstance(event, h11.Data):
+                    refusal += event.data[: CHUNK - len(refusal)]
+                elif not isinstance(event, h11.InformationalResponse):
+                    if status not in (200, 202):
+                        raise CallError(f"the gateway answered {status}: {_reason(bytes(refusal))}")
+                    return
+        except h11.RemoteProtocolError as error:
+            if status and status not in (200, 202):
+                raise CallError(f"the gateway answered {status}: {_reason(bytes(refusal))}") from None
+            what = "the answer broke off" if status else "no answer came"
+            raise CallError(f"{what}: {error}") from None
+
+
+def _ready(connection: socket.socket, source: int | None, writing: bool) -> tuple[bool, bool, bool]:
+    """Waits; whether the source has something, the connection has something, and the connection takes something."""
+    poll = select.poll()
+    poll.register(connection, select.POLLIN | (select.POLLOUT if writing else 0))
+    if source is not None:
+        poll.register(source, select.POLLIN)
+    events = dict(poll.poll())
+    of_connection = events.get(connection.fileno(), 0)
+    return source in events, bool(of_connection & ~select.POLLOUT), bool(of_connection & select.POLLOUT)
+
+
+def _received(connection: socket.socket) -> bytes | None:
+    """What has come, b"" at the end; None if it is no whole TLS record yet."""
+    try:
+        data = connection.recv(CHUNK)
+        # What TLS has unpacked already does not show in a poll.
+        while isinstance(connection, ssl.SSLSocket) and connection.pending():
+            data += connection.recv(connection.pending())
+    except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+        return None
+    except ConnectionResetError:
+        return b""
+    return data
+
+
+def _request(url: str) -> tuple[str, int, bool, h11.Request]:
+    """Host, port, whether it is TLS, and the head of the request."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+        secure = parts.scheme == "https"
+        if parts.scheme not in ("http", "https") or not host:
+            raise ValueError
+        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        authority = parts.netloc.rpartition("@")[2]
+        head = {
+            "host": authority,
+            "content-type": "application/json",
+            "odata-version": "4.01",
+            "transfer-encoding": "chunked",
+            "connection": "close",
+        }
+        request = h11.Request(method="POST", target=target, headers=list(head.items()))
+        return host, port or (443 if secure else 80), secure, request
+    except (ValueError, h11.LocalProtocolError):
+        raise CallError(f"{url} is no http or https URL") from None
+
+
+def _reason(body: bytes) -> str:
+    """The message of an OData error object, or the start of whatever came."""
+    found = re.search(rb'"message"\s*:\s*"((?:[^"\\]|\\.)*)"', body)
+    return (found.group(1) if found else body[:200]).decode("utf-8", "replace")
