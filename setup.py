@@ -150,7 +150,7 @@ setup(
             "boundscheck": DEBUG,
             "wraparound": False,
             "initializedcheck": DEBUG,
-            # A None behind a cast or an attribute is an exception, never the end of the process.
+            # An attribute of None raises in place of ending the process; that costs nothing that shows.
             "nonecheck": True,
             "cdivision": True,
             "embedsignature": True,

@@ -361,7 +361,7 @@ cdef class AsgiUpstream(Upstream):
             await self.app(scope, exchange.receive, exchange.send)
         except AnswerTooLarge:
             exchange.oversized = True
-            if not exchange.settled and self.cut_short(exchange):
+            if not exchange.settled and exchange.call.members is None and self.cut_short(exchange):
                 return
             why = (502, OUTCOME_UNREACHABLE, "UpstreamBroken", "the answer of the application is larger than allowed")
         except HeadersTooLarge:

@@ -21,7 +21,6 @@ cdef class Answer:
     cdef readonly bint begun                # at least one byte of the answer has come
     cdef readonly str why                   # ANSWER_BROKEN: what is wrong, for the error message
     cdef readonly bint excess               # ANSWER_BROKEN: only a bound of ours; the result has what was read of the head
-    cdef bint oversized                     # ANSWER_BROKEN: and that is its size
     cdef readonly Result result
     cdef bint no_body                       # HEAD
     cdef Py_ssize_t max_head

@@ -79,7 +79,6 @@ cdef class Answer:
         self.begun = False
         self.why = None
         self.excess = False
-        self.oversized = False
         self.no_body = no_body
         self.held = None
         self.body = None
@@ -101,7 +100,6 @@ cdef class Answer:
     cdef int too_large(self, str why) except -1:
         """Nothing is wrong but that the answer is beyond a bound: its status is known and counts (AN-03)."""
         self.excess = self.result.status >= 200
-        self.oversized = True
         return self.broken(why)
 
     cdef int done(self) except -1:

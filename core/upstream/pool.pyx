@@ -203,10 +203,10 @@ cdef class HttpUpstream(ConnectionHome):
             self.fresh.append(call)
             return 0
         self.failures += 1
-        if connection.answer.excess and not is_read(call, connection.answer.result):
+        if connection.answer.excess and call.members is None and not is_read(call, connection.answer.result):
             return self.cut_short(connection, call)
         return self.fail(call, 502, OUTCOME_UNREACHABLE, "UpstreamBroken", f"the upstream failed: {connection.answer.why}",
-                         connection.answer.oversized)
+                         connection.answer.excess)
 
     cdef int cut_short(self, HttpConnection connection, Call call) except -1:
         """AN-03: the call has been run and its status is known; only the answer is beyond a bound."""

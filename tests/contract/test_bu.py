@@ -320,7 +320,7 @@ def test_BU_08_an_answer_somewhat_too_large_costs_no_other(narrow_coalesced: Gat
     calls = [Call("big", "Customers", "POST", JSON_TYPE, b"{}")]
     calls += [Call(f"p{n}", "Made", "POST", JSON_TYPE, b"{}") for n in range(4)]
     found = by_id(run_batch(REST, narrow_coalesced, calls))
-    check_error(found["big"], 502)
+    assert (found["big"].status, found["big"].body or b"") == (200, b"")  # AN-03
     assert [found[f"p{n}"].status for n in range(4)] == [204] * 4
     assert things.lines.count("POST /Made") == 4
 

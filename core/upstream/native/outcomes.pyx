@@ -4,6 +4,7 @@ One place for both forms: a group that failed anywhere failed everywhere (JR-12)
 failure of the upstream, a batch that was refused as a whole fails every member. Must never call a member of a
 failed group a success, whatever the upstream said of it before it rolled back.
 """
+from batchwire.core.dialects.base cimport is_read
 from batchwire.core.dialects.media cimport MEDIA_JSON, media_kind
 from batchwire.core.model cimport (
     Call,
@@ -149,7 +150,14 @@ cdef list settled(list found, list members, bint atomic, Py_ssize_t limit):
         result = found[i]
         if result is not None and limit and result.body_len > limit:
             # BU-08: of calls that travel together each has its own bound.
-            found[i] = None if atomic else broken("the upstream's answer to this call is larger than allowed")
+            if atomic or is_read(members[i], result):
+                found[i] = None if atomic else broken("the upstream's answer to this call is larger than allowed")
+            else:
+                # AN-03: it has been run, and its status is known.
+                result.body_owner = None
+                result.body = NULL
+                result.body_len = 0
+                result.add_note(b"body left out: its answer is larger than allowed")
     for result in found:
         if result is None:
             missing = True
