@@ -137,7 +137,7 @@ cdef class MultipartWriter(Writer):
         if call.empty_set and result.status < 400:
             if found is not None:
                 self.put_set(out)
-            return ChangeSet(call.group).put(out, self.boundary)
+            return ChangeSet(call.group, self.nested_errors).put(out, self.boundary)
         if found is not None and found.name != call.group:
             self.put_set(out)
             found = None
