@@ -201,7 +201,7 @@ class LimitSettings(_Section):
     batch_deadline_seconds: Seconds0 = Field(0, description="longest time of a batch; 0: none")
     client_idle_seconds: Seconds = Field(60, description="a client that neither sends nor takes is cut after it")
     max_batches: Count = Field(1000, description="batches at once in a process")
-    max_batches_per_client: Optional0 = Field(
+    max_batches_per_client: Count0 = Field(
         0, description="of them, batches of one client address; 0: three quarters of max_batches"
     )
     min_request_rate: float = Field(

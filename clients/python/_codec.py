@@ -1,7 +1,7 @@
 """Between the client's dataclasses and the generated messages, and how calls are packed into messages. No I/O."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from batchwire.v1 import batch_pb2
