@@ -38,8 +38,9 @@ build: build/built.stamp ## compile the core where it changed
 
 debug: build/debug/built.stamp ## the core with checks, asserts and sanitizers, beside the release build (see .ci/on_debug/run)
 
-# Tests that say how much memory or time something takes hold for the release build alone.
+# Tests that bound resident memory tightly hold for the release build alone.
 test-debug: setup debug ## core, front and contract tests on the debug build, then MINUTES=10 of fuzzing there
+	@command -v h2load >/dev/null || bash .ci/packages nghttp2-client
 	.ci/on_debug/run $(BIN)/python -m pytest tests/core tests/front tests/contract -m "not measured" -o timeout=240 $(SPREAD)
 	$(MAKE) --no-print-directory fuzz ON=.ci/on_debug/run
 

@@ -45,7 +45,6 @@ def answer_large(upstream: ScriptedUpstream) -> bytes:
     return batch_of(*["large"] * LARGE)
 
 
-@pytest.mark.measured
 def test_a_reader_may_open_its_windows_often(target: Gateway, upstream: ScriptedUpstream) -> None:
     """As Go's client does: windows of 4 MB and 1 GB, and an update of both for each 4 KB that are read."""
     batch = answer_large(upstream)

@@ -22,7 +22,7 @@ EXECUTE = "/batchwire.v1.BatchService/Execute"
 CALLS = 3
 """Of each batch."""
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.measured]
+pytestmark = pytest.mark.timeout(120)
 
 
 @pytest.fixture
