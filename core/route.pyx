@@ -40,7 +40,7 @@ cdef class Route:
         self.inner_authorization = inner_authorization
         self.bare_batch = bare_batch
         self.header_rules = header_rules(drop_headers, keep_headers)
-        self.prefixes = [prefix for prefix, _ in self.mounts]
+        self.prefixes = [b"/".join(prefix) + b"/" for prefix, _ in self.mounts]
         self.flat_change_sets = flat_change_sets
         self.transactional = upstream.native is not None or any([
             (<Upstream>mounted).native is not None for _, mounted in self.mounts

@@ -220,11 +220,11 @@ cdef class Dispatcher(CallOwner):
         cdef list started = self.started
         self.started = []
         for call in started:
-            call.owner = None
             try:
-                (<Upstream>call.upstream).abandon(call)
+                (<Upstream>call.upstream).abandon(call)     # its inlet gives back to the owner what it had counted
             except Exception as error:
                 _log.error("a call could not be given up", exc_info=error)
+            call.owner = None
         self.running = 0
         for lane in self.lanes:
             lane.clear()

@@ -142,7 +142,7 @@ def test_AN_08_parts_in_any_messages_are_one_body(parts: list[bytes], data: st.D
     sent = [grpcc.call("1", "x", "POST", body=parts[0], body_continues=len(parts) > 1)]
     sent += [batch_pb2.Call(id="1", body=part, body_continues=n < len(parts)) for n, part in enumerate(parts[1:], 2)]
     sent += [grpcc.call("2", "y")]
-    reader = ProtoReader(HeaderBlock(False, False, 1000))
+    reader = ProtoReader(HeaderBlock(False, 1000))
     while sent:
         count = data.draw(st.integers(1, len(sent)))
         reader.feed_bytes(grpcc.message(*sent[:count]).SerializeToString())
