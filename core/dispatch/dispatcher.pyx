@@ -201,13 +201,14 @@ cdef class Dispatcher(CallOwner):
             if call.owner is not self:
                 continue                        # it ended with one before it
             upstream = call.upstream
-            upstream.abandon(call)
+            result = upstream.cut(call)
             if why.outcome == OUTCOME_TIMED_OUT:
                 upstream.timeouts += 1
                 upstream.failures += 1
-            result = Result()
-            result.reset()
-            result.set_error(why.status, why.outcome, why.code, why.message)
+            if result is None:
+                result = Result()
+                result.reset()
+                result.set_error(why.status, why.outcome, why.code, why.message)
             self.complete(call, result)
         for lane in self.lanes:
             lane.upstream.give_room()

@@ -36,6 +36,7 @@ cdef class Upstream:
       or 504) reaches call.owner.complete(call, result), maybe before start() returns. The owner must
       have asked has_room() first. call.target, head, extra, body_*, deadline and owner are set.
     abandon(call): the result is no longer wanted; frees what the call holds; complete() is not called.
+    cut(call): as abandon(); the call's result where its status is known and only its body was held up (AN-03), else None.
     wait(owner): puts the owner once into the ring; room(upstream) is called when it may start ONE call; it
       returns 1 when it started one and has more to start, else 0. The ring makes batches take turns.
     """
@@ -61,4 +62,5 @@ cdef class Upstream:
     cdef int give_room(self) except -1
     cdef int start(self, Call call) except -1
     cdef int abandon(self, Call call) except -1
+    cdef Result cut(self, Call call)
     cdef int turn_away(self, Call call) except -1

@@ -107,6 +107,10 @@ cdef class Upstream:
     cdef int abandon(self, Call call) except -1:
         raise NotImplementedError
 
+    cdef Result cut(self, Call call):
+        self.abandon(call)
+        return None
+
     cdef int turn_away(self, Call call) except -1:
         """Answers a call that came after close()."""
         cdef Result result = Result()

@@ -189,6 +189,7 @@ cdef class HttpUpstream(ConnectionHome):
         return 0
 
     cdef int broke(self, HttpConnection connection, Call call, bint unanswered) except -1:
+        cdef Result head
         """The connection failed under a call. A stale one, closed by the server as we wrote, is tried again
         where that is safe: once, on a new connection, when no byte had left or the method is idempotent
         (RFC 9110 9.2.2, RFC 9112 9.3.1, GW-15). Idle ones may be as stale. gone() follows at once and makes the
@@ -203,16 +204,30 @@ cdef class HttpUpstream(ConnectionHome):
             self.fresh.append(call)
             return 0
         self.failures += 1
-        if connection.answer.excess and call.members is None and not is_read(call, connection.answer.result):
-            return self.cut_short(connection, call)
+        head = self.head_of(connection, call)
+        if head is not None:
+            return self.cut_short(call, head)
         return self.fail(call, 502, OUTCOME_UNREACHABLE, "UpstreamBroken", f"the upstream failed: {connection.answer.why}",
                          connection.answer.excess)
 
-    cdef int cut_short(self, HttpConnection connection, Call call) except -1:
-        """AN-03: the call has been run and its status is known; only the answer is beyond a bound."""
+    cdef Result head_of(self, HttpConnection connection, Call call):
+        """AN-03: the result of a call that has been run, and whose answer only a bound of ours keeps; else None."""
         cdef Result result = connection.answer.result
+        if not connection.answer.excess or call.members is not None or is_read(call, result):
+            return None
         result.outcome = OUTCOME_SUCCEEDED if 200 <= result.status < 300 else OUTCOME_FAILED
         result.add_note(b"body left out: " + connection.answer.why.encode())
+        return result
+
+    cdef Result cut(self, Call call):
+        cdef HttpConnection connection = self.running[call.position] if call.position >= 0 else None
+        self.abandon(call)
+        if connection is None:
+            return None
+        connection.answer.why = "it was not taken in time"
+        return self.head_of(connection, call)
+
+    cdef int cut_short(self, Call call, Result result) except -1:
         self.in_flight -= 1
         (<CallOwner>call.owner).complete(call, result)
         if self.in_ring:
@@ -345,16 +360,18 @@ cdef class HttpUpstream(ConnectionHome):
 
     cdef int expire(self, Call call) except -1:
         cdef HttpConnection connection
+        cdef Result head
         if call.position >= 0:
             connection = self.running[call.position]
             self.unlist(connection)
             call.position = -1
             connection.call = None
             connection.shut()
-            if connection.answer.excess and not is_read(call, connection.answer.result):
+            connection.answer.why = "it was not taken in time"
+            head = self.head_of(connection, call)
+            if head is not None:
                 self.timeouts += 1
-                connection.answer.why = "it was not taken in time"
-                return self.cut_short(connection, call)
+                return self.cut_short(call, head)
         elif not self.forget_waiting(call):
             return 0
         self.timeouts += 1
