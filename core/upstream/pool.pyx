@@ -189,11 +189,11 @@ cdef class HttpUpstream(ConnectionHome):
         return 0
 
     cdef int broke(self, HttpConnection connection, Call call, bint unanswered) except -1:
-        cdef Result head
         """The connection failed under a call. A stale one, closed by the server as we wrote, is tried again
         where that is safe: once, on a new connection, when no byte had left or the method is idempotent
         (RFC 9110 9.2.2, RFC 9112 9.3.1, GW-15). Idle ones may be as stale. gone() follows at once and makes the
         new connection in the place of this one."""
+        cdef Result head
         self.unlist(connection)
         call.position = -1
         if unanswered and connection.served > 0 and not call.retried and not self.closed and (
