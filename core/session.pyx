@@ -247,7 +247,8 @@ cdef class Session(Placement):
     def stop(self):
         """The gateway stops (FR-03): results that are there are delivered, every other call is told so with 503.
 
-        A batch of which nothing was started is cancelled: its client may try it elsewhere.
+        A batch of which nothing was started is cancelled: its client may try it elsewhere. What is still read of the
+        request is answered so too; the front calls end_reading() when it has waited long enough for the rest.
         """
         cdef Refusal running = Refusal(503, "Stopping", "the gateway stopped before the upstream had answered",
                                        OUTCOME_UNREACHABLE)
@@ -263,10 +264,13 @@ cdef class Session(Placement):
                 self.cut_running(running)
                 return
             self.end_early(running, rest)
-            if not self.finished and not self.reader.ended:
-                self.break_off(EnvelopeError(500, "Stopping", "the gateway stopped before the batch had been read"))
         except Exception as error:
             self.crashed(error)
+
+    def end_reading(self):
+        """After stop(): a batch whose request has not come whole is broken off (FR-03)."""
+        if not self.finished and self.failure is None and not self.reader.ended:
+            self.fail(EnvelopeError(500, "Stopping", "the gateway stopped before the batch had been read"))
 
     def cancel(self):
         """Stops the batch: running calls are abandoned, nothing more is started or sent."""

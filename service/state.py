@@ -136,7 +136,11 @@ class Service:
             for batch in list(self._batches):
                 batch.session.stop()
             self.table.cancel_apps()
-            await self.drained(LAST_WORDS_SECONDS)
+            # What has been sent of a request is read and answered; then nobody waits for the rest of it.
+            if not await self.drained(LAST_WORDS_SECONDS / 2):
+                for batch in list(self._batches):
+                    batch.session.end_reading()
+                await self.drained(LAST_WORDS_SECONDS / 2)
             for batch in list(self._batches):
                 batch.session.cancel()
 

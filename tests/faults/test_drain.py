@@ -168,6 +168,23 @@ def test_FR_03_what_is_finished_is_delivered_at_the_end_of_the_grace_period(
     strict_gateway.stop()
 
 
+@pytest.mark.parametrize("front", FRONTS)
+def test_FR_03_more_calls_than_may_be_pending_each_have_their_result(
+    front: str, strict_gateway: Gateway, upstream: ScriptedUpstream, gate: Gate
+) -> None:
+    """The request has come whole, though not all of it has been read when the grace period ends."""
+    results: list[Result] = []
+    calls = [Call(str(number), "held") for number in range(3000)]
+    thread = threading.Thread(target=lambda: results.extend(run_batch(front, strict_gateway, calls)))
+    thread.start()
+    upstream.wait_for_calls(1)
+    strict_gateway.terminate()
+    thread.join()
+    gate.open()
+    assert statuses(results) == {str(number): 503 for number in range(3000)}
+    strict_gateway.stop()
+
+
 @pytest.mark.parametrize("ordered", [False, True])
 def test_FR_03_an_answer_that_has_begun_ends_whole(
     ordered: bool, strict_gateway: Gateway, upstream: ScriptedUpstream, gate: Gate
