@@ -282,7 +282,7 @@ class UpstreamSettings(_Section):
 class Mount(_Section):
     """A part of a route that another upstream serves."""
 
-    prefix: RootPath = Field(description="path under the route's root")
+    prefix: RootPath = Field(description="full public path, the route's root included: /svc/orders/ under /svc/")
     upstream: str = Field(description="name of the upstream")
 
 

@@ -25,6 +25,8 @@ STOP, NOW = "stop", "now"
 SERVING = ""
 """What a worker says to its parent when it has begun."""
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+HELD = (*SIGNALS, signal.SIGHUP)
+"""What waits until a new process knows what to do with it."""
 _log = structlog.get_logger("batchwire")
 
 
@@ -50,7 +52,7 @@ class Warden:
         # A terminal that is closed is no reason to end; and who ignores it from the start (nohup) goes on doing so.
         if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
             signal.signal(signal.SIGHUP, _nothing)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
         threading.Thread(target=self._watch, name="warden", daemon=True).start()
 
     def on_stop(self, stop: Callable[[], Any]) -> None:

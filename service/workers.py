@@ -23,7 +23,7 @@ import structlog
 from .config import Config, ConfigurationError
 from .fronts.sockets import unusable
 from .logs import set_up
-from .warden import NOW, SERVING, SIGNALS, STOP, Warden
+from .warden import HELD, NOW, SERVING, SIGNALS, STOP, Warden
 
 BACK_OFF = (0.5, 30.0)
 """Seconds until a dead worker is replaced: at first, and at most; each death doubles them."""
@@ -77,11 +77,11 @@ class _Worker:
         self.complaint = ""
         self.silent = False  # it will say no more
         # A signal to the group must not meet a child that does not know yet what to do with it: it waits until then.
-        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        signal.pthread_sigmask(signal.SIG_BLOCK, HELD)
         try:
             self.process.start()
         finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
         theirs.close()
 
     def listen(self) -> None:
