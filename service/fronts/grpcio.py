@@ -22,6 +22,8 @@ from ..state import Batch, Ending, stopped
 from .reflection import VERSIONS, Reflection
 from .rpc_desk import SERVICE, RpcDesk, parsed, status_of
 
+FLUSH_SECONDS = 0.1
+
 if TYPE_CHECKING:
     from ..state import Service
 
@@ -69,6 +71,8 @@ class GrpcFront:
         """Takes no more RPCs; those that run may go on for `grace` seconds."""
         await self._health.enter_graceful_shutdown()
         await self._server.stop(grace)
+        # grpc's core calls an RPC ended when it has taken the answer, which may not have left the process yet.
+        await asyncio.sleep(FLUSH_SECONDS)
 
 
 def _reflection() -> Iterator[Any]:
