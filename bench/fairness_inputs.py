@@ -20,8 +20,8 @@ class Input:
 def post(
     body: Iterator[bytes], root: str = "/svc/$batch", kind: str = "application/json", more: str = ""
 ) -> Iterator[bytes]:
-    head = f"POST {root} HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\n{more}Transfer-Encoding: chunked\r\n\r\n"
-    yield head.encode()
+    head = f"POST {root} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: {kind}\r\n{more}"
+    yield f"{head}Transfer-Encoding: chunked\r\n\r\n".encode()
     for piece in body:
         yield b"%x\r\n%s\r\n" % (len(piece), piece)
     yield b"0\r\n\r\n"

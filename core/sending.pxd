@@ -1,9 +1,12 @@
-# Writing to a socket past its transport, whose buffer must be empty: saves an object and a callback.
+# A socket past its transport: writing, where its buffer must be empty, saves an object and a callback; and a look at
+# what has come before the loop says so.
 from libc.errno cimport EAGAIN, EINTR, errno
 
 cdef extern from "<sys/socket.h>" nogil:
     ssize_t c_send "send" (int fd, const void* p, size_t n, int flags)
+    ssize_t c_recv "recv" (int fd, void* p, size_t n, int flags)
     int MSG_DONTWAIT
+    int MSG_PEEK
     int MSG_NOSIGNAL
 
 cdef inline Py_ssize_t send_now(int fd, const void* p, size_t n) noexcept nogil:
@@ -12,3 +15,8 @@ cdef inline Py_ssize_t send_now(int fd, const void* p, size_t n) noexcept nogil:
     if sent < 0 and (errno == EAGAIN or errno == EINTR):
         return 0
     return sent
+
+cdef inline bint is_quiet(int fd) noexcept nogil:
+    """Whether the peer has sent nothing that is still to be read, and neither closed nor reset."""
+    cdef char byte
+    return c_recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 and (errno == EAGAIN or errno == EINTR)

@@ -341,7 +341,8 @@ cdef class Session(Placement):
                 self.pending >= <uint64_t>self.limits.max_pending
                 or self.bodies_full()
                 or self.output_full()
-                or (self.ordered and self.plan.admitted >= self.next_out + <uint64_t>self.limits.reorder_results)
+                or (self.ordered and (
+                    self.window_full() or self.plan.admitted >= self.next_out + <uint64_t>self.limits.reorder_results))
             ):
                 self.stalled = True
                 return 0

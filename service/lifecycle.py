@@ -18,6 +18,7 @@ from batchwire.core.errors import ConfigError
 
 from .config import Config, ConfigurationError
 from .fronts import listeners
+from .logs import write_in
 from .metrics import Metrics
 from .routes import RouteTable
 from .state import LAST_WORDS_SECONDS, Service
@@ -32,6 +33,7 @@ def run_worker(config: Config, warden: Warden) -> int:
     settle_malloc()
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
+    write_in(loop)
     stopping = asyncio.Event()
     warden.on_stop(lambda: loop.call_soon_threadsafe(stopping.set))
     try:
@@ -42,6 +44,7 @@ def run_worker(config: Config, warden: Warden) -> int:
     finally:
         warden.count_down()
         _run(loop, _leave())
+        write_in(None)
         asyncio.set_event_loop(None)
         loop.close()
 

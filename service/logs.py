@@ -4,6 +4,7 @@ Whatever is written there, by whomever in this process, goes through a LogStream
 or a body of a client.
 """
 
+import asyncio
 import atexit
 import json
 import logging
@@ -65,6 +66,12 @@ def lines_dropped() -> int:
     return _stream.dropped if _stream is not None else 0
 
 
+def write_in(loop: asyncio.AbstractEventLoop | None) -> None:
+    """The loop of this thread writes from now on what is said; None: none does any more."""
+    if _stream is not None:
+        _stream.attach(loop)
+
+
 def last_lines(seconds: float = LAST_LINES_SECONDS) -> None:
     """Lets what was said so far be written, for a process that is about to end."""
     if _stream is not None:
@@ -108,10 +115,10 @@ def batch_line(
     """
     outcomes = {key: value for key, value in summary.items() if key != "elapsed" and (value or key == "calls")}
     failure = batch.session.failure
-    if _plain and failure is None:
+    if _plain and failure is None and _stream is not None:
         counts = "".join([f', "{key}": {value}' for key, value in outcomes.items()])
         trace = f', "trace": {_quoted(batch.trace)}' if batch.trace else ""
-        (_stream or sys.stderr).write(
+        _stream.write_soon(
             f'{{"front": "{batch.front}", "route": {_quoted(batch.route)}, "peer": {_quoted(batch.peer)}, '
             f'"ended": "{ended}", "elapsed_ms": {elapsed * 1000:.3f}, "bytes_in": {bytes_in}, "bytes_out": {bytes_out}'
             f'{counts}{trace}, "event": "batch", "level": "info", "timestamp": "{_clock.now()}"}}\n'

@@ -1,11 +1,14 @@
 """Who ends a process: its signals, its parent, and a bound on how long the end may take (OP-02, OP-03, OP-05).
 
-A thread waits for the first word to stop and from then on counts the time, so that nothing that the loop or an app
-does can keep the process: neither a call that blocks the loop, nor a task that will not be cancelled. Must never decide
-how a worker ends; lifecycle.py does.
+At the first word to stop a thread begins, which counts the time, so that nothing that the loop or an app does can keep
+the process: neither a call that blocks the loop, nor a task that will not be cancelled. Before that there is none: see
+log_writers.py for what a second thread costs. All words come as signals, SIGIO from the parent, which Python takes in
+whatever runs but native code that does not let it. Must never decide how a worker ends; lifecycle.py does.
 """
 
+import _thread
 import contextlib
+import fcntl
 import os
 import select
 import signal
@@ -42,6 +45,7 @@ class Warden:
         self._parent = parent
         self._counts = parent is None
         self._ear, self._mouth = os.pipe()
+        self._watching = False
         self._stopping = threading.Event()
         self._stop: Callable[[], Any] | None = None
 
@@ -53,7 +57,12 @@ class Warden:
         if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
             signal.signal(signal.SIGHUP, _nothing)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
-        threading.Thread(target=self._watch, name="warden", daemon=True).start()
+        if self._parent is not None:
+            signal.signal(signal.SIGIO, self._parent_spoke)
+            fcntl.fcntl(self._parent, fcntl.F_SETOWN, os.getpid())
+            fcntl.fcntl(self._parent, fcntl.F_SETFL, fcntl.fcntl(self._parent, fcntl.F_GETFL) | os.O_ASYNC)
+            if self._parent.poll():
+                self._watch()
 
     def on_stop(self, stop: Callable[[], Any]) -> None:
         """What is to be called, from another thread, at the first word to stop; at once if it has come already."""
@@ -64,6 +73,7 @@ class Warden:
     def count_down(self) -> None:
         """The process ends for a reason of its own: its time counts from now."""
         os.write(self._mouth, b"s")
+        self._watch()
 
     def tell_parent(self, word: str) -> None:
         """SERVING, or why it cannot. A parent that is dead is none of its business: the watch sees to that."""
@@ -73,10 +83,20 @@ class Warden:
 
     def _signalled(self, number: int, _frame: FrameType | None) -> None:
         os.write(self._mouth, b"!")
+        self._watch()
+
+    def _parent_spoke(self, _number: int, _frame: FrameType | None) -> None:
+        self._watch()
+
+    def _watch(self) -> None:
+        """Begins the thread. Called from handlers of signals, where threading.Thread may wait for itself."""
+        if not self._watching:
+            self._watching = True
+            _thread.start_new_thread(self._count, ())
 
     # --- the thread
 
-    def _watch(self) -> None:
+    def _count(self) -> None:
         end = None
         while end is None or time.monotonic() < end:
             word = self._word(None if end is None else end - time.monotonic())

@@ -23,6 +23,7 @@ cdef class HttpConnection(Inlet):
     cdef readonly unsigned long served      # answers read so far
     cdef double idle_since
     cdef int slot                           # index among the running, or -1
+    cdef bint fits(self, Call call) noexcept
     cdef int send(self, Call call) except -1
     cdef Py_ssize_t write_now(self, const char* p, Py_ssize_t n) except -2
     cdef int hand_over(self, object rest) except -1

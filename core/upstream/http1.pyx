@@ -4,8 +4,9 @@ An asyncio protocol on a uvloop transport. Carries one call at a time (pipelinin
 docs/architecture.md). Must never decide which call runs next: that is the pool's and the batch's business.
 """
 from batchwire.core.faults cimport fault
+from batchwire.core.methods cimport is_repeatable
 from batchwire.core.model cimport CARRIED, Buffer, Call
-from batchwire.core.sending cimport send_now
+from batchwire.core.sending cimport is_quiet, send_now
 from batchwire.core.upstream.base cimport COUNTED, CallOwner, Inlet
 from batchwire.core.upstream.http1_answer cimport ANSWER_DONE, Answer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -105,6 +106,12 @@ cdef class HttpConnection(Inlet):
         pass
 
     # --- for the pool
+
+    cdef bint fits(self, Call call) noexcept:
+        """Whether the call may have this connection, which has carried others. One that cannot be sent again (GW-15)
+        looks first for what the loop has not told yet: the upstream's end, or bytes that nobody asked for and that
+        would pass for its answer. TLS cannot be looked into."""
+        return self.served == 0 or self.fd < 0 or is_repeatable(call.method) or is_quiet(self.fd)
 
     cdef int send(self, Call call) except -1:
         """Sends its call; the end reaches home.answered() or home.broke(). Raises only while `call` stands."""

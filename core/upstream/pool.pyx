@@ -6,6 +6,7 @@ a connection is free, nor open more connections than max_connections.
 from batchwire.core.dialects.base cimport is_read
 from batchwire.core.errors import ConfigError
 from batchwire.core.faults cimport fault
+from batchwire.core.methods cimport is_repeatable
 from batchwire.core.model cimport (
     Buffer, Call, OUTCOME_FAILED, OUTCOME_SUCCEEDED, OUTCOME_TIMED_OUT, OUTCOME_UNREACHABLE, Result, now,
 )
@@ -95,10 +96,11 @@ cdef class HttpUpstream(ConnectionHome):
         self.calls += 1
         if not self.ticking:
             self.arm(True)
-        if self.idle:
+        while self.idle:
             connection = self.idle.pop()
-            self.run(connection, call)
-            return 0
+            if connection.fits(call):
+                return self.run(connection, call)
+            connection.shut()
         self.queue.append(call)
         if len(self.connections) + len(self.attempts) < self.max_connections:
             self.attempt()
@@ -180,10 +182,10 @@ cdef class HttpUpstream(ConnectionHome):
         return 0
 
     cdef int free(self, HttpConnection connection) except -1:
-        if self.queue:
+        if self.queue and connection.fits(self.queue[0]):
             return self.run(connection, self.queue.popleft())
-        if self.closed:
-            return connection.shut()
+        if self.queue or self.closed:
+            return connection.shut()          # gone() makes another for those that wait
         connection.idle_since = now()
         self.idle.append(connection)
         return 0
@@ -197,8 +199,7 @@ cdef class HttpUpstream(ConnectionHome):
         self.unlist(connection)
         call.position = -1
         if unanswered and connection.served > 0 and not call.retried and not self.closed and (
-                connection.unsent or call.method == b"GET" or call.method == b"PUT" or call.method == b"DELETE"
-                or call.method == b"HEAD" or call.method == b"OPTIONS"):
+                connection.unsent or is_repeatable(call.method)):
             call.retried = True
             self.retries += 1
             self.fresh.append(call)

@@ -131,6 +131,34 @@ def test_PL_02_a_stream_of_calls_that_wait_is_bounded(
     assert peak.grown < 128 << 20
 
 
+def test_PL_02_errors_that_wait_for_their_turn_are_bounded(gateway: Gateway, upstream: ScriptedUpstream) -> None:
+    """In request order (GW-23) each error says the id again, however long; nothing is read beyond the window."""
+    gate = upstream.gate()
+    upstream.on("GET", "/slow", json_reply({}, gate=gate))
+    made = [rest.encode(rest.get_call(f"{number}-" + "i" * 1_000_000, "a")) for number in range(300)]
+    with Peak(gateway) as peak, rest.Wire(gateway.http_port) as wire:
+        wire.begin("POST", "/stream/$batch", {"Content-Type": "application/json", "Transfer-Encoding": "chunked"})
+        wire.chunk(b'{"requests":[' + rest.encode(rest.get_call("slow", "slow")))
+        assert upstream.wait_until(lambda: "GET /slow" in upstream.lines)
+        sender = threading.Thread(target=lambda: [wire.chunk(b"," + one) for one in made])
+        sender.start()
+        sender.join(1)
+        gate.open()
+        found = []
+
+        def read() -> None:
+            found.extend(wire.answer().responses)
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        sender.join(30)
+        wire.chunk(b"]}")
+        wire.chunk(b"")
+        reader.join(30)
+    assert [one["status"] for one in found] == [200] + [400] * 300
+    assert peak.grown < 128 << 20
+
+
 # --- PL-03: lengths
 
 

@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import fcntl
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 from batchwire.service.log_stream import LogStream
+from batchwire.service.log_writers import PromptWriter, ThreadWriter, Writer, writer_to
 from harness import config, rest
 from harness.gateway import Gateway
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 PIPE_BYTES = 4096
+
+
+@pytest.fixture(params=[writer_to, ThreadWriter], ids=["prompt", "thread"])
+def make(request: pytest.FixtureRequest) -> Callable[[int], Writer]:
+    """Both ways to write to a pipe."""
+    return request.param  # type: ignore[no-any-return]
 
 
 @contextmanager
@@ -123,50 +134,145 @@ def test_OP_01_a_closed_standard_error_is_nobody_elses_descriptor() -> None:
     assert made.stdout == "2 1\n"
 
 
-def test_OP_01_lines_stay_whole_and_in_order_and_what_is_missing_is_counted() -> None:
+def test_OP_01_lines_stay_whole_and_in_order_and_what_is_missing_is_counted(make: Callable[[int], Writer]) -> None:
     with pipe() as (ours, theirs):
-        stream = LogStream(theirs, held_bytes=10_000)
+        stream = LogStream(theirs, held_bytes=10_000, make=make)
         for number in range(2000):
             stream.write(json.dumps({"number": number, "more": "é" * 20}) + "\n")
         assert stream.dropped > 0
         got = b""
         while got.count(b"\n") + stream.dropped < 2000:
+            stream.wait_written(0.01)
             got += os.read(ours, 65536)
-        assert stream.wait_written(10)
         numbers = [json.loads(line)["number"] for line in got.splitlines()]
         assert numbers == sorted(set(numbers))
         assert len(numbers) + stream.dropped == 2000
 
 
-def test_OP_01_the_end_waits_within_a_bound() -> None:
+def test_OP_01_the_end_waits_within_a_bound(make: Callable[[int], Writer]) -> None:
     with pipe() as (ours, theirs):
-        stream = LogStream(theirs)
+        stream = LogStream(theirs, make=make)
         stream.write("x" * 3 * PIPE_BYTES + "\n")
         assert not stream.wait_written(0.05)
         while not stream.wait_written(0.01):
             os.read(ours, PIPE_BYTES)
 
 
-def test_OP_01_a_pipe_that_somebody_made_non_blocking_loses_nothing() -> None:
+def test_OP_01_a_pipe_that_somebody_made_non_blocking_loses_nothing(make: Callable[[int], Writer]) -> None:
     with pipe() as (ours, theirs):
         os.set_blocking(theirs, False)
-        stream = LogStream(theirs)
+        stream = LogStream(theirs, make=make)
         text = "".join(f"{number}\n" for number in range(5000))
         stream.write(text)
         got = b""
         while len(got) < len(text):
+            stream.wait_written(0.01)
             got += os.read(ours, PIPE_BYTES)
         assert (got.decode(), stream.dropped) == (text, 0)
 
 
+@pytest.mark.parametrize("make", [writer_to, ThreadWriter], ids=["prompt", "thread"])
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.text(st.characters(codec="utf-8"), max_size=20) | st.sampled_from(["\n", "a\nb"]), max_size=30))
-def test_OP_01_pieces_come_out_as_they_were_put_in(pieces: list[str]) -> None:
+def test_OP_01_pieces_come_out_as_they_were_put_in(make: Callable[[int], Writer], pieces: list[str]) -> None:
     ours, theirs = os.pipe()
     with open(ours, "rb") as reader:
-        stream = LogStream(theirs)
+        stream = LogStream(theirs, make=make)
         for piece in pieces:
             assert stream.write(piece) == len(piece)
         assert stream.wait_written(10)
+        stream.close()
         os.close(theirs)
         assert reader.read().decode() == "".join(pieces)
+
+
+def kinds(folder: Path) -> Iterator[tuple[str, int]]:
+    """One descriptor of each kind that standard error may be, with what is at its other end kept open."""
+    ours, theirs = os.pipe()
+    yield "pipe", theirs
+    os.close(ours)
+    near, far = socket.socketpair()
+    yield "socket", near.fileno()
+    far.close()
+    ours, theirs = os.openpty()
+    yield "terminal", theirs
+    os.close(ours)
+    with open(os.devnull, "wb") as null:
+        yield "null", null.fileno()
+    with (folder / "log").open("wb") as file:
+        yield "file", file.fileno()
+
+
+def test_OP_01_only_a_file_needs_a_thread(tmp_path: Path) -> None:
+    found = {}
+    for kind, fd in kinds(tmp_path):
+        writer = writer_to(fd)
+        found[kind] = type(writer) is PromptWriter
+        writer.put(b"a line\n")
+        assert writer.wait_written(10)
+        assert (writer.held, writer.lost) == (0, 0)
+        writer.close()
+    assert found == {"pipe": True, "socket": True, "terminal": True, "null": True, "file": False}
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket", "terminal"])
+def test_OP_01_a_reader_that_stops_holds_nobody_up(kind: str, tmp_path: Path) -> None:
+    made = kinds(tmp_path)
+    fd = next(fd for name, fd in made if name == kind)
+    stream = LogStream(fd, held_bytes=1 << 20)
+    for _ in range(40):
+        stream.write("x" * 49_999 + "\n")
+    assert not stream.wait_written(0.05)
+    assert 0 < stream.dropped <= 40
+    stream.close()
+    made.close()
+
+
+def test_OP_01_what_can_wait_is_written_by_the_loop_and_before_what_comes_behind() -> None:
+    async def said() -> list[bytes]:
+        got = []
+        with pipe() as (ours, theirs):
+            os.set_blocking(ours, False)
+            stream = LogStream(theirs)
+            stream.attach(asyncio.get_running_loop())
+            stream.write_soon("1\n")
+            stream.write_soon("2\n")
+            with pytest.raises(BlockingIOError):
+                os.read(ours, 100)
+            stream.write("3\n")
+            got.append(os.read(ours, 100))
+            stream.write_soon("4\n")
+            while len(got) < 2:
+                await asyncio.sleep(0.01)
+                with contextlib.suppress(BlockingIOError):
+                    got.append(os.read(ours, 100))
+            stream.close()
+        return got
+
+    assert asyncio.run(said()) == [b"1\n2\n3\n", b"4\n"]
+
+
+def test_OP_01_a_full_pipe_is_written_to_again_by_the_loop() -> None:
+    async def read_all(text: str) -> bytes:
+        got = b""
+        with pipe() as (ours, theirs):
+            os.set_blocking(ours, False)
+            stream = LogStream(theirs)
+            stream.attach(asyncio.get_running_loop())
+            await asyncio.to_thread(stream.write, text)
+            while len(got) < len(text):
+                with contextlib.suppress(BlockingIOError):
+                    got += os.read(ours, PIPE_BYTES)
+                await asyncio.sleep(0.001)
+            stream.close()
+        return got
+
+    text = "".join(f"{number}\n" for number in range(5000))
+    assert asyncio.run(read_all(text)).decode() == text
+
+
+def test_OP_01_a_gateway_that_writes_to_a_pipe_has_one_thread(unread: Unread) -> None:
+    document = {"requests": [rest.get_call("1", "none/0")]}
+    assert rest.post(unread.http_port, document).responses[0]["status"] == 200
+    assert psutil.Process(unread.process.pid).num_threads() == 1
+    unread.stop()

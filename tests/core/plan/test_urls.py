@@ -423,7 +423,8 @@ def endpoints(draw: st.DrawFn) -> bytes:
 @settings(max_examples=300, deadline=None)
 def test_CL_11_no_spelling_leads_to_a_batch(url: bytes) -> None:
     # `$Batch` as it stands is a reference to the call of that id; the plan knows whether there is one.
-    assume(re.match(rb"\$(?!batch(?![A-Za-z]))[A-Za-z]+(?:[/?]|\.?\Z)", url) is None)
+    below = url.removeprefix(b"http://gw.example").removeprefix(b"/svc/")
+    assume(re.match(rb"\$(?!batch(?![A-Za-z]))[A-Za-z]+(?:[/?]|\.?\Z)", below) is None)
     for strict in (True, False):
         with pytest.raises(ValueError, match="a batch must not hold a batch"):
             UrlRules(b"/svc/", GATEWAY, strict, [b"orders/"]).resolve(url)

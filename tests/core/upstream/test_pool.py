@@ -1,8 +1,10 @@
 """The HTTP/1.1 upstream over real sockets: reuse, bounds, addresses, TLS, fairness, cancelling."""
 
 import asyncio
+import socket
 import ssl
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -96,6 +98,42 @@ async def test_no_more_connections_than_allowed(max_in_flight: int) -> None:
         assert set((await task).statuses.values()) == {200}
         assert (server.most_open, server.accepted) == (3, 3)
         assert_quiet(upstream)
+
+
+@pytest.mark.parametrize("method", ["POST", "PATCH", "MERGE"])
+@pytest.mark.parametrize("surplus", [b"", answer(200, b"stolen"), b"x"], ids=["closed", "an answer", "a byte"])
+async def test_GW_15_what_cannot_be_sent_again_looks_at_its_connection_first(method: str, surplus: bytes) -> None:
+    """The loop has not yet told that the connection was closed, or that there are bytes that nobody asked for."""
+    seen = []
+
+    def serve(listener: socket.socket) -> None:
+        for number in range(2):
+            connection, _ = listener.accept()
+            data = b""
+            while not data.endswith((b"\r\n\r\n", b"{}")):
+                data += connection.recv(65536)
+            seen.append(data.split(b" ")[0])
+            connection.sendall(answer(200, b"own %d" % number))
+            answered.wait(10)
+            if number == 0:
+                if surplus:
+                    connection.sendall(surplus)
+                connection.shutdown(socket.SHUT_WR)
+            spoilt.set()
+
+    answered, spoilt = threading.Event(), threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, args=(listener,), daemon=True)
+        thread.start()
+        async with upstream_of(RawServer(port=listener.getsockname()[1])) as upstream:
+            route = Route(root="/svc/", upstream=upstream)
+            assert (await run(route, [call("1")]))["1"].body == b"own 0"
+            answered.set()
+            assert spoilt.wait(10)  # and the loop stands still
+            found = (await run(route, [call("2", "x", method, body=b"{}")]))["2"]
+            thread.join(10)
+    assert (found.status, found.body) == (200, b"own 1")
+    assert seen == [b"GET", method.encode()]
 
 
 async def test_an_idle_connection_is_closed_in_time() -> None:
