@@ -176,6 +176,10 @@ class Gateway:
         """Resident bytes of the process and its children."""
         return sum(int(process.memory_info().rss) for process in self._family())
 
+    def cpu_seconds(self) -> float:
+        """CPU time that the process and its children have taken."""
+        return sum(sum(process.cpu_times()[:2]) for process in self._family())
+
     def terminate(self) -> None:
         self._terminated = True
         self.process.send_signal(signal.SIGTERM)
