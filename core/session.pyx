@@ -4,22 +4,20 @@ A front feeds bytes, says end or cancel, and takes bytes; wait_input() and wait_
 The session owns reader -> plan -> dispatcher -> writer. Must never know which front it serves, and never
 let a call of the batch go without exactly one result unless the batch is cancelled or broken.
 """
-from batchwire.core.dialects.base cimport Reader
-from batchwire.core.dialects.proto_reader cimport ProtoReader
-from batchwire.core.dialects.proto_writer cimport ProtoWriter
+from batchwire.core.client_clock cimport ClientClock
+from batchwire.core.dialects.base cimport BatchOptions, Reader
 from batchwire.core.dialects.table cimport reader_of, writer_of
 from batchwire.core.dispatch.carrier cimport in_pieces, taken_apart
 from batchwire.core.dispatch.dispatcher cimport Lane
 from batchwire.core.dispatch.inflow cimport Inflow
 from batchwire.core.dispatch.limits cimport Limits
 from batchwire.core.dispatch.placement cimport Placement
-from batchwire.core.errors import BadUpstreamBody, EnvelopeError
+from batchwire.core.errors import EnvelopeError
 from batchwire.core.faults cimport fault
-from batchwire.core.headers cimport HeaderBlock
 from batchwire.core.inheritance cimport Inheritance
 from batchwire.core.methods cimport is_head
 from batchwire.core.model cimport (
-    Buffer, Call, CallQueue, HeaderSlice, KIND_ENTITY_ID, KIND_LOCATION, OUTCOME_DEPENDENCY_FAILED, OUTCOME_FAILED,
+    Call, CallQueue, HeaderSlice, KIND_ENTITY_ID, KIND_LOCATION, OUTCOME_DEPENDENCY_FAILED, OUTCOME_FAILED,
     OUTCOME_REFUSED, OUTCOME_SUCCEEDED, OUTCOME_TIMED_OUT, OUTCOME_UNREACHABLE, Refusal, Result, now,
 )
 from batchwire.core.outbox cimport LINGER, Outbox
@@ -27,10 +25,12 @@ from batchwire.core.pending cimport Pending
 from batchwire.core.plan.groups cimport Group
 from batchwire.core.plan.order cimport DEAR, Plan
 from batchwire.core.plan.urls cimport UrlRules
+from batchwire.core.result_stream cimport ResultStream, spoil
 from batchwire.core.route cimport Route
 from batchwire.core.turns cimport SLICE, turns_of
 from batchwire.core.upstream.base cimport Inlet, Upstream
 from batchwire.core.upstream.native.outcomes cimport bad_answer
+from batchwire.core.waker cimport Waker
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
 import logging
@@ -41,12 +41,10 @@ cdef enum:
     SEARCHED = 524288         # bytes of a body that are searched between two looks at the clock
     LOOKED_AT = 8             # members of a group that are decided between two
     LARGE = 4096              # bytes of a call that is no trifle to read
-    HEAD_BYTES = 256          # of a result without its headers and body, about
 
 # Seconds, about, so that the clock is asked for what is dear alone.
 cdef double DECIDED = 2e-6    # of a call that is decided and has nothing to be filled in
 cdef double ANSWERED = 8e-6   # of one that the gateway answers itself
-cdef double GRACE_SECONDS = 10.0  # for a request to get going before its rate is looked at
 
 _log = logging.getLogger("batchwire.core")
 cdef unsigned long long sessions_open = 0
@@ -60,21 +58,6 @@ cdef Refusal FAILED = Refusal(500, "InternalError", "the gateway failed to work 
 def stats():
     """Debug counters: sessions open now and made since the start."""
     return {"sessions": sessions_open, "sessions_made": sessions_made}
-
-
-cdef bint too_slow(double waited, double got, double rate, double idle) noexcept:
-    """FR-05: whether what has begun comes at less than `rate` bytes a second, after so many seconds of waiting."""
-    return rate > 0 and waited > min(GRACE_SECONDS, idle) + got / rate
-
-
-cdef class SessionListener:
-    cdef int output_ready(self) except -1:
-        """has_output() has become true."""
-        raise NotImplementedError
-
-    cdef int input_ready(self) except -1:
-        """wants_input() has become true."""
-        raise NotImplementedError
 
 
 cdef class Session(Placement):
@@ -103,12 +86,12 @@ cdef class Session(Placement):
         self.strict = strict
         self.execute = execute
         self.continue_on_error = continue_on_error
-        self.ordered = ordered
         self.reader = reader_of(dialect, limits, route.header_rules, route.inner_authorization, authorization, strict,
                                 authority, boundary)
-        self.writer = writer_of(answer or dialect, dialect, limits, answer_boundary, route.flat_change_sets, last_only,
-                                nested_errors)
-        self.writer.lowercase = strict
+        writer = writer_of(answer or dialect, dialect, limits, answer_boundary, route.flat_change_sets, last_only,
+                           nested_errors)
+        writer.lowercase = strict
+        self.results = ResultStream(writer, self.began, ordered, execute, limits.reorder_bytes)
         # A protobuf message is checked whole in any case.
         self.threshold = 0 if dialect == "proto" else route.streaming_threshold
         self.validating = self.threshold > 0
@@ -118,15 +101,11 @@ cdef class Session(Placement):
             self.reader.sequential, route.transactional, limits.max_group_calls)
         self.plan.result_of = self.reader.result_of
         self.plan.plain = self.reader.plain
-        self.outbox = Outbox(self.began)
-        self.outbox.splits = not isinstance(self.writer, ProtoWriter)
-        self.bound_messages(0, False)
         self.own = Result()
         self.held = Pending()
         self.turns = turns_of(loop)
-        self.held_back = {}
-        self.single = Buffer()
-        self.last_feed = self.last_take = self.input_since = self.began
+        self.client = ClientClock(self.began)
+        self.waker = Waker(loop)
         if deadline > 0:
             self.alarm = loop.call_later(deadline, self.on_deadline)
         if watched:
@@ -140,10 +119,7 @@ cdef class Session(Placement):
         """Takes bytes of the request: any cut of a document, whole messages of the protobuf dialect."""
         if self.finished or self.failure is not None:
             return
-        self.last_feed = now()
-        if self.input_since > 0:
-            self.waited += self.last_feed - self.input_since
-        self.input_since = 0
+        self.client.fed(now())
         self.fed += PyBytes_GET_SIZE(data)
         if self.limits.max_request_bytes and self.fed > self.limits.max_request_bytes:
             self.break_off(EnvelopeError(413, "BatchTooLarge", "the batch is larger than allowed"))
@@ -155,7 +131,7 @@ cdef class Session(Placement):
             self.reader.feed(data)
             self.go_on()
             if self.wants_input():
-                self.input_since = now()
+                self.client.may_feed(now())
         except Exception as error:
             self.crashed(error)
 
@@ -174,8 +150,7 @@ cdef class Session(Placement):
     async def wait_input(self):
         """Returns when more of the request may be fed."""
         while not self.wants_input():
-            self.input_waiter = self.loop.create_future()
-            await self.input_waiter
+            await self.waker.input_future()
 
     cdef bint wants_input(self) noexcept:
         """Whether more of the request may be fed, or never will have to be."""
@@ -186,22 +161,26 @@ cdef class Session(Placement):
     async def wait_output(self):
         """Returns when take() has something worth sending, or the batch is finished."""
         while not self.has_output():
-            self.output_waiter = self.loop.create_future()
-            await self.output_waiter
+            await self.waker.output_future()
 
     cdef bint has_output(self) noexcept:
         """Whether take() has something worth sending, or the batch is finished."""
-        return self.finished or (self.flush and self.outbox.held > 0)
+        return self.finished or (self.flush and self.results.outbox.held > 0)
+
+    cdef Py_ssize_t unsent(self) noexcept:
+        """Bytes of the answer that have not been taken."""
+        return self.results.outbox.held
 
     def take(self):
         """One chunk of the answer, or None. Protobuf: one message."""
-        cdef bytes chunk = self.outbox.take()
-        self.last_take = self.outbox.last_taken = now()
+        cdef Outbox outbox = self.results.outbox
+        cdef bytes chunk = outbox.take()
+        self.client.last_take = outbox.last_taken = now()
         if self.inflow is not None:
             self.tell_inflow()
-        if self.outbox.held == 0:
+        if outbox.held == 0:
             self.flush = False
-        elif not self.outbox.chunks and self.pending and not self.finished:
+        elif not outbox.chunks and self.pending and not self.finished:
             # What came behind the full chunks waits for more, as it would have without them.
             self.flush = False
             if self.linger is None:
@@ -277,9 +256,7 @@ cdef class Session(Placement):
         if not self.finished:
             self.cancelled = True
             self.abandon_all()
-            self.outbox.chunks.clear()
-            self.outbox.tail.clear()
-            self.outbox.held = 0
+            self.results.discard()
             self.close()
 
     @property
@@ -304,7 +281,7 @@ cdef class Session(Placement):
     @property
     def sent_bytes(self):
         """Bytes taken so far."""
-        return self.outbox.taken
+        return self.results.outbox.taken
 
     @property
     def fed_bytes(self):
@@ -341,8 +318,9 @@ cdef class Session(Placement):
                 self.pending >= <uint64_t>self.limits.max_pending
                 or self.bodies_full()
                 or self.output_full()
-                or (self.ordered and (
-                    self.window_full() or self.plan.admitted >= self.next_out + <uint64_t>self.limits.reorder_results))
+                or (self.results.ordered and (
+                    self.results.window_full()
+                    or self.plan.admitted >= self.results.next_number + <uint64_t>self.limits.reorder_results))
             ):
                 self.stalled = True
                 return 0
@@ -374,49 +352,25 @@ cdef class Session(Placement):
         return 0
 
     cdef int take_options(self) except -1:
-        """The options that came inside the batch itself (protobuf)."""
-        cdef ProtoReader reader
-        cdef HeaderBlock block
-        cdef Call screen
-        cdef dict options
-        if not isinstance(self.reader, ProtoReader):
+        """The options that came inside the batch itself."""
+        cdef BatchOptions options = self.reader.take_options()
+        if options is None:
             return 0
-        reader = self.reader
-        if reader.options is None:
-            return 0
-        options = reader.options
-        reader.options = None
-        self.continue_on_error = options["continue_on_error"]
-        self.bound_messages(options["max_message"], options["parts"])
-        if options["ordered"]:
-            self.ordered = self.by_number = True
-        if options["deadline"] > 0 and self.began + options["deadline"] < self.batch_deadline:
-            self.batch_deadline = self.began + options["deadline"]
+        self.continue_on_error = options.continue_on_error
+        self.results.bound(options.max_message, options.takes_parts)
+        if options.ordered:
+            self.results.ordered = self.by_number = True
+        if options.deadline > 0 and self.began + options.deadline < self.batch_deadline:
+            self.batch_deadline = self.began + options.deadline
             if self.alarm is not None:
                 self.alarm.cancel()
-            self.alarm = self.loop.call_later(options["deadline"], self.on_deadline)
-        if options["headers"]:
-            block = reader.headers
-            screen = Call()
-            block.start(screen)
-            for name, value in options["headers"]:
-                block.add(name, len(name), value, len(value))
-            block.finish()
-            if screen.refusal is not None:
-                raise EnvelopeError(400, screen.refusal.code, screen.refusal.message, "options.headers")
-            for line in screen.head.split(b"\r\n"):
+            self.alarm = self.loop.call_later(options.deadline, self.on_deadline)
+        if options.headers is not None:
+            for line in options.headers.split(b"\r\n"):
                 if line:
                     name, _, value = line.partition(b": ")
                     self.inheritance.add(name, value)
             self.inheritance.freeze()
-        return 0
-
-    cdef int bound_messages(self, Py_ssize_t max_message, bint parts) except -1:
-        """AN-07: how large a message of the answer may be."""
-        if isinstance(self.writer, ProtoWriter):
-            (<ProtoWriter>self.writer).bound(max_message, parts, self.execute)
-            if not self.execute:
-                self.outbox.bound((<ProtoWriter>self.writer).max_message)
         return 0
 
     cdef int go_on(self) except -1:
@@ -432,7 +386,7 @@ cdef class Session(Placement):
             self.settle()
             self.advance()
         self.check_end()
-        if (self.input_waiter is not None or self.listener is not None) and self.wants_input():
+        if self.waker.is_input_awaited() and self.wants_input():
             self.wake_input()
         return 0
 
@@ -577,21 +531,17 @@ cdef class Session(Placement):
     cdef bint may_overtake(self) except -1:
         cdef Call call
         for call in self.started:
-            if call.number == self.next_out:
+            if call.number == self.results.next_number:
                 return call.position < 0
         return True
 
     cdef int tell_inflow(self) except -1:
-        return self.inflow.update(self.outbox.held, self.held_bytes, self.output_full(),
-                                  self.ordered and self.window_full(), self.next_out)
-
-    cdef bint window_full(self) noexcept:
-        """GW-23: whether the reordering window holds all it may."""
-        return self.held_bytes >= self.limits.reorder_bytes
+        return self.inflow.update(self.results.outbox.held, self.results.waiting_bytes, self.output_full(),
+                                  self.results.ordered and self.results.window_full(), self.results.next_number)
 
     cdef bint output_full(self) noexcept:
         """Whether results wait that the front should take first. Nobody takes any before the end of execute."""
-        return self.outbox.held >= self.limits.output_high_bytes and not self.execute
+        return self.results.outbox.held >= self.limits.output_high_bytes and not self.execute
 
     cdef bint bodies_full(self) noexcept:
         """Whether the calls that have been read and not finished hold all that they may."""
@@ -622,13 +572,14 @@ cdef class Session(Placement):
             return False
         if self.output_full():
             return False
-        if self.inflow is not None and self.inflow.held and not self.ordered:
+        if self.inflow is not None and self.inflow.held and not self.results.ordered:
             return False                  # more answers would only wait as well
-        if self.ordered:
+        if self.results.ordered:
             number = lane.first().number
             # The earliest unanswered call may always start: the window empties through it alone.
-            if number != self.next_out and (
-                    self.window_full() or number >= self.next_out + <uint64_t>self.limits.reorder_results):
+            if number != self.results.next_number and (
+                    self.results.window_full()
+                    or number >= self.results.next_number + <uint64_t>self.limits.reorder_results):
                 return False
         return True
 
@@ -647,7 +598,7 @@ cdef class Session(Placement):
         cdef Result result = self.own
         result.reset()
         result.status = 424
-        self.emit(call, None)
+        self.results.pass_by(call)
         self.counts[<int>OUTCOME_DEPENDENCY_FAILED] += 1
         self.pending -= 1
         self.held.discharge(call)
@@ -659,7 +610,10 @@ cdef class Session(Placement):
         self.clock = now()
         result.reset()
         result.status = 204
-        self.emit(call, result if self.writer.nests else None)
+        if self.results.writer.nests:
+            self.results.put(call, result, self.pending)
+        else:
+            self.results.pass_by(call)
         self.counts[<int>OUTCOME_SUCCEEDED] += 1
         self.pending -= 1
         self.held.discharge(call)
@@ -715,8 +669,8 @@ cdef class Session(Placement):
             fault("conclude")
             _owners = self.publish(call, result)
         except Exception as error:
-            self.spoil(result, error)
-        self.emit(call, result)
+            spoil(result, error)
+        self.results.put(call, result, self.pending)
         self.counts[result.outcome] += 1
         self.pending -= 1
         self.held.discharge(call)
@@ -728,16 +682,6 @@ cdef class Session(Placement):
                                        OUTCOME_DEPENDENCY_FAILED))
             self.stopped = self.reader.silent_stop
         return self.output_added()
-
-    cdef int spoil(self, Result result, object error) except -1:
-        """BU-03: a result that the gateway could not work on is a failure of this call, and of no other."""
-        cdef uint64_t started = result.started_us, elapsed = result.elapsed_us
-        _log.error("a result could not be worked on", exc_info=error)
-        result.reset()
-        result.set_error(502, OUTCOME_UNREACHABLE, "BadUpstreamAnswer", "the gateway could not work on the upstream's answer")
-        result.started_us = started
-        result.elapsed_us = elapsed
-        return 0
 
     cdef list publish(self, Call call, Result result):
         """Rewrites what names the upstream (GW-10). The owners of what the headers point to then, or None."""
@@ -769,69 +713,6 @@ cdef class Session(Placement):
                     result.body = PyBytes_AS_STRING(links)
                     result.body_len = PyBytes_GET_SIZE(links)
         return owners
-
-    cdef Py_ssize_t write(self, Call call, Result result) except -1:
-        """Writes into `single` or the outbox; a GET whose answer is beyond a bound of the dialect becomes a 502."""
-        cdef Buffer out = self.single if self.ordered else self.outbox.tail
-        cdef uint64_t started = result.started_us, elapsed = result.elapsed_us
-        if self.execute and isinstance(self.writer, ProtoWriter):
-            # What is left of the message must do for the heads of all the results that are still to come.
-            (<ProtoWriter>self.writer).keep_free(HEAD_BYTES * <Py_ssize_t>self.pending)
-        try:
-            fault("writer")
-            return self.writer.write(out, call, result)
-        except BadUpstreamBody as error:
-            result.reset()
-            result.set_error(502, OUTCOME_UNREACHABLE, "BadUpstreamAnswer", str(error))
-            result.started_us = started
-            result.elapsed_us = elapsed
-        except Exception as error:
-            self.spoil(result, error)
-        return self.writer.write(out, call, result)
-
-    cdef int emit(self, Call call, Result result) except -1:
-        """result: None for a call that is to have none."""
-        cdef bytes written
-        self.open()
-        if not self.ordered:
-            if result is not None:
-                self.separate()
-                self.outbox.added(self.write(call, result))
-            self.next_out += 1
-            return 0
-        if result is not None:
-            self.write(call, result)
-        written = self.single.take()
-        self.held_back[call.number] = written
-        self.held_bytes += PyBytes_GET_SIZE(written)
-        while self.held_back:
-            written = self.held_back.pop(self.next_out, None)
-            if written is None:
-                break
-            self.held_bytes -= PyBytes_GET_SIZE(written)
-            if written:
-                self.separate()
-            self.outbox.tail.put_bytes(written)
-            self.outbox.added(PyBytes_GET_SIZE(written))
-            self.next_out += 1
-        return 0
-
-    cdef int separate(self) except -1:
-        """What stands between two results of the dialect."""
-        cdef Py_ssize_t before = self.outbox.tail.size
-        if self.said and self.writer.separator is not None:
-            self.outbox.tail.put_bytes(self.writer.separator)
-            self.outbox.held += self.outbox.tail.size - before
-        self.said = True
-        return 0
-
-    cdef int open(self) except -1:
-        cdef Py_ssize_t before = self.outbox.tail.size
-        if not self.opened:
-            self.opened = True
-            self.writer.begin(self.outbox.tail)
-            self.outbox.held += self.outbox.tail.size - before
-        return 0
 
     # --- stopping and ending
 
@@ -893,24 +774,21 @@ cdef class Session(Placement):
     cdef int cut_idle(self) except -1:
         cdef double t = now()
         cdef double idle = self.limits.client_idle_seconds
-        if self.flush and self.outbox.held and t - max(self.last_take, self.offered) >= idle:
+        if self.flush and self.results.outbox.held and self.client.takes_nothing(t, idle):
             self.failure = EnvelopeError(408, "ClientStalled", "the client did not take its results")
             self.cancel()
         # When nothing runs, what is pending waits for the client too: for the end of a group, or of the document.
-        elif self.running == 0 and self.queued == 0 and not self.outbox.held and not self.input_ended \
-                and t - max(self.last_feed, self.last_take) >= idle:
+        elif self.running == 0 and self.queued == 0 and not self.results.outbox.held \
+                and not self.input_ended and self.client.sends_nothing(t, idle):
             self.break_off(EnvelopeError(408, "ClientIdle", "the client did not send the rest of its batch"))
         elif self.slow(t):
             self.break_off(EnvelopeError(408, "ClientTooSlow", "the batch comes too slowly"))
         return 0
 
     cdef bint slow(self, double t) noexcept:
-        """FR-05. A call that has come whole buys its client the time that an idle one has; a message comes whole."""
-        if self.input_ended or self.failure is not None or self.input_since == 0 \
-                or isinstance(self.reader, ProtoReader):
-            return False
-        return too_slow(self.waited + t - self.input_since - self.plan.admitted * self.limits.client_idle_seconds,
-                        <double>self.fed, self.limits.min_request_rate, self.limits.client_idle_seconds)
+        """FR-05; of whole messages the front sees the pace."""
+        return not self.input_ended and self.failure is None and not self.reader.takes_messages and self.client.is_slow(
+            t, self.fed, self.plan.admitted, self.limits.min_request_rate, self.limits.client_idle_seconds)
 
     cdef int break_off(self, object error) except -1:
         """The envelope is broken (GW-21): start nothing more, let what runs finish, end without an end."""
@@ -936,10 +814,7 @@ cdef class Session(Placement):
                 self.close()
             return 0
         if self.pending == 0 and self.reader.ended and not self.settling:
-            self.open()
-            before = self.outbox.tail.size
-            self.writer.end(self.outbox.tail, self.summary)
-            self.outbox.added(self.outbox.tail.size - before)
+            self.results.end(self.summary)
             self.close()
         return 0
 
@@ -964,17 +839,18 @@ cdef class Session(Placement):
 
     cdef int output_added(self) except -1:
         """A result was written: it is sent at once, or with those that are near (design: gRPC messages are dear)."""
-        cdef double wait = self.outbox.wait_for_more(self.clock, self.running)
+        cdef Outbox outbox = self.results.outbox
+        cdef double wait = outbox.wait_for_more(self.clock, self.running)
         if self.execute:
-            if self.outbox.held > EXECUTE_BYTES and self.failure is None:
+            if outbox.held > EXECUTE_BYTES and self.failure is None:
                 self.break_off(EnvelopeError(413, "AnswerTooLarge", "the answer does not fit one message; use Batch"))
             return 0
         # A result that waits in the reordering window is nothing to send yet: the front must not be woken for it.
-        if self.flush or self.outbox.held == 0:
+        if self.flush or outbox.held == 0:
             return 0
         if wait <= 0 or self.pending == 0:
             self.flush = True
-            self.offered = now()
+            self.client.offered = now()
             return self.wake_output()
         if self.linger is None:
             self.linger = self.loop.call_later(wait, self.on_linger)
@@ -984,34 +860,19 @@ cdef class Session(Placement):
         self.linger = None
         try:
             fault("linger")
-            if self.outbox.held and not self.finished:
+            if self.results.outbox.held and not self.finished:
                 self.flush = True
-                self.offered = now()
+                self.client.offered = now()
                 self.wake_output()
         except Exception as error:
             self.crashed(error)
 
     cdef int wake_output(self) except -1:
-        cdef object waiter = self.output_waiter
         if self.linger is not None:
             self.linger.cancel()
             self.linger = None
-        if self.listener is not None:
-            return self.listener.output_ready()
-        if waiter is not None:
-            self.output_waiter = None
-            if not waiter.done():
-                waiter.set_result(None)
-        return 0
+        return self.waker.wake_output()
 
     cdef int wake_input(self) except -1:
-        cdef object waiter = self.input_waiter
-        if self.input_since == 0:
-            self.input_since = now()
-        if self.listener is not None:
-            return self.listener.input_ready()
-        if waiter is not None:
-            self.input_waiter = None
-            if not waiter.done():
-                waiter.set_result(None)
-        return 0
+        self.client.may_feed(now())
+        return self.waker.wake_input()

@@ -2,6 +2,16 @@
 from batchwire.core.model cimport Buffer, Call, Result
 from libc.stdint cimport uint64_t
 
+cdef class BatchOptions:
+    """What a batch says about itself inside its own document."""
+    cdef bint continue_on_error
+    cdef bint ordered                   # GW-23
+    cdef bint takes_parts               # bodies that do not fit a message may come in parts (AN-07)
+    cdef Py_ssize_t max_message         # most bytes of a message of the answer; 0: not said
+    cdef double deadline                # seconds; 0: not said
+    cdef bytes headers                  # lines that all calls inherit, b"Name: value\r\n...", or None
+
+
 cdef class Reader:
     """Bytes in any split -> Calls, each as soon as it is complete.
 
@@ -10,12 +20,14 @@ cdef class Reader:
     next_call() returns the next Call in document order, or None: more bytes are needed, or `ended` is
     true. Raises EnvelopeError when the batch itself is broken; what is wrong with one call alone is
     put on that call by Call.refuse(400, ...).
+    take_options(): what the batch says about itself, once, when it has been read; else None. Raises EnvelopeError.
     buffered: bytes fed and not yet consumed. calls: Calls returned so far.
     holding: the Calls returned so far belong to a piece that has not been checked whole yet, so that none of
     it may start (GW-21 at the grain of a protobuf message).
     sequential: calls and groups run one after the other, in document order (MP-01).
     result_of: `resultOf(<id>)` in a body stands for a result (document dialect).
     plain: `$<id>` stands for nothing: it is text like any other (document and Google dialects).
+    takes_messages: feed() is given whole messages, so that their pace says nothing about the client (FR-05).
     silent_stop: calls that a stop leaves unprocessed get no result (MP-09).
     """
     cdef public bint ended
@@ -23,11 +35,13 @@ cdef class Reader:
     cdef readonly bint silent_stop
     cdef readonly bint result_of
     cdef readonly bint plain
+    cdef readonly bint takes_messages
     cdef public bint holding
     cdef readonly uint64_t calls
     cdef int feed(self, bytes data) except -1
     cdef int finish(self) except -1
     cdef Call next_call(self)
+    cdef BatchOptions take_options(self)
     cdef Py_ssize_t buffered(self) noexcept
 
 # Whether the body is all that a call was for: nothing has changed, and without it the call has failed (AN-03).
@@ -38,11 +52,18 @@ cdef class Writer:
 
     write() must leave `out` as it was when it raises. write() returns the number of bytes appended.
     `separator` (bytes or None) is put between two results by the session, never by write().
+    `splits`: the answer is a document that may be cut anywhere; else only between two results.
+    bound(): how large a message of the answer may be (0: as the dialect has it), whether a body may come in parts,
+    and whether all results share one message. Returns the most bytes of a message, 0 where there are none.
+    expect(n): so many results share the message, the next one included; called before write() where they do.
     `lowercase` selects the strict profile's header names (PR-02).
     """
     cdef public bint lowercase
     cdef readonly bytes separator
+    cdef readonly bint splits
     cdef readonly bint nests            # change sets have answers of their own, also those without calls
     cdef int begin(self, Buffer out) except -1
     cdef Py_ssize_t write(self, Buffer out, Call call, Result result) except -1
     cdef int end(self, Buffer out, object summary) except -1
+    cdef Py_ssize_t bound(self, Py_ssize_t max_message, bint parts, bint one_message) except -1
+    cdef int expect(self, uint64_t results) except -1

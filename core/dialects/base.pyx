@@ -19,6 +19,9 @@ cdef class Reader:
     cdef Call next_call(self):
         raise NotImplementedError
 
+    cdef BatchOptions take_options(self):
+        return None
+
     cdef Py_ssize_t buffered(self) noexcept:
         return 0
 
@@ -36,6 +39,15 @@ cdef class Reader:
 
 
 cdef class Writer:
+    def __cinit__(self):
+        self.splits = True
+
+    cdef Py_ssize_t bound(self, Py_ssize_t max_message, bint parts, bint one_message) except -1:
+        return 0
+
+    cdef int expect(self, uint64_t results) except -1:
+        return 0
+
     cdef int begin(self, Buffer out) except -1:
         raise NotImplementedError
 

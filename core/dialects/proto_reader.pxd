@@ -1,4 +1,4 @@
-from batchwire.core.dialects.base cimport Reader
+from batchwire.core.dialects.base cimport BatchOptions, Reader
 from batchwire.core.headers cimport HeaderBlock
 from batchwire.core.model cimport Buffer, Call
 

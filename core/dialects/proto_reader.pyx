@@ -93,6 +93,7 @@ cdef class ProtoReader(Reader):
 
     def __init__(self, HeaderBlock headers not None, Py_ssize_t max_call_bytes=16 << 20, Py_ssize_t max_calls=16384):
         self.messages = deque()
+        self.takes_messages = True
         self.headers = headers
         self.max_call_bytes = max_call_bytes
         self.max_calls = max_calls
@@ -137,6 +138,30 @@ cdef class ProtoReader(Reader):
                 self.ended = self.finished
                 return None
             self.begin_message(self.messages.popleft())
+
+    cdef BatchOptions take_options(self):
+        cdef BatchOptions options
+        cdef Call screen
+        cdef dict said = self.options
+        if said is None:
+            return None
+        self.options = None
+        options = BatchOptions()
+        options.continue_on_error = said["continue_on_error"]
+        options.ordered = said["ordered"]
+        options.takes_parts = said["parts"]
+        options.max_message = said["max_message"]
+        options.deadline = said["deadline"]
+        if said["headers"]:
+            screen = Call()
+            self.headers.start(screen)
+            for name, value in said["headers"]:
+                self.headers.add(name, len(name), value, len(value))
+            self.headers.finish()
+            if screen.refusal is not None:
+                raise EnvelopeError(400, screen.refusal.code, screen.refusal.message, "options.headers")
+            options.headers = screen.head
+        return options
 
     cdef int begin_message(self, bytes message) except -1:
         """Checks the framing of the whole message and of each call in it, and finds the options."""

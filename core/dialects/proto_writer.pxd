@@ -7,8 +7,6 @@ cdef class ProtoWriter(Writer):
     cdef Py_ssize_t reserve                 # one_message: kept free for the results that are still to come
     cdef bint parts                         # a body that does not fit comes in parts
     cdef bint one_message                   # all results share one message
-    cdef int bound(self, Py_ssize_t max_message, bint parts, bint one_message) except -1
-    cdef void keep_free(self, Py_ssize_t n) noexcept
     cdef int write_large(self, Buffer out, Call call, Result result) except -1
     cdef int put_head(self, Buffer inner, Call call, Result result, bint headers) except -1
     cdef int put_part(self, Buffer out, Buffer inner, Result result, Py_ssize_t start, Py_ssize_t n) except -1

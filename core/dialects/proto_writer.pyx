@@ -12,6 +12,7 @@ from libc.stdint cimport uint8_t, uint64_t
 
 cdef enum:
     PART = 1048576            # bytes of one part of a body
+    HEAD_BYTES = 256          # of a result without its headers and body, about
     SLACK = 64                # keys and lengths around a result, and fields that only a large one has
     LEAST_MESSAGE = 65536     # holds the headers of any answer
     MOST_MESSAGE = 67108864
@@ -44,21 +45,23 @@ cdef int put_note(Buffer inner, bytes note) except -1:
 
 cdef class ProtoWriter(Writer):
     def __init__(self):
+        self.splits = False
         self.bound(DEFAULT_MESSAGE, False, False)
 
-    cdef int bound(self, Py_ssize_t max_message, bint parts, bint one_message) except -1:
-        """AN-07. max_message: 0: not said."""
+    cdef Py_ssize_t bound(self, Py_ssize_t max_message, bint parts, bint one_message) except -1:
+        """AN-07."""
         if max_message == 0:
             max_message = DEFAULT_MESSAGE
         self.max_message = min(max(max_message, <Py_ssize_t>LEAST_MESSAGE), <Py_ssize_t>MOST_MESSAGE)
         self.room = self.max_message - SLACK
         self.parts = parts and not one_message
         self.one_message = one_message
-        return 0
+        return self.max_message
 
-    cdef void keep_free(self, Py_ssize_t n) noexcept:
-        """Keeps room for results that are still to come, but not more than half of the message."""
-        self.reserve = min(n, self.max_message // 2)
+    cdef int expect(self, uint64_t results) except -1:
+        """Keeps room for the heads of all of them, but not more than half of the message."""
+        self.reserve = min(HEAD_BYTES * <Py_ssize_t>results, self.max_message // 2)
+        return 0
 
     cdef int begin(self, Buffer out) except -1:
         return 0

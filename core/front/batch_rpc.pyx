@@ -31,7 +31,7 @@ cdef class BatchRpc(Rpc):
             left = max(self.timeout - (now() - self.began), 0.0)
         self.batch, self.session, self.content_type, self.metadata = self.desk.open(
             self.kind, self.stream.headers, self.stream.connection.peer, first, left)
-        self.session.listener = self
+        self.session.waker.listener = self
         if self.content_type is not None and PyBytes_GET_SIZE(self.content_type) > MAX_CONTENT_TYPE:
             raise EnvelopeError(500, "InternalError", "the content type of the answer is too long")
         if left >= 0:
@@ -96,15 +96,15 @@ cdef class BatchRpc(Rpc):
             return False
         if self.kind == KIND_EXECUTE:
             # One message, which is known when everything is.
-            if not session.finished or session.outbox.held == 0 or session.failure is not None:
+            if not session.finished or session.unsent() == 0 or session.failure is not None:
                 return False
             if not self.whole:
                 self.whole = True
                 self.lead_at = 0
-                self.lead_size = put_prefix(self.lead, session.outbox.held)
+                self.lead_size = put_prefix(self.lead, session.unsent())
             self.out = session.take()
         else:
-            if not session.has_output() or session.outbox.held == 0:
+            if not session.has_output() or session.unsent() == 0:
                 return False
             self.send(session.take())
             if self.content_type is not None:
@@ -141,8 +141,8 @@ cdef class BatchRpc(Rpc):
         if failure is None and session.cancelled:
             failure = self.desk.stopped(session)
         if failure is None:
-            return self.settle(STATUS_OK, "", None) if session.outbox.held == 0 else 0
-        if session.outbox.held and self.kind != KIND_EXECUTE:
+            return self.settle(STATUS_OK, "", None) if session.unsent() == 0 else 0
+        if session.unsent() and self.kind != KIND_EXECUTE:
             return 0
         code, message, details = self.desk.status(failure)
         return self.settle(code, message, details)
@@ -150,7 +150,7 @@ cdef class BatchRpc(Rpc):
     cdef int on_gone(self, bint cancelled) except -1:
         batch, self.batch = self.batch, None
         if self.session is not None:
-            self.session.listener = None
+            self.session.waker.listener = None
         if batch is not None:
             batch.close("cancelled" if cancelled else "ok")
         return 0

@@ -2,7 +2,7 @@
 from batchwire.core.front.guard cimport Guard
 from batchwire.core.front.nghttp2 cimport nghttp2_nv, nghttp2_session
 from batchwire.core.model cimport Buffer
-from batchwire.core.session cimport SessionListener
+from batchwire.core.waker cimport SessionListener
 from libc.stdint cimport int32_t, uint32_t, uint64_t
 
 cdef enum FillEnd:

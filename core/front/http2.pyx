@@ -8,7 +8,7 @@ from batchwire.core.faults cimport fault
 from batchwire.core.front.nghttp2 cimport *
 from batchwire.core.model cimport Buffer, now
 from batchwire.core.sending cimport send_now
-from batchwire.core.session cimport SessionListener
+from batchwire.core.waker cimport SessionListener
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport int32_t, uint8_t, uint32_t
 from libc.string cimport memcmp

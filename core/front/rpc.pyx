@@ -10,7 +10,7 @@ from batchwire.core.front.grpc_words import CODINGS, decompressed, percent_encod
 from batchwire.core.front.http2 cimport field, FILL_TRAILERS, FillEnd, Handler, Stream
 from batchwire.core.front.nghttp2 cimport NGHTTP2_CANCEL, nghttp2_nv
 from batchwire.core.model cimport now
-from batchwire.core.session cimport too_slow
+from batchwire.core.client_clock cimport too_slow
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint32_t
 from libc.string cimport memcpy

@@ -1,0 +1,30 @@
+from batchwire.core.dialects.base cimport Writer
+from batchwire.core.model cimport Buffer, Call, Result
+from batchwire.core.outbox cimport Outbox
+from libc.stdint cimport uint64_t
+
+cdef class ResultStream:
+    """The answer of a batch, from results to the bytes that a front takes. See result_stream.pyx."""
+    cdef Writer writer
+    cdef Outbox outbox
+    cdef readonly bint ordered              # in request order (GW-23)
+    cdef bint one_message                   # Execute: all of the answer is one message
+    cdef bint opened                        # the beginning of the document is written
+    cdef bint said                          # a result is written
+    cdef uint64_t next_number               # of the earliest call without a result; in request order alone
+    cdef dict waiting                       # number -> bytes of results that wait for earlier ones
+    cdef Py_ssize_t waiting_bytes
+    cdef Py_ssize_t window_bytes            # most that they may have; the last may exceed it
+    cdef Buffer single                      # one result, before it is known whether it has to wait
+    cdef int bound(self, Py_ssize_t max_message, bint parts) except -1
+    cdef int put(self, Call call, Result result, uint64_t pending) except -1
+    cdef int pass_by(self, Call call) except -1
+    cdef int end(self, object summary) except -1
+    cdef int discard(self) except -1
+    cdef bint window_full(self) noexcept
+    cdef Py_ssize_t write(self, Buffer out, Call call, Result result, uint64_t pending) except -1
+    cdef int keep(self, Call call, bytes written) except -1
+    cdef int open(self) except -1
+    cdef int separate(self) except -1
+
+cdef int spoil(Result result, object error) except -1

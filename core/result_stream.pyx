@@ -1,0 +1,133 @@
+"""The answer of a batch: the results in their order, in the dialect of the client, and what stands around them.
+
+Results leave in the order in which calls finish, or in request order (GW-23): then those that come before their turn
+wait in a window of `window_bytes`. Whether a call may start while the window is full is the session's decision.
+"""
+from batchwire.core.errors import BadUpstreamBody
+from batchwire.core.faults cimport fault
+from batchwire.core.model cimport Buffer, Call, OUTCOME_UNREACHABLE, Result
+from cpython.bytes cimport PyBytes_GET_SIZE
+
+import logging
+
+_log = logging.getLogger("batchwire.core")
+
+
+cdef int spoil(Result result, object error) except -1:
+    """BU-03: a result that the gateway could not work on is a failure of this call, and of no other."""
+    cdef uint64_t started = result.started_us, elapsed = result.elapsed_us
+    _log.error("a result could not be worked on", exc_info=error)
+    result.reset()
+    result.set_error(502, OUTCOME_UNREACHABLE, "BadUpstreamAnswer", "the gateway could not work on the upstream's answer")
+    result.started_us = started
+    result.elapsed_us = elapsed
+    return 0
+
+
+cdef class ResultStream:
+    """began: when the batch began, seconds of the monotonic clock."""
+
+    def __init__(self, Writer writer not None, double began, bint ordered, bint one_message, Py_ssize_t window_bytes):
+        self.writer = writer
+        self.outbox = Outbox(began)
+        self.outbox.splits = writer.splits
+        self.ordered = ordered
+        self.one_message = one_message
+        self.window_bytes = window_bytes
+        self.waiting = {}
+        self.single = Buffer()
+        self.bound(0, False)
+
+    cdef int bound(self, Py_ssize_t max_message, bint parts) except -1:
+        """AN-07: how large a message of the answer may be; 0: as the dialect has it. parts: bodies may come in parts."""
+        cdef Py_ssize_t most = self.writer.bound(max_message, parts, self.one_message)
+        if most and not self.one_message:
+            self.outbox.bound(most)
+        return 0
+
+    cdef bint window_full(self) noexcept:
+        return self.waiting_bytes >= self.window_bytes
+
+    cdef int put(self, Call call, Result result, uint64_t pending) except -1:
+        """Writes a result. pending: results that are still to come, this one included."""
+        self.open()
+        if not self.ordered:
+            self.separate()
+            self.outbox.added(self.write(self.outbox.tail, call, result, pending))
+            self.next_number += 1
+            return 0
+        self.write(self.single, call, result, pending)
+        return self.keep(call, self.single.take())
+
+    cdef int pass_by(self, Call call) except -1:
+        """The call has no part in the answer."""
+        self.open()
+        if self.ordered:
+            return self.keep(call, b"")
+        self.next_number += 1
+        return 0
+
+    cdef int keep(self, Call call, bytes written) except -1:
+        """Lets a result wait for those of earlier calls, and writes what has its turn now."""
+        self.waiting[call.number] = written
+        self.waiting_bytes += PyBytes_GET_SIZE(written)
+        while self.waiting:
+            written = self.waiting.pop(self.next_number, None)
+            if written is None:
+                break
+            self.waiting_bytes -= PyBytes_GET_SIZE(written)
+            if written:
+                self.separate()
+            self.outbox.tail.put_bytes(written)
+            self.outbox.added(PyBytes_GET_SIZE(written))
+            self.next_number += 1
+        return 0
+
+    cdef int end(self, object summary) except -1:
+        """All results are written."""
+        cdef Py_ssize_t before
+        self.open()
+        before = self.outbox.tail.size
+        self.writer.end(self.outbox.tail, summary)
+        return self.outbox.added(self.outbox.tail.size - before)
+
+    cdef int discard(self) except -1:
+        """Nobody will take what is written."""
+        self.outbox.chunks.clear()
+        self.outbox.tail.clear()
+        self.outbox.held = 0
+        return 0
+
+    cdef Py_ssize_t write(self, Buffer out, Call call, Result result, uint64_t pending) except -1:
+        """Returns bytes. A GET whose answer is beyond a bound of the dialect becomes a 502."""
+        cdef uint64_t started = result.started_us, elapsed = result.elapsed_us
+        if self.one_message:
+            self.writer.expect(pending)
+        try:
+            fault("writer")
+            return self.writer.write(out, call, result)
+        except BadUpstreamBody as error:
+            result.reset()
+            result.set_error(502, OUTCOME_UNREACHABLE, "BadUpstreamAnswer", str(error))
+            result.started_us = started
+            result.elapsed_us = elapsed
+        except Exception as error:
+            spoil(result, error)
+        return self.writer.write(out, call, result)
+
+    cdef int separate(self) except -1:
+        """What stands between two results of the dialect."""
+        cdef Py_ssize_t before = self.outbox.tail.size
+        if self.said and self.writer.separator is not None:
+            self.outbox.tail.put_bytes(self.writer.separator)
+            self.outbox.held += self.outbox.tail.size - before
+        self.said = True
+        return 0
+
+    cdef int open(self) except -1:
+        cdef Py_ssize_t before = self.outbox.tail.size
+        if not self.opened:
+            self.opened = True
+            self.writer.begin(self.outbox.tail)
+            self.outbox.held += self.outbox.tail.size - before
+        return 0
