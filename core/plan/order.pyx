@@ -589,12 +589,20 @@ cdef class Plan:
         call.values = None
         return 0
 
+    def why_not(self, Call call not None):
+        """What is wrong with a condition that was found not evaluable when the call came."""
+        try:
+            parse(call.condition)
+        except ConditionError as error:
+            return str(error)
+        return "it names a call that is not before it, or is of its own group"
+
     cdef int judge(self, Call call) except -1:
         """Whether the call is to run, by its condition or its dependencies."""
         cdef Expression expression
         if call.condition is not None:
             if call.flags & NOT_EVALUABLE:
-                call.refusal = Refusal(424, "FailedDependency", "the condition cannot be evaluated",
+                call.refusal = Refusal(424, "FailedDependency", f"the condition cannot be evaluated: {self.why_not(call)}",
                                        OUTCOME_DEPENDENCY_FAILED)
                 return 0
             try:
