@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import uvicorn
 from batchwire.core import EnvelopeError, Route, Session
+from batchwire.core.peers import peer_name
 
 from ..state import Batch, Ending, TooManyBatchesError, stopped
 from .deadlines import early, proxy_seconds
@@ -358,7 +359,7 @@ class _Transfer:
 
 def _server(scope: Scope) -> str:
     server = scope.get("server")
-    return f"{server[0]}:{server[1]}" if server and server[1] else "localhost"
+    return peer_name(server[0], server[1]) if server and server[1] else "localhost"
 
 
 async def _turn_away(
