@@ -284,7 +284,7 @@ cdef class Session(Placement):
 
     @property
     def summary(self):
-        """Counts by outcome and elapsed seconds."""
+        """Counts by outcome and elapsed seconds. abandoned: calls that were started and given up without a result."""
         return {
             "calls": self.plan.admitted,
             "succeeded": self.counts[<int>OUTCOME_SUCCEEDED],
@@ -293,6 +293,7 @@ cdef class Session(Placement):
             "dependency_failed": self.counts[<int>OUTCOME_DEPENDENCY_FAILED],
             "unreachable": self.counts[<int>OUTCOME_UNREACHABLE],
             "timed_out": self.counts[<int>OUTCOME_TIMED_OUT],
+            "abandoned": self.abandoned,
             "elapsed": now() - self.began,
         }
 

@@ -139,4 +139,5 @@ async def _copy_figures(service: Service) -> None:
     while True:
         service.metrics.hand_over()
         service.metrics.copy_upstreams(service.table.upstreams.values())
+        service.refusals.tell_rest()
         await asyncio.sleep(COPY_SECONDS)

@@ -48,15 +48,17 @@ class ConnectUnary:
         fields = dict(scope["headers"])
         as_json = fields[b"content-type"].lower().partition(b";")[0].strip() == b"application/json"
         try:
-            if method_of(scope["path"]) != "Execute":
-                raise EnvelopeError(501, "NotUnary", "the method streams: application/connect+json or +proto")
-            if fields.get(b"content-encoding", b"identity") != b"identity":
-                raise EnvelopeError(501, "UnknownEncoding", "the body must not be compressed")
+            with self._desk.at_the_door(scope):
+                if method_of(scope["path"]) != "Execute":
+                    raise EnvelopeError(501, "NotUnary", "the method streams: application/connect+json or +proto")
+                if fields.get(b"content-encoding", b"identity") != b"identity":
+                    raise EnvelopeError(501, "UnknownEncoding", "the body must not be compressed")
+                seconds = seconds_of(fields)
             unpack = _Whole(self._max_message, as_json)
             call = HttpCall(self._desk, "Execute", unpack)
             metadata = [(name, value) for name, value in scope["headers"] if name != b"content-type"]
             raw = b""
-            async for part in call.run(scope, unpack.gathering(receive), metadata, seconds_of(fields)):
+            async for part in call.run(scope, unpack.gathering(receive), metadata, seconds):
                 raw = part
             status, body = 200, raw
             if as_json:

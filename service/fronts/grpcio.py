@@ -114,8 +114,12 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
         try:
             return self._desk.open(first, _metadata(context), _peer(context), context.time_remaining(), execute)
         except EnvelopeError as error:
-            await _abort(context, error)
+            await self._refuse(context, error)
             raise
+
+    async def _refuse(self, context: Context, error: EnvelopeError) -> None:
+        self._desk.refused(error, _peer(context))
+        await _abort(context, error)
 
     async def _execute(self, request: bytes, context: Context) -> bytes:
         batch = await self._open(request, context, execute=True)
@@ -149,7 +153,7 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
                 body.content_type, _metadata(context), _peer(context), context.time_remaining(), json_only
             )
         except EnvelopeError as error:
-            await _abort(context, error)
+            await self._refuse(context, error)
         await context.send_initial_metadata(tuple((key.decode(), value.decode()) for key, value in initial))
         if not ended:
             batch.session.feed(body.data)
