@@ -91,7 +91,8 @@ class _Whole:
                 parts.append(message.get("body", b""))
                 size += len(parts[-1])
                 if size > self._limit:
-                    raise EnvelopeError(413, "MessageTooLarge", f"a message may have {self._limit} bytes")
+                    message = f"the message is larger than limits.grpc_max_message_bytes ({self._limit} bytes)"
+                    raise EnvelopeError(413, "MessageTooLarge", message)
             return {"type": "http.request", "body": b"".join(parts), "more_body": False}
 
         return whole
