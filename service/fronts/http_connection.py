@@ -309,7 +309,7 @@ class _AnswerTransport:
 
 
 def peer_of(scope: Any) -> str:
-    """host:port of the client of a request, "unix" behind a UNIX socket."""
+    """host:port or [v6]:port of the client of a request, port 0 where a proxy has told it; "unix" behind a socket."""
     client = scope.get("client")
     return peer_name(client[0], client[1]) if client else "unix"
 
