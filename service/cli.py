@@ -164,10 +164,15 @@ def call(
     Exit code: 0  every call was answered 2xx
                1  some call was not
                2  the batch could not be sent, or was refused as a whole
-             130  interrupted
+             130  interrupted (129, 143: by SIGHUP, SIGTERM)
+             141  nobody reads the answer any more
     """
-    if bool(http) == bool(grpc):
+    if http and grpc:
+        raise click.UsageError("give --http URL or --grpc HOST:PORT, not both")
+    if not (http or grpc):
         raise click.UsageError("give --http URL or --grpc HOST:PORT")
+    if route and http:
+        raise click.UsageError("--route is for --grpc; with --http the URL says the route")
     from .call import run_call
 
     sys.exit(run_call(file, http, grpc, route, timeout, output, progress))
