@@ -10,6 +10,7 @@ from typing import Any
 
 from batchwire.core import EnvelopeError
 from batchwire.v1 import batch_pb2
+from google.protobuf import json_format
 from google.rpc import code_pb2
 
 from . import connect_json
@@ -123,10 +124,18 @@ def error_object(error: EnvelopeError) -> dict[str, Any]:
         {
             "type": detail.type_url.rpartition("/")[2],
             "value": base64.b64encode(detail.value).decode().rstrip("="),
+            "debug": _readable(detail),
         }
         for detail in told.details
     ]
     return {"code": code_pb2.Code.Name(told.code).lower(), "message": told.message, "details": details}
+
+
+def _readable(detail: Any) -> Any:
+    """A detail as JSON, as the protocol lets it stand beside its bytes: code and place for people."""
+    told = json_format.MessageToDict(detail)
+    told.pop("@type")
+    return told
 
 
 def _failure(error: EnvelopeError) -> tuple[int, bytes]:
