@@ -146,7 +146,9 @@ cdef class Session(Placement):
         self.input_since = 0
         self.fed += PyBytes_GET_SIZE(data)
         if self.limits.max_request_bytes and self.fed > self.limits.max_request_bytes:
-            self.break_off(EnvelopeError(413, "BatchTooLarge", "the batch is larger than allowed"))
+            self.break_off(EnvelopeError(
+                413, "BatchTooLarge",
+                f"the batch is larger than limits.max_request_bytes ({self.limits.max_request_bytes} bytes)"))
             return
         if self.validating and self.fed > <uint64_t>self.threshold:
             self.validating = False
@@ -284,7 +286,7 @@ cdef class Session(Placement):
 
     @property
     def summary(self):
-        """Counts by outcome and elapsed seconds."""
+        """Counts by outcome and elapsed seconds. abandoned: calls that were started and given up without a result."""
         return {
             "calls": self.plan.admitted,
             "succeeded": self.counts[<int>OUTCOME_SUCCEEDED],
@@ -293,6 +295,7 @@ cdef class Session(Placement):
             "dependency_failed": self.counts[<int>OUTCOME_DEPENDENCY_FAILED],
             "unreachable": self.counts[<int>OUTCOME_UNREACHABLE],
             "timed_out": self.counts[<int>OUTCOME_TIMED_OUT],
+            "abandoned": self.abandoned,
             "elapsed": now() - self.began,
         }
 
@@ -353,9 +356,11 @@ cdef class Session(Placement):
             if call is None:
                 break
             if self.limits.max_calls and reader.calls > self.limits.max_calls:
-                raise EnvelopeError(400, "TooManyCalls", f"a batch must not have more than {self.limits.max_calls} calls")
+                raise EnvelopeError(400, "TooManyCalls",
+                                    f"a batch must not have more than {self.limits.max_calls} calls (limits.max_calls)")
             if PyBytes_GET_SIZE(call.url) > self.limits.max_header_bytes:
-                call.refuse(400, "UrlTooLong", f"a URL must not have more than {self.limits.max_header_bytes} bytes")
+                call.refuse(400, "UrlTooLong",
+                            f"a URL must not have more than {self.limits.max_header_bytes} bytes (limits.max_header_bytes)")
                 call.url = b""
             fault("plan.admit")
             whole = self.plan.admit(call)

@@ -161,8 +161,7 @@ cdef class ProtoReader(Reader):
                 raise EnvelopeError(400, "LateOptions", "only the first message may carry options", "options")
             if field.number == 2:
                 if field.size > self.max_call_bytes:
-                    raise EnvelopeError(413, "CallTooLarge", "a call is larger than allowed",
-                                        f"requests[{self.calls + count}]")
+                    raise self.too_large(self.calls + count)
                 named = False
                 q = field.data
                 stop = q + field.size
@@ -268,7 +267,7 @@ cdef class ProtoReader(Reader):
                 self.continues = field.value != 0
             elif field.number == 5 and field.type == WIRE_BYTES:
                 if self.gathered.size + field.size > self.max_call_bytes:
-                    raise EnvelopeError(413, "CallTooLarge", "a call is larger than allowed", f"requests[{self.calls}]")
+                    raise self.too_large(self.calls)
                 self.gathered.put(field.data, field.size)
             elif field.number != 1 or field.type != WIRE_BYTES or field.data[:field.size] != call.id:
                 raise self.bad_part("a part of a body has the id of its call and nothing else")
@@ -278,6 +277,12 @@ cdef class ProtoReader(Reader):
         self.unfinished = self.gathered = None
         call.set_body(body, PyBytes_AS_STRING(body), PyBytes_GET_SIZE(body))
         return call
+
+    def too_large(self, number):
+        """The error of a call, by its number in the batch, that has more bytes than one may."""
+        return EnvelopeError(
+            413, "CallTooLarge", f"a call is larger than limits.max_call_bytes ({self.max_call_bytes} bytes)",
+            f"requests[{number}]")
 
     def bad_part(self, message):
         return EnvelopeError(400, "BadPart", message, f"requests[{self.calls}].body")

@@ -355,8 +355,10 @@ cdef class Plan:
             group.held_bytes += PyBytes_GET_SIZE(call.condition)
         call.waiting += 1
         if group.size > <uint64_t>self.max_group or group.held_bytes > self.max_body:
-            raise EnvelopeError(413, "GroupTooLarge", f"a group of calls must not have more than {self.max_group} "
-                                f"calls and {self.max_body} bytes", f"requests[{call.number}].atomicityGroup")
+            raise EnvelopeError(
+                413, "GroupTooLarge", f"a group of calls must not have more than {self.max_group} calls "
+                f"(limits.max_group_calls) and {self.max_body} bytes (limits.max_call_bytes)",
+                f"requests[{call.number}].atomicityGroup")
         return 0
 
     def refuse_member(self, Call call):
