@@ -67,6 +67,11 @@ cdef bint too_slow(double waited, double got, double rate, double idle) noexcept
     return rate > 0 and waited > min(GRACE_SECONDS, idle) + got / rate
 
 
+cdef double watch_seconds(Limits limits) noexcept:
+    """Between two looks at an idle or slow client."""
+    return max(min(limits.client_idle_seconds / 4, GRACE_SECONDS), 0.05)
+
+
 cdef class SessionListener:
     cdef int output_ready(self) except -1:
         """has_output() has become true."""
@@ -130,7 +135,7 @@ cdef class Session(Placement):
         if deadline > 0:
             self.alarm = loop.call_later(deadline, self.on_deadline)
         if watched:
-            self.watcher = loop.call_later(limits.client_idle_seconds, self.on_watch)
+            self.watcher = loop.call_later(watch_seconds(limits), self.on_watch)
         sessions_open += 1
         sessions_made += 1
 
@@ -272,7 +277,8 @@ cdef class Session(Placement):
     def end_reading(self):
         """After stop(): a batch whose request has not come whole is broken off (FR-03)."""
         if not self.finished and self.failure is None and not self.reader.ended:
-            self.fail(EnvelopeError(500, "Stopping", "the gateway stopped before the batch had been read"))
+            self.fail(EnvelopeError(500, "Stopping", "the gateway stopped before its client had taken the results"
+                                    if self.input_ended else "the gateway stopped before the batch had been read"))
 
     def cancel(self):
         """Stops the batch: running calls are abandoned, nothing more is started or sent."""
@@ -883,7 +889,7 @@ cdef class Session(Placement):
         self.watcher = None
         self.look()
         if not self.finished:
-            self.watcher = self.loop.call_later(max(self.limits.client_idle_seconds / 4, 0.05), self.on_watch)
+            self.watcher = self.loop.call_later(watch_seconds(self.limits), self.on_watch)
 
     def look(self):
         """Cuts a client that neither sends nor takes, so that nobody holds a batch open for nothing."""

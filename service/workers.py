@@ -22,6 +22,7 @@ from typing import Any
 import structlog
 
 from .config import Config, ConfigurationError
+from .descriptors import allow_many, occupy_standard
 from .fronts.sockets import unusable
 from .logs import set_up
 from .warden import HELD, NOW, SERVING, SIGNALS, STOP, Warden
@@ -42,7 +43,9 @@ def run(config: Config, announce: Announce | None = None) -> int:
     """Runs the gateway; the exit code. announce: see lifecycle.py. Raises ConfigurationError, OSError."""
     for key, value in _GRPC_ENVIRONMENT.items():
         os.environ.setdefault(key, value)
+    occupy_standard()
     set_up(config.log.format, config.log.level)
+    allow_many(config)
     if config.listen.workers == 1:
         return _work(config, None, announce)
     return _Supervisor(config, announce).run()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from batchwire.core import EnvelopeError, Route, peek_options
 from batchwire.core.errors import quoted
+from batchwire.core.peers import peer_name
 from batchwire.v1 import batch_pb2
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import DecodeError, Message
@@ -18,6 +19,7 @@ from ..config import RouteSettings
 from ..state import Batch, TooManyBatchesError
 from .deadlines import early, shorter
 from .endpoints import BY_NAME, Endpoint
+from .forwarded import Proxies
 from .http_connection import peer_of
 from .inheritance import forwarding
 from .negotiation import HOP_HEADER, Accepted, OuterRequest, Policy, Refusal
@@ -83,6 +85,7 @@ class RpcDesk:
         """watched: of the sessions."""
         self._service = service
         self._watched = watched
+        self._proxies = Proxies(service.config.listen.trusted_proxies)
 
     def open(self, first: bytes, metadata: Metadata, peer: str, remaining: float | None, execute: bool) -> Batch:
         """A batch of the protobuf dialect. remaining: seconds to the call's deadline. Raises EnvelopeError."""
@@ -105,7 +108,7 @@ class RpcDesk:
             raise EnvelopeError(508, "LoopDetected", message, route=route.root.decode())
         return self._begin(
             route,
-            peer,
+            self._client(peer, metadata),
             trace,
             shorter(remaining, metadata),
             dialect="proto",
@@ -138,10 +141,19 @@ class RpcDesk:
         if json_only and (outcome.dialect, outcome.answer) != ("json", "json"):
             raise EnvelopeError(415, "UnsupportedMediaType", "BatchJson takes and gives JSON only", route=root)
         trace = names.get(b"traceparent", b"").decode("latin-1")
-        batch = self._begin(route, peer, trace, shorter(remaining, metadata), **outcome.session_arguments())
+        batch = self._begin(
+            route, self._client(peer, metadata), trace, shorter(remaining, metadata), **outcome.session_arguments()
+        )
         answer = dict(outcome.answer_headers)
         initial = [(name, value) for name, value in answer.items() if name != b"content-type"]
         return batch, answer.get(b"content-type", b"application/json").decode(), initial
+
+    def _client(self, peer: str, metadata: Metadata) -> str:
+        """Who is behind the proxy that calls, where that is a trusted one (CL-13)."""
+        if not self._proxies:
+            return peer
+        found = self._proxies.believed(None if peer == "unix" else peer.rpartition(":")[0].strip("[]"), metadata)
+        return peer_name(found["for"], 0) if "for" in found else peer
 
     def _begin(self, route: Route, peer: str, trace: str, remaining: float | None, **arguments: Any) -> Batch:
         if remaining is not None:

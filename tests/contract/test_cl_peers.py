@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import grpc
 import pytest
 from batchwire.core.peers import peer_name
+from batchwire.v1 import batch_pb2, batch_pb2_grpc
 from harness import config, grpcc, rest
 from harness.gateway import Gateway
 from harness.http2_wire import Http2Wire, request
-from harness.scripted import ScriptedUpstream
+from harness.scripted import ScriptedUpstream, json_reply
 
 DOCUMENT = rest.encode({"requests": []})
 FORWARDED = [
@@ -34,17 +36,44 @@ def post(gateway: Gateway, over: str, fields: dict[str, str]) -> str:
 
 
 def peer(gateway: Gateway, lines: int) -> str:
-    def told() -> list[str]:
-        return [entry["peer"] for entry in gateway.logs()[lines:] if entry.get("event") == "batch"]
+    gateway.wait(lambda: bool(peers(gateway, lines)), "the line of the batch")
+    return peers(gateway, lines)[-1]
 
-    gateway.wait(lambda: bool(told()), "the line of the batch")
-    return told()[-1]
+
+def peers(gateway: Gateway, lines: int) -> list[str]:
+    return [entry["peer"] for entry in gateway.logs()[lines:] if entry.get("event") == "batch"]
 
 
 @pytest.mark.parametrize("over", ["HTTP/1.1", "HTTP/2"])
 @pytest.mark.parametrize(("fields", "expected"), FORWARDED)
 def test_CL_13_a_forwarded_address(fields: dict[str, str], expected: str, over: str, trusting_gateway: Gateway) -> None:
     assert post(trusting_gateway, over, fields) == expected
+
+
+@pytest.mark.both_fronts
+@pytest.mark.parametrize(("fields", "expected"), FORWARDED)
+def test_CL_13_a_forwarded_address_over_grpc(
+    fields: dict[str, str], expected: str, served_by: str, upstream: ScriptedUpstream, tmp_path: Path
+) -> None:
+    """The limit of one client is that of who is behind the proxy, too."""
+    listen = {"http": "127.0.0.1:0", "grpc": "127.0.0.1:0", "trusted_proxies": ["127.0.0.1"]}
+    routes: list[config.Config] = [{"root": "/svc/", "upstream": "things", "default": True}]
+    limits = {"max_batches_per_client": 1}
+    settings = config.make({"things": {"url": upstream.origin + "/"}}, routes, listen=listen, limits=limits)
+    upstream.on("GET", "/held", json_reply({}, gate=(gate := upstream.gate())))
+    message = batch_pb2.ExecuteRequest(options=grpcc.options(), calls=[grpcc.call("1", "held")])
+    with Gateway(config.served(served_by, settings), tmp_path) as gateway:
+        lines = len(gateway.logs())
+        with grpc.insecure_channel(gateway.grpc_address) as channel:
+            stub = batch_pb2_grpc.BatchServiceStub(channel)
+            first = stub.Execute.future(message, metadata=tuple(fields.items()))
+            upstream.wait_for_calls(1)
+            other = stub.Execute.future(message, metadata=(("x-forwarded-for", "198.51.100.9"),))
+            upstream.wait_for_calls(2)
+            gate.open()
+            assert [r.status for r in (*first.result().results, *other.result().results)] == [200, 200]
+        gateway.wait(lambda: len(peers(gateway, lines)) == 2, "both lines")
+        assert sorted(peers(gateway, lines)) == sorted([expected, "198.51.100.9:0"])
 
 
 @pytest.mark.both_fronts
