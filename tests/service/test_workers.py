@@ -216,7 +216,8 @@ def test_OP_16_closed_standard_descriptors_are_nobody_elses(upstream: ScriptedUp
         process.terminate()
         assert process.wait(20) == 0
     finally:
-        process.kill()
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 @pytest.mark.parametrize(("hard", "told"), [(256, True), (4096, False)])
