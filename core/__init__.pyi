@@ -13,7 +13,8 @@ class EnvelopeError(BatchwireError):
     code: str
     message: str
     target: str
-    def __init__(self, status: int, code: str, message: str, target: str = "") -> None: ...
+    route: str
+    def __init__(self, status: int, code: str, message: str, target: str = "", route: str = "") -> None: ...
 
 class Limits:
     max_calls: int

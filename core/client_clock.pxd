@@ -1,5 +1,7 @@
 from libc.stdint cimport uint64_t
 
+cdef double GRACE_SECONDS
+
 cdef bint too_slow(double waited, double got, double rate, double idle) noexcept
 
 cdef class ClientClock:

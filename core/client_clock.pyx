@@ -1,5 +1,5 @@
 """When the client of a batch last sent and took something, and whether that is too long ago or too little (FR-05)."""
-cdef double GRACE_SECONDS = 10.0  # for a request to get going before its rate is looked at
+GRACE_SECONDS = 10.0  # for a request to get going before its rate is looked at
 
 
 cdef bint too_slow(double waited, double got, double rate, double idle) noexcept:

@@ -1,6 +1,5 @@
 """The errors that the core raises to its callers. Must never carry a traceback or a body to a client."""
 
-
 MAX_QUOTED = 100
 """Characters of what a client sent that an error quotes (FR-11)."""
 
@@ -22,14 +21,16 @@ class EnvelopeError(BatchwireError):
     code: short machine-readable name, such as "DuplicateId".
     message: one sentence for a person; what it quotes goes through quoted().
     target: where in the batch, such as "requests[3].id", or "".
+    route: root of the route that has refused it, "" where none is known; for logs.
     """
 
-    def __init__(self, status: int, code: str, message: str, target: str = "") -> None:
+    def __init__(self, status: int, code: str, message: str, target: str = "", route: str = "") -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.message = message
         self.target = target
+        self.route = route
 
 
 class ConfigError(BatchwireError):

@@ -107,7 +107,9 @@ cdef class HeaderBlock:
         if not valid_value(value, value_len):
             return self.call.refuse(400, "BadHeader", "a header value has a control character")
         if self.out.size + name_len + value_len > self.max_bytes:
-            return self.call.refuse(400, "HeadersTooLarge", "the headers of the call are too large")
+            return self.call.refuse(
+                400, "HeadersTooLarge",
+                f"the headers of the call are larger than limits.max_header_bytes ({self.max_bytes} bytes)")
         verdict = self.rules.verdict(name, name_len)
         if verdict == DROP:
             return 0

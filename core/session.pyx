@@ -4,7 +4,7 @@ A front feeds bytes, says end or cancel, and takes bytes; wait_input() and wait_
 The session owns reader -> plan -> dispatcher -> writer. Must never know which front it serves, and never
 let a call of the batch go without exactly one result unless the batch is cancelled or broken.
 """
-from batchwire.core.client_clock cimport ClientClock
+from batchwire.core.client_clock cimport GRACE_SECONDS, ClientClock
 from batchwire.core.dialects.base cimport BatchOptions, Reader
 from batchwire.core.dialects.table cimport reader_of, writer_of
 from batchwire.core.dispatch.carrier cimport in_pieces, taken_apart
@@ -60,6 +60,11 @@ def stats():
     return {"sessions": sessions_open, "sessions_made": sessions_made}
 
 
+cdef double watch_seconds(Limits limits) noexcept:
+    """Between two looks at an idle or slow client."""
+    return max(min(limits.client_idle_seconds / 4, GRACE_SECONDS), 0.05)
+
+
 cdef class Session(Placement):
     """
     dialect, answer: of the request and of the answer, by the names of dialects/table.pyx. strict: the profile
@@ -109,7 +114,7 @@ cdef class Session(Placement):
         if deadline > 0:
             self.alarm = loop.call_later(deadline, self.on_deadline)
         if watched:
-            self.watcher = loop.call_later(limits.client_idle_seconds, self.on_watch)
+            self.watcher = loop.call_later(watch_seconds(limits), self.on_watch)
         sessions_open += 1
         sessions_made += 1
 
@@ -122,7 +127,9 @@ cdef class Session(Placement):
         self.client.fed(now())
         self.fed += PyBytes_GET_SIZE(data)
         if self.limits.max_request_bytes and self.fed > self.limits.max_request_bytes:
-            self.break_off(EnvelopeError(413, "BatchTooLarge", "the batch is larger than allowed"))
+            self.break_off(EnvelopeError(
+                413, "BatchTooLarge",
+                f"the batch is larger than limits.max_request_bytes ({self.limits.max_request_bytes} bytes)"))
             return
         if self.validating and self.fed > <uint64_t>self.threshold:
             self.validating = False
@@ -249,7 +256,8 @@ cdef class Session(Placement):
     def end_reading(self):
         """After stop(): a batch whose request has not come whole is broken off (FR-03)."""
         if not self.finished and self.failure is None and not self.reader.ended:
-            self.fail(EnvelopeError(500, "Stopping", "the gateway stopped before the batch had been read"))
+            self.fail(EnvelopeError(500, "Stopping", "the gateway stopped before its client had taken the results"
+                                    if self.input_ended else "the gateway stopped before the batch had been read"))
 
     def cancel(self):
         """Stops the batch: running calls are abandoned, nothing more is started or sent."""
@@ -261,7 +269,7 @@ cdef class Session(Placement):
 
     @property
     def summary(self):
-        """Counts by outcome and elapsed seconds."""
+        """Counts by outcome and elapsed seconds. abandoned: calls that were started and given up without a result."""
         return {
             "calls": self.plan.admitted,
             "succeeded": self.counts[<int>OUTCOME_SUCCEEDED],
@@ -270,6 +278,7 @@ cdef class Session(Placement):
             "dependency_failed": self.counts[<int>OUTCOME_DEPENDENCY_FAILED],
             "unreachable": self.counts[<int>OUTCOME_UNREACHABLE],
             "timed_out": self.counts[<int>OUTCOME_TIMED_OUT],
+            "abandoned": self.abandoned,
             "elapsed": now() - self.began,
         }
 
@@ -331,9 +340,11 @@ cdef class Session(Placement):
             if call is None:
                 break
             if self.limits.max_calls and reader.calls > self.limits.max_calls:
-                raise EnvelopeError(400, "TooManyCalls", f"a batch must not have more than {self.limits.max_calls} calls")
+                raise EnvelopeError(400, "TooManyCalls",
+                                    f"a batch must not have more than {self.limits.max_calls} calls (limits.max_calls)")
             if PyBytes_GET_SIZE(call.url) > self.limits.max_header_bytes:
-                call.refuse(400, "UrlTooLong", f"a URL must not have more than {self.limits.max_header_bytes} bytes")
+                call.refuse(400, "UrlTooLong",
+                            f"a URL must not have more than {self.limits.max_header_bytes} bytes (limits.max_header_bytes)")
                 call.url = b""
             fault("plan.admit")
             whole = self.plan.admit(call)
@@ -759,7 +770,7 @@ cdef class Session(Placement):
         self.watcher = None
         self.look()
         if not self.finished:
-            self.watcher = self.loop.call_later(max(self.limits.client_idle_seconds / 4, 0.05), self.on_watch)
+            self.watcher = self.loop.call_later(watch_seconds(self.limits), self.on_watch)
 
     def look(self):
         """Cuts a client that neither sends nor takes, so that nobody holds a batch open for nothing."""

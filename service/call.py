@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from .call_output import written
-from .call_rest import CHUNK, CallError, by_rest
+from .call_rest import CHUNK, CallError, by_rest, placed
 
 _LONGEST_TIMEOUT = 7 * 24 * 3600
 # Every response object begins so (JsonWriter, also of other gateways that follow the member order of ours).
@@ -26,6 +26,7 @@ _TEXT = rb'(?:[^"\\]|\\.)*+(?P<end>"|\\?\Z)'
 _REST_OF_TEXT = re.compile(_TEXT, re.DOTALL)
 _STRUCTURE = re.compile(rb'"' + _TEXT + rb"|[{}\[\]]", re.DOTALL)
 _LONGEST_HEAD = 4096
+_UNREAD = 128 + signal.SIGPIPE
 
 
 class Tally:
@@ -90,14 +91,15 @@ def run_call(
 ) -> int:
     """Sends the batch in `file` ("-": stdin) and writes the answer to `output` ("-": stdout).
 
-    0: every call was answered 2xx. 1: some call was not. 2: nothing usable came. 130: interrupted. One line on stderr
-    says why. Must be called in the main thread: the time-out is a signal, because it holds for whatever takes the time,
-    be it a name server, the gateway, or a pipe that nobody reads.
+    0: every call was answered 2xx. 1: some call was not. 2: nothing usable came. 128 + n: ended by signal n; 141, that
+    of a pipe that nobody reads any more, is the one of which no line on stderr says why. Must be called in the main
+    thread: the time-out is a signal, because it holds for whatever takes the time, be it a name server, the gateway, or
+    a pipe that nobody reads.
     """
     shown = sys.stderr.isatty() if progress is None else progress
     tally = Tally()
     try:
-        with _within(timeout), contextlib.ExitStack() as stack:
+        with _ended_by_signals(), _within(timeout), contextlib.ExitStack() as stack:
             source = stack.enter_context(_source(file))
             write = stack.enter_context(written(output))
             answer = by_rest(http, source) if http is not None else _by_grpc(grpc or "", route, source)
@@ -113,6 +115,10 @@ def run_call(
                 raise CallError("the answer broke off: some results are missing")
     except CallError as error:
         return _told(str(error), 2)
+    except BrokenPipeError:
+        return _UNREAD
+    except _Ended as ended:
+        return _told(f"ended by {ended.signal.name}", 128 + ended.signal)
     except OSError as error:
         return _told(f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error), 2)
     except KeyboardInterrupt:
@@ -120,8 +126,40 @@ def run_call(
     return 1 if tally.failed else 0
 
 
+class _Ended(BaseException):
+    """A signal that ends the process has come: a draft is to be removed first."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.signal = signal.Signals(number)
+
+
+@contextlib.contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Raises _Ended in the main thread for SIGTERM and SIGHUP, and KeyboardInterrupt for Ctrl-C.
+
+    What is ignored from the start (nohup, a job in the background) stays so.
+    """
+
+    def end(number: int, _frame: object) -> None:
+        raise _Ended(number)
+
+    handlers = {signal.SIGTERM: end, signal.SIGHUP: end, signal.SIGINT: signal.default_int_handler}
+    before = {number: signal.getsignal(number) for number in handlers}
+    for number, handler in handlers.items():
+        if before[number] is not signal.SIG_IGN:
+            signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
+
+
 def _told(message: str, code: int) -> int:
-    click.echo(f"batchwire call: {' '.join(message.split())}", err=True)
+    # A gateway's words may hold what a terminal would obey.
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in " ".join(message.split()))
+    click.echo(f"batchwire call: {shown}", err=True)
     return code
 
 
@@ -191,4 +229,22 @@ def _by_grpc(target: str, route: str, source: int) -> Generator[bytes, None, Non
         except grpc.RpcError as error:
             if broken:
                 raise broken[0] from None
-            raise CallError(f"{error.code().name}: {error.details()}") from None
+            raise CallError(f"{error.code().name}{placed(*_details(error))}") from None
+
+
+def _details(error: Any) -> tuple[str, str, str]:
+    """Code, place and message of an error of the gateway; those of any other have no code and no place."""
+    from google.protobuf.message import DecodeError
+    from google.rpc import error_details_pb2
+    from grpc_status import rpc_status
+
+    code = target = ""
+    with contextlib.suppress(ValueError, DecodeError):
+        status = rpc_status.from_call(error)
+        for detail in status.details if status is not None else ():
+            info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+            if detail.Unpack(info):
+                code = info.reason
+            elif detail.Unpack(bad) and bad.field_violations:
+                target = bad.field_violations[0].field
+    return code, target, error.details() or ""

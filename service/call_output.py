@@ -3,9 +3,12 @@
 Must never touch a file before the whole answer is there: the file may be the batch itself.
 """
 
+import contextlib
+import errno
 import os
 import secrets
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,10 +18,15 @@ from pathlib import Path
 def written(output: str) -> Iterator[Callable[[bytes], None]]:
     """Gives what writes a piece of the answer. Leaving with an exception leaves what was there before."""
     if output == "-":
-        yield _writer(1)
-        # For the prompt that follows; anywhere else the answer is the bytes that came.
-        if os.isatty(1):
-            _writer(1)(b"\n")
+        if sys.stdout is None:  # closed; its descriptor may be a connection's by now
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF), "standard output")
+        try:
+            yield _writer(1)
+        finally:
+            # For what follows, a prompt or why it broke off; anywhere else the answer is the bytes that came.
+            if os.isatty(1):
+                with contextlib.suppress(OSError):
+                    _writer(1)(b"\n")
         return
     if os.path.exists(output) and not os.path.isfile(output):
         # A device or a pipe has no place to be taken.

@@ -4,6 +4,7 @@ A gateway stops reading while its results are not taken, so whoever sends everyt
 thread polls socket and source. Must never hold more than a chunk of either.
 """
 
+import json
 import os
 import re
 import select
@@ -74,11 +75,11 @@ def _answer(
                     refusal += event.data[: CHUNK - len(refusal)]
                 elif not isinstance(event, h11.InformationalResponse):
                     if status not in (200, 202):
-                        raise CallError(f"the gateway answered {status}: {_reason(bytes(refusal))}")
+                        raise CallError(f"the gateway answered {status}{_reason(bytes(refusal))}")
                     return
         except h11.RemoteProtocolError as error:
             if status and status not in (200, 202):
-                raise CallError(f"the gateway answered {status}: {_reason(bytes(refusal))}") from None
+                raise CallError(f"the gateway answered {status}{_reason(bytes(refusal))}") from None
             what = "the answer broke off" if status else "no answer came"
             raise CallError(f"{what}: {error}") from None
 
@@ -131,7 +132,17 @@ def _request(url: str) -> tuple[str, int, bool, h11.Request]:
         raise CallError(f"{url} is no http or https URL") from None
 
 
+def placed(code: str, target: str, message: str) -> str:
+    """Code, place and message of an error, each where there is one: " DuplicateId at requests[3].id: ..."."""
+    return f"{f' {code}' if code else ''}{f' at {target}' if target else ''}: {message}"
+
+
 def _reason(body: bytes) -> str:
-    """The message of an OData error object, or the start of whatever came."""
-    found = re.search(rb'"message"\s*:\s*"((?:[^"\\]|\\.)*)"', body)
-    return (found.group(1) if found else body[:200]).decode("utf-8", "replace")
+    """What an OData error object says, or the start of whatever came."""
+    try:
+        error = json.loads(body)["error"]
+        return placed(*(str(error.get(key) or "") for key in ("code", "target", "message")))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        # Also one that was cut off behind its message.
+        found = re.search(rb'"message"\s*:\s*"((?:[^"\\]|\\.)*)"', body)
+        return placed("", "", (found.group(1) if found else body[:200]).decode("utf-8", "replace"))

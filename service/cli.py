@@ -2,7 +2,7 @@
 
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -59,16 +59,14 @@ def _need_demo() -> None:
         raise click.ClickException(f'the demo needs more packages: pip install "batchwire[demo]" ({error})') from None
 
 
-def _run(config: Config, words: Sequence[str] = ()) -> None:
-    """words: for the person who has started it."""
+def _run(config: Config, announce: Callable[[str], None] | None = None) -> None:
+    """announce: called with the address of the REST listener ("": none) when all listeners are up."""
     from .logs import set_up
     from .workers import run
 
     set_up(config.log.format, config.log.level)
-    for line in words:
-        print(line, file=sys.stderr)
     try:
-        sys.exit(run(config))
+        sys.exit(run(config, announce))
     except (ConfigurationError, OSError) as error:
         raise click.ClickException(str(error)) from None
 
@@ -132,13 +130,13 @@ def demo(grpc: str | None, http: str | None, workers: int | None, log_format: st
             for name, root in _DEMO_ROOTS.items()
         ],
     }
-    config = _load(None, overrides)
-    address = config.listen.http
-    words = [
-        f"Batches by REST: POST http://{address}{_DEMO_ROOTS['main']}$batch",
-        f"Base URL for document SDKs: http://{address}",
-    ]
-    _run(config, words if address else ())
+    _run(_load(None, overrides), _announce_demo)
+
+
+def _announce_demo(address: str) -> None:
+    if address and not address.startswith("unix:"):
+        print(f"Batches by REST: POST http://{address}{_DEMO_ROOTS['main']}$batch", file=sys.stderr)
+        print(f"Base URL for document SDKs: http://{address}", file=sys.stderr)
 
 
 @main.command()
@@ -164,10 +162,15 @@ def call(
     Exit code: 0  every call was answered 2xx
                1  some call was not
                2  the batch could not be sent, or was refused as a whole
-             130  interrupted
+             130  interrupted (129, 143: by SIGHUP, SIGTERM)
+             141  nobody reads the answer any more
     """
-    if bool(http) == bool(grpc):
+    if http and grpc:
+        raise click.UsageError("give --http URL or --grpc HOST:PORT, not both")
+    if not (http or grpc):
         raise click.UsageError("give --http URL or --grpc HOST:PORT")
+    if route and http:
+        raise click.UsageError("--route is for --grpc; with --http the URL says the route")
     from .call import run_call
 
     sys.exit(run_call(file, http, grpc, route, timeout, output, progress))

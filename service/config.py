@@ -7,14 +7,14 @@ object.
 import os
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from batchwire.core import header_verdict
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -23,6 +23,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from .config_errors import lines, shown
 from .fronts.inheritance import FORWARDED, may_forward
 
 _YEAR = 31_536_000
@@ -58,6 +59,13 @@ def _address(value: str) -> str:
     return value
 
 
+def _is_host_port(value: str) -> bool:
+    try:
+        return bool(_address(value)) and not value.startswith("unix:")
+    except ValueError:
+        return False
+
+
 def _socket_path(value: str) -> None:
     if len(value.removeprefix("unix:").encode()) > _UNIX_PATH or "\0" in value:
         raise ValueError(f"the path of a UNIX socket has at most {_UNIX_PATH} bytes")
@@ -78,12 +86,16 @@ def _field_value(value: str) -> str:
 
 def _origin(value: str) -> str:
     if value and not re.fullmatch(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?", value):
-        raise ValueError("must be http(s)://host[:port]")
+        raise ValueError(f"must be http(s)://host[:port] (was {shown(value)})")
     return value.lower()
 
 
-def _origins(value: str | list[str]) -> list[str]:
-    return [_origin(one) for one in ([value] if isinstance(value, str) else value) if one]
+def _listed(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+def _origins(values: list[str]) -> list[str]:
+    return [_origin(one) for one in values if one]
 
 
 def _header_patterns(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -110,7 +122,10 @@ def _forwarded_headers(names: tuple[str, ...]) -> tuple[str, ...]:
 def _network(value: str) -> str:
     """An address or a network, or "unix"."""
     if value != "unix":
-        ip_network(value)
+        try:
+            ip_network(value)
+        except ValueError:
+            raise ValueError("must be an address, a network (no bits beyond its mask), or unix") from None
     return value
 
 
@@ -123,10 +138,29 @@ def _names_server(url: str) -> bool:
         return False
 
 
+def _upstream_url(value: str) -> str:
+    value = _field_value(value)
+    if value and not value.startswith(("http://", "https://", "unix:/")):
+        raise ValueError("must begin with http://, https:// or unix:/")
+    if value.startswith("http") and not _names_server(value):
+        raise ValueError("must name a host, and a port from 1 to 65535 if any")
+    if value.startswith("unix:"):
+        _socket_path(value)
+    return value
+
+
+def _app_name(value: str) -> str:
+    if value and ":" not in value:
+        raise ValueError("must be module:attribute")
+    return value
+
+
 HeaderValue = Annotated[str, AfterValidator(_field_value)]
+UpstreamUrl = Annotated[str, AfterValidator(_upstream_url)]
+AppName = Annotated[str, AfterValidator(_app_name)]
 Address = Annotated[str, AfterValidator(_address)]
 RootPath = Annotated[str, AfterValidator(_root)]
-Origins = Annotated[str | list[str], AfterValidator(_origins)]
+Origins = Annotated[list[str], BeforeValidator(_listed), AfterValidator(_origins)]
 ScreenedHeaders = Annotated[tuple[str, ...], AfterValidator(_screened_headers)]
 ForwardedHeaders = Annotated[tuple[str, ...], AfterValidator(_forwarded_headers)]
 Network = Annotated[str, AfterValidator(_network)]
@@ -229,9 +263,9 @@ class LimitSettings(_Section):
 class UpstreamSettings(_Section):
     """One set of servers, or an ASGI app in this process."""
 
-    url: HeaderValue = Field("", description="http://host:port/base/, https://..., or unix:/path.sock")
+    url: UpstreamUrl = Field("", description="http://host:port/base/, https://..., or unix:/path.sock")
     base: RootPath = Field("/", description="base path behind a UNIX socket, or of an app")
-    app: str = Field("", description="ASGI app in this process, module:attribute; instead of url")
+    app: AppName = Field("", description="ASGI app in this process, module:attribute; instead of url")
     startup_timeout_seconds: Seconds = Field(60, description="for the app to start (ASGI lifespan)")
     addresses: list[str] = Field(default_factory=list, description="several servers, HOST:PORT each, taken in turn")
     host: HeaderValue = Field("", description="Host header; default: of the url")
@@ -258,24 +292,16 @@ class UpstreamSettings(_Section):
     @model_validator(mode="after")
     def _one_target(self) -> "UpstreamSettings":
         if bool(self.url) == bool(self.app):
-            raise ValueError("needs either url or app")
-        if self.app and ":" not in self.app:
-            raise ValueError("app must be module:attribute")
-        if self.url and not self.url.startswith(("http://", "https://", "unix:/")):
-            raise ValueError("url must begin with http://, https:// or unix:/")
-        if self.url.startswith("http") and not _names_server(self.url):
-            raise ValueError(f"url must name a host, and a port from 1 to 65535 if any (was {self.url!r})")
-        if self.url.startswith("unix:"):
-            _socket_path(self.url)
+            raise ValueError("needs url or app, not both" if self.url else "needs url or app")
         if bool(self.cert_file) != bool(self.key_file):
             raise ValueError("cert_file and key_file go together")
         if self.merge == "MERGE" and self.batch == "json":
             raise ValueError("merge: a JSON batch has no MERGE (JB-07)")
         if self.coalesce > 1 and not self.batch:
-            raise ValueError("coalesce needs batch")
+            raise ValueError("coalesce: needs batch, which says the form of the batches")
         for address in self.addresses:
-            if not _address(address) or address.startswith("unix:"):
-                raise ValueError("addresses must be HOST:PORT each")
+            if not _is_host_port(address):
+                raise ValueError(f"addresses: must be HOST:PORT each (was {shown(address)})")
         return self
 
 
@@ -393,6 +419,21 @@ class Config(BaseSettings):
         return self
 
 
+class _Merged(Config):
+    """A configuration that has the environment in it already, below the options of the command line."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        *others: PydanticBaseSettingsSource,
+        **named: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What it is given, and nothing else."""
+        return (init_settings,)
+
+
 def load(path: str | Path | None = None, overrides: Mapping[str, Any] | None = None) -> Config:
     """Reads a TOML file, lets the environment override it, and the command line both.
 
@@ -411,10 +452,13 @@ def load(path: str | Path | None = None, overrides: Mapping[str, Any] | None = N
         raise ConfigurationError("\n".join(wrong))
     try:
         config = Config(**data)
-        if overrides:
-            config = Config.model_validate(_merged(config.model_dump(exclude_unset=True), overrides))
     except ValidationError as error:
-        raise ConfigurationError("\n".join(_lines(error))) from None
+        raise _refused(error, {}) from None
+    if overrides:
+        try:
+            config = _Merged.model_validate(_merged(config.model_dump(exclude_unset=True), overrides))
+        except ValidationError as error:
+            raise _refused(error, overrides) from None
     if not config.routes:
         raise ConfigurationError("routes: there is none")
     return config
@@ -422,7 +466,7 @@ def load(path: str | Path | None = None, overrides: Mapping[str, Any] | None = N
 
 def _wrong_variables() -> list[str]:
     """One line for each environment variable that looks like a setting and is none, or cannot be read (OP-09)."""
-    lines = []
+    told = []
     prefix = str(Config.model_config["env_prefix"])
     for name, value in sorted(os.environ.items()):
         if not name.upper().startswith(prefix):
@@ -430,15 +474,15 @@ def _wrong_variables() -> list[str]:
         section = name[len(prefix) :].lower().partition("__")[0]
         if section not in Config.model_fields:
             if not _NO_SETTING.fullmatch(name.upper()):
-                lines.append(f"{name}: there is no section {section!r}")
+                told.append(f"{name}: there is no section {section!r}; there are {', '.join(Config.model_fields)}")
             continue
         source = EnvSettingsSource(Config)
         source.env_vars = {name.lower(): value}
         try:
             source()
         except SettingsError:
-            lines.append(f"{name}: is not valid JSON (was {value[:100]!r})")
-    return lines
+            told.append(f"{name}: is not valid JSON (was {value[:100]!r})")
+    return told
 
 
 def one_route(upstream: str, app: str, root: str) -> dict[str, Any]:
@@ -455,14 +499,5 @@ def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return made
 
 
-def _lines(error: ValidationError) -> Sequence[str]:
-    lines = []
-    for entry in error.errors():
-        key = ".".join(str(part) for part in entry["loc"])
-        message = entry["msg"].removeprefix("Value error, ")
-        if entry["type"] == "extra_forbidden":
-            message = "there is no such key"
-        elif entry["type"] not in ("missing", "value_error") and not isinstance(entry["input"], dict | list):
-            message = f"{message[0].lower()}{message[1:]} (was {entry['input']!r})"
-        lines.append(f"{key}: {message}" if key else message)
-    return lines
+def _refused(error: ValidationError, overrides: Mapping[str, Any]) -> ConfigurationError:
+    return ConfigurationError("\n".join(lines(error, str(Config.model_config["env_prefix"]), overrides)))

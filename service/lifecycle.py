@@ -8,7 +8,7 @@ set the environment of gRPC.
 import asyncio
 import gc
 import os
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import structlog
@@ -28,8 +28,11 @@ COPY_SECONDS = 1.0
 _log = structlog.get_logger("batchwire")
 
 
-def run_worker(config: Config, warden: Warden) -> int:
-    """Runs a worker until it is told to stop; the exit code. Raises ConfigurationError, OSError."""
+def run_worker(config: Config, warden: Warden, announce: Callable[[str], None] | None = None) -> int:
+    """Runs a worker until it is told to stop; the exit code. Raises ConfigurationError, OSError.
+
+    announce: called with the address of the REST listener, "" for none, when all listeners are up.
+    """
     settle_malloc()
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
@@ -37,7 +40,7 @@ def run_worker(config: Config, warden: Warden) -> int:
     stopping = asyncio.Event()
     warden.on_stop(lambda: loop.call_soon_threadsafe(stopping.set))
     try:
-        code: int = _run(loop, _serve(config, warden, loop, stopping))
+        code: int = _run(loop, _serve(config, warden, loop, stopping, announce))
         return code
     except ConfigError as error:
         raise ConfigurationError(str(error)) from None
@@ -76,23 +79,32 @@ async def _end_threads() -> None:
     await asyncio.get_running_loop().shutdown_default_executor()
 
 
-async def _serve(config: Config, warden: Warden, loop: asyncio.AbstractEventLoop, stopping: asyncio.Event) -> int:
+async def _serve(
+    config: Config,
+    warden: Warden,
+    loop: asyncio.AbstractEventLoop,
+    stopping: asyncio.Event,
+    announce: Callable[[str], None] | None,
+) -> int:
     table = RouteTable(config, loop)
     service = Service(config, table, Metrics(), loop)
     fronts: list[tuple[str, listeners.Front]] = []
     started: list[listeners.Front] = []
+    addresses: dict[str, str] = {}
     copier = loop.create_task(_copy_figures(service))
     try:
         if not await _unless(stopping, table.start()):
             return 0
         fronts = listeners.make(service)
         for name, front in fronts:
-            address = await front.start()
+            addresses[name] = await front.start()
             started.append(front)
-            _log.info("listening", front=name, address=address, pid=os.getpid())
+            _log.info("listening", front=name, address=addresses[name], pid=os.getpid())
         _spare_the_collector()
         service.ready = True
         warden.tell_parent(SERVING)
+        if announce is not None:
+            announce(addresses.get("http") or addresses.get("all", ""))
         await stopping.wait()
         service.ready = False
         service.draining = True
@@ -139,4 +151,5 @@ async def _copy_figures(service: Service) -> None:
     while True:
         service.metrics.hand_over()
         service.metrics.copy_upstreams(service.table.upstreams.values())
+        service.refusals.tell_rest()
         await asyncio.sleep(COPY_SECONDS)

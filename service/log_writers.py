@@ -25,6 +25,8 @@ GATHER_SECONDS = 0.02
 """What can wait travels together."""
 _ATOMIC_BYTES = 4096
 """What one write to a pipe keeps together (PIPE_BUF), so that lines of several processes do not mix."""
+_OVERHEAD = 64
+"""Bytes that a piece in a queue takes beside its own."""
 _WRITES = 64
 """Writes in one turn of the loop."""
 
@@ -53,7 +55,7 @@ class Writer(abc.ABC):
     def close(self) -> None:  # noqa: B027 - a thread ends with the process
         """Gives back what it has opened itself."""
 
-    def _lose(self, data: bytes) -> None:
+    def _lose(self, data: bytes | bytearray) -> None:
         # A full disk, a reader or terminal that is gone: the gateway goes on without its logs.
         self.lost += data.count(b"\n") or 1
 
@@ -63,7 +65,7 @@ def writer_to(fd: int) -> Writer:
     return ThreadWriter(fd) if prompt is None else PromptWriter(*prompt)
 
 
-def _prompt(fd: int) -> tuple[Callable[[bytes], int], int, int | None] | None:
+def _prompt(fd: int) -> tuple[Callable[[bytes | bytearray], int], int, int | None] | None:
     """(function that writes and raises BlockingIOError at once, its descriptor, what is to be closed), or None."""
     kind = os.fstat(fd).st_mode
     if stat.S_ISSOCK(kind):
@@ -96,7 +98,7 @@ def _null_device() -> int:
 class PromptWriter(Writer):
     """send: writes to fd what it takes at once, and raises BlockingIOError where that is nothing."""
 
-    def __init__(self, send: Callable[[bytes], int], fd: int, own: int | None) -> None:
+    def __init__(self, send: Callable[[bytes | bytearray], int], fd: int, own: int | None) -> None:
         self._send = send
         self._fd = fd
         self._own = own
@@ -104,7 +106,7 @@ class PromptWriter(Writer):
         # process writes the last lines.
         self._lock = threading.RLock()
         self._writing = False
-        self._lines: deque[bytes] = deque()
+        self._lines: deque[bytearray] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = 0
         self._due = False  # the loop is going to write
@@ -121,8 +123,12 @@ class PromptWriter(Writer):
 
     def put(self, data: bytes, can_wait: bool = False) -> None:
         with self._lock:
-            self._lines.append(data)
             self.held += len(data)
+            # What one write keeps together is one piece, and so small lines cost little more than their bytes.
+            if len(self._lines) > self._writing and len(self._lines[-1]) + len(data) <= _ATOMIC_BYTES:
+                self._lines[-1] += data
+            else:
+                self._lines.append(bytearray(data))
             if not can_wait or self._loop is None:
                 self._write()
             if self._lines and not self._due and self._loop is not None:
@@ -166,7 +172,6 @@ class PromptWriter(Writer):
             for _ in range(_WRITES):
                 if not self._lines:
                     return False
-                self._gather()
                 data = self._lines[0]
                 try:
                     sent = self._send(data)
@@ -177,22 +182,14 @@ class PromptWriter(Writer):
                         return False
                     self._lose(data)
                     sent = len(data)
-                self._lines.popleft()
                 self.held -= sent
                 if sent < len(data):
-                    self._lines.appendleft(data[sent:])
+                    del data[:sent]
+                else:
+                    self._lines.popleft()
             return True
         finally:
             self._writing = False
-
-    def _gather(self) -> None:
-        """Makes one of the first lines, as many as one write keeps together."""
-        first = [self._lines.popleft()]
-        size = len(first[0])
-        while self._lines and size + len(self._lines[0]) <= _ATOMIC_BYTES:
-            first.append(self._lines.popleft())
-            size += len(first[-1])
-        self._lines.appendleft(b"".join(first))
 
 
 class ThreadWriter(Writer):
@@ -209,7 +206,7 @@ class ThreadWriter(Writer):
         return self._put - self._taken
 
     def put(self, data: bytes, can_wait: bool = False) -> None:
-        self._put += len(data)
+        self._put += len(data) + _OVERHEAD
         self._lines.put(data)
 
     def wait_written(self, seconds: float) -> bool:
@@ -239,6 +236,7 @@ class ThreadWriter(Writer):
                 else:
                     item.set()
             self._write(b"".join(held))
+            self._taken += _OVERHEAD * sum(isinstance(item, bytes) for item in waited)
             time.sleep(GATHER_SECONDS)
 
     def _write(self, data: bytes) -> None:

@@ -23,7 +23,10 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from .logs import lines_dropped
 
-OUTCOMES = ("succeeded", "failed", "refused", "dependency_failed", "unreachable", "timed_out")
+OUTCOMES = (
+    "succeeded", "failed", "refused", "dependency_failed", "unreachable", "timed_out", "abandoned", "not_started"
+)  # fmt: skip
+"""How a call ended. The last two have no result: their batch was cancelled or broke off, while or before they ran."""
 _COUNTED = {"calls": "calls", "connects": "connections made", "connect_failures": "connections that failed",
             "failures": "calls without a usable answer", "timeouts": "calls that were late",
             "retries": "calls sent once more after a stale connection"}  # fmt: skip
@@ -62,6 +65,10 @@ class Metrics:
         mode: Any = {"multiprocess_mode": "livesum"} if self._many else {}
         self._batches = Counter("batchwire_batches", "Batches ended", ["front", "route", "ended"], registry=registry)
         self._calls = Counter("batchwire_calls", "Calls by outcome", ["route", "outcome"], registry=registry)
+        self._refused = Counter(
+            "batchwire_batches_refused", "Batches refused before they began", ["front", "route", "reason"],
+            registry=registry,
+        )  # fmt: skip
         self._seconds = Histogram(
             "batchwire_batch_duration_seconds", "Time from first byte to last result", ["front"], registry=registry,
             buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
@@ -83,6 +90,7 @@ class Metrics:
         self._last: dict[tuple[str, str], int] = {}
         self._in_flight: dict[str, int] = {}
         self._tallies: dict[tuple[str, str, str], _Tally] = {}
+        self._refusals: dict[tuple[str, str, str], int] = {}
 
     def batch_opened(self, front: str) -> None:
         """A batch begins."""
@@ -111,6 +119,14 @@ class Metrics:
             if summary[outcome]:
                 tally.outcomes[outcome] += summary[outcome]
 
+    def batch_refused(self, front: str, route: str, reason: str) -> None:
+        """A batch was refused before it began. route: root of one that is configured, or ""; reason: code of the error.
+
+        All three have few values, whatever clients send.
+        """
+        key = front, route, reason
+        self._refusals[key] = self._refusals.get(key, 0) + 1
+
     def hand_over(self) -> None:
         """Brings Prometheus up to date with the batches."""
         dropped = lines_dropped()
@@ -128,6 +144,9 @@ class Metrics:
                 if calls:
                     self._calls.labels(route, outcome).inc(calls)
             tally.clear()
+        for labels, refused in self._refusals.items():
+            self._refused.labels(*labels).inc(refused)
+        self._refusals.clear()
 
     def copy_upstreams(self, upstreams: Iterable[Measured]) -> None:
         """Takes over the core's counters and gauges."""

@@ -60,6 +60,10 @@ class RouteTable:
             return self._default
         return self._by_root.get(root if root.endswith("/") else root + "/")
 
+    def root_over(self, raw_path: str) -> str:
+        """The root of the route that a path lies under, the longest of several; "" for none."""
+        return max((root for root in self._by_root if raw_path.startswith(root)), key=len, default="")
+
     def served_app(self, raw_path: str) -> ServedApp | None:
         """The app that answers a request which is no batch; of several routes, that of the longest root."""
         return max((app for app in self._served if app.takes(raw_path)), key=lambda app: len(app.root), default=None)

@@ -1,7 +1,7 @@
 """What the fronts of one worker share: configuration, routes, running batches, readiness.
 
-Every batch of every front is opened and closed here, so that each has one log line and is counted once. Must never
-look at bytes of a batch.
+Every batch of every front is opened and closed here, or refused, so that each has one log line and is counted once.
+Must never look at bytes of a batch.
 """
 
 import asyncio
@@ -12,7 +12,8 @@ from batchwire.core import EnvelopeError, Route, Session
 
 from .config import Config
 from .logs import batch_line
-from .metrics import Metrics
+from .metrics import OUTCOMES, Metrics
+from .refusals import RefusalLog
 from .routes import RouteTable
 
 Ending = Literal["ok", "cancelled", "broken", "deadline", "refused"]
@@ -75,6 +76,7 @@ class Service:
         self.loop = loop
         self.ready = False
         self.draining = False
+        self.refusals = RefusalLog()
         self._batches: set[Batch] = set()
         self._of_clients: dict[str, int] = {}
         most = config.limits.max_batches
@@ -103,6 +105,11 @@ class Service:
         self.metrics.batch_opened(front)
         return batch
 
+    def refused(self, front: str, route: str, status: int, code: str, peer: str) -> None:
+        """Counts and logs a batch that was refused before it was opened (OP-14). route: its root, "" for none."""
+        self.metrics.batch_refused(front, route, code)
+        self.refusals.add(front, route, status, code, peer)
+
     def closed(self, batch: Batch, ended: Ending, elapsed: float) -> None:
         """Counts and logs a batch that has ended; called by Batch.close."""
         self._batches.discard(batch)
@@ -115,6 +122,7 @@ class Service:
         if not self._batches:
             self._idle.set()
         summary = batch.session.summary
+        summary["not_started"] = max(summary["calls"] - sum(summary.get(outcome, 0) for outcome in OUTCOMES), 0)
         bytes_in, bytes_out = batch.session.fed_bytes, batch.session.sent_bytes
         self.metrics.batch_closed(batch.front, batch.route, ended, summary, elapsed, bytes_in, bytes_out)
         batch_line(batch, ended, summary, elapsed, bytes_in, bytes_out)

@@ -13,6 +13,7 @@ import signal
 import socket
 import tempfile
 import time
+from collections.abc import Callable
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -21,6 +22,7 @@ from typing import Any
 import structlog
 
 from .config import Config, ConfigurationError
+from .descriptors import allow_many, occupy_standard
 from .fronts.sockets import unusable
 from .logs import set_up
 from .warden import HELD, NOW, SERVING, SIGNALS, STOP, Warden
@@ -31,28 +33,31 @@ STEADY_SECONDS = 60.0
 """A worker that has lived so long is replaced as if it were the first that died."""
 KILL_SECONDS = 5.0
 """What a worker may take beyond its own bound."""
+Announce = Callable[[str], None]
 _log = structlog.get_logger("batchwire")
 # Measured: gRPC's older poller costs a sixth less CPU a stream than its event engine. Set by the user, it stays.
 _GRPC_ENVIRONMENT = {"GRPC_EXPERIMENTS": "-event_engine_listener", "GRPC_VERBOSITY": "ERROR"}
 
 
-def run(config: Config) -> int:
-    """Runs the gateway; the exit code. Raises ConfigurationError, OSError."""
+def run(config: Config, announce: Announce | None = None) -> int:
+    """Runs the gateway; the exit code. announce: see lifecycle.py. Raises ConfigurationError, OSError."""
     for key, value in _GRPC_ENVIRONMENT.items():
         os.environ.setdefault(key, value)
+    occupy_standard()
     set_up(config.log.format, config.log.level)
+    allow_many(config)
     if config.listen.workers == 1:
-        return _work(config, None)
-    return _Supervisor(config).run()
+        return _work(config, None, announce)
+    return _Supervisor(config, announce).run()
 
 
-def _work(config: Config, parent: Connection | None) -> int:
+def _work(config: Config, parent: Connection | None, announce: Announce | None = None) -> int:
     warden = Warden(config.listen.grace_seconds + config.listen.stop_seconds, parent)
     warden.begin()
     from .lifecycle import run_worker
 
     try:
-        return run_worker(config, warden)
+        return run_worker(config, warden, announce)
     except (ConfigurationError, OSError) as error:
         if parent is None:
             raise
@@ -102,8 +107,9 @@ class _Worker:
 class _Supervisor:
     """The parent of several workers."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, announce: Announce | None) -> None:
         self._config = config
+        self._announce = announce
         self._workers: list[_Worker] = []
         self._due: list[float] = []  # when workers are to be replaced
         self._deaths = 0  # one behind the other
@@ -184,7 +190,10 @@ class _Supervisor:
         """Sees to the dead: each is replaced, but for one that was told to end, or never could begin."""
         for worker in list(self._workers):
             worker.listen()
-            self._served = self._served or worker.served
+            if worker.served and not self._served:
+                self._served = True
+                if self._announce is not None:
+                    self._announce(self._config.listen.http)
             if worker.process.is_alive():
                 continue
             worker.process.join()

@@ -8,6 +8,7 @@ from batchwire.v1 import batch_pb2
 from google.protobuf.duration_pb2 import Duration
 
 from ._model import Call, Headers, Outcome, Result, Summary, Timings
+from ._types import check, is_number, is_pairs
 from ._watch import Promised
 
 MAX_CALLS = 256
@@ -28,7 +29,13 @@ def options(
     headers: Mapping[str, str] | Sequence[tuple[str, str]],
     max_message_bytes: int = 0,
 ) -> Any:
-    """BatchOptions of a batch. max_message_bytes: of the answer; 0: the gateway's default."""
+    """BatchOptions of a batch. max_message_bytes: of the answer; 0: the gateway's default. Raises TypeError."""
+    if not isinstance(route, str):
+        raise TypeError(f"route must be a str, not {type(route).__name__}")
+    if deadline is not None and not is_number(deadline):
+        raise TypeError(f"deadline must be seconds (int or float) or None, not {type(deadline).__name__}")
+    if not is_pairs(headers):
+        raise TypeError("headers must be a mapping of str to str, or pairs of str")
     made = batch_pb2.BatchOptions(route=route, takes_parts=True, max_message_bytes=max_message_bytes)
     if deadline is not None:
         made.deadline.CopyFrom(_duration(deadline))
@@ -42,7 +49,10 @@ def options(
 
 
 def encode(call: Call, number: int) -> Any:
-    """A Call message; a call without id gets its number as id."""
+    """A Call message; a call without id gets its number as id. Raises TypeError, ValueError."""
+    if not isinstance(call, Call):
+        raise TypeError(f"a batch is made of Call objects, not {type(call).__name__}")
+    check(call)  # once more: its members can be changed
     made = batch_pb2.Call(
         id=call.id or str(number),
         method=call.method.upper(),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
+from ._types import check
 from .errors import ResultError
 
 
@@ -58,7 +59,7 @@ class Call:
     url: relative to the service root, absolute under it, or "$<id>/..." for what an earlier call made.
     id: unique in the batch; left empty, the client numbers the call. body: bytes, text, or with json= any JSON value
     (content-type application/json). depends_on: ids or groups of earlier calls. condition: replaces "all of
-    depends_on succeeded". timeout: seconds.
+    depends_on succeeded". timeout: seconds. Raises TypeError for a member of another type.
 
     >>> Call("things/1")
     Call(url='things/1', method='GET', ...)
@@ -74,6 +75,9 @@ class Call:
     atomicity_group: str = ""
     condition: str | None = None
     timeout: float | None = None
+
+    def __post_init__(self) -> None:
+        check(self)
 
 
 class Outcome(IntEnum):

@@ -397,7 +397,8 @@ cdef class CallBuilder:
             except UnknownCoding:
                 return call.refuse(501, "UnknownTransferCoding", "the transfer-encoding is not supported")
             except TooLong:
-                return call.refuse(413, "BodyTooLarge", "the decoded body is too large")
+                return call.refuse(
+                    413, "BodyTooLarge", f"the decoded body is larger than limits.max_call_bytes ({self.max_body} bytes)")
             except BrokenCoding:
                 return call.refuse(400, "BadBody", "the body is not what transfer-encoding says")
         return call.set_body(body, PyBytes_AS_STRING(body), PyBytes_GET_SIZE(body))

@@ -22,6 +22,11 @@ cdef class Table:
     cdef int enter_names(self, const uint8_t* p) except -1
     cdef Py_ssize_t held(self) noexcept
 
+cdef enum Finding:
+    NO_VALUE = 0              # nothing lies there
+    FOUND_VALUE = 1
+    NO_PATH = 2               # the path asks an array for a member
+
 cdef class JsonIndex:
     cdef bytes text
     cdef const uint8_t* p
@@ -30,7 +35,7 @@ cdef class JsonIndex:
     cdef Py_ssize_t count
     cdef dict tables          # number of a container -> Table
     cdef readonly Py_ssize_t size     # bytes that it takes itself
-    cdef bint find(self, list path, bint members_only, Py_ssize_t* start, Py_ssize_t* end) except -1
+    cdef int find(self, list path, Py_ssize_t* start, Py_ssize_t* end) except -1     # a Finding
     cdef int build(self) except -1
     cdef Table table_of(self, uint32_t number)
     cdef int member(self, Table table, bytes name) except -2

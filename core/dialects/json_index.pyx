@@ -189,8 +189,8 @@ cdef class JsonIndex:
             at = (at + 1) & (table.capacity - 1)
         return -1
 
-    cdef bint find(self, list path, bint members_only, Py_ssize_t* start, Py_ssize_t* end) except -1:
-        """Where the value at the end of a path lies. members_only: indexes of arrays are no segments."""
+    cdef int find(self, list path, Py_ssize_t* start, Py_ssize_t* end) except -1:
+        """Where the value at the end of a path lies."""
         cdef Py_ssize_t i = skip_space(self.p, 0, self.n)
         cdef uint32_t number = 0 if self.count and self.containers[0].start == i else <uint32_t>NO_CONTAINER
         cdef Table table
@@ -198,24 +198,24 @@ cdef class JsonIndex:
         cdef Py_ssize_t at
         for segment in path:
             if number == <uint32_t>NO_CONTAINER:
-                return False
+                return NO_VALUE
             if self.p[self.containers[number].start] == c'{':
                 table = self.table_of(number)
                 at = self.member(table, segment)
-            elif members_only:
-                return False
             else:
                 table = self.table_of(number)
                 at = element(segment)
+                if at < 0:
+                    return NO_PATH
                 if at >= table.count:
-                    return False
+                    return NO_VALUE
             if at < 0:
-                return False
+                return NO_VALUE
             i = table.entries[at].value
             number = table.entries[at].container
         start[0] = i
         end[0] = value_end(self.p, i, self.n) if number == <uint32_t>NO_CONTAINER else self.containers[number].end
-        return True
+        return FOUND_VALUE
 
 
 cdef Py_ssize_t element(bytes index) noexcept:
@@ -253,6 +253,6 @@ def text_at(bytes text not None, list path not None):
     cdef JsonIndex index = index_of(text)
     if index is None:
         raise ValueError("the text is not JSON")
-    if not index.find(path, False, &start, &end):
+    if index.find(path, &start, &end) != FOUND_VALUE:
         return None
     return text[start:end]

@@ -274,7 +274,10 @@ cdef class JsonReader(Reader):
         self.run_scan(p, n)
         if self.state.state != SCAN_DONE:
             if self.at < self.size:
-                self.fail("CallTooLarge", "a request object is too large", self.target(), 413)
+                self.fail(
+                    "CallTooLarge",
+                    f"a request object is larger than limits.max_call_bytes ({self.max_call_bytes} bytes)",
+                    self.target(), 413)
             self.partial.put(<const char*>(p + start), n)
             return None
         if self.partial.size:

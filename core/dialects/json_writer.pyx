@@ -173,6 +173,8 @@ cdef class JsonWriter(Writer):
         cdef bytes found = (<const char*>body.data)[:body.size]
         if body.kind == MEDIA_JSON:
             kind, found, named, note = odd_bodies.said_as_json(found, said, self.max_depth)
+            if note is not None and too_deep(body.data, body.size, self.max_depth):
+                note = b"JSON that is nested deeper than max_depth, %d" % self.max_depth
         else:
             kind, found, named, note = odd_bodies.said_as_text(found, said)
         kept += [found, named]

@@ -9,7 +9,7 @@ from batchwire.core.dialects.identifiers cimport MAX_DEPENDENCIES, MAX_ID, is_re
 from batchwire.core.dialects.wire cimport Field, WIRE_BYTES, WIRE_VARINT, next_field, read_duration
 from batchwire.core.errors import EnvelopeError
 from batchwire.core.headers cimport HeaderBlock
-from batchwire.core.methods cimport is_bodyless, method_of
+from batchwire.core.methods cimport is_bodyless, is_head, method_of
 from batchwire.core.model cimport Buffer, Call
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint64_t
@@ -186,8 +186,7 @@ cdef class ProtoReader(Reader):
                 raise EnvelopeError(400, "LateOptions", "only the first message may carry options", "options")
             if field.number == 2:
                 if field.size > self.max_call_bytes:
-                    raise EnvelopeError(413, "CallTooLarge", "a call is larger than allowed",
-                                        f"requests[{self.calls + count}]")
+                    raise self.too_large(self.calls + count)
                 named = False
                 q = field.data
                 stop = q + field.size
@@ -263,6 +262,9 @@ cdef class ProtoReader(Reader):
             call.refuse(400, "BadMethod", "the call has no method")
         else:
             call.method = method
+            # A field that was forgotten looks the same as an empty one.
+            if not call.url and not (method == b"GET" or is_head(method) or method == b"OPTIONS"):
+                call.refuse(400, "BadUrl", f"a {method.decode()} must have a url")
         if call.body_owner is not None:
             if method is not None and is_bodyless(method):
                 call.refuse(400, "BodyNotAllowed", f"a {method.decode()} must not have a body")
@@ -293,7 +295,7 @@ cdef class ProtoReader(Reader):
                 self.continues = field.value != 0
             elif field.number == 5 and field.type == WIRE_BYTES:
                 if self.gathered.size + field.size > self.max_call_bytes:
-                    raise EnvelopeError(413, "CallTooLarge", "a call is larger than allowed", f"requests[{self.calls}]")
+                    raise self.too_large(self.calls)
                 self.gathered.put(field.data, field.size)
             elif field.number != 1 or field.type != WIRE_BYTES or field.data[:field.size] != call.id:
                 raise self.bad_part("a part of a body has the id of its call and nothing else")
@@ -303,6 +305,12 @@ cdef class ProtoReader(Reader):
         self.unfinished = self.gathered = None
         call.set_body(body, PyBytes_AS_STRING(body), PyBytes_GET_SIZE(body))
         return call
+
+    def too_large(self, number):
+        """The error of a call, by its number in the batch, that has more bytes than one may."""
+        return EnvelopeError(
+            413, "CallTooLarge", f"a call is larger than limits.max_call_bytes ({self.max_call_bytes} bytes)",
+            f"requests[{number}]")
 
     def bad_part(self, message):
         return EnvelopeError(400, "BadPart", message, f"requests[{self.calls}].body")

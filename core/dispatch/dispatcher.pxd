@@ -19,6 +19,7 @@ cdef class Dispatcher(CallOwner):
     cdef Lane only                          # the lane of a batch that has one upstream
     cdef readonly int running               # calls handed to upstreams
     cdef readonly unsigned long long launched   # calls ever handed to upstreams
+    cdef readonly unsigned long long abandoned  # of the calls that were started: given up without a result
     cdef int max_running
     cdef bint by_number
     cdef list started                       # the running Calls, each at its rank

@@ -226,6 +226,7 @@ cdef class Dispatcher(CallOwner):
             except Exception as error:
                 _log.error("a call could not be given up", exc_info=error)
             call.owner = None
+            self.abandoned += 1 if call.members is None else len(call.members)
         self.running = 0
         for lane in self.lanes:
             lane.clear()

@@ -15,5 +15,6 @@ cdef class BatchRpc(Rpc):
     cdef list metadata                      # initial metadata, or None
     cdef bint whole                         # Execute: the prefix of the one message has been made
     cdef int open(self, bytes first) except -1
+    cdef int refused(self, object error) except -1
     cdef int check_end(self) except -1
     cdef int wrap(self, Py_ssize_t n) except -1

@@ -53,10 +53,22 @@ cdef class BatchRpc(Rpc):
             return self.start_alarm(more)
         # Settled first: the end of the session would say that the gateway stopped it.
         batch, self.batch = self.batch, None
+        if self.session is None:
+            self.refused(EnvelopeError(408, "DeadlineExceeded", ""))
         self.settle(STATUS_DEADLINE_EXCEEDED, "the deadline of the call is over", None)
         if batch is not None:
             batch.close("deadline")
         return self.answer()
+
+    cdef int fail(self, object error) except -1:
+        if self.session is None and not self.done:
+            self.refused(error)
+        return Rpc.fail(self, error)
+
+    cdef int refused(self, object error) except -1:
+        """OP-14: the call ends before it had a batch, whose end would have been told."""
+        self.desk.refused(error, self.stream.connection.peer)
+        return 0
 
     # --- in
 

@@ -53,7 +53,8 @@ cdef class MessageReader:
                 raise EnvelopeError(400, "BadMessage", "the message has an unknown flag")
             if size > self.limit:
                 raise EnvelopeError(
-                    413, "MessageTooLarge", f"a message of {size} bytes is larger than the {self.limit} allowed")
+                    413, "MessageTooLarge",
+                    f"a message of {size} bytes is larger than limits.grpc_max_message_bytes ({self.limit} bytes)")
             # The kernel gives memory as it is written to, so a length that lies costs nothing.
             self.body = PyBytes_FromStringAndSize(NULL, size)
             self.filled = 0

@@ -44,7 +44,8 @@ def decompressed(bytes message not None, int window_bits, Py_ssize_t limit):
             return plain
     except TooLong:
         raise EnvelopeError(
-            413, "MessageTooLarge", f"the message is larger than the {limit} bytes allowed when unpacked") from None
+            413, "MessageTooLarge",
+            f"the message is larger than limits.grpc_max_message_bytes ({limit} bytes) when unpacked") from None
     except BrokenCoding:
         pass
     raise EnvelopeError(400, "BadMessage", "the compressed message is damaged")

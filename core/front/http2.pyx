@@ -7,6 +7,7 @@ consumes nothing stops its client. Must never know what a request means, nor hol
 from batchwire.core.faults cimport fault
 from batchwire.core.front.nghttp2 cimport *
 from batchwire.core.model cimport Buffer, now
+from batchwire.core.peers import peer_name
 from batchwire.core.sending cimport send_now
 from batchwire.core.waker cimport SessionListener
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -246,7 +247,7 @@ cdef class Http2Connection:
         self.guard = Guard(self.received, self.home.ping_seconds)
         self.client = _address(transport.get_extra_info("peername"))
         self.server = _address(transport.get_extra_info("sockname"))
-        self.peer = f"{self.client[0]}:{self.client[1]}" if self.client is not None else "unix"
+        self.peer = peer_name(*self.client) if self.client is not None else "unix"
         self.scheme = "http"
         if transport.get_extra_info("ssl_object") is not None:
             self.scheme = "https"

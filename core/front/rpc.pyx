@@ -39,7 +39,8 @@ cdef class Rpc(Handler):
                     raise EnvelopeError(501, "UnknownEncoding", "grpc-encoding may be identity, gzip or deflate")
                 self.coding = CODINGS[value]
         if stream.too_large:
-            raise EnvelopeError(413, "HeadersTooLarge", "the metadata are larger than allowed")
+            raise EnvelopeError(413, "HeadersTooLarge", "the metadata are larger than limits.max_header_bytes "
+                                f"({stream.connection.home.max_header_bytes} bytes)")
         return 0
 
     # --- for subclasses

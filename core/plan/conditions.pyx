@@ -9,7 +9,9 @@
     list       = "(" operand *("," operand) ")"
     literal    = "null" / "true" / "false" / number / "'" text "'"         ; "''" is a quote
 
-Values are null, boolean, number, string, or whatever JSON a path leads to. What one evaluation may do is bounded by
+Values are null, boolean, number, string, or whatever JSON a path leads to. A member of a path is a key, or the index of
+an array from 0; a path that ends early is null, but one that asks an array for a key is an error, as is an object or
+array beside a value of another kind. What one evaluation may do is bounded by
 the bytes that it looks at (PL-01). null spreads as OData says: a comparison of
 order with null or of different kinds is null, `eq` and `ne` are always true or false; a result that is not `true`
 lets the call not run (GW-03). `$status` is an addition of ours. Must never evaluate text in any other way than this.
@@ -163,11 +165,18 @@ cdef bint is_number(object value):
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
+cdef bint is_scalar(object value):
+    return value is None or isinstance(value, (bool, int, float, str))
+
+
 cdef bint same_kind(object left, object right):
     return (is_number(left) and is_number(right)) or type(left) is type(right)
 
 
 cdef object compare(str operator, object left, object right):
+    if left is not None and right is not None and is_scalar(left) != is_scalar(right):
+        # `ne` would be true, of whatever was meant to be asked.
+        raise ConditionError("an object or array is compared with a value of another kind")
     if operator == "eq" or operator == "ne":
         equal = same_kind(left, right) and left == right
         return equal if operator == "eq" else not equal

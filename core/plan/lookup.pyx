@@ -3,6 +3,7 @@
 An object or an array is built only when two of them are compared. What one evaluation may look at is bounded, and no
 value is read twice (PL-01). Must never build more of an answer than the condition asks for.
 """
+from batchwire.core.dialects.json_index cimport NO_PATH, NO_VALUE
 from batchwire.core.dialects.json_strings cimport unescaped
 from batchwire.core.model cimport Call
 from batchwire.core.plan.index cimport CallIndex
@@ -10,6 +11,7 @@ from batchwire.core.plan.references cimport Kept, References
 from cpython.bytes cimport PyBytes_AS_STRING
 from libc.stdint cimport uint8_t
 
+from batchwire.core.errors import quoted
 from batchwire.core.plan.conditions import ConditionError
 
 import json
@@ -67,7 +69,11 @@ cdef class Lookup:
         cdef const uint8_t* p
         cdef Document document
         cdef bytes text
-        if not self.given.find(kept, list(path), True, &start, &end):
+        cdef int found
+        found = self.given.find(kept, list(path), &start, &end)
+        if found == NO_PATH:
+            raise ConditionError(f"${quoted(b'/'.join((name, *path)))} asks an array for a member")
+        if found == NO_VALUE:
             return None
         p = <const uint8_t*>PyBytes_AS_STRING(kept.body) + start
         self.spend(end - start)

@@ -355,8 +355,10 @@ cdef class Plan:
             group.held_bytes += PyBytes_GET_SIZE(call.condition)
         call.waiting += 1
         if group.size > <uint64_t>self.max_group or group.held_bytes > self.max_body:
-            raise EnvelopeError(413, "GroupTooLarge", f"a group of calls must not have more than {self.max_group} "
-                                f"calls and {self.max_body} bytes", f"requests[{call.number}].atomicityGroup")
+            raise EnvelopeError(
+                413, "GroupTooLarge", f"a group of calls must not have more than {self.max_group} calls "
+                f"(limits.max_group_calls) and {self.max_body} bytes (limits.max_call_bytes)",
+                f"requests[{call.number}].atomicityGroup")
         return 0
 
     def refuse_member(self, Call call):
@@ -589,12 +591,20 @@ cdef class Plan:
         call.values = None
         return 0
 
+    def why_not(self, Call call not None):
+        """What is wrong with a condition that was found not evaluable when the call came."""
+        try:
+            parse(call.condition)
+        except ConditionError as error:
+            return str(error)
+        return "it names a call that is not before it, or is of its own group"
+
     cdef int judge(self, Call call) except -1:
         """Whether the call is to run, by its condition or its dependencies."""
         cdef Expression expression
         if call.condition is not None:
             if call.flags & NOT_EVALUABLE:
-                call.refusal = Refusal(424, "FailedDependency", "the condition cannot be evaluated",
+                call.refusal = Refusal(424, "FailedDependency", f"the condition cannot be evaluated: {self.why_not(call)}",
                                        OUTCOME_DEPENDENCY_FAILED)
                 return 0
             try:

@@ -34,7 +34,7 @@ cdef class References:
     cdef int let_go(self, Call call) except -1
     cdef Kept get(self, bytes name)
     cdef int no_more(self) except -1
-    cdef bint find(self, Kept kept, list path, bint members_only, Py_ssize_t* start, Py_ssize_t* end) except -1
+    cdef int find(self, Kept kept, list path, Py_ssize_t* start, Py_ssize_t* end) except -1
     cdef int drop_index(self, Kept kept) except -1
     cdef bytes etag_of(self, Kept kept)
 

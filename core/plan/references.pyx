@@ -5,7 +5,7 @@ Rules ID-05..ID-10, GW-14, PL-01, PL-02, PL-08. References are resolved by looki
 waiting calls hold: beyond that a body is not kept, and who refers to it is refused.
 """
 from batchwire.core.dialects.codings import decode
-from batchwire.core.dialects.json_index cimport index_of
+from batchwire.core.dialects.json_index cimport FOUND_VALUE, NO_VALUE, index_of
 from batchwire.core.dialects.json_strings cimport has_half_pair, unescaped
 from batchwire.core.dialects.media cimport MEDIA_JSON, media_kind
 from batchwire.core.model cimport (
@@ -163,21 +163,21 @@ cdef class References:
 
     # --- values
 
-    cdef bint find(self, Kept kept, list path, bint members_only, Py_ssize_t* start, Py_ssize_t* end) except -1:
-        """Where a value lies in kept.body, or false. The body is gone through when a value is first asked for."""
+    cdef int find(self, Kept kept, list path, Py_ssize_t* start, Py_ssize_t* end) except -1:
+        """Where a value lies in kept.body: a Finding. The body is gone through when a value is first asked for."""
         cdef Py_ssize_t before = 0
-        cdef bint found
+        cdef int found
         if kept is None or kept.body is None or kept.not_json:
-            return False
+            return NO_VALUE
         if kept.index is None:
             kept.index = index_of(kept.body)
             if kept.index is None:
                 kept.not_json = True        # over gRPC nobody else has looked
-                return False
+                return NO_VALUE
             self.indexed[kept] = None
         else:
             before = kept.index.size
-        found = kept.index.find(path, members_only, start, end)
+        found = kept.index.find(path, start, end)
         self.index_bytes += kept.index.size - before
         while self.index_bytes > MAX_INDEXES and len(self.indexed) > 1:
             self.drop_index(next(iter(self.indexed)))
@@ -198,7 +198,7 @@ cdef class References:
         if kept.etag is not None:
             return kept.etag
         for path in ETAG_PATHS:
-            if self.find(kept, path, True, &start, &end):
+            if self.find(kept, path, &start, &end) == FOUND_VALUE:
                 p = <const uint8_t*>PyBytes_AS_STRING(kept.body) + start
                 if p[0] != c'"' or end - start > MAX_ETAG or has_half_pair(p + 1, end - start - 2):
                     return None

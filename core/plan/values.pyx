@@ -6,6 +6,7 @@ Into a query go scalars only, percent-encoded: in OData expressions a string bec
 $search a phrase, elsewhere it is put in as it is. null, false and 0 are values; a missing key, an index out of
 range and an answer that is not JSON or was too large to be kept are not. Must never let a reference through.
 """
+from batchwire.core.dialects.json_index cimport FOUND_VALUE
 from batchwire.core.dialects.json_scan cimport check
 from batchwire.core.dialects.json_strings cimport has_half_pair, put_escaped, unescaped
 from batchwire.core.errors import quoted
@@ -26,7 +27,7 @@ cdef enum:
 cdef bint place_of(References given, Kept kept, list path, const uint8_t** value, Py_ssize_t* size) except -1:
     """Where the text of a value lies in what was kept, or false."""
     cdef Py_ssize_t start = 0, end = 0
-    if not given.find(kept, path, False, &start, &end):
+    if given.find(kept, path, &start, &end) != FOUND_VALUE:
         return False
     value[0] = <const uint8_t*>PyBytes_AS_STRING(kept.body) + start
     size[0] = end - start
@@ -120,6 +121,15 @@ cdef int fill_body(Call call, list references, References given, UrlRules rules,
     cdef Reference reference
     cdef bytes url, body
     cdef Kept kept
+    if len(references) > 1:
+        # PL-01: what does not fit is refused before anything is copied.
+        size = 0
+        for reference in references:
+            if reference.kind != AS_URL and place_of(given, kept_for(call, reference), reference.path, &value, &at):
+                size += at
+                if size > max_body:
+                    return unresolved(call, reference, "makes the body too large")
+        at = 0
     for reference in references:
         kept = kept_for(call, reference)
         out.put(call.body_ptr + at, reference.start - at)

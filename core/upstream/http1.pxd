@@ -15,6 +15,7 @@ cdef class HttpConnection(Inlet):
     cdef ConnectionHome home
     cdef object transport
     cdef int fd                             # for writing without a detour; -1: TLS
+    cdef int socket                         # the same with TLS; -1: closed
     cdef Answer answer
     cdef Call call                          # the running one, or None
     cdef bint closed

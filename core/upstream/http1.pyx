@@ -40,15 +40,16 @@ cdef class HttpConnection(Inlet):
     def __init__(self, ConnectionHome home not None, Py_ssize_t max_head):
         self.home = home
         self.answer = Answer(max_head, home.max_response_bytes)
-        self.fd = -1
+        self.fd = self.socket = -1
         self.slot = -1
 
     # --- asyncio.Protocol
 
     def connection_made(self, transport):
         self.transport = transport
+        self.socket = transport.get_extra_info("socket").fileno()
         if transport.get_extra_info("ssl_object") is None:
-            self.fd = transport.get_extra_info("socket").fileno()
+            self.fd = self.socket
 
     def data_received(self, bytes data):
         cdef Answer answer = self.answer
@@ -90,7 +91,7 @@ cdef class HttpConnection(Inlet):
     def connection_lost(self, exc):
         cdef Call call = self.call
         self.closed = True
-        self.fd = -1
+        self.fd = self.socket = -1
         self.transport = None
         try:
             if call is not None:
@@ -110,8 +111,8 @@ cdef class HttpConnection(Inlet):
     cdef bint fits(self, Call call) noexcept:
         """Whether the call may have this connection, which has carried others. One that cannot be sent again (GW-15)
         looks first for what the loop has not told yet: the upstream's end, or bytes that nobody asked for and that
-        would pass for its answer. TLS cannot be looked into."""
-        return self.served == 0 or self.fd < 0 or is_repeatable(call.method) or is_quiet(self.fd)
+        would pass for its answer. With TLS, whatever has come is one or the other: nothing was asked for."""
+        return self.served == 0 or is_repeatable(call.method) or is_quiet(self.socket)
 
     cdef int send(self, Call call) except -1:
         """Sends its call; the end reaches home.answered() or home.broke(). Raises only while `call` stands."""
@@ -209,7 +210,7 @@ cdef class HttpConnection(Inlet):
             (<CallOwner>self.answering.owner).came_in(self)
         if not self.closed:
             self.closed = True
-            self.fd = -1
+            self.fd = self.socket = -1
             if self.transport is not None:
                 self.transport.abort()
         return 0

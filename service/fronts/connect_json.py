@@ -9,6 +9,7 @@ import json
 from typing import Any, TypeVar
 
 from batchwire.core import EnvelopeError
+from batchwire.core.errors import quoted
 from google.protobuf import json_format
 from google.protobuf.message import Message
 
@@ -22,17 +23,18 @@ Kind = TypeVar("Kind", bound=Message)
 
 
 async def parse(body: bytes, kind: type[Kind]) -> Kind:
-    """The message that a JSON text says. Raises EnvelopeError."""
+    """The message that a JSON text says. Raises EnvelopeError, whose target is the member that is wrong."""
     if body.count(b"{") > MAX_OBJECTS or body.count(b",") + body.count(b"[") > MAX_VALUES:
         raise EnvelopeError(413, "MessageTooLarge", "the JSON has too many values for one message; use protobuf")
     try:
         tree = json.loads(body, object_pairs_hook=_members)
-        await asyncio.sleep(0)
-        if not isinstance(tree, dict):
-            raise json_format.ParseError
-        return await _message(tree, kind)
-    except (json_format.ParseError, ValueError, TypeError, RecursionError):
-        raise EnvelopeError(400, "BadMessage", "the body is no JSON of the method's message") from None
+    except json.JSONDecodeError as error:
+        raise EnvelopeError(400, "BadMessage", f"the body is no JSON, at character {error.pos}") from None
+    except (ValueError, RecursionError) as error:
+        why = error.args[0] if isinstance(error, _TwiceError) else "it cannot be read"
+        raise EnvelopeError(400, "BadMessage", f"the body is no JSON of a message: {why}") from None
+    await asyncio.sleep(0)
+    return await _message(tree, kind, "")
 
 
 async def text_of(message: Message) -> bytes:
@@ -59,43 +61,66 @@ async def text_of(message: Message) -> bytes:
     return ("{" + ", ".join(members) + "}").encode()
 
 
+class _TwiceError(ValueError):
+    """A member is given twice in an object."""
+
+
 def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise ValueError("a member is given twice")
+        names = [name for name, _ in pairs]
+        twice = next(name for name in found if names.count(name) > 1)
+        raise _TwiceError(f"the member {quoted(twice)!r} is given twice")
     return found
 
 
-async def _message(tree: Any, kind: type[Kind]) -> Kind:
-    """What is short at once, long lists and the calls in pieces."""
+async def _message(tree: Any, kind: type[Kind], place: str) -> Kind:
+    """What is short at once, long lists and the calls in pieces. place: of the object in the body."""
     message, rest = kind(), {}
     if not isinstance(tree, dict):
-        raise json_format.ParseError
+        raise _wrong(place, "must be an object")
     for name, value in tree.items():
         field = message.DESCRIPTOR.fields_by_camelcase_name.get(name) or message.DESCRIPTOR.fields_by_name.get(name)
+        here = f"{place}.{quoted(name)}" if place else quoted(name)
+        if field is None:
+            raise _wrong(here, "there is no such member")
         if name == "options" and isinstance(value, dict):
             inner: Any = message
-            inner.options.CopyFrom(await _message(value, type(inner.options)))
-        elif field is None or not field.is_repeated or not isinstance(value, list):
+            inner.options.CopyFrom(await _message(value, type(inner.options), here))
+        elif not field.is_repeated or not isinstance(value, list):
             rest[name] = value
         elif name == "calls":
-            await _calls(value, message)
+            await _calls(value, message, here)
         else:
             for at in range(0, len(value), PIECE):
-                message.MergeFrom(_converted({name: value[at : at + PIECE]}, kind))
+                message.MergeFrom(_converted({name: value[at : at + PIECE]}, kind, place))
                 if len(value) > PIECE:
                     await asyncio.sleep(0)
-    message.MergeFrom(_converted(rest, kind))
+    message.MergeFrom(_converted(rest, kind, place))
     return message
 
 
-async def _calls(trees: list[Any], message: Any) -> None:
+async def _calls(trees: list[Any], message: Any, place: str) -> None:
     kind = message.DESCRIPTOR.fields_by_name["calls"].message_type._concrete_class
     for number, tree in enumerate(trees, 1):
-        message.calls.append(await _message(tree, kind))
+        message.calls.append(await _message(tree, kind, f"{place}[{number - 1}]"))
         if number % (PIECE // 4) == 0:
             await asyncio.sleep(0)
 
 
-def _converted(tree: dict[str, Any], kind: type[Kind]) -> Kind:
-    return json_format.ParseDict(tree, kind(), max_recursion_depth=16)
+def _converted(tree: dict[str, Any], kind: type[Kind], place: str) -> Kind:
+    try:
+        return json_format.ParseDict(tree, kind(), max_recursion_depth=16)
+    except (json_format.ParseError, ValueError, TypeError, RecursionError):
+        pass
+    # Which member it was is looked for when one is known to be wrong.
+    for name, value in tree.items():
+        try:
+            json_format.ParseDict({name: value}, kind(), max_recursion_depth=16)
+        except (json_format.ParseError, ValueError, TypeError, RecursionError):
+            raise _wrong(f"{place}.{name}" if place else name, "is not what the member takes") from None
+    raise _wrong(place, "its members do not go together")
+
+
+def _wrong(place: str, why: str) -> EnvelopeError:
+    return EnvelopeError(400, "BadMessage", f"{place or 'the body'}: {why}", place)

@@ -53,11 +53,13 @@ class ConnectStream:
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", kind)]})
         end: dict[str, Any] = {}
         try:
-            if fields.get(b"connect-content-encoding", b"identity") != b"identity":
-                raise EnvelopeError(501, "UnknownEncoding", "the messages must not be compressed")
+            with self._desk.at_the_door(scope):
+                if fields.get(b"connect-content-encoding", b"identity") != b"identity":
+                    raise EnvelopeError(501, "UnknownEncoding", "the messages must not be compressed")
+                seconds = seconds_of(fields)
             call = HttpCall(self._desk, method, _Envelopes(self._max_message, taken if as_json else None))
             metadata = [(name, value) for name, value in scope["headers"] if name != b"content-type"]
-            async for part in call.run(scope, receive, metadata, seconds_of(fields)):
+            async for part in call.run(scope, receive, metadata, seconds):
                 message = await connect_json.text_of(given.FromString(part)) if as_json else part
                 await send({"type": "http.response.body", "body": _enveloped(0, message), "more_body": True})
         except EnvelopeError as error:

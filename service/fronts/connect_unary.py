@@ -10,6 +10,7 @@ from typing import Any
 
 from batchwire.core import EnvelopeError
 from batchwire.v1 import batch_pb2
+from google.protobuf import json_format
 from google.rpc import code_pb2
 
 from . import connect_json
@@ -48,15 +49,17 @@ class ConnectUnary:
         fields = dict(scope["headers"])
         as_json = fields[b"content-type"].lower().partition(b";")[0].strip() == b"application/json"
         try:
-            if method_of(scope["path"]) != "Execute":
-                raise EnvelopeError(501, "NotUnary", "the method streams: application/connect+json or +proto")
-            if fields.get(b"content-encoding", b"identity") != b"identity":
-                raise EnvelopeError(501, "UnknownEncoding", "the body must not be compressed")
+            with self._desk.at_the_door(scope):
+                if method_of(scope["path"]) != "Execute":
+                    raise EnvelopeError(501, "NotUnary", "the method streams: application/connect+json or +proto")
+                if fields.get(b"content-encoding", b"identity") != b"identity":
+                    raise EnvelopeError(501, "UnknownEncoding", "the body must not be compressed")
+                seconds = seconds_of(fields)
             unpack = _Whole(self._max_message, as_json)
             call = HttpCall(self._desk, "Execute", unpack)
             metadata = [(name, value) for name, value in scope["headers"] if name != b"content-type"]
             raw = b""
-            async for part in call.run(scope, unpack.gathering(receive), metadata, seconds_of(fields)):
+            async for part in call.run(scope, unpack.gathering(receive), metadata, seconds):
                 raw = part
             status, body = 200, raw
             if as_json:
@@ -89,7 +92,8 @@ class _Whole:
                 parts.append(message.get("body", b""))
                 size += len(parts[-1])
                 if size > self._limit:
-                    raise EnvelopeError(413, "MessageTooLarge", f"a message may have {self._limit} bytes")
+                    message = f"the message is larger than limits.grpc_max_message_bytes ({self._limit} bytes)"
+                    raise EnvelopeError(413, "MessageTooLarge", message)
             return {"type": "http.request", "body": b"".join(parts), "more_body": False}
 
         return whole
@@ -120,10 +124,18 @@ def error_object(error: EnvelopeError) -> dict[str, Any]:
         {
             "type": detail.type_url.rpartition("/")[2],
             "value": base64.b64encode(detail.value).decode().rstrip("="),
+            "debug": _readable(detail),
         }
         for detail in told.details
     ]
     return {"code": code_pb2.Code.Name(told.code).lower(), "message": told.message, "details": details}
+
+
+def _readable(detail: Any) -> Any:
+    """A detail as JSON, as the protocol lets it stand beside its bytes: code and place for people."""
+    told = json_format.MessageToDict(detail)
+    told.pop("@type")
+    return told
 
 
 def _failure(error: EnvelopeError) -> tuple[int, bytes]:

@@ -20,45 +20,41 @@ _HOST = re.compile(r"(?:[A-Za-z0-9.\-_]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?\Z")
 _PORT = re.compile(r":\d{1,5}\Z")
 
 
-class TrustedProxies:
+class Proxies:
     """trusted: addresses and networks, or "unix" for what comes over a UNIX socket."""
 
-    def __init__(self, app: App, trusted: Iterable[str]) -> None:
-        self._app = app
+    def __init__(self, trusted: Iterable[str]) -> None:
         self._unix = "unix" in trusted
         self._networks = [ip_network(text) for text in trusted if text != "unix"]
 
-    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
-        if scope["type"] == "http":
-            client = scope.get("client")
-            if self._trusts(client[0]) if client else self._unix:
-                self._believe(scope)
-        await self._app(scope, receive, send)
+    def __bool__(self) -> bool:
+        return self._unix or bool(self._networks)
 
-    def _trusts(self, text: str) -> bool:
-        address = _address(text)
-        return address is not None and any(address in network for network in self._networks)
+    def believed(self, client: str | None, headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+        """{"proto", "host", "for"} of a request, as far as it says them and they are believed.
 
-    def _believe(self, scope: Scope) -> None:
+        client: the address that the request comes from; None: a UNIX socket.
+        """
+        if not (self._unix if client is None else self._trusts(client)):
+            return {}
         said: dict[bytes, list[str]] = {}
-        for name, value in scope["headers"]:
+        for name, value in headers:
             if name == b"forwarded" or name.startswith(b"x-forwarded-"):
                 said.setdefault(name, []).append(value.decode("latin-1"))
+        if not said:
+            return {}
         told = [
             self._told([_pairs(element) for element in _ELEMENT.findall(", ".join(said.get(b"forwarded", [])))]),
             self._told(_side_by_side([_list(said.get(b"x-forwarded-" + name.encode(), [])) for name in _NAMES])),
         ]
-        found = told[0] or told[1]
         if all(told):
             # A proxy that writes one form lets the other pass as the client wrote it: both must say so.
-            found = {name: value for name, value in told[0].items() if told[1].get(name) == value}
-        if "proto" in found:
-            scope["scheme"] = found["proto"]
-        if "host" in found:
-            fields = [(name, value) for name, value in scope["headers"] if name != b"host"]
-            scope["headers"] = [(b"host", found["host"].encode("latin-1")), *fields]
-        if "for" in found:
-            scope["client"] = (found["for"], 0)
+            return {name: value for name, value in told[0].items() if told[1].get(name) == value}
+        return told[0] or told[1]
+
+    def _trusts(self, text: str) -> bool:
+        address = _address(text)
+        return address is not None and any(address in network for network in self._networks)
 
     def _told(self, hops: list[dict[str, str]]) -> dict[str, str]:
         """What the entries of trusted proxies say together. The last entry is of the one that the request came from."""
@@ -75,6 +71,27 @@ class TrustedProxies:
             if not self._trusts(found["for"]):
                 break
         return found
+
+
+class TrustedProxies:
+    """An ASGI application behind those proxies: its scopes say what is believed."""
+
+    def __init__(self, app: App, trusted: Iterable[str]) -> None:
+        self._app = app
+        self._proxies = Proxies(trusted)
+
+    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            client = scope.get("client")
+            found = self._proxies.believed(client[0] if client else None, scope["headers"])
+            if "proto" in found:
+                scope["scheme"] = found["proto"]
+            if "host" in found:
+                fields = [(name, value) for name, value in scope["headers"] if name != b"host"]
+                scope["headers"] = [(b"host", found["host"].encode("latin-1")), *fields]
+            if "for" in found:
+                scope["client"] = (found["for"], 0)
+        await self._app(scope, receive, send)
 
 
 _NAMES = ("for", "proto", "host")

@@ -47,12 +47,13 @@ class GrpcWeb:
 
         status, message, details = 0, "", b""
         try:
-            method = method_of(scope["path"])
-            if method is None:
-                raise EnvelopeError(501, "UnknownMethod", "there is no such method")
-            seconds = named.get(b"grpc-timeout")
+            with self._desk.at_the_door(scope):
+                method = method_of(scope["path"])
+                if method is None:
+                    raise EnvelopeError(501, "UnknownMethod", "there is no such method")
+                seconds = named.get(b"grpc-timeout")
+                timeout = timeout_seconds(seconds) if seconds is not None else None
             call = HttpCall(self._desk, method, _Unpacking(self._max_message, text))
-            timeout = timeout_seconds(seconds) if seconds is not None else None
             async for part in call.run(scope, receive, fields, timeout):
                 await say(b"\0" + len(part).to_bytes(4, "big") + part)
         except EnvelopeError as error:

@@ -9,9 +9,11 @@ import asyncio
 from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 import grpc
 from batchwire.core import EnvelopeError
+from batchwire.core.peers import peer_name
 from google.api.httpbody_pb2 import HttpBody
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
@@ -110,10 +112,14 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
 
     async def _open(self, first: bytes, context: Context, execute: bool = False) -> Batch:
         try:
-            return self._desk.open(first, _metadata(context), context.peer(), context.time_remaining(), execute)
+            return self._desk.open(first, _metadata(context), _peer(context), context.time_remaining(), execute)
         except EnvelopeError as error:
-            await _abort(context, error)
+            await self._refuse(context, error)
             raise
+
+    async def _refuse(self, context: Context, error: EnvelopeError) -> None:
+        self._desk.refused(error, _peer(context))
+        await _abort(context, error)
 
     async def _execute(self, request: bytes, context: Context) -> bytes:
         batch = await self._open(request, context, execute=True)
@@ -144,10 +150,10 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
         try:
             body = parsed(b"" if ended else first, HttpBody)
             batch, answer_type, initial = self._desk.open_document(
-                body.content_type, _metadata(context), context.peer(), context.time_remaining(), json_only
+                body.content_type, _metadata(context), _peer(context), context.time_remaining(), json_only
             )
         except EnvelopeError as error:
-            await _abort(context, error)
+            await self._refuse(context, error)
         await context.send_initial_metadata(tuple((key.decode(), value.decode()) for key, value in initial))
         if not ended:
             batch.session.feed(body.data)
@@ -217,6 +223,13 @@ def _same(message: bytes) -> bytes:
 
 def _data_of(message: bytes) -> bytes:
     return bytes(parsed(message, HttpBody).data)
+
+
+def _peer(context: Context) -> str:
+    """The client in the form of the other fronts; grpc says `ipv6:%5B::1%5D:80`."""
+    family, _, name = unquote(context.peer()).partition(":")
+    host, _, port = name.rpartition(":")
+    return peer_name(host.strip("[]"), int(port)) if family in ("ipv4", "ipv6") else "unix"
 
 
 def _metadata(context: Context) -> list[tuple[bytes, bytes]]:

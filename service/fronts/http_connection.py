@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 import httptools
+from batchwire.core.peers import peer_name
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
@@ -308,9 +309,9 @@ class _AnswerTransport:
 
 
 def peer_of(scope: Any) -> str:
-    """host:port of the client of a request, "unix" behind a UNIX socket."""
+    """host:port or [v6]:port of the client of a request, port 0 where a proxy has told it; "unix" behind a socket."""
     client = scope.get("client")
-    return f"{client[0]}:{client[1]}" if client else "unix"
+    return peer_name(client[0], client[1]) if client else "unix"
 
 
 def _close_delimited(cycle: RequestResponseCycle, app: ASGI3Application) -> ASGI3Application:

@@ -129,6 +129,10 @@ class _Desk:
             return error.code, error.message, None
         return _INTERNAL, "the method failed", None
 
+    def refused(self, error: EnvelopeError, peer: str) -> None:
+        """A call of BatchService ends with an error before it had a batch."""
+        self._desk.refused(error, peer)
+
     def stopped(self, session: Session) -> EnvelopeError:
         """Why a batch ends that the gateway stopped."""
         return stopped(session)

@@ -349,7 +349,8 @@ def refuse_large(fields: dict[str, str], policy: Policy) -> None:
     """A batch that says it is larger than allowed (GW-13)."""
     length = fields.get("content-length", "0")
     if policy.max_request_bytes and length.isdecimal() and int(length) > policy.max_request_bytes:
-        raise RefusedError(413, "RequestTooLarge", f"The batch is larger than {policy.max_request_bytes} bytes.")
+        bound = f"limits.max_request_bytes ({policy.max_request_bytes} bytes)"
+        raise RefusedError(413, "RequestTooLarge", f"The batch is larger than {bound}.")
 
 
 def _version(fields: dict[str, str], policy: Policy) -> tuple[str, bool]:

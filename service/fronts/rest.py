@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import uvicorn
 from batchwire.core import EnvelopeError, Route, Session
+from batchwire.core.peers import peer_name
 
 from ..state import Batch, Ending, TooManyBatchesError, stopped
 from .deadlines import early, proxy_seconds
@@ -190,8 +191,14 @@ class _Application:
             await self._serve(app, scope, receive, send)
         else:
             form = error_body if found is None else found[0].form
+            root = self._service.table.root_over(path)
+            if found is not None or root:
+                self._refused(scope, root, 404, "NotFound")
             message = "There is nothing here; batches go to {root}$batch."
             await _turn_away(scope, send, 404, "NotFound", message, form=form)
+
+    def _refused(self, scope: Scope, root: str, status: int, code: str) -> None:
+        self._service.refused("rest", root, status, code, peer_of(scope))
 
     def _takes(self, route: Route, endpoint: Endpoint) -> bool:
         return endpoint.name in self._service.table.settings[route.root.decode()].dialects
@@ -212,7 +219,8 @@ class _Application:
         await _answer(send, status, ((b"content-type", content_type.encode()),), body)
 
     async def _batch(self, scope: Scope, receive: Receive, send: Send, route: Route, endpoint: Endpoint) -> None:
-        settings = self._service.table.settings[route.root.decode()]
+        root = route.root.decode()
+        settings = self._service.table.settings[root]
         limits = route.limits
         outcome = endpoint.negotiate(
             OuterRequest(scope["method"], scope["scheme"], scope["query_string"], scope["headers"], _server(scope)),
@@ -222,10 +230,12 @@ class _Application:
             await _answer(send, 200, outcome.headers, b"")
             return
         if isinstance(outcome, Refusal):
+            self._refused(scope, root, outcome.status, outcome.code)
             await _refuse(send, outcome)
             return
         if self._service.draining:
             closing = (b"connection", b"close")
+            self._refused(scope, root, 503, "Draining")
             await _turn_away(scope, send, 503, "Draining", "The gateway is stopping.", closing, form=endpoint.form)
             return
         trace = dict(scope["headers"]).get(b"traceparent", b"").decode("latin-1")
@@ -236,6 +246,7 @@ class _Application:
             batch = self._service.open_batch("rest", route, peer_of(scope), trace, **arguments)
         except TooManyBatchesError as error:
             retry = (b"retry-after", b"1")
+            self._refused(scope, root, 429, "TooManyBatches")
             await _turn_away(scope, send, 429, "TooManyBatches", str(error), retry, form=endpoint.form)
             return
         await _Transfer(batch, outcome, scope["extensions"][EXTENSION], self._idle).run(receive, send)
@@ -358,7 +369,7 @@ class _Transfer:
 
 def _server(scope: Scope) -> str:
     server = scope.get("server")
-    return f"{server[0]}:{server[1]}" if server and server[1] else "localhost"
+    return peer_name(server[0], server[1]) if server and server[1] else "localhost"
 
 
 async def _turn_away(

@@ -58,6 +58,7 @@ class HttpCall:
         try:
             await self._opened.wait()
             if self._failure is not None:
+                self._desk.refused(self._failure, peer)
                 raise self._failure
             if self._batch is None:
                 return

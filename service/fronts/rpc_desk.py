@@ -3,19 +3,24 @@
 Reads the first message and the metadata only. Must never know how messages travel.
 """
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from batchwire.core import EnvelopeError, Route, peek_options
 from batchwire.core.errors import quoted
+from batchwire.core.peers import peer_name
 from batchwire.v1 import batch_pb2
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import DecodeError, Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
+from ..config import RouteSettings
 from ..state import Batch, TooManyBatchesError
 from .deadlines import early, shorter
 from .endpoints import BY_NAME, Endpoint
+from .forwarded import Proxies
+from .http_connection import peer_of
 from .inheritance import forwarding
 from .negotiation import HOP_HEADER, Accepted, OuterRequest, Policy, Refusal
 
@@ -80,6 +85,7 @@ class RpcDesk:
         """watched: of the sessions."""
         self._service = service
         self._watched = watched
+        self._proxies = Proxies(service.config.listen.trusted_proxies)
 
     def open(self, first: bytes, metadata: Metadata, peer: str, remaining: float | None, execute: bool) -> Batch:
         """A batch of the protobuf dialect. remaining: seconds to the call's deadline. Raises EnvelopeError."""
@@ -98,10 +104,11 @@ class RpcDesk:
             elif is_http(name) and wanted.wants(name.decode("latin-1")):
                 headers.append((name, value))
         if hops > route.limits.max_hops:
-            raise EnvelopeError(508, "LoopDetected", "the batch has passed through too many gateways")
+            message = "the batch has passed through too many gateways"
+            raise EnvelopeError(508, "LoopDetected", message, route=route.root.decode())
         return self._begin(
             route,
-            peer,
+            self._client(peer, metadata),
             trace,
             shorter(remaining, metadata),
             dialect="proto",
@@ -124,29 +131,52 @@ class RpcDesk:
         fields.append((b"content-type", (content_type or "application/json").encode("latin-1", "replace")))
         names = dict(fields)
         route = self._route(names.get(b"batchwire-route", b"").decode("latin-1"))
-        settings = self._service.table.settings[route.root.decode()]
-        endpoint = _endpoint(names.get(b"batchwire-dialect", b"odata").decode("latin-1"), settings.dialects)
+        root = route.root.decode()
+        settings = self._service.table.settings[root]
+        endpoint = _endpoint(names.get(b"batchwire-dialect", b"odata").decode("latin-1"), settings)
         outcome = endpoint.negotiate(OuterRequest("POST", "http", b"", fields), Policy.of(settings, route.limits))
         if isinstance(outcome, Refusal):
-            raise EnvelopeError(outcome.status, outcome.code, outcome.message)
+            raise EnvelopeError(outcome.status, outcome.code, outcome.message, route=root)
         assert isinstance(outcome, Accepted)
         if json_only and (outcome.dialect, outcome.answer) != ("json", "json"):
-            raise EnvelopeError(415, "UnsupportedMediaType", "BatchJson takes and gives JSON only")
+            raise EnvelopeError(415, "UnsupportedMediaType", "BatchJson takes and gives JSON only", route=root)
         trace = names.get(b"traceparent", b"").decode("latin-1")
-        batch = self._begin(route, peer, trace, shorter(remaining, metadata), **outcome.session_arguments())
+        batch = self._begin(
+            route, self._client(peer, metadata), trace, shorter(remaining, metadata), **outcome.session_arguments()
+        )
         answer = dict(outcome.answer_headers)
         initial = [(name, value) for name, value in answer.items() if name != b"content-type"]
         return batch, answer.get(b"content-type", b"application/json").decode(), initial
+
+    def _client(self, peer: str, metadata: Metadata) -> str:
+        """Who is behind the proxy that calls, where that is a trusted one (CL-13)."""
+        if not self._proxies:
+            return peer
+        found = self._proxies.believed(None if peer == "unix" else peer.rpartition(":")[0].strip("[]"), metadata)
+        return peer_name(found["for"], 0) if "for" in found else peer
 
     def _begin(self, route: Route, peer: str, trace: str, remaining: float | None, **arguments: Any) -> Batch:
         if remaining is not None:
             arguments["deadline"] = early(remaining)
         if self._service.draining:
-            raise EnvelopeError(503, "Draining", "the gateway is stopping")
+            raise EnvelopeError(503, "Draining", "the gateway is stopping", route=route.root.decode())
         try:
             return self._service.open_batch("grpc", route, peer, trace, watched=self._watched, **arguments)
         except TooManyBatchesError as error:
-            raise EnvelopeError(429, "TooManyBatches", str(error)) from None
+            raise EnvelopeError(429, "TooManyBatches", str(error), route=route.root.decode()) from None
+
+    def refused(self, error: EnvelopeError, peer: str) -> None:
+        """A call ends with this error before its batch was opened; said by the front, once (OP-14)."""
+        self._service.refused("grpc", error.route, error.status, error.code, peer)
+
+    @contextlib.contextmanager
+    def at_the_door(self, scope: Any) -> Iterator[None]:
+        """What is raised in here refuses the call of an HTTP request."""
+        try:
+            yield
+        except EnvelopeError as error:
+            self.refused(error, peer_of(scope))
+            raise
 
     def _route(self, root: str) -> Route:
         route = self._service.table.by_root(root)
@@ -156,8 +186,9 @@ class RpcDesk:
         return route
 
 
-def _endpoint(name: str, taken: Sequence[str]) -> Endpoint:
+def _endpoint(name: str, settings: RouteSettings) -> Endpoint:
     found = BY_NAME.get(name)
-    if found is None or name not in taken:
-        raise EnvelopeError(400, "UnknownDialect", f"the dialects are {', '.join(taken)}", "batchwire-dialect")
+    if found is None or name not in settings.dialects:
+        message = f"the dialects are {', '.join(settings.dialects)}"
+        raise EnvelopeError(400, "UnknownDialect", message, "batchwire-dialect", settings.root)
     return found

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .connect_stream import ConnectStream, is_connect_stream
 from .connect_unary import ConnectUnary, is_connect
 from .grpc_web import GrpcWeb, is_grpc_web
+from .http_connection import peer_of
 from .pace import paced
 from .rpc_call import method_of
 from .rpc_desk import RpcDesk
@@ -27,6 +28,7 @@ class WebCalls:
     def __init__(self, service: "Service", rest: App) -> None:
         desk = RpcDesk(service)
         limit = service.config.limits.grpc_max_message_bytes
+        self._service = service
         self._rest = rest
         self._origins = frozenset(origin.encode() for origin in service.config.listen.allowed_origins)
         self._grpc_web = GrpcWeb(desk, limit)
@@ -49,7 +51,7 @@ class WebCalls:
         elif scope["method"] == "OPTIONS" and method_of(scope["path"]) is not None:
             answer = _preflight
         if answer is None and method_of(scope["path"]) is not None:
-            answer = _no_call
+            answer = self._no_call
         if answer is None:
             await self._rest(scope, receive, send)
             return
@@ -73,14 +75,15 @@ class WebCalls:
 
         await answer(scope, receive, allowed)
 
-
-async def _no_call(scope: Any, _receive: Any, send: Any) -> None:
-    """Turns away what asks for a method in no protocol of these. An error of gRPC has status 200, so it is none."""
-    head = [(b"content-length", b"0")]
-    if scope["method"] != "POST":
-        head.append((b"allow", b"POST"))
-    await send({"type": "http.response.start", "status": 415 if scope["method"] == "POST" else 405, "headers": head})
-    await send({"type": "http.response.body", "body": b""})
+    async def _no_call(self, scope: Any, _receive: Any, send: Any) -> None:
+        """Turns away what asks for a method in no protocol of these. An error of gRPC has status 200, so it is none."""
+        status, code = (415, "UnsupportedMediaType") if scope["method"] == "POST" else (405, "MethodNotAllowed")
+        self._service.refused("grpc", "", status, code, peer_of(scope))
+        head = [(b"content-length", b"0")]
+        if status == 405:
+            head.append((b"allow", b"POST"))
+        await send({"type": "http.response.start", "status": status, "headers": head})
+        await send({"type": "http.response.body", "body": b""})
 
 
 async def _preflight(scope: Any, _receive: Any, send: Any) -> None:

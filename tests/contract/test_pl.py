@@ -341,7 +341,10 @@ def test_PL_07_a_condition_that_is_too_much_work(front: str, gateway: Gateway, u
         ("$a/o/x eq $b/o/x and $a/l eq $b/l", True),
         ("$a eq $b", False),
         ("$a/n in (1, $b/n)", True),
-        ("$a/l/0 eq 1", False),
+        ("$a/l/0 eq 1", True),
+        ("$a/l/0 ne 1", False),
+        ("$a/o/y/0 gt 1.5 and $b/o/y/0 eq $a/o/y/0", True),
+        ("$a/l/7 eq null", True),
         ("$a/s eq 'ä\"'", True),
         ("$a/f eq 1.0 and $a/t and not $b/t", False),
         ("$a/none eq null and $a/o/none eq null and $missing/x eq null", False),
@@ -355,6 +358,32 @@ def test_PL_07_values_of_conditions(
     upstream.on("GET", "/c")
     calls = [Call("a", "a"), Call("b", "b"), Call("c", "c", depends_on=["a", "b"], condition=condition)]
     assert statuses(run_batch(front, gateway, calls))["c"] == (200 if runs else 424)
+
+
+@pytest.mark.parametrize(
+    ("condition", "why"),
+    [
+        ("$a/l/x ne 5", "$a/l/x asks an array for a member"),
+        ("$a/l/$count ne 1", "$a/l/$count asks an array for a member"),
+        ("$a/l/01 ne 5", "$a/l/01 asks an array for a member"),
+        ("$a/l ne 5", "an object or array is compared with a value of another kind"),
+        ("5 ne $a/o", "an object or array is compared with a value of another kind"),
+        ("$a in (1, 2)", "an object or array is compared with a value of another kind"),
+        ("not ($a/o eq 'x')", "an object or array is compared with a value of another kind"),
+        ("$a/n == 2", "the condition is not understood at character"),
+        ("$a/n eq 2 2", "the condition does not end where it should"),
+        ("$b/n eq 2", "it names a call that is not before it, or is of its own group"),
+    ],
+)
+def test_JB_19_a_condition_that_cannot_be_evaluated_lets_nothing_run_and_says_why(
+    condition: str, why: str, front: str, gateway: Gateway, upstream: ScriptedUpstream
+) -> None:
+    upstream.on("GET", "/a", json_reply({"o": {"x": 1}, "l": [1], "n": 2}))
+    calls = [Call("a", "a"), Call("c", "c", "DELETE", depends_on=["a"], condition=condition)]
+    found = by_id(run_batch(front, gateway, calls))["c"]
+    assert found.status == 424
+    assert f"the condition cannot be evaluated: {why}" in found.json()["error"]["message"]
+    assert upstream.lines == ["GET /a"]
 
 
 # --- PL-08: where a reference leads

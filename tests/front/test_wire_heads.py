@@ -185,7 +185,7 @@ def test_timeouts_that_are_long_enough(timeout: str, wire: Http2Wire) -> None:
     assert executed(call(wire, head("Execute", [("grpc-timeout", timeout)]), execute("1"))) == {"1": 200}
 
 
-@pytest.mark.parametrize("timeout", ["0S", "0n", "1n", "999u"])
+@pytest.mark.parametrize("timeout", ["0S", "0n", "1n"])
 @pytest.mark.parametrize("method", ["Execute", "Batch", "BatchJson"])
 def test_timeouts_that_are_over(timeout: str, method: str, wire: Http2Wire, gate: Gate, gateway: Gateway) -> None:
     message = {"Execute": execute("1", url="held"), "Batch": batch("1", url="held")}.get(

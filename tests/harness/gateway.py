@@ -75,7 +75,7 @@ class Gateway:
         self._reader = threading.Thread(target=self._read_log, daemon=True)
         self._reader.start()
         try:
-            self.wait(self._listening, "both fronts listening")
+            self.wait(self._listening, "both fronts listening", 60)
             self.wait(self.ready, "/readyz 200")
         except BaseException:
             self.kill()
@@ -99,7 +99,7 @@ class Gateway:
         self.grpc_address = found["grpc"]
         return True
 
-    def wait(self, condition: Callable[[], bool], what: str, timeout: float = 20.0) -> None:
+    def wait(self, condition: Callable[[], bool], what: str, timeout: float = 30.0) -> None:
         """Polls until the condition holds; fails with the log otherwise."""
         end = time.monotonic() + timeout
         while not condition():

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import threading
+import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -276,3 +277,18 @@ def test_OP_01_a_gateway_that_writes_to_a_pipe_has_one_thread(unread: Unread) ->
     assert rest.post(unread.http_port, document).responses[0]["status"] == 200
     assert psutil.Process(unread.process.pid).num_threads() == 1
     unread.stop()
+
+
+@pytest.mark.parametrize("make", [writer_to, ThreadWriter], ids=["prompt", "thread"])
+def test_OP_01_many_small_lines_hold_no_more_memory_than_few_large_ones(make: Callable[[int], Writer]) -> None:
+    with pipe() as (_, theirs):
+        stream = LogStream(theirs, held_bytes=1 << 20, make=make)
+        tracemalloc.start()
+        try:
+            for _ in range(600_000):
+                stream.write(".\n")
+            assert tracemalloc.get_traced_memory()[0] < 2 << 20
+        finally:
+            tracemalloc.stop()
+        assert stream.dropped > 0
+        stream.close()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -193,3 +196,38 @@ def test_OP_03_a_signal_while_workers_start_leaves_nothing_behind(
     gateway.signal_group(sent)
     gateway.stop()
     assert not psutil.wait_procs(family, 10)[1]
+
+
+def test_OP_16_closed_standard_descriptors_are_nobody_elses(upstream: ScriptedUpstream, tmp_path: Path) -> None:
+    """What the process opens next would get their numbers, and whatever writes to standard error would reach it."""
+    path = tmp_path / "gateway.toml"
+    path.write_text(config.to_toml(settings_for(upstream, 1)))
+    words = f"exec {sys.executable} -m batchwire.service serve --config {path} <&- >&- 2>&-"
+    process = psutil.Popen(["/bin/sh", "-c", words])
+    try:
+        found: list[str] = []
+        for _ in range(200):
+            with contextlib.suppress(OSError):
+                found = [os.readlink(f"/proc/{process.pid}/fd/{number}") for number in range(3)]
+                if process.net_connections():
+                    break
+            time.sleep(0.05)
+        assert found == [os.devnull] * 3
+        process.terminate()
+        assert process.wait(20) == 0
+    finally:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+
+
+@pytest.mark.parametrize(("hard", "told"), [(256, True), (4096, False)])
+def test_OP_16_the_limit_of_descriptors_is_raised_or_told(
+    hard: int, told: bool, upstream: ScriptedUpstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = subprocess.Popen
+    limited = ["prlimit", f"--nofile=128:{hard}"]
+    monkeypatch.setattr(subprocess, "Popen", lambda words, **more: real([*limited, *words], **more))
+    with Gateway(settings_for(upstream, 1), tmp_path) as gateway:
+        assert psutil.Process(gateway.process.pid).rlimit(psutil.RLIMIT_NOFILE) == (hard, hard)
+        lines = [entry for entry in gateway.logs() if entry.get("event") == "few file descriptors"]
+        assert [(entry["limit"], entry["wanted"] > 1000) for entry in lines] == ([(hard, True)] if told else [])

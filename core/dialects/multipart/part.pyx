@@ -174,7 +174,9 @@ cdef class PartBuilder:
         p = end if stop == NULL else stop + 1
         body = head_of(p, end, &head_end)
         if head_end - p > self.max_header_bytes:
-            call.refuse(400, "HeadersTooLarge", "the headers of the call are too large")
+            call.refuse(
+                400, "HeadersTooLarge",
+                f"the headers of the call are larger than limits.max_header_bytes ({self.max_header_bytes} bytes)")
         while p < head_end:
             p = next_field(p, head_end, &field, self.scratch)
             self.read_field(call, &field)

@@ -228,7 +228,7 @@ cdef class MultipartReader(Reader):
         self.line = self.partial.size + self.at - self.start
         if self.place == IN_HEAD:
             if self.line > self.max_header_bytes:
-                self.fail(400, "HeadersTooLarge", "the headers of a part are too large")
+                self.fail_head()
             if n == 0:
                 self.end_head()
         return None
@@ -276,7 +276,7 @@ cdef class MultipartReader(Reader):
             owner = self.partial.take()
             p = PyBytes_AS_STRING(owner)
         if self.max_call_bytes and n > self.max_call_bytes:
-            self.fail(413, "CallTooLarge", "a part is larger than allowed", f"requests[{self.calls}]")
+            self.fail_size()
         if self.place == IN_HEAD:
             self.builder.read_mime(p, p + n)
             self.content = n
@@ -304,10 +304,10 @@ cdef class MultipartReader(Reader):
         if self.place == BETWEEN or self.place == CLOSED:
             self.hopeless = self.hopeless or kept > LONGEST_DELIMITER
         elif self.place == IN_HEAD and kept > self.max_header_bytes + LONGEST_DELIMITER:
-            self.fail(400, "HeadersTooLarge", "the headers of a part are too large")
+            self.fail_head()
         elif self.max_call_bytes and self.place != IN_HEAD and kept > self.max_call_bytes + (
                 0 if self.place == BARE else LONGEST_DELIMITER):
-            self.fail(413, "CallTooLarge", "a part is larger than allowed", f"requests[{self.calls}]")
+            self.fail_size()
         if self.hopeless:
             self.partial.size = 0
         else:
@@ -338,6 +338,16 @@ cdef class MultipartReader(Reader):
         if call is None:
             self.ended = True
         return call
+
+    cdef int fail_head(self) except -1:
+        return self.fail(
+            400, "HeadersTooLarge",
+            f"the headers of a part are larger than limits.max_header_bytes ({self.max_header_bytes} bytes)")
+
+    cdef int fail_size(self) except -1:
+        return self.fail(
+            413, "CallTooLarge", f"a part is larger than limits.max_call_bytes ({self.max_call_bytes} bytes)",
+            f"requests[{self.calls}]")
 
     cdef int fail(self, int status, str code, str message, str target="") except -1:
         self.failure = EnvelopeError(status, code, message, target)

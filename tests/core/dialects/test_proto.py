@@ -81,7 +81,7 @@ def expected(call: pb.Call) -> dict[str, Any]:
         "group": call.atomicity_group.encode() or None,
         "condition": call.condition.encode() if call.HasField("condition") else None,
         "timeout": pytest.approx(call.timeout.seconds + call.timeout.nanos / 1e9),
-        "refusal": None,
+        "refusal": None if call.url or call.method.upper() in ("GET", "HEAD", "OPTIONS") else (400, "BadUrl"),
     }
 
 

@@ -136,6 +136,43 @@ async def test_GW_15_what_cannot_be_sent_again_looks_at_its_connection_first(met
     assert seen == [b"GET", method.encode()]
 
 
+async def test_GW_15_a_closed_connection_is_seen_behind_tls_too(certificate: Path) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer(200, b"own"))
+        await writer.drain()
+        await asyncio.to_thread(answered.wait, 10)
+
+    answered = threading.Event()
+    trusting = ssl.create_default_context(cafile=str(certificate))
+
+    def other_loop() -> None:
+        async def live() -> None:
+            async with RawServer(serve=serve, tls=server_side(certificate)) as server:
+                ports.append(server.port)
+                ready.set()
+                await server.until(lambda: server.accepted == 1 and server.open == 0)
+                closed.set()
+                await server.until(lambda: server.accepted == 2 and server.open == 0)
+
+        asyncio.run(live())
+
+    ports: list[int] = []
+    ready, closed = threading.Event(), threading.Event()
+    thread = threading.Thread(target=other_loop, daemon=True)
+    thread.start()
+    assert ready.wait(10)
+    server = RawServer(port=ports[0])
+    async with upstream_of(server, ssl=trusting, server_name="things.example", scheme="https") as upstream:
+        route = Route(root="/svc/", upstream=upstream)
+        assert (await run(route, [call("1")]))["1"].status == 200
+        answered.set()
+        assert closed.wait(10)  # and the loop stands still
+        assert (await run(route, [call("2", "x", "POST", body=b"{}")]))["2"].status == 200
+        assert upstream.stats()["connects"] == 2
+    await asyncio.to_thread(thread.join, 10)
+
+
 async def test_an_idle_connection_is_closed_in_time() -> None:
     async with serving(idle_timeout=0.05) as (server, upstream, route):
         await run(route, [call("a")])

@@ -41,7 +41,7 @@ def member(
     made = pb.Call(
         id=name,
         method=method,
-        url=url,
+        url=url or "/svc/",
         headers=[pb.Header(name=key, value=value) for key, value in headers],
         depends_on=depends_on,
         body=body,

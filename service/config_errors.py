@@ -1,0 +1,97 @@
+"""What is wrong with a configuration: for each thing a line with its key or variable, what is wrong, what is allowed.
+
+Must never read the configuration's file.
+"""
+
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+MAX_QUOTED = 100
+"""Characters of a value that a line quotes."""
+Path = tuple[str, ...]
+
+# A validator of several keys begins with the one that it is about.
+_ABOUT = re.compile(r"([a-z_]+(?:\.\w+)*): (.*)", re.DOTALL)
+_WORDS = {
+    "extra_forbidden": "there is no such key",
+    "missing": "must be given",
+    "dict_type": "must be a table",
+    "model_type": "must be a table",
+    "model_attributes_type": "must be a table",
+    "list_type": "must be a list",
+    "tuple_type": "must be a list",
+    "too_short": "must have at least one entry",
+}
+_WITHOUT_VALUE = ("extra_forbidden", "missing", "too_short")
+
+
+def lines(error: ValidationError, prefix: str, overrides: Mapping[str, Any]) -> list[str]:
+    """prefix: of the variables. overrides: what was set over file and environment, in the form of the file."""
+    variables = {
+        tuple(name[len(prefix) :].lower().split("__")): name
+        for name in sorted(os.environ)
+        if name.upper().startswith(prefix)
+    }
+    told = []
+    for entry in error.errors():
+        if entry["type"] == "too_short" and entry["input"]:
+            continue  # for lack of the entries that have lines of their own
+        path = tuple(str(part) for part in entry["loc"])
+        message = _message(entry)
+        about = _ABOUT.fullmatch(message) if entry["type"] == "value_error" else None
+        if about is not None:
+            path, message = (*path, *about[1].split(".")), about[2]
+        told.append(_line(path, message, {} if _holds(overrides, path) else variables))
+    return told
+
+
+def shown(value: object) -> str:
+    """A value as a line quotes it."""
+    text = repr(value)
+    return text if len(text) <= MAX_QUOTED else text[: MAX_QUOTED - 1] + "…"
+
+
+def _message(entry: Any) -> str:
+    kind, value = entry["type"], entry["input"]
+    message = _WORDS.get(kind) or entry["msg"].removeprefix("Value error, ")
+    if kind != "value_error":
+        message = message[0].lower() + message[1:]
+    if kind in _WITHOUT_VALUE or isinstance(value, dict | list | tuple) or repr(value) in message:
+        return message
+    return f"{message} (was {shown(value)})"
+
+
+def _line(path: Path, message: str, variables: Mapping[Path, str]) -> str:
+    said = [given for given in variables if path[: len(given)] == given and _says(variables[given], path[len(given) :])]
+    if said:
+        given = max(said, key=len)
+        return ": ".join([variables[given], *filter(None, [".".join(path[len(given) :])]), message])
+    below = [name for given, name in variables.items() if given[: len(path)] == path]
+    more = f"; in the environment: {', '.join(below)}" if below else ""
+    return f"{': '.join(filter(None, ['.'.join(path), message]))}{more}"
+
+
+def _says(name: str, path: Sequence[str]) -> bool:
+    """Whether a variable, which may be JSON, has given what lies there, or what it is missing in."""
+    if not path:
+        return True
+    try:
+        return _holds(json.loads(os.environ[name]), path[:-1])
+    except ValueError:
+        return False
+
+
+def _holds(value: Any, path: Sequence[str]) -> bool:
+    for part in path:
+        if isinstance(value, list) and part.isdecimal() and int(part) < len(value):
+            value = value[int(part)]
+        elif isinstance(value, Mapping) and part in value:
+            value = value[part]
+        else:
+            return False
+    return True

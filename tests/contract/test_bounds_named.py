@@ -1,0 +1,94 @@
+"""Whoever is beyond a bound is told its key and its value: GW-13."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+import pytest
+from harness import grpcc, rest
+from harness.batches import GRPC_BATCH, REST, Call, Refused, run_batch
+from harness.gateway import Gateway
+
+CALL_BYTES = "limits.max_call_bytes (4000 bytes)"
+HEADER_BYTES = "limits.max_header_bytes (4096 bytes)"
+MULTIPART = {"Content-Type": "multipart/mixed; boundary=b"}
+HEAD = b"--b\r\nContent-Type: application/http\r\n\r\nPOST A HTTP/1.1\r\n"
+
+
+def rest_said(gateway: Gateway, body: bytes, fields: dict[str, str]) -> str:
+    answer = rest.post(gateway.http_port, body, fields)
+    assert answer.status in (400, 413)
+    return str(answer.json()["error"]["message"])
+
+
+def grpc_said(gateway: Gateway, *calls: Any) -> str:
+    with grpcc.Client(gateway.grpc_address) as client, pytest.raises(grpc.RpcError) as caught:
+        client.batch([grpcc.message(calls[0], options=grpcc.options()), *(grpcc.message(call) for call in calls[1:])])
+    return str(caught.value.details())  # type: ignore[attr-defined]
+
+
+SAID: dict[str, tuple[Callable[[Gateway], str], str]] = {
+    "JSON": (
+        lambda gateway: rest_said(gateway, b'{"requests":[{"id":"1","url":"%s"}]}' % (b"x" * 4_000), {}),
+        CALL_BYTES,
+    ),
+    "multipart": (
+        lambda gateway: rest_said(gateway, HEAD + b"\r\n" + b"x" * 4_000 + b"\r\n--b--\r\n", MULTIPART),
+        CALL_BYTES,
+    ),
+    "head of a part": (
+        lambda gateway: rest_said(gateway, b"--b\r\nContent-Type: application/http\r\nX: " + b"x" * 4_100, MULTIPART),
+        HEADER_BYTES,
+    ),
+    "protobuf": (lambda gateway: grpc_said(gateway, grpcc.call("1", "A", "PUT", body=b"x" * 4_000)), CALL_BYTES),
+    "parts of a body": (
+        lambda gateway: grpc_said(
+            gateway,
+            grpcc.call("1", "A", "PUT", body=b"x" * 3_000, body_continues=True),
+            grpcc.call("1", "", "", body=b"x" * 3_000),
+        ),
+        CALL_BYTES,
+    ),
+    "a batch that says its size": (
+        lambda gateway: rest_said(gateway, b" " * 20_001, {}),
+        "limits.max_request_bytes (20000 bytes)",
+    ),
+}
+
+
+@pytest.mark.both_fronts
+@pytest.mark.parametrize("name", SAID)
+def test_GW_13_a_bound_of_the_batch(name: str, small_gateway: Gateway) -> None:
+    ask, bound = SAID[name]
+    assert bound in ask(small_gateway)
+
+
+def test_GW_13_a_batch_that_does_not_say_its_size(small_gateway: Gateway) -> None:
+    with rest.Wire(small_gateway.http_port) as wire:
+        wire.begin("POST", "/svc/$batch", {"Content-Type": "application/json", "Transfer-Encoding": "chunked"})
+        wire.chunk(b" " * 20_001)
+        assert "limits.max_request_bytes (20000 bytes)" in wire.answer().json()["error"]["message"]
+
+
+def test_GW_13_a_message_of_grpc(small_gateway: Gateway) -> None:
+    said = grpc_said(small_gateway, grpcc.call("1", "A", "PUT", body=bytes(4 << 20)))
+    assert "limits.grpc_max_message_bytes (4194304 bytes)" in said
+
+
+@pytest.mark.parametrize("front", [REST, GRPC_BATCH])
+def test_GW_13_calls_of_a_batch(front: str, small_gateway: Gateway) -> None:
+    with pytest.raises(Refused, match=r"5 calls \(limits.max_calls\)"):
+        run_batch(front, small_gateway, [Call(str(number), "A") for number in range(6)])
+
+
+def test_GW_13_a_body_that_is_decoded(small_gateway: Gateway) -> None:
+    packed = base64.urlsafe_b64encode(gzip.compress(b"x" * 5_000)).decode()
+    fields = {"transfer-encoding": "gzip", "content-type": "application/octet-stream"}
+    call = {"id": "1", "method": "put", "url": "A", "headers": fields, "body": packed}
+    answer = rest.post(small_gateway.http_port, {"requests": [call]})
+    error = answer.by_id()["1"]
+    assert (error["status"], CALL_BYTES in error["body"]["error"]["message"]) == (413, True)

@@ -1,0 +1,60 @@
+"""What is no call, or one with a member of the wrong type, is a TypeError that names it, where it is made or given."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from batchwire.client import AsyncClient, Call, Client
+from batchwire.client._model import Headers
+
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"depends_on": "new"}, r"Call.depends_on must be a list or tuple of ids \(str\), not 'new'"),
+    ({"depends_on": [1]}, r"Call.depends_on must be .*, not \[1\]"),
+    ({"depends_on": None}, "Call.depends_on must be .*, not None"),
+    ({"url": b"a"}, "Call.url must be a str, not bytes"),
+    ({"method": None}, "Call.method must be a str, not NoneType"),
+    ({"id": 1}, "Call.id must be a str, not int"),
+    ({"atomicity_group": 1}, "Call.atomicity_group must be a str, not int"),
+    ({"headers": "a: b"}, "Call.headers must be a mapping of str to str, or pairs of str"),
+    ({"headers": {"a": 1}}, "Call.headers must be"),
+    ({"headers": [("a",)]}, "Call.headers must be"),
+    ({"body": {"a": 1}}, "Call.body must be bytes, str or None, not dict"),
+    ({"condition": True}, "Call.condition must be a str or None, not bool"),
+    ({"timeout": "5"}, r"Call.timeout must be seconds \(int or float\) or None, not str"),
+    ({"timeout": True}, "Call.timeout must be seconds"),
+]
+
+
+@pytest.mark.parametrize(("members", "message"), WRONG)
+def test_a_call_of_wrong_types(members: dict[str, Any], message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        Call(**{"url": "a", **members})
+
+
+@pytest.mark.parametrize("ids", [["a"], ("a",), {"a"}, dict.fromkeys("a").keys(), []])
+def test_ids_may_come_in_any_collection(ids: Any) -> None:
+    assert Call("a", depends_on=ids, headers=Headers([("a", "b")])).depends_on == ids
+
+
+async def test_what_is_no_call_or_was_spoiled() -> None:
+    spoiled = Call("a")
+    spoiled.depends_on = "new"
+    for given, message in (({"url": "a"}, "a batch is made of Call objects, not dict"), (spoiled, "Call.depends_on")):
+        calls: list[Any] = [given]
+        async with AsyncClient("127.0.0.1:9") as client:
+            with pytest.raises(TypeError, match=message):
+                await client.execute(calls)
+        with Client("127.0.0.1:9") as blocking, pytest.raises(TypeError, match=message):
+            blocking.execute(calls)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"deadline": "5"}, "deadline must be seconds"), ({"headers": "a: b"}, "headers must be a mapping")],
+)
+def test_options_of_wrong_types(options: dict[str, Any], message: str) -> None:
+    with Client("127.0.0.1:9") as client, pytest.raises(TypeError, match=message):
+        client.execute([Call("a")], **options)
+    with Client("127.0.0.1:9", route=5) as client, pytest.raises(TypeError, match="route must be a str"):  # type: ignore[arg-type]
+        client.execute([Call("a")])
