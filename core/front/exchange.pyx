@@ -7,13 +7,13 @@ from batchwire.core.front.http2 cimport field, FILL_LAST, FillEnd, Handler, Stre
 from batchwire.core.front.nghttp2 cimport NGHTTP2_CANCEL, nghttp2_nv, NGHTTP2_INTERNAL_ERROR, NGHTTP2_NO_ERROR
 from batchwire.core.model cimport now
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.stdint cimport uint32_t
 from libc.string cimport memcpy
 
 from collections import deque
 
 cdef enum:
-    MAX_FIELDS = 64
     UNSENT_HIGH = 65536       # bytes above which drain() waits
 
 
@@ -65,20 +65,26 @@ cdef class Exchange(Handler):
 
     def start(self, int status, list headers not None, bint body):
         """Sends the head; headers: [(name, value)], bytes, names in lower case. body: one follows."""
-        cdef nghttp2_nv[MAX_FIELDS] fields
-        cdef size_t n = 1
         cdef bytes code = b"%d" % status
+        cdef bytes name, value
+        cdef nghttp2_nv* fields
+        cdef size_t n = 1
         if self.stream is None:
             return
-        field(&fields[0], ":status", 7, PyBytes_AS_STRING(code), PyBytes_GET_SIZE(code))
-        for name, value in headers:
-            if n < MAX_FIELDS:
+        fields = <nghttp2_nv*>PyMem_Malloc((1 + len(headers)) * sizeof(nghttp2_nv))
+        if fields == NULL:
+            raise MemoryError()
+        try:
+            field(&fields[0], ":status", 7, PyBytes_AS_STRING(code), PyBytes_GET_SIZE(code))
+            for name, value in headers:
                 field(&fields[n], PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name),
                       PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value))
                 n += 1
+            self.stream.respond(fields, n, body)
+        finally:
+            PyMem_Free(fields)
         self.finished = not body
         self.moved = now()
-        self.stream.respond(fields, n, body)
 
     def write(self, bytes data not None):
         """Sends bytes of the body."""
@@ -106,7 +112,10 @@ cdef class Exchange(Handler):
         if self.stream is not None and not self.finished:
             self.finished = self.broken = True
             self.moved = now()
-            self.stream.wake()
+            if self.stream.answered:
+                self.stream.wake()
+            else:
+                self.stream.reset(NGHTTP2_INTERNAL_ERROR)  # there is no head yet, so nothing is ever filled in
 
     def unsent_bytes(self):
         """Bytes of the answer that the client has not taken."""
