@@ -22,14 +22,15 @@ cdef class Exchange(Handler):
 
     def __init__(self, Stream request not None):
         self.request = request
+        self.hears_out = True
         self.came = deque()
         self.going = deque()
 
     # --- the request
 
     async def read(self):
-        """The next bytes of the body; b"" at its end, None when the client is gone."""
-        while not self.came and not self.request.ended and not self.lost:
+        """The next bytes of the body; b"" at its end, None when the client is gone or the answer has ended."""
+        while not self.came and not self.request.ended and not self.lost and not self.finished:
             self.reading = self.request.connection.home.loop.create_future()
             await self.reading
         if self.came:
@@ -37,7 +38,7 @@ cdef class Exchange(Handler):
             if self.stream is not None:
                 self.stream.consume(len(data))
             return data
-        return None if self.lost else b""
+        return None if self.lost or self.finished else b""
 
     @property
     def peer(self):
@@ -83,8 +84,9 @@ cdef class Exchange(Handler):
             self.stream.respond(fields, n, body)
         finally:
             PyMem_Free(fields)
-        self.finished = not body
         self.moved = now()
+        if not body:
+            self.finish()
 
     def write(self, bytes data not None):
         """Sends bytes of the body."""
@@ -102,16 +104,15 @@ cdef class Exchange(Handler):
     def end(self):
         """There is no more body."""
         if self.stream is not None and not self.finished:
-            self.finished = True
-            self.moved = now()        # from here on the client has its time to take the rest
+            self.finish()
             self.stream.wake()
 
     def end_broken(self):
         """Ends the answer in such a way that nobody takes it for complete, after what has been written (ER-07)."""
         self.on_lost = None
         if self.stream is not None and not self.finished:
-            self.finished = self.broken = True
-            self.moved = now()
+            self.broken = True
+            self.finish()
             if self.stream.answered:
                 self.stream.wake()
             else:
@@ -128,6 +129,15 @@ cdef class Exchange(Handler):
             self.stream.reset(NGHTTP2_CANCEL)
 
     # --- the stream's side
+
+    cdef int finish(self) except -1:
+        """The answer has no more; what has come of the request is wanted by nobody."""
+        self.finished = True
+        self.moved = now()            # from here on the client has its time to take the rest
+        if self.stream is not None:
+            self.stream.consume(sum(map(len, self.came)))
+        self.came.clear()
+        return self.stir(self.reading)
 
     cdef int on_data(self, const char* p, Py_ssize_t n) except -1:
         if self.finished:
