@@ -824,6 +824,8 @@ cdef int prepare() except -1:
     nghttp2_option_set_no_closed_streams(options, 1)
     nghttp2_option_set_max_outbound_ack(options, 200)
     nghttp2_option_set_max_settings(options, 32)
+    # max_header_bytes bounds them. A head above nghttp2's own bound (64 KiB) would never be sent, nor its stream end.
+    nghttp2_option_set_max_send_header_block_length(options, 1 << 30)
     nghttp2_option_set_no_rfc9113_leading_and_trailing_ws_validation(options, 1)
     # The guard counts resets, and knows which of them are a flood.
     bw_limit_resets(options, 1 << 40, 1 << 40)

@@ -34,7 +34,7 @@ class ServedApp:
 
     async def answer(self, scope: Scope, receive: Receive, send: Send, idle: IdleSweep) -> bool:
         """Lets the app answer; False if it failed before it answered anything."""
-        exchange = _Served(scope["extensions"][EXTENSION], receive, send, self._upstream)
+        exchange = _Served(scope, receive, send, self._upstream)
         idle.add(exchange)
         try:
             # In a task of its own: what it puts into its context, and what it raises, stays there (OP-04, OP-05).
@@ -74,8 +74,10 @@ class ServedApp:
 class _Served(Exchange):
     """A request, as the idle sweep sees it."""
 
-    def __init__(self, connection: Connection, receive: Receive, send: Send, upstream: AsgiUpstream) -> None:
-        self.connection = connection
+    def __init__(self, scope: Scope, receive: Receive, send: Send, upstream: AsgiUpstream) -> None:
+        self.connection: Connection = scope["extensions"][EXTENSION]
+        self._bodiless = scope["method"] == "HEAD"
+        self._left: int | None = None  # of the length that the app has said
         self._upstream = upstream
         self.started = False
         self.finished = False
@@ -119,6 +121,8 @@ class _Served(Exchange):
             lengths = [value for name, value in headers if name.lower() == b"content-length"]
             if len(lengths) > 1 or not all(map(bytes.isdigit, lengths)):
                 raise ValueError("the content-length of its answer is no length")
+            if lengths and not self._bodiless and status not in (204, 304):
+                self._left = int(lengths[0])
             return {"type": kind, "status": status, "headers": headers}
         if kind != "http.response.body":
             raise RuntimeError(f"the message {kind!r} is not part of an HTTP answer")
@@ -127,7 +131,12 @@ class _Served(Exchange):
         body = message.get("body", b"")
         if not isinstance(body, bytes | bytearray | memoryview):
             raise TypeError("a body is bytes")
-        return {"type": kind, "body": bytes(body), "more_body": bool(message.get("more_body", False))}
+        body, more = bytes(body), bool(message.get("more_body", False))
+        if self._left is not None:
+            self._left -= len(body)
+            if self._left < 0 or (self._left and not more):
+                raise ValueError("the body of its answer has not the length that it said")
+        return {"type": kind, "body": body, "more_body": more}
 
     def unsent_bytes(self) -> int:
         return self.connection.unsent_bytes()

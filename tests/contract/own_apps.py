@@ -54,6 +54,12 @@ MESSAGES: dict[str, list[Any]] = {
 """What is no answer of HTTP from its first message on."""
 HALVES: dict[str, list[Any]] = {
     "only a head": [START],
+    "less than it said": [{**START, "headers": [(b"content-length", b"5")]}, BODY],
+    "more than it said": [
+        {**START, "headers": [(b"content-length", b"2")]},
+        {**BODY, "more_body": True},
+        {**BODY, "body": b"xx"},
+    ],
     "two heads": [START, START, BODY],
     "a body that is text": [START, {**BODY, "body": "x"}],
     "a number": [START, {**BODY, "body": 5}],

@@ -256,6 +256,25 @@ def test_OP_08_an_answer_has_no_more_headers_than_max_header_bytes(
     assert get(gateway, f"/svc/{url}")[0] == (200 if fits else 500)
 
 
+@pytest.mark.parametrize("version", [1, 2])
+def test_OP_08_as_many_as_are_allowed_are_sent(version: int, tmp_path: Path) -> None:
+    """Above 64 KiB, too, where the library for HTTP/2 has a bound of its own."""
+    gateway = begun(settings_of(limits={"max_header_bytes": 300_000}), tmp_path)
+    path = "/svc/headers/x?times=250&each=900"
+    if version == 1:
+        with rest.Wire(gateway.http_port) as wire:
+            wire.begin("GET", path)
+            answer = b""
+            while b'"fine"' not in answer:
+                answer += wire.socket.recv(65536)
+            assert answer.startswith(b"HTTP/1.1 200 ")
+    else:
+        with Http2Wire(gateway.http_port) as wire2:
+            wire2.h2.decoder.max_header_list_size = 1 << 20
+            assert json.loads(wire2.ask(request("GET", path)).data) == "fine"
+    gateway.stop()
+
+
 # --- start and end
 
 
