@@ -10,3 +10,4 @@ cdef class Exchange(Handler):
     cdef readonly bint lost                 # the stream is gone before its end
     cdef bint finished
     cdef readonly bint broken               # ended without its end
+    cdef int finish(self) except -1

@@ -7,13 +7,13 @@ from batchwire.core.front.http2 cimport field, FILL_LAST, FillEnd, Handler, Stre
 from batchwire.core.front.nghttp2 cimport NGHTTP2_CANCEL, nghttp2_nv, NGHTTP2_INTERNAL_ERROR, NGHTTP2_NO_ERROR
 from batchwire.core.model cimport now
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.stdint cimport uint32_t
 from libc.string cimport memcpy
 
 from collections import deque
 
 cdef enum:
-    MAX_FIELDS = 64
     UNSENT_HIGH = 65536       # bytes above which drain() waits
 
 
@@ -22,14 +22,15 @@ cdef class Exchange(Handler):
 
     def __init__(self, Stream request not None):
         self.request = request
+        self.hears_out = True
         self.came = deque()
         self.going = deque()
 
     # --- the request
 
     async def read(self):
-        """The next bytes of the body; b"" at its end, None when the client is gone."""
-        while not self.came and not self.request.ended and not self.lost:
+        """The next bytes of the body; b"" at its end, None when the client is gone or the answer has ended."""
+        while not self.came and not self.request.ended and not self.lost and not self.finished:
             self.reading = self.request.connection.home.loop.create_future()
             await self.reading
         if self.came:
@@ -37,7 +38,7 @@ cdef class Exchange(Handler):
             if self.stream is not None:
                 self.stream.consume(len(data))
             return data
-        return None if self.lost else b""
+        return None if self.lost or self.finished else b""
 
     @property
     def peer(self):
@@ -65,20 +66,27 @@ cdef class Exchange(Handler):
 
     def start(self, int status, list headers not None, bint body):
         """Sends the head; headers: [(name, value)], bytes, names in lower case. body: one follows."""
-        cdef nghttp2_nv[MAX_FIELDS] fields
-        cdef size_t n = 1
         cdef bytes code = b"%d" % status
+        cdef bytes name, value
+        cdef nghttp2_nv* fields
+        cdef size_t n = 1
         if self.stream is None:
             return
-        field(&fields[0], ":status", 7, PyBytes_AS_STRING(code), PyBytes_GET_SIZE(code))
-        for name, value in headers:
-            if n < MAX_FIELDS:
+        fields = <nghttp2_nv*>PyMem_Malloc((1 + len(headers)) * sizeof(nghttp2_nv))
+        if fields == NULL:
+            raise MemoryError()
+        try:
+            field(&fields[0], ":status", 7, PyBytes_AS_STRING(code), PyBytes_GET_SIZE(code))
+            for name, value in headers:
                 field(&fields[n], PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name),
                       PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value))
                 n += 1
-        self.finished = not body
+            self.stream.respond(fields, n, body)
+        finally:
+            PyMem_Free(fields)
         self.moved = now()
-        self.stream.respond(fields, n, body)
+        if not body:
+            self.finish()
 
     def write(self, bytes data not None):
         """Sends bytes of the body."""
@@ -96,17 +104,19 @@ cdef class Exchange(Handler):
     def end(self):
         """There is no more body."""
         if self.stream is not None and not self.finished:
-            self.finished = True
-            self.moved = now()        # from here on the client has its time to take the rest
+            self.finish()
             self.stream.wake()
 
     def end_broken(self):
         """Ends the answer in such a way that nobody takes it for complete, after what has been written (ER-07)."""
         self.on_lost = None
         if self.stream is not None and not self.finished:
-            self.finished = self.broken = True
-            self.moved = now()
-            self.stream.wake()
+            self.broken = True
+            self.finish()
+            if self.stream.answered:
+                self.stream.wake()
+            else:
+                self.stream.reset(NGHTTP2_INTERNAL_ERROR)  # there is no head yet, so nothing is ever filled in
 
     def unsent_bytes(self):
         """Bytes of the answer that the client has not taken."""
@@ -119,6 +129,15 @@ cdef class Exchange(Handler):
             self.stream.reset(NGHTTP2_CANCEL)
 
     # --- the stream's side
+
+    cdef int finish(self) except -1:
+        """The answer has no more; what has come of the request is wanted by nobody."""
+        self.finished = True
+        self.moved = now()            # from here on the client has its time to take the rest
+        if self.stream is not None:
+            self.stream.consume(sum(map(len, self.came)))
+        self.came.clear()
+        return self.stir(self.reading)
 
     cdef int on_data(self, const char* p, Py_ssize_t n) except -1:
         if self.finished:

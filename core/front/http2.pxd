@@ -14,6 +14,7 @@ cdef class Handler(SessionListener):
     """What answers a stream."""
     cdef Stream stream                      # None: the stream is gone
     cdef double moved                       # seconds, monotonic: when bytes went either way
+    cdef bint hears_out                     # a small rest of a request that is answered early is read away
     cdef int on_data(self, const char* p, Py_ssize_t n) except -1
     cdef int on_end(self) except -1
     cdef int on_settled(self) except -1
@@ -47,6 +48,7 @@ cdef class Stream:
     cdef readonly bint too_large            # its header section is larger than allowed
     cdef readonly bint ended                # the client has said all
     cdef bint answered                      # a final header section was submitted
+    cdef Py_ssize_t rest                    # bytes that the client may still send of a request that is answered
     cdef int respond(self, const nghttp2_nv* fields, size_t n, bint body) except -1
     cdef int inform(self, const nghttp2_nv* fields, size_t n) except -1
     cdef int trailers(self, const nghttp2_nv* fields, size_t n) except -1
@@ -63,6 +65,7 @@ cdef class Http2Connection:
     cdef readonly str peer, scheme
     cdef readonly tuple client, server      # (host, port) or None
     cdef dict streams                       # id -> Stream
+    cdef dict rests                         # id -> when its answer ended, of those whose rest is read away
     cdef list fresh                         # handlers made in this read
     cdef Buffer out
     cdef Guard guard
@@ -74,13 +77,14 @@ cdef class Http2Connection:
     cdef double heads_since                 # when an unfinished header section began; 0: none
     cdef double received, paused_since, pinged
     cdef double lingers_since               # when the last word was said; 0: not yet
-    cdef object finisher, prober
+    cdef object finisher, prober, rest_timer
     cdef int begin(self) except -1
     cdef int open(self, int32_t stream_id) except -1
     cdef int request(self, Stream stream) except -1
     cdef int schedule_flush(self) except -1
     cdef int flush(self) except -1
     cdef int write(self) except -1
+    cdef int hear_out(self, Stream stream) except -1
     cdef int calm(self, bytes why) except -1
     cdef int check_end(self) except -1
     cdef int sweep(self, double t) except -1

@@ -113,6 +113,7 @@ cdef extern from "<nghttp2/nghttp2.h>":
     void nghttp2_option_set_no_closed_streams(nghttp2_option* option, int value)
     void nghttp2_option_set_max_outbound_ack(nghttp2_option* option, size_t value)
     void nghttp2_option_set_max_settings(nghttp2_option* option, size_t value)
+    void nghttp2_option_set_max_send_header_block_length(nghttp2_option* option, size_t value)
 
     void bw_limit_resets(nghttp2_option* option, uint64_t burst, uint64_t rate)
     int nghttp2_session_server_new2(nghttp2_session** made, const nghttp2_session_callbacks* callbacks,

@@ -26,6 +26,10 @@ from batchwire.core.errors import ConfigError
 
 cdef double TICK = 0.02           # seconds between looks at the deadlines while calls run
 cdef double SHUTDOWN = 10.0       # seconds that its lifespan may take to end
+cdef enum:
+    TOLD = 10
+
+cdef double TOLD_SECONDS = 1.0    # in which TOLD failures of an application are logged each; the others are counted
 cdef double GRACE = 1.0           # seconds an application gets to notice that nobody waits any more
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 _log = logging.getLogger("batchwire.asgi")
@@ -90,11 +94,7 @@ cdef class Exchange(Inlet):
         if kind == "http.response.start":
             if self.status:
                 raise BadAnswer("the answer was started twice")
-            status = message["status"]
-            if not 200 <= status <= 599:
-                raise BadAnswer("its status is out of range")
-            self.headers = self.screened(message.get("headers", ()))
-            self.status = status
+            self.status, self.headers = self.home.head(message)
         elif kind == "http.response.body":
             if not self.status:
                 raise BadAnswer("a body came before the answer was started")
@@ -132,19 +132,6 @@ cdef class Exchange(Inlet):
             (<CallOwner>self.call.owner).came_in(self)
         return 0
 
-    def screened(self, headers):
-        kept = []
-        size = 0
-        for name, value in headers:
-            name, value = bytes(name), bytes(value).strip(b" \t")
-            size += len(name) + len(value) + 4
-            if size > self.home.max_header_bytes:
-                raise HeadersTooLarge()
-            if _TOKEN.match(name) is None or not valid_value(value, len(value)):
-                raise BadAnswer("a header of its answer is malformed")
-            kept.append((name, value))
-        return kept
-
     cdef int gather(self, object data) except -1:
         cdef const unsigned char[::1] view
         cdef Py_ssize_t most
@@ -181,6 +168,9 @@ cdef class AsgiUpstream(Upstream):
     cdef object stopped               # future
     cdef readonly dict state          # of its lifespan
     cdef unsigned long long crashes
+    cdef double told_since            # when the seconds began of which `told` failures were logged
+    cdef int told
+    cdef unsigned long long untold    # those of which no line spoke yet
     cdef object context               # in which it was loaded; never entered by the application
     cdef set tasks                    # of all that the application does for requests
     cdef readonly Py_ssize_t max_header_bytes
@@ -212,6 +202,47 @@ cdef class AsgiUpstream(Upstream):
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
         return task
+
+    def complain(self, str what not None, error=None):
+        """Logs a failure of the application. error: whose traceback is told. Many at once become a number."""
+        cdef double t = now()
+        if t - self.told_since >= TOLD_SECONDS:
+            self.told_since = t
+            self.told = 0
+        if self.told < TOLD:
+            self.told += 1
+            _log.error("%s", what, exc_info=error)
+            return
+        if self.untold == 0:
+            self.loop.call_later(TOLD_SECONDS, self.count_untold)
+        self.untold += 1
+
+    def count_untold(self):
+        untold, self.untold = self.untold, 0
+        if untold:
+            _log.error("the application of %s failed %d times more", self.name, untold)
+
+    def head(self, message):
+        """
+        (status, [(name, value)]) of an http.response.start. Raises BadAnswer when that is no final answer of HTTP,
+        HeadersTooLarge when it is more than max_header_bytes.
+        """
+        cdef Py_ssize_t size = 0
+        status = message["status"]
+        if not isinstance(status, int) or not 200 <= status <= 599:
+            raise BadAnswer("its status is none of a final answer")
+        kept = []
+        for name, value in message.get("headers", ()):
+            if isinstance(name, str) or isinstance(value, str):
+                raise BadAnswer("a header of its answer is str, not bytes")
+            name, value = bytes(name), bytes(value).strip(b" \t")
+            size += len(name) + len(value) + 4
+            if size > self.max_header_bytes:
+                raise HeadersTooLarge("the headers of its answer are larger than max_header_bytes")
+            if _TOKEN.match(name) is None or not valid_value(value, len(value)):
+                raise BadAnswer("a header of its answer is malformed")
+            kept.append((name, value))
+        return int(status), kept
 
     @property
     def at_work(self):
@@ -368,16 +399,22 @@ cdef class AsgiUpstream(Upstream):
             why = (502, OUTCOME_UNREACHABLE, "UpstreamBroken", "the headers of the application's answer are larger "
                    "than allowed")
         except BadAnswer as error:
-            _log.error("the application broke the protocol: %s", error)
+            self.complain(f"the application broke the protocol: {error}")
             why = (502, OUTCOME_UNREACHABLE, "UpstreamBroken", "the application did not answer with valid HTTP")
         except BaseException as error:
             # The gateway cancels only what is settled; any other cancellation is the application's own.
-            if exchange.settled or exchange.finished:
+            if exchange.settled and not exchange.finished:
                 # Nobody waits for it: an application may well raise when its client is gone.
-                _log.debug("the application raised after its answer", exc_info=error)
+                _log.debug("the application raised when nobody waited for it any more", exc_info=error)
+                return
+            if exchange.finished and isinstance(error, asyncio.CancelledError) and asyncio.current_task().cancelling():
                 return
             self.crashes += 1
-            _log.error("the application raised", exc_info=error)
+            if exchange.finished:
+                # Frameworks send their 500 first, and leave it to the server to log what they raise.
+                self.complain("the application raised after its answer", error)
+                return
+            self.complain("the application raised", error)
             if exchange.status:
                 why = (502, OUTCOME_UNREACHABLE, "UpstreamBroken", "the application failed in the middle of its answer")
             else:
@@ -494,6 +531,7 @@ cdef class AsgiUpstream(Upstream):
             self.ticker = None
         for exchange in list(self.exchanges.values()):
             self.end(exchange, 502, OUTCOME_UNREACHABLE, "UpstreamClosed", "the gateway is stopping")
+        self.count_untold()
         self.cancel()
 
     def stats(self):

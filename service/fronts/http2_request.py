@@ -102,13 +102,13 @@ class Http2Request:
 
     def _start(self, has_body: bool) -> None:
         assert self._head is not None, "a body without a head"
-        self._answered = True
         fields = [(b"date", formatdate(usegmt=True).encode())]
         for name, value in self._head.get("headers", ()):
             lower = name.lower()
             if lower not in _OF_CONNECTIONS:
                 fields.append((lower, bytes(value)))
         self._exchange.start(self._head["status"], fields, has_body and self._request.method != b"HEAD")
+        self._answered = True
 
 
 def _fields(authority: bytes, said: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:

@@ -3,6 +3,7 @@
 A bound on the size and the time of a request head, a bound on the body that follows a finished answer,
 notice when the client is gone, and a way to end an answer so that no client takes it for complete
 (ER-07). An offer to change the protocol is passed over (RFC 9110 7.8), and who speaks HTTP/1.0 gets no chunks.
+What comes behind a request, late or no HTTP, is told only after the answers that are due before it.
 It knows no batch; it must never write a byte of an answer itself but for 100, 400, 408, 431 and 505.
 """
 
@@ -27,6 +28,7 @@ _VERSIONS = ("1.0", "1.1")
 _TCP_CLOSE = 7
 """A state of <netinet/tcp.h>."""
 _TOO_LARGE = b"431 Request Header Fields Too Large"
+_NO_HTTP = b"Invalid HTTP request received."
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 
@@ -48,6 +50,7 @@ class Connection(HttpToolsProtocol):
         self.on_lost: Callable[[], None] | None = None
         self._running: RequestResponseCycle | None = None
         self._ended = False
+        self._refusal: bytes | None = None  # what is said once all requests before it are answered
         self._head_open = True
         self._head_begun = False
         self._head_bytes = 0  # received while it is open; exact but for what comes behind another request
@@ -101,17 +104,17 @@ class Connection(HttpToolsProtocol):
         self._prober = self.loop.call_later(PROBE_SECONDS, self._probe)
 
     def data_received(self, data: bytes) -> None:
-        if self._ended:
+        if self._is_deaf():
             return
         self._unset_keepalive_if_required()
         self._shared_chunk = False
         rest: bytes | None = data
-        while rest is not None and not self._ended:
+        while rest is not None and not self._is_deaf():
             rest = self._parse(rest)
         # A chunk that began with another request is bounded by what one read takes.
         if self._head_open and not self._shared_chunk:
             self._head_bytes += len(data)
-            if self._head_bytes > self.max_head_bytes and not self._ended and not self.transport.is_closing():
+            if self._head_bytes > self.max_head_bytes and not self._is_deaf() and not self.transport.is_closing():
                 self._refuse_head(_TOO_LARGE)
 
     def _parse(self, data: bytes) -> bytes | None:
@@ -122,8 +125,8 @@ class Connection(HttpToolsProtocol):
             if self._upgrading:
                 return self._without_upgrade() + data[stop.args[0] :]
         except httptools.HttpParserError:
-            if not self._ended:
-                self.send_400_response("Invalid HTTP request received.")
+            if not self._is_deaf():
+                self._refuse_bytes()
         return None
 
     def _without_upgrade(self) -> bytes:
@@ -142,6 +145,8 @@ class Connection(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        if self._is_deaf():
+            return
         self._head_open = True
         self._head_begun = True
         self._field_bytes = 0
@@ -164,7 +169,7 @@ class Connection(HttpToolsProtocol):
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
-        if self._ended:
+        if self._is_deaf():
             return
         if self._field_bytes > self.max_head_bytes:
             self._refuse_head(_TOO_LARGE)
@@ -181,11 +186,11 @@ class Connection(HttpToolsProtocol):
             super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        if not self._ended:
+        if not self._is_deaf():
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        if self._ended or self._upgrading:
+        if self._is_deaf() or self._upgrading:
             return
         self._shared_chunk = True
         if self._linger_timer is not None:
@@ -198,8 +203,18 @@ class Connection(HttpToolsProtocol):
         if self._ended:  # nothing follows this answer
             return
         if self._running is self.cycle and self.cycle.more_body:
-            self._linger_timer = self.loop.call_later(LINGER_SECONDS, self.transport.abort)
+            self._start_linger_timer()
         super().on_response_complete()
+        if self._answering() or self.transport.is_closing():
+            return
+        if self._refusal is not None:
+            self._end_with(self._refusal)
+        elif self._head_begun:
+            # Nobody may have read it while there were requests before it.
+            self._unset_keepalive_if_required()
+            if self._head_timer is not None:
+                self._head_timer.cancel()
+            self._head_timer = self._start_head_timer()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._running = cycle
@@ -236,9 +251,21 @@ class Connection(HttpToolsProtocol):
         self.flow.resume_reading()
         if self.transport.can_write_eof():
             self.transport.write_eof()
-            self._linger_timer = self.loop.call_later(LINGER_SECONDS, self.transport.abort)
+            self._start_linger_timer()
         else:
             self.transport.close()
+
+    def _start_linger_timer(self, stuck: float = 0.0) -> None:
+        unsent = self.unsent_bytes()
+        self._linger_timer = self.loop.call_later(LINGER_SECONDS, self._linger_ends, unsent, stuck)
+
+    def _linger_ends(self, unsent: int, stuck: float) -> None:
+        """Cuts the connection, unless the client still takes what it was sent; stuck: seconds that it has not."""
+        stuck = stuck + LINGER_SECONDS if self.unsent_bytes() == unsent else 0.0
+        if unsent == 0 or stuck >= self.head_seconds:
+            self.transport.abort()
+        else:
+            self._start_linger_timer(stuck)
 
     def abort(self) -> None:
         """Closes the connection at once; what the client has not taken is lost."""
@@ -267,23 +294,54 @@ class Connection(HttpToolsProtocol):
 
     def _head_is_late(self) -> None:
         self._head_timer = None
-        if self._head_begun and not self._answering():
+        if self._answering():
+            return  # its time begins anew behind the answer
+        if self._head_begun:
             self._refuse_head(b"408 Request Timeout")
         else:
             self.transport.abort()
 
-    def _refuse_head(self, status: bytes) -> None:
-        """A head is no request yet, so there is no application to answer it."""
-        if self._answering():  # of a pipelined request: the answer before it must not be broken into
-            self.transport.abort()
-            return
-        self._ended = True
-        self._stop_timers()
-        self.transport.write(b"HTTP/1.1 %s\r\ncontent-length: 0\r\nconnection: close\r\n\r\n" % status)
-        self.transport.close()
+    def _refuse_bytes(self) -> None:
+        """What came is no HTTP: a further head, or the body of the newest request."""
+        newest = self.cycle
+        if newest is not None and newest.more_body and not newest.response_complete:
+            if newest is not self._running:
+                self.pipeline.popleft()  # it waits for an answer before it, and will never be whole
+            elif newest.response_started:
+                self.end_broken()
+                return
+            else:
+                self._end_with(_answer(b"400 Bad Request", _NO_HTTP))
+                return
+        self._refuse_head(b"400 Bad Request", _NO_HTTP)
+
+    def _refuse_head(self, status: bytes, why: bytes = b"") -> None:
+        """A head is no request yet, so there is no application to answer it.
+
+        The answers to the requests before it must not be broken into: nothing more is read, and it is said behind them.
+        """
+        if self._answering():
+            self._refusal = _answer(status, why)
+        else:
+            self._end_with(_answer(status, why))
+
+    def _end_with(self, words: bytes) -> None:
+        """The last words on this connection; reading goes on into nothing, so that the client can read them."""
+        self._detach()
+        self.transport.write(words)
+        self._linger()
+
+    def _is_deaf(self) -> bool:
+        """Whether nothing that comes is taken for a request any more."""
+        return self._ended or self._refusal is not None
 
     def _answering(self) -> bool:
         return self._running is not None and not self._running.response_complete
+
+
+def _answer(status: bytes, text: bytes) -> bytes:
+    kind = b"content-type: text/plain; charset=utf-8\r\n" if text else b""
+    return b"HTTP/1.1 %s\r\n%scontent-length: %d\r\nconnection: close\r\n\r\n%s" % (status, kind, len(text), text)
 
 
 def _is_gone(sock: Any) -> bool:

@@ -2,12 +2,11 @@
 
 For demonstrations and single-process apps: the app sees the client's own request, with the path that a call of a
 batch would have had. A client that neither sends nor takes is cut like that of a batch. Must never let a path out
-of the service root, nor let an answer that broke off look complete.
+of the service root, let an answer that broke off look complete, nor pass on what is no answer of HTTP.
 """
 
 import asyncio
-import logging
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import unquote, unquote_to_bytes
 
@@ -19,8 +18,6 @@ from .idle import Exchange, IdleSweep
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
-_log = logging.getLogger("batchwire.rest")
 
 
 class ServedApp:
@@ -37,7 +34,7 @@ class ServedApp:
 
     async def answer(self, scope: Scope, receive: Receive, send: Send, idle: IdleSweep) -> bool:
         """Lets the app answer; False if it failed before it answered anything."""
-        exchange = _Served(scope["extensions"][EXTENSION], receive, send, self._upstream.max_header_bytes)
+        exchange = _Served(scope, receive, send, self._upstream)
         idle.add(exchange)
         try:
             # In a task of its own: what it puts into its context, and what it raises, stays there (OP-04, OP-05).
@@ -53,9 +50,9 @@ class ServedApp:
             running = asyncio.current_task()
             if isinstance(error, asyncio.CancelledError) and running is not None and running.cancelling():
                 raise
-            _log.error("the app of %s failed", self.root, exc_info=error)
-            if exchange.started and not exchange.finished:
-                exchange.connection.end_broken()
+            self._upstream.complain(f"the app of {self.root} failed", error)
+        if exchange.started and not exchange.finished:
+            exchange.connection.end_broken()
 
     def _below(self, raw_path: str) -> str | None:
         """What follows the root in a path, as it is spelled there."""
@@ -77,9 +74,11 @@ class ServedApp:
 class _Served(Exchange):
     """A request, as the idle sweep sees it."""
 
-    def __init__(self, connection: Connection, receive: Receive, send: Send, max_header_bytes: int) -> None:
-        self.connection = connection
-        self._max_header_bytes = max_header_bytes
+    def __init__(self, scope: Scope, receive: Receive, send: Send, upstream: AsgiUpstream) -> None:
+        self.connection: Connection = scope["extensions"][EXTENSION]
+        self._bodiless = scope["method"] == "HEAD"
+        self._left: int | None = None  # of the length that the app has said
+        self._upstream = upstream
         self.started = False
         self.finished = False
         self._receive = receive
@@ -100,26 +99,44 @@ class _Served(Exchange):
         return message
 
     async def send(self, message: MutableMapping[str, Any]) -> None:
-        if message["type"] == "http.response.start":
-            message = {**message, "headers": self._bounded(message.get("headers", ()))}
+        message = self._checked(message)
         self.started = True
-        self.finished = message["type"] == "http.response.body" and not message.get("more_body", False)
         self.waiting += 1
         try:
             await self._send(message)
         finally:
             self.waiting -= 1
+        self.finished = message["type"] == "http.response.body" and not message["more_body"]
         self.moved = self._loop.time()
 
-    def _bounded(self, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-        """The headers of an answer. Raises ValueError when there are too many (OP-08)."""
-        taken, size = [], 0
-        for name, value in headers:
-            size += len(name) + len(value) + 4
-            if size > self._max_header_bytes:
-                raise ValueError("the headers of its answer are larger than max_header_bytes")
-            taken.append((name, value))
-        return taken
+    def _checked(self, message: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        """What is passed on of a message. Raises what the app is told of one that cannot be: nothing was sent of it."""
+        kind = message["type"]
+        if kind == "http.response.start":
+            if self.started:
+                raise RuntimeError("the answer was started twice")
+            status, said = self._upstream.head(message)
+            # The ASGI specification: how the answer is framed is the server's to say.
+            headers = [(name, value) for name, value in said if name.lower() != b"transfer-encoding"]
+            lengths = [value for name, value in headers if name.lower() == b"content-length"]
+            if len(lengths) > 1 or not all(map(bytes.isdigit, lengths)):
+                raise ValueError("the content-length of its answer is no length")
+            if lengths and not self._bodiless and status not in (204, 304):
+                self._left = int(lengths[0])
+            return {"type": kind, "status": status, "headers": headers}
+        if kind != "http.response.body":
+            raise RuntimeError(f"the message {kind!r} is not part of an HTTP answer")
+        if not self.started or self.finished:
+            raise RuntimeError("a body came before the answer was started, or after its end")
+        body = message.get("body", b"")
+        if not isinstance(body, bytes | bytearray | memoryview):
+            raise TypeError("a body is bytes")
+        body, more = bytes(body), bool(message.get("more_body", False))
+        if self._left is not None:
+            self._left -= len(body)
+            if self._left < 0 or (self._left and not more):
+                raise ValueError("the body of its answer has not the length that it said")
+        return {"type": kind, "body": body, "more_body": more}
 
     def unsent_bytes(self) -> int:
         return self.connection.unsent_bytes()

@@ -25,6 +25,63 @@ HOW: dict[str, type[BaseException]] = {
     "error": RuntimeError,
 }
 kept: set[Any] = set()
+START: dict[str, Any] = {"type": "http.response.start", "status": 200, "headers": []}
+BODY: dict[str, Any] = {"type": "http.response.body", "body": b"x"}
+MESSAGES: dict[str, list[Any]] = {
+    "another type": [{"type": "bogus"}],
+    "no type": [{"status": 200}],
+    "no message": [5],
+    "a body first": [BODY],
+    "a status that is text": [{**START, "status": "200"}, BODY],
+    "no status": [{"type": "http.response.start"}, BODY],
+    "status 0": [{**START, "status": 0}, BODY],
+    "status 100": [{**START, "status": 100}, BODY],
+    "status 103": [{**START, "status": 103}, BODY],
+    "a status beyond all bounds": [{**START, "status": 99999999999}, BODY],
+    "headers of text": [{**START, "headers": [("a", "b")]}, BODY],
+    "a name of text": [{**START, "headers": [("a", b"b")]}, BODY],
+    "a header of one": [{**START, "headers": [(b"a",)]}, BODY],
+    "headers that are none": [{**START, "headers": None}, BODY],
+    "a line end in a name": [{**START, "headers": [(b"a\r\nb", b"c")]}, BODY],
+    "a line end in a value": [{**START, "headers": [(b"a", b"1\r\nevil: 1")]}, BODY],
+    "a line feed in a value": [{**START, "headers": [(b"a", b"1\nevil: 1")]}, BODY],
+    "nul in a value": [{**START, "headers": [(b"a", b"1\0")]}, BODY],
+    "a pseudo header": [{**START, "headers": [(b":status", b"201")]}, BODY],
+    "an empty name": [{**START, "headers": [(b"", b"c")]}, BODY],
+    "a length that is none": [{**START, "headers": [(b"content-length", b"+1")]}, BODY],
+    "two lengths": [{**START, "headers": [(b"content-length", b"1"), (b"Content-Length", b"2")]}, BODY],
+}
+"""What is no answer of HTTP from its first message on."""
+HALVES: dict[str, list[Any]] = {
+    "only a head": [START],
+    "less than it said": [{**START, "headers": [(b"content-length", b"5")]}, BODY],
+    "more than it said": [
+        {**START, "headers": [(b"content-length", b"2")]},
+        {**BODY, "more_body": True},
+        {**BODY, "body": b"xx"},
+    ],
+    "two heads": [START, START, BODY],
+    "a body that is text": [START, {**BODY, "body": "x"}],
+    "a number": [START, {**BODY, "body": 5}],
+    "half, then text": [START, {**BODY, "more_body": True}, {**BODY, "body": "x"}],
+    "half, then another type": [START, {**BODY, "more_body": True}, {"type": "bogus"}],
+}
+"""What cannot go on once it has begun."""
+WHOLE: dict[str, list[Any]] = {
+    "a framing of its own": [
+        {**START, "headers": [(b"transfer-encoding", b"chunked"), (b"content-length", b"1")]},
+        BODY,
+    ],
+    "another framing": [{**START, "headers": [(b"Transfer-Encoding", b"gzip")]}, BODY],
+    "many headers": [{**START, "headers": [(b"x-%d" % n, b"%d" % n) for n in range(100)]}, BODY],
+    "bytes of another kind": [
+        {**START, "headers": [(bytearray(b"a"), memoryview(b"b"))]},
+        {**BODY, "body": bytearray(b"x")},
+    ],
+    "more than the end": [START, BODY, BODY],
+}
+"""What is answered, and how often these are sent."""
+MESSAGES |= HALVES | WHOLE
 
 
 async def lifespan(receive: Any, send: Any) -> None:
@@ -62,6 +119,14 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
             await send({"type": "http.response.start", "status": 200, "headers": []})
             await send({"type": "http.response.body", "body": b"half", "more_body": True})
         raise HOW[argument]("of the app")
+    elif what == "fails":
+        # As frameworks do it: an answer of their own, then the server is told.
+        await send({**START, "status": 500})
+        await send(BODY)
+        raise RuntimeError(f"told {argument}")
+    elif what == "says":
+        for message in MESSAGES[argument]:
+            await send(message)
     elif what == "task":
 
         async def fail() -> None:

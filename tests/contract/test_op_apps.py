@@ -6,15 +6,17 @@ import http.client
 import json
 import signal
 import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from harness import config, rest
 from harness.gateway import Gateway
 from harness.http2_wire import Http2Wire, request
-from own_apps import HOW
+from own_apps import HALVES, HOW, MESSAGES, WHOLE
 
 HERE = Path(__file__).parent
 
@@ -54,6 +56,13 @@ def own_gateway(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any
     yield start
     for gateway in started:
         gateway.kill()
+
+
+def within(holds: Callable[[], bool], seconds: float = 10) -> None:
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def bodies(gateway: Gateway, urls: list[str]) -> list[Any]:
@@ -141,10 +150,95 @@ def test_OP_05_the_same_for_a_request_of_serve_app(version: int, how: str, gatew
     assert get(gateway, "/svc/x")[0] == 200
 
 
+REFUSED = [name for name in MESSAGES if name not in HALVES and name not in WHOLE]
+
+
+@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.parametrize("version", [1, 2])
+def test_OP_05_what_is_no_answer_of_http_is_500(version: int, name: str, gateway: Gateway) -> None:
+    """In the same way over both, and a request that follows on the connection is answered as what it is."""
+    path = f"/svc/says/{quote(name)}"
+    if version == 2:
+        with Http2Wire(gateway.http_port) as wire:
+            assert wire.ask(request("GET", path)).status == 500
+            assert wire.ask(request("GET", "/svc/x")).data == b'"/x"'
+        return
+    with rest.Wire(gateway.http_port) as wire:
+        wire.expect("GET")
+        lines = [f"GET {target} HTTP/1.1\r\nHost: h\r\n\r\n" for target in (path, "/svc/x")]
+        wire.send("".join(lines).encode())
+        assert wire.answer().status == 500
+        wire.expect("GET")
+        assert wire.answer().body == b'"/x"'
+
+
+@pytest.mark.parametrize("name", HALVES)
+@pytest.mark.parametrize("version", [1, 2])
+def test_OP_05_what_cannot_go_on_is_broken_off(version: int, name: str, gateway: Gateway) -> None:
+    if version == 2:
+        with Http2Wire(gateway.http_port) as wire:
+            assert wire.ask(request("GET", f"/svc/says/{quote(name)}")).reset is not None
+            assert wire.ask(request("GET", "/svc/x")).status == 200
+        return
+    with rest.Wire(gateway.http_port) as wire:
+        wire.begin("GET", f"/svc/says/{quote(name)}")
+        assert wire.head().status == 200
+        assert not wire.remainder()[1]
+
+
+@pytest.mark.parametrize("name", WHOLE)
+@pytest.mark.parametrize("version", [1, 2])
+def test_OP_05_how_an_answer_is_framed_is_not_the_apps_to_say(version: int, name: str, gateway: Gateway) -> None:
+    if version == 2:
+        with Http2Wire(gateway.http_port) as wire:
+            heard = wire.ask(request("GET", f"/svc/says/{quote(name)}"))
+            status, body, said = heard.status, heard.data, len(heard.headers)
+            assert heard.ended
+    else:
+        answer = rest.request(gateway.http_port, "GET", f"/svc/says/{quote(name)}")
+        status, body, said = answer.status, answer.body, len(answer.headers)
+    assert (status, body) == (200, b"x")
+    assert name != "many headers" or said > 100
+
+
 @pytest.mark.parametrize("how", HOW)
 def test_OP_05_nor_does_a_task_of_an_app_end_the_gateway(how: str, gateway: Gateway) -> None:
     assert bodies(gateway, [f"task/{how}"]) == ["begun"]
     assert bodies(gateway, ["x"]) == ["/x"]
+
+
+def failures(gateway: Gateway, word: str) -> list[str]:
+    """Events of the lines of this gateway whose traceback has the word in it."""
+    return [line["event"] for line in gateway.logs() if word in line.get("exception", "")]
+
+
+@pytest.mark.parametrize("way", ["call", "request"])
+def test_OP_17_what_an_app_raises_behind_its_answer_is_logged(way: str, own_gateway: Any) -> None:
+    gateway = own_gateway()
+    if way == "call":
+        document = {"requests": [rest.get_call("1", "fails/call")]}
+        assert rest.post(gateway.http_port, document).by_id()["1"]["status"] == 500
+    else:
+        with rest.Wire(gateway.http_port) as wire:
+            wire.begin("GET", "/svc/fails/request")
+            assert wire.answer().status == 500
+    within(lambda: len(failures(gateway, f"RuntimeError: told {way}")) == 1)
+
+
+def test_OP_17_a_flood_of_failures_is_no_flood_of_logs(own_gateway: Any) -> None:
+    """A few are told with their tracebacks, of the others how many there were."""
+    gateway = own_gateway()
+    document = {"requests": [rest.get_call(str(n), f"fails/{n}") for n in range(500)]}
+    before = time.monotonic()
+    assert {answer["status"] for answer in rest.post(gateway.http_port, document).responses} == {500}
+    seconds = time.monotonic() - before
+
+    def counted() -> int:
+        lines = [line["event"] for line in gateway.logs()]
+        return sum(int(event.split()[-3]) for event in lines if event.endswith(" times more"))
+
+    within(lambda: len(failures(gateway, "told")) + counted() == 500)
+    assert 10 <= len(failures(gateway, "told")) <= 10 * (2 + seconds)
 
 
 # --- header bounds
@@ -160,6 +254,25 @@ def test_OP_08_an_answer_has_no_more_headers_than_max_header_bytes(
     document = {"requests": [rest.get_call("1", url)]}
     assert rest.post(gateway.http_port, document).responses[0]["status"] == (200 if fits else 502)
     assert get(gateway, f"/svc/{url}")[0] == (200 if fits else 500)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_OP_08_as_many_as_are_allowed_are_sent(version: int, tmp_path: Path) -> None:
+    """Above 64 KiB, too, where the library for HTTP/2 has a bound of its own."""
+    gateway = begun(settings_of(limits={"max_header_bytes": 300_000}), tmp_path)
+    path = "/svc/headers/x?times=250&each=900"
+    if version == 1:
+        with rest.Wire(gateway.http_port) as wire:
+            wire.begin("GET", path)
+            answer = b""
+            while b'"fine"' not in answer:
+                answer += wire.socket.recv(65536)
+            assert answer.startswith(b"HTTP/1.1 200 ")
+    else:
+        with Http2Wire(gateway.http_port) as wire2:
+            wire2.h2.decoder.max_header_list_size = 1 << 20
+            assert json.loads(wire2.ask(request("GET", path)).data) == "fine"
+    gateway.stop()
 
 
 # --- start and end

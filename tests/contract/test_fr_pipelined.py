@@ -1,0 +1,186 @@
+"""What comes behind a request on its connection of HTTP/1.1 does not touch the answer before it: rule FR-13."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+from harness import config, rest
+from harness.gateway import Gateway
+from harness.rest import Wire
+from harness.scripted import Gate, ScriptedUpstream, json_reply
+
+IDLE = 0.6
+FIELDS = {"Content-Type": "application/json"}
+BAD = {
+    "no HTTP": (b"\x16\x03\x01\r\n\r\n", 400),
+    "length and chunked": (
+        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n",
+        400,
+    ),
+    "no Host": (b"GET /healthz HTTP/1.1\r\n\r\n", 400),
+    "large head": (b"GET /healthz HTTP/1.1\r\nHost: a\r\nX: " + b"a" * 150_000 + b"\r\n\r\n", 431),
+    "another version": (b"GET /healthz HTTP/2.0\r\nHost: a\r\n\r\n", 505),
+    "no Host, and more": (b"GET /healthz HTTP/1.1\r\n\r\nGET /healthz HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+}
+
+
+@pytest.fixture(scope="module")
+def hasty(_things: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """A gateway whose clients must not be idle for long."""
+    settings = config.make(
+        {"things": {"url": _things.origin + "/"}},
+        [{"root": "/svc/", "upstream": "things"}],
+        {"client_idle_seconds": IDLE},
+    )
+    with Gateway(settings, tmp_path_factory.mktemp("hasty")) as running:
+        yield running
+
+
+@pytest.fixture
+def gate(upstream: ScriptedUpstream) -> Iterator[Gate]:
+    gate = upstream.gate()
+    upstream.on("GET", "/A")
+    upstream.on("GET", "/held", json_reply({}, gate=gate))
+    yield gate
+    gate.open()
+
+
+def batch(*urls: str) -> bytes:
+    return rest.encode({"requests": [rest.get_call(str(n), url) for n, url in enumerate(urls)]})
+
+
+def begin(wire: Wire, body: bytes, root: str = "/svc/") -> None:
+    wire.begin("POST", f"{root}$batch", {**FIELDS, "Content-Length": str(len(body))})
+    wire.send(body)
+
+
+def end_of(wire: Wire, status: int) -> None:
+    """The refusal behind the answers, and the end of the connection."""
+    wire.expect("GET")
+    answer = wire.answer()
+    assert (answer.status, answer.header("connection")) == (status, "close")
+    assert wire.closed()
+
+
+@pytest.mark.parametrize("name", BAD)
+@pytest.mark.parametrize("when", ["at once", "while it runs", "amid the answer"])
+def test_FR_13_a_bad_request_behind_a_batch_leaves_its_answer_whole(
+    when: str, name: str, gateway: Gateway, upstream: ScriptedUpstream, gate: Gate
+) -> None:
+    bad, status = BAD[name]
+    with Wire(gateway.http_port) as wire:
+        body = batch("A", "held")
+        if when == "at once":
+            wire.expect("POST")
+            wire.send(
+                b"POST /svc/$batch HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+                % len(body)
+                + body
+                + bad
+            )
+            upstream.wait_for_calls(2)
+        else:
+            begin(wire, body, "/stream/" if when == "amid the answer" else "/svc/")
+            upstream.wait_for_calls(2)
+            if when == "amid the answer":
+                assert wire.head().status == 200
+                assert b'"id":"0"' in wire.data()
+            wire.send(bad)
+        time.sleep(0.2)
+        gate.open()
+        if when == "amid the answer":
+            text, whole = wire.remainder()
+            assert whole
+            assert b'"id":"1"' in text
+        else:
+            assert {call["status"] for call in wire.answer().responses} == {200}
+        end_of(wire, status)
+    gateway.wait_idle()
+
+
+def test_FR_13_all_whole_requests_before_it_are_answered(gateway: Gateway, gate: Gate) -> None:
+    with Wire(gateway.http_port) as wire:
+        begin(wire, batch("held"))
+        wire.send(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n" + b"?" * 100)
+        time.sleep(0.2)
+        gate.open()
+        assert wire.answer().by_id()["0"]["status"] == 200
+        wire.expect("GET")
+        assert wire.answer().body == b"ok\n"
+        end_of(wire, 400)
+
+
+def test_FR_13_a_body_that_breaks_costs_the_request_that_it_is_of(
+    gateway: Gateway, upstream: ScriptedUpstream, gate: Gate
+) -> None:
+    """The one that waits for its turn is refused behind the answer of the one that runs."""
+    with Wire(gateway.http_port) as wire:
+        begin(wire, batch("held"))
+        wire.send(
+            b"POST /svc/$batch HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+            b"Transfer-Encoding: chunked\r\n\r\nzz\r\n"
+        )
+        time.sleep(0.2)
+        gate.open()
+        assert wire.answer().by_id()["0"]["status"] == 200
+        end_of(wire, 400)
+    assert upstream.lines == ["GET /held"]
+    gateway.wait_idle()
+
+
+def test_FR_13_nor_is_a_400_put_into_the_answer_of_a_body_that_breaks(gateway: Gateway, gate: Gate) -> None:
+    with Wire(gateway.http_port) as wire:
+        wire.begin("POST", "/stream/$batch", {**FIELDS, "Transfer-Encoding": "chunked"})
+        wire.chunk(batch("A", "held")[:-2] + b",")
+        assert wire.head().status == 200
+        assert b'"id":"0"' in wire.data()
+        wire.send(b"zz\r\n")
+        rest_of_it = b""
+        while piece := wire.socket.recv(65536):
+            rest_of_it += piece
+    assert b"HTTP/1.1" not in rest_of_it
+    assert not rest_of_it.endswith(b"0\r\n\r\n")
+    gateway.wait_idle()
+
+
+@pytest.mark.parametrize("piece", [b"G", b"POST /svc/$batch HT"])
+def test_FR_13_half_a_head_behind_a_batch_waits_for_its_answer(
+    piece: bytes, hasty: Gateway, upstream: ScriptedUpstream
+) -> None:
+    """Its time begins when the answer before it has ended."""
+    upstream.on("GET", "/late", json_reply({}, delay=3 * IDLE))
+    with Wire(hasty.http_port) as wire:
+        begin(wire, batch("late"))
+        wire.send(piece)
+        assert wire.answer().by_id()["0"]["status"] == 200
+        before = time.monotonic()
+        end_of(wire, 408)
+        assert IDLE / 2 < time.monotonic() - before < 3 * IDLE
+    hasty.wait_idle()
+
+
+def test_FR_13_and_is_served_when_the_rest_follows(hasty: Gateway, upstream: ScriptedUpstream) -> None:
+    upstream.on("GET", "/late", json_reply({}, delay=3 * IDLE))
+    with Wire(hasty.http_port) as wire:
+        begin(wire, batch("late"))
+        wire.send(b"GET /healthz HT")
+        assert wire.answer().by_id()["0"]["status"] == 200
+        time.sleep(IDLE / 3)
+        wire.send(b"TP/1.1\r\nHost: a\r\n\r\n")
+        wire.expect("GET")
+        assert wire.answer().body == b"ok\n"
+
+
+def test_FR_13_a_client_that_reads_late_gets_the_whole_answer_too(gateway: Gateway, upstream: ScriptedUpstream) -> None:
+    text = "x" * 6_000_000
+    upstream.on("GET", "/large", json_reply({"text": text}))
+    with Wire(gateway.http_port, receive_buffer=4096) as wire:
+        begin(wire, batch("large"))
+        wire.send(b"?" * 100)
+        time.sleep(7)  # longer than a connection lingers on whose client has been sent everything
+        wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        assert wire.answer().by_id()["0"]["body"] == {"text": text}
+        end_of(wire, 400)
