@@ -8,7 +8,7 @@ SOURCES := $(shell find core proto -name '*.pyx' -o -name '*.pxd' -o -name '*.h'
 # Most tests wait for something, so more of them run at once than there are cores. SPREAD= runs one after the other.
 SPREAD ?= -n 4 --dist loadfile
 
-.PHONY: help setup system run test lint build debug test-debug fuzz ledger bench clean
+.PHONY: help setup system run test lint build debug test-debug fuzz ledger bench wheel sdist clean
 
 help: ## what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -59,8 +59,17 @@ bench: setup ## measure, with peers and the limit in the same run (ARGS="--quick
 		command -v h2load >/dev/null || bash .ci/packages nghttp2-client; fi
 	$(BIN)/python -m bench $(ARGS)
 
+wheel: setup ## an optimised, stripped wheel with nghttp2 in it (DIST=dist)
+	@rm -rf build/wheel
+	flock build/lock $(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-build-isolation --no-deps \
+		--wheel-dir build/wheel .
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/auditwheel repair --strip --wheel-dir $(or $(DIST),dist) build/wheel/*.whl
+
+sdist: build/installed.stamp ## a source archive that builds by itself (DIST=dist)
+	flock build/lock $(BIN)/python setup.py --quiet sdist --dist-dir $(or $(DIST),dist)
+
 clean: ## remove what was made, .venv excepted
-	rm -rf build core/*.c core/*/*.c
+	rm -rf build dist core/*.c core/*/*.c
 	find core -name '*.so' -delete
 
 # --- what the targets above stand on

@@ -1,9 +1,10 @@
 """Builds the Cython core and the protobuf classes.
 
 The repository keeps `core/`, `service/`, `clients/python/` and `proto/` at its top; they are
-imported as `batchwire.core`, `batchwire.service`, `batchwire.client` and `batchwire.v1`. To give
-setuptools, Cython and mypy one ordinary package tree, this file lays `build/tree/batchwire/` out
-of links to those folders. It must never copy sources: an edit is live at once.
+imported as `batchwire.core`, `batchwire.service`, `batchwire.client` and `batchwire.v1`. setuptools and Python take
+that from `package-dir` in pyproject.toml. Cython (`cimport`), mypy and editors find a module by the folders of its
+name alone: for them this file lays `build/tree/batchwire/` out of links. It must never copy sources: an edit is live
+at once.
 
 With BATCHWIRE_DEBUG=1 it makes the debug build instead, under `build/debug/`, beside the release build: the same
 sources, linked file by file so that what is compiled from them lies apart, with Cython's checks, asserts, and the
@@ -18,6 +19,8 @@ from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).resolve().parent
 DEBUG = os.environ.get("BATCHWIRE_DEBUG") == "1"
@@ -112,6 +115,7 @@ def extensions() -> list[Extension]:
     if platform.machine() == "x86_64":
         flags.append("-msse4.2")
     found = []
+    folder = TREE.relative_to(HERE) / "batchwire" / "core" if DEBUG else Path("core")
     nghttp2 = native_front_flags()
     for source in sorted((HERE / "core").rglob("*.pyx")):
         relative = source.relative_to(HERE / "core").with_suffix("")
@@ -121,7 +125,8 @@ def extensions() -> list[Extension]:
         found.append(
             Extension(
                 ".".join(["batchwire", "core", *relative.parts]),
-                [str(TREE.relative_to(HERE) / "batchwire" / "core" / relative) + ".pyx"],
+                [str(folder / relative) + ".pyx"],
+                depends=["setup.py"],  # its flags
                 extra_compile_args=[*flags, *(nghttp2[0] if native else ())],
                 extra_link_args=[*(SANITIZERS if DEBUG else ()), *(nghttp2[1] if native else ())],
             )
@@ -129,8 +134,37 @@ def extensions() -> list[Extension]:
     return found
 
 
-# The Makefile compiles the core into the tree by itself; an editable install would do it once more and throw it away.
-COMPILE = os.environ.get("BATCHWIRE_COMPILE") != "0"
+class BuildModules(build_py):
+    """build_lib outlives its sources, and all of it goes into a wheel: what is no longer there is taken out first."""
+
+    def run(self) -> None:
+        for file in Path(self.build_lib).rglob("*"):
+            if file.is_file() and file.suffix != ".so":
+                file.unlink()
+        super().run()
+
+
+class BuildCore(build_ext):
+    """The same for compiled modules. Those of a wheel name no folder of the machine that they were built on."""
+
+    def run(self) -> None:
+        inplace, self.inplace = self.inplace, False
+        made = {Path(self.get_ext_fullpath(extension.name)) for extension in self.extensions}
+        self.inplace = inplace
+        for file in Path(self.build_lib).rglob("*.so"):
+            if file not in made:
+                file.unlink()
+        super().run()
+
+    def build_extensions(self) -> None:
+        # A Python outside the system's folders links with a path to its own library, which no extension needs.
+        self.compiler.linker_so = [word for word in self.compiler.linker_so if not word.startswith("-Wl,-rpath")]
+        super().build_extensions()
+
+
+# The Makefile compiles the core in its folders by itself; an editable install would do it once more and throw it away.
+# What only describes the project compiles nothing.
+COMPILE = os.environ.get("BATCHWIRE_COMPILE") != "0" and not {"sdist", "egg_info", "dist_info"} & set(sys.argv)
 OPTIONS: dict[str, object] = {"parallel": os.cpu_count() or 1}
 if DEBUG:
     OPTIONS |= {"build_lib": str(TREE), "build_temp": str(BUILD / "temp")}
@@ -139,7 +173,8 @@ os.chdir(HERE)
 lay_out_tree()
 generate_protobuf()
 setup(
-    options={"build_ext": OPTIONS},
+    cmdclass={"build_py": BuildModules, "build_ext": BuildCore},
+    options={"build_ext": OPTIONS, "egg_info": {"egg_base": "build"}},
     ext_modules=cythonize(
         extensions() if COMPILE else [],
         include_path=[str(TREE)],

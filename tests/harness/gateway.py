@@ -30,6 +30,8 @@ from .config import Config, served, to_toml
 class Gateway:
     """Starts in `__enter__`, stops in `__exit__` with the checks of `stop()`."""
 
+    program = Path(sys.executable).with_name("batchwire")
+
     def __init__(self, config: Config, folder: Path, tls: ssl.SSLContext | None = None) -> None:
         """tls: for the harness's own requests, where the listeners ask for it; may be replaced."""
         self.tls = tls
@@ -63,9 +65,8 @@ class Gateway:
 
     def start(self) -> None:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("BATCHWIRE_")}
-        program = Path(sys.executable).with_name("batchwire")
         self._process = subprocess.Popen(
-            [str(program), *self.arguments],
+            [str(self.program), *self.arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
