@@ -174,10 +174,10 @@ class Session:
 
 def check_document(
     data: bytes,
-    root: str = "/",
-    limits: Limits | None = None,
+    route: Route,
+    *,
     strict: bool = False,
-    authority: tuple[str, str] | None = None,
+    authority: tuple[str, str] | list[tuple[str, str]] | None = None,
 ) -> list[dict[str, Any]]: ...
 def content_type_of(flavour: str, boundary: bytes) -> str: ...
 def header_verdict(name: bytes) -> str: ...

@@ -1,49 +1,93 @@
 """Looks a batch document over without running it: for `batchwire check`. Must never start a call."""
 from batchwire.core.dialects.base cimport Reader
+from batchwire.core.dialects.table cimport reader_of
 from batchwire.core.dispatch.limits cimport Limits
-from batchwire.core.dialects.json_reader import JsonReader
 from batchwire.core.errors import EnvelopeError, quoted
 from batchwire.core.model cimport Call
+from batchwire.core.plan.groups cimport no_transaction
 from batchwire.core.plan.order cimport NOT_EVALUABLE, Plan
-from batchwire.core.plan.urls cimport UrlRules
+from batchwire.core.plan.urls cimport UrlRules, reference_of
+from batchwire.core.route cimport Route
+from batchwire.core.upstream.base cimport Upstream
 
 
-def check_document(bytes data not None, str root="/", Limits limits=None, bint strict=False, authority=None):
-    """What is wrong with a JSON batch document, and where.
+def check_document(bytes data not None, Route route not None, *, bint strict=False, authority=None):
+    """What is wrong with a JSON batch document for a route, and where, in the words of a session.
 
+    strict, authority: see Session. An Authorization inside a call is taken for that of the batch, which is not known.
     Returns a list of dicts: target ("requests[3]" with its id, or a place in the envelope), status, code,
     message; an empty list when every call could start. An error of the envelope is the last entry, because
     nothing behind it can be read (GW-01); the others are those of single calls (GW-02).
     """
-    cdef Reader reader
-    cdef Plan plan
+    cdef Limits limits = route.limits
+    cdef str inner = "drop" if route.inner_authorization == "same" else route.inner_authorization
+    cdef Reader reader = reader_of("json", limits, route.header_rules, inner, None, strict, authority, None)
+    cdef Plan plan = Plan(
+        UrlRules(route.root, authority, strict, route.prefixes, route.bare_batch), limits.reference_bytes,
+        limits.max_call_bytes, limits.max_depth, reader.sequential, route.transactional, limits.max_group_calls)
     cdef Call call
-    cdef list found = []
-    if limits is None:
-        limits = Limits()
-    reader = JsonReader(
-        limits.max_call_bytes, limits.max_depth, limits.max_header_bytes, integer_ids=not strict)
-    plan = Plan(UrlRules(root.encode(), authority, strict), limits.reference_bytes, limits.max_call_bytes, limits.max_depth)
-    reader.feed(data)
-    reader.finish()
-    calls = []
+    cdef list calls = [], found = [], envelope = []
     try:
+        if limits.max_request_bytes and len(data) > <Py_ssize_t>limits.max_request_bytes:
+            raise limits.batch_too_large()
+        reader.feed(data)
+        reader.finish()
         while True:
             call = reader.next_call()
             if call is None:
                 break
-            plan.admit(call)
+            if limits.max_calls and reader.calls > limits.max_calls:
+                raise limits.too_many_calls()
+            limits.refuse_long_url(call)
+            plan.enter(call)
             calls.append(call)
         plan.end_of_calls()
     except EnvelopeError as error:
-        found.append({"target": error.target, "status": error.status, "code": error.code, "message": error.message})
-    places = []
+        envelope.append({"target": error.target, "status": error.status, "code": error.code, "message": error.message})
+    if plan.collecting:
+        look_at_groups(calls, plan, route)
     for call in calls:
         target = f"requests[{call.number}] ({quoted(call.id)})"
         if call.refusal is not None:
-            places.append({"target": target, "status": call.refusal.status, "code": call.refusal.code,
-                           "message": call.refusal.message})
+            found.append({"target": target, "status": call.refusal.status, "code": call.refusal.code,
+                          "message": call.refusal.message})
         elif call.flags & NOT_EVALUABLE:
-            places.append({"target": target, "status": 424, "code": "FailedDependency",
-                           "message": "the condition cannot be evaluated"})
-    return places + found
+            found.append({"target": target, "status": 424, "code": "FailedDependency",
+                          "message": f"the condition cannot be evaluated: {plan.why_not(call)}"})
+    return found + envelope
+
+
+cdef int look_at_groups(list calls, Plan plan, Route route) except -1:
+    """What keeps groups of several from running as one that a plan finds no sooner than when it decides them."""
+    cdef dict groups = {}
+    cdef list members
+    cdef Call call
+    cdef set ids
+    for call in calls:
+        if call.group is not None:
+            groups.setdefault(call.group, []).append(call)
+    for members in groups.values():
+        if len(members) == 1 or any([(<Call>call).refusal is not None for call in members]):
+            continue
+        ids = {call.id for call in members}
+        for call in members:
+            plan.within_group(call, ids)
+        if not of_one_upstream(members, route):
+            for call in members:
+                if call.refusal is None:
+                    call.refusal = no_transaction()
+    return 0
+
+
+cdef bint of_one_upstream(list members, Route route) except -1:
+    """Whether all members are for one upstream, which takes batches; those that refer to another one go with it."""
+    cdef Upstream first = None, upstream
+    cdef Call call
+    cdef Py_ssize_t cut = 0
+    for call in members:
+        if reference_of(call.target) is None:
+            upstream = route.upstream_of(call.target, &cut)
+            if upstream.native is None or (first is not None and upstream is not first):
+                return False
+            first = upstream
+    return True

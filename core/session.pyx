@@ -127,9 +127,7 @@ cdef class Session(Placement):
         self.client.fed(now())
         self.fed += PyBytes_GET_SIZE(data)
         if self.limits.max_request_bytes and self.fed > self.limits.max_request_bytes:
-            self.break_off(EnvelopeError(
-                413, "BatchTooLarge",
-                f"the batch is larger than limits.max_request_bytes ({self.limits.max_request_bytes} bytes)"))
+            self.break_off(self.limits.batch_too_large())
             return
         if self.validating and self.fed > <uint64_t>self.threshold:
             self.validating = False
@@ -340,12 +338,8 @@ cdef class Session(Placement):
             if call is None:
                 break
             if self.limits.max_calls and reader.calls > self.limits.max_calls:
-                raise EnvelopeError(400, "TooManyCalls",
-                                    f"a batch must not have more than {self.limits.max_calls} calls (limits.max_calls)")
-            if PyBytes_GET_SIZE(call.url) > self.limits.max_header_bytes:
-                call.refuse(400, "UrlTooLong",
-                            f"a URL must not have more than {self.limits.max_header_bytes} bytes (limits.max_header_bytes)")
-                call.url = b""
+                raise self.limits.too_many_calls()
+            self.limits.refuse_long_url(call)
             fault("plan.admit")
             whole = self.plan.admit(call)
             self.pending += 1

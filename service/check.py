@@ -12,30 +12,43 @@ from pathlib import Path
 import click
 from batchwire.core import check_document
 
-from .config import ConfigurationError, load
+from .config import Config, ConfigurationError, Listen, load, one_route
 from .fronts import listeners
 from .fronts.tls import make_context
 from .routes import RouteTable, make_upstream
 
 
-def check_config(path: str) -> list[str]:
-    """One line for each thing for which `serve` would refuse a configuration file (OP-09)."""
+def check(path: str | None, batch: str | None, root: str | None) -> list[str]:
+    """One line for each thing that is wrong with a configuration file, or with a JSON batch document for a route of it.
+
+    batch: file, or "-". root: service root of the route; None: the default one. Without a configuration, the batch is
+    judged for a route with the settings of `serve --upstream`; it is not, when the configuration is wrong.
+    Raises click.UsageError for a batch that cannot be read.
+    """
+    data = read_document(batch) if batch else None
+    loop = asyncio.new_event_loop()
     try:
-        config = load(path)
+        config = load(path) if path else load(None, one_route("http://localhost/", "", root or "/"))
+        wrong = _check_config(config, loop) if path else []
+        if data is not None and not wrong:
+            wrong = _check_batch(data, config, RouteTable(config, loop), root)
     except ConfigurationError as error:
         return str(error).splitlines()
-    loop = asyncio.new_event_loop()
-    wrong: list[str] = []
-    try:
-        for name, upstream in config.upstreams.items():
-            _note(wrong, partial(make_upstream, name, upstream, config.limits, loop))
-        if not wrong:
-            _note(wrong, lambda: RouteTable(config, loop))
-        _note(wrong, lambda: listeners.check(config.listen))
-        if config.listen.tls.cert_file:
-            _note(wrong, lambda: make_context(config.listen.tls))
     finally:
         loop.close()
+    return wrong
+
+
+def _check_config(config: Config, loop: asyncio.AbstractEventLoop) -> list[str]:
+    """One line for each thing for which `serve` would refuse a configuration (OP-09)."""
+    wrong: list[str] = []
+    for name, upstream in config.upstreams.items():
+        _note(wrong, partial(make_upstream, name, upstream, config.limits, loop))
+    if not wrong:
+        _note(wrong, lambda: RouteTable(config, loop))
+    _note(wrong, lambda: listeners.check(config.listen))
+    if config.listen.tls.cert_file:
+        _note(wrong, lambda: make_context(config.listen.tls))
     return wrong
 
 
@@ -46,12 +59,26 @@ def _note(wrong: list[str], trial: Callable[[], object]) -> None:
         wrong.append(str(error))
 
 
-def check_batch(data: bytes, root: str) -> list[str]:
+def _check_batch(data: bytes, config: Config, table: RouteTable, root: str | None) -> list[str]:
     """One line for each thing that is wrong with a JSON batch document, in document order."""
-    return [
-        f"{entry['target'] or 'batch'}: {entry['status']} {entry['code']}: {entry['message']}"
-        for entry in check_document(data, root)
-    ]
+    route = table.by_root(root or "")
+    if route is None:
+        roots = ", ".join(table.settings)
+        return [f"--root: there is no route {root}; there are {roots}" if root else f"--root: say which of {roots}"]
+    settings = table.settings[route.root.decode()]
+    if "odata" not in settings.dialects:
+        return [f"batch: the route {settings.root} takes no OData batches (dialects: {', '.join(settings.dialects)})"]
+    # Clients that do not announce OData 4.01 are the rule, so "auto" is judged as they are: the less strict profile.
+    strict = settings.profile == "strict"
+    found = check_document(data, route, strict=strict, authority=settings.public_origins() or _origin(config.listen))
+    return [f"{entry['target'] or 'batch'}: {entry['status']} {entry['code']}: {entry['message']}" for entry in found]
+
+
+def _origin(listen: Listen) -> tuple[str, str] | None:
+    """Where a client on this machine would send the batch: what a running gateway takes from its request."""
+    if not listen.http or listen.http.startswith("unix:"):
+        return None
+    return "https" if listen.tls.cert_file else "http", listen.http
 
 
 def read_document(path: str) -> bytes:

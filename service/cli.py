@@ -179,22 +179,23 @@ def call(
 @main.command()
 @click.option("--config", "path", metavar="FILE", help="Configuration file to check.")
 @click.option("--batch", metavar="FILE", help='OData JSON batch to check; "-" for standard input.')
-@click.option("--root", metavar="PATH", default="/", show_default=True, help="Service root that the batch is for.")
-def check(path: str | None, batch: str | None, root: str) -> None:
+@click.option(
+    "--root",
+    metavar="PATH",
+    help="Service root that the batch is for. [default: the default route; without --config: /]",
+)
+def check(path: str | None, batch: str | None, root: str | None) -> None:
     """Check a configuration, a batch document, or both, without starting or sending anything.
 
-    What `serve` would refuse is told here; apps in the process are imported for that, and certificates loaded.
+    What `serve` would refuse is told here; apps in the process are imported for that, and certificates loaded. A batch
+    is judged with the limits of the configuration and the settings of its route.
     Exit code 0 when nothing is wrong, 1 when something is; each thing that is wrong has its own line.
     """
     if not (path or batch):
         raise click.UsageError("give --config FILE, --batch FILE, or both")
-    from .check import check_batch, check_config, read_document
+    from .check import check as look_over
 
-    wrong: list[str] = []
-    if path:
-        wrong.extend(check_config(path))
-    if batch:
-        wrong.extend(check_batch(read_document(batch), root if root.endswith("/") else root + "/"))
+    wrong = look_over(path, batch, root)
     for line in wrong:
         click.echo(line)
     sys.exit(1 if wrong else 0)

@@ -263,7 +263,9 @@ class LimitSettings(_Section):
 class UpstreamSettings(_Section):
     """One set of servers, or an ASGI app in this process."""
 
-    url: UpstreamUrl = Field("", description="http://host:port/base/, https://..., or unix:/path.sock")
+    url: UpstreamUrl = Field(
+        "", description="http://host:port/base/, https://..., or unix:/path.sock; no user, query or fragment"
+    )
     base: RootPath = Field("/", description="base path behind a UNIX socket, or of an app")
     app: AppName = Field("", description="ASGI app in this process, module:attribute; instead of url")
     startup_timeout_seconds: Seconds = Field(60, description="for the app to start (ASGI lifespan)")
@@ -293,6 +295,9 @@ class UpstreamSettings(_Section):
     def _one_target(self) -> "UpstreamSettings":
         if bool(self.url) == bool(self.app):
             raise ValueError("needs url or app, not both" if self.url else "needs url or app")
+        if self.url.startswith("http") and ("?" in self.url or "#" in self.url or "@" in urlsplit(self.url).netloc):
+            # Told here, where the value is not quoted: it may hold a password.
+            raise ValueError("url: must have no user, query or fragment: none of them would be sent")
         if bool(self.cert_file) != bool(self.key_file):
             raise ValueError("cert_file and key_file go together")
         if self.merge == "MERGE" and self.batch == "json":

@@ -25,6 +25,8 @@ _quoted = json.encoder.encode_basestring_ascii
 LAST_LINES_SECONDS = 1.0
 """What a process waits at its end for its last lines to be written."""
 _stream: LogStream | None = None
+_EXTRA = ("upstream", "address", "reason", "untold")
+"""Fields of records of the core that become fields of the line."""
 _plain = False  # whether batch lines are written as JSON without structlog's detour
 
 
@@ -52,7 +54,7 @@ def set_up(form: Literal["json", "console"], level: str) -> None:
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
+            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name, structlog.stdlib.ExtraAdder(_EXTRA)],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
         )
     )

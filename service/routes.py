@@ -155,7 +155,7 @@ def _plain_upstream(
         addresses=addresses,
         unix_path=settings.url.removeprefix("unix:") if unix else None,
         base_path=path,
-        host=settings.host or url.netloc.rpartition("@")[2],
+        host=settings.host or url.netloc,
         ssl=make_tls(name, settings) if url.scheme == "https" else None,
         server_name=settings.server_name or (url.hostname if url.scheme == "https" else None),
         max_connections=settings.max_connections,

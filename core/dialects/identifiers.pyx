@@ -11,6 +11,10 @@ for _c in bytearray(b"@+:=,;!*'{}&#%|"):
     OPAQUE[_c] = 1
 
 
+cdef str id_characters(bint opaque):
+    return "letters, digits and -._~" + "@+:=,;!*'{}&#%|" * opaque
+
+
 cdef bint is_request_id(const char* p, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):

@@ -4,7 +4,7 @@ The text has been validated by the scanner, which also noted where each member l
 twice here. What is wrong with the object alone is put on the Call as a refusal; only an id that cannot be
 told breaks the batch. Must never look at other calls: ids, groups and order are the plan's.
 """
-from batchwire.core.dialects.identifiers cimport MAX_DEPENDENCIES, MAX_ID, is_opaque_id, is_request_id
+from batchwire.core.dialects.identifiers cimport MAX_DEPENDENCIES, MAX_ID, id_characters, is_opaque_id, is_request_id
 from batchwire.core.dialects.json_scan cimport Mark
 from batchwire.core.dialects.json_strings cimport unescaped
 from batchwire.core.dialects.media cimport (
@@ -190,7 +190,7 @@ cdef class CallBuilder:
                 return 0
         raise EnvelopeError(
             400, "BadId",
-            "each request object needs an id of letters, digits and -._~" if mark != NULL else
+            f"each request object needs an id of {id_characters(self.integer_ids)}" if mark != NULL else
             "a request object has no id",
             f"requests[{number}].id")
 

@@ -1,3 +1,5 @@
+from batchwire.core.model cimport Call
+
 cdef class Limits:
     cdef readonly unsigned long long max_calls, max_request_bytes
     cdef readonly Py_ssize_t max_call_bytes, max_response_bytes, max_header_bytes
@@ -8,3 +10,4 @@ cdef class Limits:
     cdef readonly double batch_deadline_seconds, client_idle_seconds, min_request_rate
     cdef readonly int max_batches_per_client
     cdef readonly Py_ssize_t grpc_max_message_bytes
+    cdef int refuse_long_url(self, Call call) except -1

@@ -1,5 +1,7 @@
 """The bounds of one batch. Every buffer and queue of the core has its bound here."""
-from batchwire.core.errors import ConfigError
+from batchwire.core.errors import ConfigError, EnvelopeError
+from batchwire.core.model cimport Call
+from cpython.bytes cimport PyBytes_GET_SIZE
 
 
 cdef class Limits:
@@ -56,3 +58,22 @@ cdef class Limits:
         self.max_calls_per_message = max_calls_per_message
         self.max_batches_per_client = max_batches_per_client
         self.min_request_rate = min_request_rate
+
+    cdef int refuse_long_url(self, Call call) except -1:
+        """A URL that is longer than it may be; nothing else is said of it then."""
+        if PyBytes_GET_SIZE(call.url) > self.max_header_bytes:
+            call.refuse(400, "UrlTooLong",
+                        f"a URL must not have more than {self.max_header_bytes} bytes (limits.max_header_bytes)")
+            call.url = b""
+        return 0
+
+    def batch_too_large(self):
+        """The error of a batch above max_request_bytes."""
+        return EnvelopeError(
+            413, "BatchTooLarge",
+            f"the batch is larger than limits.max_request_bytes ({self.max_request_bytes} bytes)")
+
+    def too_many_calls(self):
+        """The error of a batch above max_calls."""
+        return EnvelopeError(
+            400, "TooManyCalls", f"a batch must not have more than {self.max_calls} calls (limits.max_calls)")

@@ -8,7 +8,7 @@ from batchwire.core.dispatch.dispatcher cimport Dispatcher, Lane
 from batchwire.core.inheritance cimport Inheritance
 from batchwire.core.methods cimport is_merge
 from batchwire.core.model cimport Call, OUTCOME_DEPENDENCY_FAILED, Refusal
-from batchwire.core.plan.groups cimport Group
+from batchwire.core.plan.groups cimport Group, no_transaction
 from batchwire.core.plan.urls cimport reference_of
 from batchwire.core.route cimport Route
 from batchwire.core.upstream.base cimport Upstream
@@ -30,8 +30,7 @@ cdef class Placement(Dispatcher):
         """The request that runs a group, or None: then its members are refused."""
         cdef Upstream upstream = None
         cdef Call call, placed = None, carrier = None
-        cdef Refusal unfit = Refusal(501, "AtomicityNotSupported",
-                                     "the upstream cannot run several calls as one transaction, so none of the group was run")
+        cdef Refusal unfit = no_transaction()
         for call in group.members:
             if reference_of(call.target) is not None:
                 continue                        # to another member, and so with it

@@ -1,6 +1,8 @@
 from batchwire.core.model cimport Call, Refusal
 from libc.stdint cimport uint64_t
 
+cdef Refusal no_transaction()
+
 cdef class Group:
     """An atomicity group: adjacent calls that succeed or fail together (JB-13, JB-15)."""
     cdef readonly bytes name

@@ -3,7 +3,16 @@ with transactions, or not at all (GW-04).
 
 Must never let a member of a group of several run on its own.
 """
-from batchwire.core.model cimport Call, Refusal
+from batchwire.core.model cimport Call, OUTCOME_REFUSED, Refusal
+
+cdef Refusal NO_TRANSACTION = Refusal(
+    501, "AtomicityNotSupported",
+    "the upstream cannot run several calls as one transaction, so none of the group was run", OUTCOME_REFUSED)
+
+
+cdef Refusal no_transaction():
+    """What members of a group get that no upstream runs as one (GW-04 c)."""
+    return NO_TRANSACTION
 
 
 cdef class Group:

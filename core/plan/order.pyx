@@ -11,7 +11,7 @@ from batchwire.core.model cimport (
 )
 from batchwire.core.plan.conditions cimport MAX_PARSED, Expression, parse
 from batchwire.core.plan.conditions import ConditionError
-from batchwire.core.plan.groups cimport Group
+from batchwire.core.plan.groups cimport Group, no_transaction
 from batchwire.core.plan.index cimport (
     CallIndex, FOUND_CALL, FOUND_DONE_CALL, FOUND_DONE_GROUP, FOUND_GROUP, FOUND_NOTHING,
 )
@@ -362,8 +362,8 @@ cdef class Plan:
         return 0
 
     def refuse_member(self, Call call):
-        call.refuse(501, "AtomicityNotSupported",
-                    "the upstream cannot run several calls as one transaction, so none of the group was run")
+        if call.refusal is None:
+            call.refusal = no_transaction()
 
     cdef int close_group(self) except -1:
         cdef Group group = self.open_group

@@ -17,6 +17,8 @@ import asyncio
 import logging
 from collections import deque
 
+from batchwire.core.upstream.connect_log import ConnectLog
+
 _log = logging.getLogger("batchwire.core")
 cdef double TICK = 0.02          # seconds between looks at the deadlines while calls run
 cdef double IDLE_TICK = 1.0      # seconds between looks at idle connections while none runs
@@ -49,6 +51,7 @@ cdef class HttpUpstream(ConnectionHome):
     cdef bint ticking               # at the pace of running calls
     cdef unsigned long long connects, connect_failures, retries
     cdef Result spare
+    cdef object connect_log
 
     def __init__(self, loop, *, str name, str scheme="http", addresses=(), unix_path=None, str base_path="/",
                  str host="", ssl=None, server_name=None, int max_connections=128, int max_in_flight=0,
@@ -84,6 +87,7 @@ cdef class HttpUpstream(ConnectionHome):
         self.fresh = deque()
         self.connections = set()
         self.attempts = set()
+        self.connect_log = ConnectLog(name)
 
     # --- Upstream
 
@@ -269,6 +273,10 @@ cdef class HttpUpstream(ConnectionHome):
         why = "no address"
         self.turn += 1
         for attempt in range(max(1, len(self.addresses))):
+            address = f"unix:{self.unix_path}"
+            if self.unix_path is None:
+                host, port = self.addresses[(turn + attempt) % len(self.addresses)]
+                address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
             try:
                 fault("upstream.connect")
                 async with asyncio.timeout(self.connect_timeout):
@@ -277,7 +285,6 @@ cdef class HttpUpstream(ConnectionHome):
                             self.make_connection, self.unix_path, ssl=self.ssl,
                             server_hostname=self.server_name if self.ssl else None)
                     else:
-                        host, port = self.addresses[(turn + attempt) % len(self.addresses)]
                         _, made = await self.loop.create_connection(
                             self.make_connection, host, port, ssl=self.ssl,
                             server_hostname=(self.server_name or host) if self.ssl else None)
@@ -301,6 +308,7 @@ cdef class HttpUpstream(ConnectionHome):
                         self.free(connection)
                     return
                 why = "it closed the connection at once"
+            self.connect_log.add(address, why)
         self.connect_failures += 1
         self.attempts.discard(asyncio.current_task())
         # As many calls fail as have no other attempt left to wait for.

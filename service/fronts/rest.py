@@ -194,11 +194,18 @@ class _Application:
             root = self._service.table.root_over(path)
             if found is not None or root:
                 self._refused(scope, root, 404, "NotFound")
-            message = "There is nothing here; batches go to {root}$batch."
-            await _turn_away(scope, send, 404, "NotFound", message, form=form)
+            await _turn_away(
+                scope, send, 404, "NotFound", f"There is nothing here; {self._batches_go_to(root)}.", form=form
+            )
 
     def _refused(self, scope: Scope, root: str, status: int, code: str) -> None:
         self._service.refused("rest", root, status, code, peer_of(scope))
+
+    def _batches_go_to(self, root: str) -> str:
+        """root: of the route that the request is under, "" for none."""
+        if not root:
+            return "batches go to the service root of a route, with $batch behind it"
+        return f"batches go to {root}{'$batch' if 'odata' in self._service.table.settings[root].dialects else 'batch'}"
 
     def _takes(self, route: Route, endpoint: Endpoint) -> bool:
         return endpoint.name in self._service.table.settings[route.root.decode()].dialects

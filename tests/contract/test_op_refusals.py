@@ -259,3 +259,15 @@ def test_OP_15_calls_of_a_cancelled_batch_are_counted(by: str, gateway: Gateway,
         return bool(told) and told[-1].items() >= {"calls": 4, "abandoned": 2, "not_started": 1}.items()
 
     gateway.wait(line, "the line of the batch")
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        (f"{SERVICE}/Nope", "batches go to the service root of a route, with $batch behind it."),
+        ("/svc/$Batch", "batches go to /svc/$batch."),
+    ],
+)
+def test_OP_14_where_nothing_is_it_says_where_batches_go(narrow: Gateway, path: str, words: str) -> None:
+    answer = rest.request(narrow.http_port, "POST", path, body=b"")
+    assert (answer.status, answer.json()["error"]["message"]) == (404, f"There is nothing here; {words}")

@@ -489,6 +489,14 @@ def test_PL_09_other_characters_are_not(name: str, gateway: Gateway, upstream: S
     assert upstream.lines == []
 
 
+def test_PL_09_the_refusal_names_the_characters_of_the_profile(gateway: Gateway) -> None:
+    batch = rest.encode({"requests": [{"id": "a b", "method": "GET", "url": "a"}]})
+    words = "each request object needs an id of letters, digits and -._~"
+    assert rest.post(gateway.http_port, batch).json()["error"]["message"] == words
+    taken = rest.post(gateway.http_port, batch, version={}).json()["error"]["message"]
+    assert taken == words + "@+:=,;!*'{}&#%|"
+
+
 # --- PL-10: a change set without parts
 
 

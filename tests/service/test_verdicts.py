@@ -50,6 +50,15 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "overflow": ({"limits": {"max_in_flight": 1 << 40}}, "limits.max_in_flight: input should be less than or equal"),
     "long path": ({"listen": {"http": "unix:/" + "x" * 120}}, "at most 107 bytes"),
     "one address": ({"listen": {"front": "grpcio", "grpc": "127.0.0.1:1", "http": "127.0.0.1:1"}}, "share an address"),
+    "user": (
+        {"upstreams": {"a": {"url": "http://u:secret@h/"}}},
+        "upstreams.a.url: must have no user, query or fragment",
+    ),
+    "query": (
+        {"upstreams": {"a": {"url": "http://h/?key=1"}}},
+        "upstreams.a.url: must have no user, query or fragment",
+    ),
+    "fragment": ({"upstreams": {"a": {"url": "http://h/#x"}}}, "upstreams.a.url: must have no user, query or fragment"),
     "host": ({"upstreams": {"a": {**URL, "host": "a\r\nb: c"}}}, "upstreams.a.host: must not hold white space"),
 }
 
@@ -71,6 +80,7 @@ def test_OP_09_check_and_serve_say_the_same(name: str, tmp_path: Path) -> None:
     assert served.returncode in (1, 2)
     [said] = told(checked)
     assert line in said
+    assert "secret" not in said
     assert told(served) == [said]
 
 

@@ -3,7 +3,7 @@
 What is wrong with the part alone is put on the Call as a refusal; only an id that cannot be told breaks the
 batch. Must never look at other parts: ids, change sets and order are the reader's and the plan's.
 """
-from batchwire.core.dialects.identifiers cimport is_opaque_id, is_request_id
+from batchwire.core.dialects.identifiers cimport id_characters, is_opaque_id, is_request_id
 from batchwire.core.dialects.media cimport MEDIA_JSON, MEDIA_NONE, MediaKind, media_kind
 from batchwire.core.dialects.multipart.lines cimport Field, blank, head_of, named, next_field
 from batchwire.core.headers cimport HeaderBlock
@@ -294,7 +294,7 @@ cdef class PartBuilder:
             if not is_request_id(PyBytes_AS_STRING(said), PyBytes_GET_SIZE(said)) and (
                     self.strict or not is_opaque_id(PyBytes_AS_STRING(said), PyBytes_GET_SIZE(said))):
                 raise EnvelopeError(
-                    400, "BadId", "a Content-ID must be made of letters, digits and -._~", f"requests[{number}].id")
+                    400, "BadId", f"a Content-ID must be made of {id_characters(not self.strict)}", f"requests[{number}].id")
         elif not is_printable_id(said, MAX_OPAQUE_ID if self.flavour == FLAVOUR_DOCUMENT else MAX_CONTENT_ID):
             raise EnvelopeError(
                 400, "BadId", "an id is empty, too long or has characters that are not allowed",

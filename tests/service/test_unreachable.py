@@ -1,0 +1,89 @@
+"""One log line says at which upstream connecting fails, and why; what finds no room is counted in the next (OP-18)."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import logging
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness import config
+from harness.batches import REST, Call, run_batch
+from harness.certificates import Authority
+from harness.gateway import Gateway
+
+LINE = "an upstream cannot be reached"
+
+
+@contextlib.contextmanager
+def untrusted(folder: Path) -> Iterator[int]:
+    """The port of a TLS server whose CA nobody knows."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    pair = Authority(folder, "unknown").issue()
+    context.load_cert_chain(pair.cert, pair.key)
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):  # ends when the listener is closed
+            while True:
+                connection, _ = listener.accept()
+                with contextlib.suppress(OSError), context.wrap_socket(connection, server_side=True) as wrapped:
+                    wrapped.recv(1)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)
+    thread.join(5)
+
+
+def test_OP_18_an_upstream_that_cannot_be_reached_is_named_with_the_reason(tmp_path: Path) -> None:
+    with untrusted(tmp_path) as port:
+        urls = {
+            "refused": "http://127.0.0.1:9/",
+            "tls": f"https://127.0.0.1:{port}/",
+            "name": "http://no-such-host.invalid/",
+            "socket": f"unix:{tmp_path}/none.sock",
+        }
+        routes: list[config.Config] = [{"root": f"/{name}/", "upstream": name} for name in urls]
+        made = config.make({name: {"url": url} for name, url in urls.items()}, routes)
+        with Gateway(made, tmp_path) as gateway:
+            for name in ("refused", "refused", "refused", "tls", "name", "socket"):
+                [result] = run_batch(REST, gateway, [Call("1", "x")], route=f"/{name}/")
+                assert result.status == 502
+            told = [entry for entry in gateway.logs() if entry.get("event") == LINE]
+    assert [entry["upstream"] for entry in told] == ["refused", "tls", "name", "socket"]
+    assert {entry["level"] for entry in told} == {"warning"}
+    assert [entry["address"] for entry in told] == [
+        "127.0.0.1:9", f"127.0.0.1:{port}", "no-such-host.invalid:80", f"unix:{tmp_path}/none.sock"
+    ]  # fmt: skip
+    reasons = [entry["reason"] for entry in told]
+    assert reasons[0] == "Connection refused"
+    assert "certificate verify failed" in reasons[1]
+    assert reasons[2]
+    assert reasons[3] == "No such file or directory"
+
+
+def test_OP_18_a_line_each_ten_seconds_and_the_rest_counted(caplog: pytest.LogCaptureFixture) -> None:
+    module: Any = importlib.import_module("batchwire.core.upstream.connect_log")
+    now = 1000.0
+    log = module.ConnectLog("things", lambda: now)
+    with caplog.at_level(logging.WARNING, "batchwire.core"):
+        for _ in range(500):
+            log.add("h:1", "Connection refused")
+        now += module.LINE_SECONDS - 0.01
+        log.add("h:1", "Connection refused")
+        now += 0.02
+        log.add("h:2", "it took too long")
+        now += module.LINE_SECONDS
+        log.add("h:2", "it took too long")
+    told = [vars(record) for record in caplog.records]
+    assert [(one["upstream"], one["address"], one.get("untold")) for one in told] == [
+        ("things", "h:1", None), ("things", "h:2", 500), ("things", "h:2", None)
+    ]  # fmt: skip
