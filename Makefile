@@ -41,7 +41,7 @@ debug: build/debug/built.stamp ## the core with checks, asserts and sanitizers, 
 # Tests that bound resident memory tightly hold for the release build alone.
 test-debug: setup debug ## core, front and contract tests on the debug build, then MINUTES=10 of fuzzing there
 	@command -v h2load >/dev/null || bash .ci/packages nghttp2-client
-	.ci/on_debug/run $(BIN)/python -m pytest tests/core tests/front tests/contract -m "not measured" -o timeout=240 $(SPREAD)
+	HYPOTHESIS_PROFILE=search .ci/on_debug/run $(BIN)/python -m pytest tests/core tests/front tests/contract -m "not measured" -o timeout=240 $(SPREAD)
 	$(MAKE) --no-print-directory fuzz ON=.ci/on_debug/run
 
 fuzz: setup ## random sessions over an upstream that answers anything (MINUTES=10; SEED=n CASES=1: one case again)

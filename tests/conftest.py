@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterator
 
@@ -13,6 +14,12 @@ from harness.cap import Cap
 from harness.documents import WAYS
 from harness.gateway import Gateway, Gateways
 from harness.scripted import ScriptedUpstream
+from hypothesis import HealthCheck, settings
+
+# A run of the suite repeats the one before it, on a machine of any speed; HYPOTHESIS_PROFILE=search looks for more.
+settings.register_profile("suite", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("search", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
 
 @pytest.fixture(scope="session")
@@ -56,8 +63,8 @@ def _gateways(
     dead_origin: str,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Gateways]:
-    settings = config.contract(_things.origin, _orders.origin, dead_origin)
-    with Gateways(settings, lambda: tmp_path_factory.mktemp("gateway")) as gateways:
+    contract = config.contract(_things.origin, _orders.origin, dead_origin)
+    with Gateways(contract, lambda: tmp_path_factory.mktemp("gateway")) as gateways:
         yield gateways
 
 
@@ -69,8 +76,8 @@ def gateway(_gateways: Gateways, served_by: str) -> Gateway:
 
 @pytest.fixture(scope="session")
 def _small_gateways(_things: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateways]:
-    settings = config.small_limits(_things.origin)
-    with Gateways(settings, lambda: tmp_path_factory.mktemp("small")) as gateways:
+    small = config.small_limits(_things.origin)
+    with Gateways(small, lambda: tmp_path_factory.mktemp("small")) as gateways:
         yield gateways
 
 

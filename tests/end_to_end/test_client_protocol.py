@@ -197,6 +197,7 @@ def test_leaving_early_lets_the_producer_go() -> None:
 
 
 def first_then_nothing(messages: Iterator[Any]) -> Iterator[Any]:
+    next(messages, None)
     yield batch_pb2.BatchResponse(results=[batch_pb2.Result(id="a", status=200)])
     for _ in messages:
         pass
