@@ -112,11 +112,21 @@ cdef class Exchange(Inlet):
                     raise OSError("the client is gone")
             self.gather(data)
             if not message.get("more_body", False):
+                self.check_length()
                 self.finished = True
                 self.release()
                 self.home.context.run(self.home.answered, self)
         else:
             raise BadAnswer(f"the message {kind!r} is not part of an HTTP answer")
+
+    def check_length(self):
+        """OP-05: a body of another length than its content-length is none, as of any upstream. Raises BadAnswer."""
+        lengths = {value for name, value in self.headers if name.lower() == b"content-length"}
+        if not lengths or self.call.method == b"HEAD" or self.status == 204 or self.status == 304:
+            return
+        length = lengths.pop()
+        if lengths or not length.isdigit() or int(length[:20]) != self.content.size:
+            raise BadAnswer("its body has not the length that its content-length says")
 
     cdef int wait(self) except -1:
         return 0

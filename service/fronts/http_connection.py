@@ -21,6 +21,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 EXTENSION = "batchwire.connection"
 PROBE_SECONDS = 1.0
 """Between looks at a client that has closed its side: does it still read?"""
+_PIECE_BYTES = 16384
+"""Fed to the parser at once, between two looks at how many requests wait."""
+_MOST_WAITING = 16
+"""Pipelined requests that wait for the answer before them; the rest of what was read is not parsed meanwhile."""
 LINGER_SECONDS = 5.0
 """How long a client may go on sending what nobody reads any more."""
 _UPGRADE_FIELDS = (b"upgrade", b"http2-settings", b"connection")
@@ -47,6 +51,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)  # type: ignore[arg-type]
+        self._resume_reading, self.flow.resume_reading = self.flow.resume_reading, self._resume  # type: ignore[method-assign]
         self.on_lost: Callable[[], None] | None = None
         self._running: RequestResponseCycle | None = None
         self._ended = False
@@ -55,6 +60,8 @@ class Connection(HttpToolsProtocol):
         self._head_begun = False
         self._head_bytes = 0  # received while it is open; exact but for what comes behind another request
         self._field_bytes = 0  # of it, what has been parsed
+        self._unframed_bytes = 0  # received since the last of a body: chunk sizes, extensions, trailers
+        self._backlog = b""  # read and not parsed
         self._shared_chunk = False
         self._upgrading = False
         self._linger_timer: asyncio.TimerHandle | None = None
@@ -107,15 +114,40 @@ class Connection(HttpToolsProtocol):
         if self._is_deaf():
             return
         self._unset_keepalive_if_required()
+        if self._backlog:
+            data, self._backlog = self._backlog + data, b""
+        for at in range(0, len(data), _PIECE_BYTES):
+            if len(self.pipeline) >= _MOST_WAITING:
+                self._backlog = data[at:]
+                self.flow.pause_reading()
+                return
+            self._take(data[at : at + _PIECE_BYTES])
+
+    def _take(self, data: bytes) -> None:
         self._shared_chunk = False
+        self._unframed_bytes += len(data)
         rest: bytes | None = data
         while rest is not None and not self._is_deaf():
             rest = self._parse(rest)
-        # A chunk that began with another request is bounded by what one read takes.
+        if self._is_deaf() or self.transport.is_closing():
+            return
+        # A chunk that began with another request is bounded by what is parsed at once.
         if self._head_open and not self._shared_chunk:
             self._head_bytes += len(data)
-            if self._head_bytes > self.max_head_bytes and not self._is_deaf() and not self.transport.is_closing():
+            if self._head_bytes > self.max_head_bytes:
                 self._refuse_head(_TOO_LARGE)
+        elif not self._head_open and self._unframed_bytes > self.max_head_bytes:
+            self._refuse_bytes()
+
+    def _resume(self) -> None:
+        """While requests wait nothing more is read: each answer that ends would let in another read of them."""
+        if not self.pipeline and not self._backlog:
+            self._resume_reading()
+
+    def _go_on(self) -> None:
+        if self._backlog and not self.transport.is_closing():
+            self.data_received(b"")
+            self.flow.resume_reading()
 
     def _parse(self, data: bytes) -> bytes | None:
         """Feeds the parser; what is to be fed next, where the parser stopped at an offer to change the protocol."""
@@ -160,12 +192,14 @@ class Connection(HttpToolsProtocol):
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._head_open:
+            return  # a trailer, which is no field of the head, and nothing here asks for it (RFC 9110 6.5.1)
         self._field_bytes += len(name) + len(value) + 4
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         self._head_open = self._head_begun = False
-        self._head_bytes = 0
+        self._head_bytes = self._unframed_bytes = 0
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
@@ -186,6 +220,7 @@ class Connection(HttpToolsProtocol):
             super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
+        self._unframed_bytes = 0
         if not self._is_deaf():
             super().on_body(body)
 
@@ -193,6 +228,7 @@ class Connection(HttpToolsProtocol):
         if self._is_deaf() or self._upgrading:
             return
         self._shared_chunk = True
+        self._unframed_bytes = 0
         if self._linger_timer is not None:
             self._linger_timer.cancel()
             self._linger_timer = None
@@ -205,6 +241,9 @@ class Connection(HttpToolsProtocol):
         if self._running is self.cycle and self.cycle.more_body:
             self._start_linger_timer()
         super().on_response_complete()
+        self.flow.resume_reading()
+        if self._backlog:
+            self.loop.call_soon(self._go_on)
         if self._answering() or self.transport.is_closing():
             return
         if self._refusal is not None:
@@ -248,7 +287,8 @@ class Connection(HttpToolsProtocol):
     def _linger(self) -> None:
         if self.transport.is_closing():
             return
-        self.flow.resume_reading()
+        self._backlog = b""
+        self._resume_reading()
         if self.transport.can_write_eof():
             self.transport.write_eof()
             self._start_linger_timer()

@@ -77,6 +77,7 @@ class _Served(Exchange):
     def __init__(self, scope: Scope, receive: Receive, send: Send, upstream: AsgiUpstream) -> None:
         self.connection: Connection = scope["extensions"][EXTENSION]
         self._bodiless = scope["method"] == "HEAD"
+        self._empty = False
         self._left: int | None = None  # of the length that the app has said
         self._upstream = upstream
         self.started = False
@@ -121,7 +122,11 @@ class _Served(Exchange):
             lengths = [value for name, value in headers if name.lower() == b"content-length"]
             if len(lengths) > 1 or not all(map(bytes.isdigit, lengths)):
                 raise ValueError("the content-length of its answer is no length")
-            if lengths and not self._bodiless and status not in (204, 304):
+            if status in (204, 304):
+                # They have no body, whatever the app sends: it would stand where the next answer begins.
+                self._empty = True
+                headers = [(name, value) for name, value in headers if name.lower() != b"content-length"]
+            elif lengths and not self._bodiless:
                 self._left = int(lengths[0])
             return {"type": kind, "status": status, "headers": headers}
         if kind != "http.response.body":
@@ -131,7 +136,7 @@ class _Served(Exchange):
         body = message.get("body", b"")
         if not isinstance(body, bytes | bytearray | memoryview):
             raise TypeError("a body is bytes")
-        body, more = bytes(body), bool(message.get("more_body", False))
+        body, more = b"" if self._empty else bytes(body), bool(message.get("more_body", False))
         if self._left is not None:
             self._left -= len(body)
             if self._left < 0 or (self._left and not more):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import threading
 import time
 from collections.abc import Iterator
 
 import pytest
 from harness import config, rest
 from harness.gateway import Gateway
+from harness.memory import Peak
 from harness.rest import Wire
 from harness.scripted import Gate, ScriptedUpstream, json_reply
 
@@ -184,3 +187,70 @@ def test_FR_13_a_client_that_reads_late_gets_the_whole_answer_too(gateway: Gatew
         wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         assert wire.answer().by_id()["0"]["body"] == {"text": text}
         end_of(wire, 400)
+
+
+CHUNKED = {**FIELDS, "Transfer-Encoding": "chunked"}
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_FR_13_trailers_are_no_fields_of_the_head(apart: bool, hasty: Gateway, upstream: ScriptedUpstream) -> None:
+    """RFC 9110 6.5.1: a proxy has not looked at them, whether they come with the head or later."""
+    upstream.on("GET", "/A")
+    trailers = b"Accept: text/csv\r\nIf-Match: x\r\nAccept-Language: xx\r\nX-Forwarded-For: 9.9.9.9\r\n"
+    body = batch("A")
+    pieces = [b"%x\r\n%s\r\n0\r\n" % (len(body), body), trailers + b"\r\n"]
+    with Wire(hasty.http_port) as wire:
+        for _ in range(1):
+            head = b"POST /svc/$batch HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+            head += b"Transfer-Encoding: chunked\r\n\r\n"
+            wire.expect("POST")
+            for piece in [head, *pieces] if apart else [head + b"".join(pieces)]:
+                wire.send(piece)
+                time.sleep(0.05 if apart else 0)
+            assert [one["status"] for one in wire.answer().responses] == [200]
+    assert upstream.call("GET /A").header("accept-language") is None
+
+
+@pytest.mark.parametrize("piece", [b"x:\r\n" * 10_000, b"x" * 40_000], ids=["many", "one"])
+@pytest.mark.parametrize("root", ["/svc/", "/nope/"])
+def test_FR_13_trailers_have_a_bound(root: str, piece: bytes, hasty: Gateway) -> None:
+    with Peak(hasty) as peak, Wire(hasty.http_port) as wire:
+        wire.begin("POST", f"{root}$batch", CHUNKED)
+        wire.chunk(b'{"requests":[]} ')
+        wire.send(b"0\r\n")
+        with contextlib.suppress(OSError):
+            for _ in range(1_500):
+                wire.send(piece)
+            assert wire.socket.recv(100).startswith(b"HTTP/1.1 4")
+            while wire.socket.recv(65536):
+                pass
+    assert peak.grown < 24 << 20
+
+
+def test_FR_13_requests_that_wait_have_a_bound(hasty: Gateway) -> None:
+    """The rest is not even read, and other clients are served meanwhile."""
+    count = 40_000
+    with Peak(hasty) as peak, Wire(hasty.http_port, timeout=60) as wire:
+        sender = threading.Thread(target=lambda: wire.send(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n" * count))
+        sender.start()
+        for number in range(count):
+            wire.expect("GET")
+            assert wire.answer().status == 200
+            if number % 10_000 == 0:
+                assert rest.request(hasty.http_port, "GET", "/healthz").status == 200
+        sender.join(10)
+    assert peak.grown < 24 << 20
+
+
+def test_FR_13_many_batches_behind_one_that_runs(hasty: Gateway, gate: Gate) -> None:
+    with Wire(hasty.http_port) as wire:
+        begin(wire, batch("held"))
+        body = batch("A")
+        head = f"POST /svc/$batch HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+        wire.send((head.encode() + b"\r\n\r\n" + body) * 60)
+        time.sleep(0.1)
+        gate.open()
+        assert [one["status"] for one in wire.answer().responses] == [200]
+        for _ in range(60):
+            wire.expect("POST")
+            assert [one["status"] for one in wire.answer().responses] == [200]

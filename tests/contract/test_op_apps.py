@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import pytest
 from harness import config, rest
+from harness.batches import Call, run_batch, statuses
 from harness.gateway import Gateway
 from harness.http2_wire import Http2Wire, request
 from own_apps import HALVES, HOW, MESSAGES, WHOLE
@@ -333,3 +334,39 @@ def test_OP_07_a_start_that_hangs_can_be_ended(sent: int, tmp_path: Path, monkey
     gateway.start()
     gateway.process.send_signal(sent)
     assert gateway.process.wait(20) == 0
+
+
+@pytest.fixture(scope="module")
+def lengths(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(Path(__file__).parent)
+        routes: list[config.Config] = [{"root": "/own/", "upstream": "own", "serve_app": True, "default": True}]
+        settings = config.make({"own": {"app": "length_app:app"}}, routes)
+        with Gateway(settings, tmp_path_factory.mktemp("lengths")) as running:
+            yield running
+
+
+def test_OP_05_a_body_of_another_length_than_it_says_is_no_answer(front: str, lengths: Gateway) -> None:
+    names = ["short", "long", "bad", "twice", "right", "none"]
+    calls = [Call(name, name) for name in names]
+    calls += [Call(f"behind-{name}", "right", depends_on=[name]) for name in ("short", "right")]
+    found = statuses(run_batch(front, lengths, calls, route="/own/"))
+    assert found == {
+        **dict.fromkeys(["short", "long", "bad", "twice"], 502),
+        **dict.fromkeys(["right", "none", "behind-right"], 200),
+        "behind-short": 424,
+    }
+
+
+@pytest.mark.parametrize("status", [204, 304])
+def test_OP_05_an_answer_that_has_no_body_sends_none(status: int, lengths: Gateway) -> None:
+    """Over HTTP/1.1 it would stand where the next answer begins."""
+    with rest.Wire(lengths.http_port) as wire:
+        for path, expected in ((f"/own/{status}", status), ("/own/right", 200)):
+            wire.expect("GET")
+            wire.send(f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+            answer = wire.answer()
+            assert (answer.status, answer.body) == (expected, b"abc" if expected == 200 else b"")
+    with Http2Wire(lengths.http_port) as wire2:
+        answer2 = wire2.ask(request("GET", f"/own/{status}", []), None)
+        assert (answer2.status, bytes(answer2.data), answer2.ended) == (status, b"", True)
