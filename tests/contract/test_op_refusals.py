@@ -50,8 +50,13 @@ def told_of(gateway: Gateway, ask: Callable[[], object], front: str, route: str,
     before, lines = refused(gateway), len(gateway.logs())
     ask()
     label = f'batchwire_batches_refused_total{{front="{front}",reason="{reason}",route="{route}"}}'
-    after = refused(gateway)
-    assert {key: after[key] - before.get(key, 0) for key in after if after[key] != before.get(key, 0)} == {label: 1}
+
+    def counted() -> dict[str, float]:
+        after = refused(gateway)
+        return {key: after[key] - before.get(key, 0) for key in after if after[key] != before.get(key, 0)}
+
+    gateway.wait(lambda: bool(counted()), "the count")
+    assert counted() == {label: 1}
     expected = {"front": front, "route": route, "code": reason, "status": status, "level": "info"}
 
     def line() -> bool:

@@ -82,7 +82,7 @@ class RawServer:
 
     async def until(self, true: Callable[[], bool]) -> None:
         """Waits for something to become true; looked at whenever a count changes."""
-        async with asyncio.timeout(20), self.changed:
+        async with asyncio.timeout(60), self.changed:
             await self.changed.wait_for(true)
 
     async def _note(self) -> None:
