@@ -163,8 +163,9 @@ def test_an_answer_that_breaks_off_on_a_terminal_ends_its_line() -> None:
     def serve() -> None:
         connection, _ = listener.accept()
         with closing(connection):
-            while b"\r\n0\r\n\r\n" not in connection.recv(65536):
-                pass
+            got = b""
+            while not got.endswith(b"\r\n0\r\n\r\n"):
+                got += connection.recv(65536)
             connection.sendall(broken)
 
     ours, theirs = pty.openpty()
