@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -101,6 +102,22 @@ def test_PL_01_a_group_whose_members_have_long_conditions(batching_gateway: Gate
 # --- PL-02: what is held counts
 
 
+def send_behind_a_slow_call(
+    wire: rest.Wire, upstream: ScriptedUpstream, made: Iterable[bytes], fields: dict[str, str]
+) -> threading.Thread:
+    """Streams calls behind one that is held for a second; gives the thread that goes on sending them."""
+    gate = upstream.gate()
+    upstream.on("GET", "/slow", json_reply({}, gate=gate))
+    wire.begin("POST", "/stream/$batch", {"Content-Type": "application/json", "Transfer-Encoding": "chunked", **fields})
+    wire.chunk(b'{"requests":[' + rest.encode(rest.get_call("slow", "slow")))
+    assert upstream.wait_until(lambda: "GET /slow" in upstream.lines)
+    sender = threading.Thread(target=lambda: [wire.chunk(b"," + one) for one in made])
+    sender.start()
+    sender.join(1)
+    gate.open()
+    return sender
+
+
 @pytest.mark.parametrize(
     ("count", "more"),
     [
@@ -114,20 +131,11 @@ def test_PL_02_a_stream_of_calls_that_wait_is_bounded(
     count: int, more: dict[str, str], gateway: Gateway, upstream: ScriptedUpstream
 ) -> None:
     """All of them wait for one that is held until the client has sent more than may be pending."""
-    gate = upstream.gate()
-    upstream.on("GET", "/slow", json_reply({}, gate=gate))
     upstream.fallback = lambda _: json_reply({})
     call = rest.encode({"id": "NAME", "method": "get", "url": "a", "dependsOn": ["slow"], **more})
     made = (call.replace(b"NAME", b"n%d" % n, 1) for n in range(count))
     with Peak(gateway) as peak, rest.Wire(gateway.http_port) as wire:
-        head = {"Content-Type": "application/json", "Transfer-Encoding": "chunked", **rest.STRICT}
-        wire.begin("POST", "/stream/$batch", head)
-        wire.chunk(b'{"requests":[' + rest.encode(rest.get_call("slow", "slow")))
-        assert upstream.wait_until(lambda: "GET /slow" in upstream.lines)
-        sender = threading.Thread(target=lambda: [wire.chunk(b"," + one) for one in made])
-        sender.start()
-        sender.join(1)
-        gate.open()
+        sender = send_behind_a_slow_call(wire, upstream, made, rest.STRICT)
         sender.join(30)
         wire.chunk(b"]}")
         wire.chunk(b"")
@@ -139,17 +147,9 @@ def test_PL_02_a_stream_of_calls_that_wait_is_bounded(
 
 def test_PL_02_errors_that_wait_for_their_turn_are_bounded(gateway: Gateway, upstream: ScriptedUpstream) -> None:
     """In request order (GW-23) each error says the id again, however long; nothing is read beyond the window."""
-    gate = upstream.gate()
-    upstream.on("GET", "/slow", json_reply({}, gate=gate))
     made = [rest.encode(rest.get_call(f"{number}-" + "i" * 1_000_000, "a")) for number in range(300)]
     with Peak(gateway) as peak, rest.Wire(gateway.http_port) as wire:
-        wire.begin("POST", "/stream/$batch", {"Content-Type": "application/json", "Transfer-Encoding": "chunked"})
-        wire.chunk(b'{"requests":[' + rest.encode(rest.get_call("slow", "slow")))
-        assert upstream.wait_until(lambda: "GET /slow" in upstream.lines)
-        sender = threading.Thread(target=lambda: [wire.chunk(b"," + one) for one in made])
-        sender.start()
-        sender.join(1)
-        gate.open()
+        sender = send_behind_a_slow_call(wire, upstream, made, {})
         found = []
 
         def read() -> None:
