@@ -187,6 +187,7 @@ setup(
             "initializedcheck": DEBUG,
             # An attribute of None raises in place of ending the process; that costs nothing that shows.
             "nonecheck": True,
+            "auto_pickle": False,
             "cdivision": True,
             "embedsignature": True,
             "freethreading_compatible": False,

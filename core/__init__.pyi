@@ -5,6 +5,8 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from ssl import SSLContext
 from typing import Any
 
+OUTCOMES: tuple[str, ...]
+
 class BatchwireError(Exception): ...
 class ConfigError(BatchwireError): ...
 

@@ -134,6 +134,7 @@ cdef class Result:
     cdef readonly uint64_t started_us
     cdef readonly uint64_t elapsed_us
     cdef void reset(self) noexcept
+    cdef void let_go(self) noexcept
     cdef int add_header(self, const char* name, int name_len, const char* value, int value_len) except -1
     cdef HeaderSlice* add_header_or_replace(self, const char* name, int name_len, const char* value,
                                             int value_len) except? NULL

@@ -230,6 +230,11 @@ cdef class Result:
         self.started_us = 0
         self.elapsed_us = 0
 
+    cdef void let_go(self) noexcept:
+        """Of the memory of an answer. reset() before it is used again."""
+        self.head_owner = None
+        self.body_owner = None
+
     cdef int add_header(self, const char* name, int name_len, const char* value, int value_len) except -1:
         """Adds a field; the memory must live as long as head_owner. False when the table is full."""
         cdef HeaderSlice* slot

@@ -66,6 +66,7 @@ cdef class Session(Placement):
     cdef int go_on(self) except -1
     cdef int check_end(self) except -1
     cdef int break_off(self, object error) except -1
+    cdef uint64_t without_start(self) noexcept
     cdef bint slow(self, double t) noexcept
     cdef int end_early(self, Refusal running, Refusal rest) except -1
     cdef int stop_rest(self, Refusal verdict) except -1

@@ -51,6 +51,11 @@ cdef unsigned long long sessions_open = 0
 cdef unsigned long long sessions_made = 0
 
 
+OUTCOMES = ("succeeded", "failed", "refused", "dependency_failed", "unreachable", "timed_out", "abandoned", "not_started")
+"""How a call ended, as Session.summary says it. The last two have no result: their batch was cancelled or broke off,
+while or before they ran."""
+
+
 # A refusal is not written to, so that one serves for all.
 cdef Refusal FAILED = Refusal(500, "InternalError", "the gateway failed to work on the call", OUTCOME_FAILED)
 
@@ -267,7 +272,7 @@ cdef class Session(Placement):
 
     @property
     def summary(self):
-        """Counts by outcome and elapsed seconds. abandoned: calls that were started and given up without a result."""
+        """Counts of calls, all and by OUTCOMES, and elapsed seconds."""
         return {
             "calls": self.plan.admitted,
             "succeeded": self.counts[<int>OUTCOME_SUCCEEDED],
@@ -277,8 +282,16 @@ cdef class Session(Placement):
             "unreachable": self.counts[<int>OUTCOME_UNREACHABLE],
             "timed_out": self.counts[<int>OUTCOME_TIMED_OUT],
             "abandoned": self.abandoned,
+            "not_started": self.without_start(),
             "elapsed": now() - self.began,
         }
+
+    cdef uint64_t without_start(self) noexcept:
+        cdef uint64_t told = self.abandoned
+        cdef int outcome
+        for outcome in range(8):
+            told += self.counts[outcome]
+        return self.plan.admitted - told if self.plan.admitted > told else 0
 
     @property
     def holds_group(self):

@@ -14,6 +14,7 @@ import time
 from typing import TYPE_CHECKING, Any, Literal, TextIO, cast
 
 import structlog
+from batchwire.core import OUTCOMES
 
 from .log_stream import LogStream
 
@@ -27,6 +28,7 @@ LAST_LINES_SECONDS = 1.0
 _stream: LogStream | None = None
 _EXTRA = ("upstream", "address", "reason", "untold")
 """Fields of records of the core that become fields of the line."""
+_COUNTS = frozenset(OUTCOMES)
 _plain = False  # whether batch lines are written as JSON without structlog's detour
 
 
@@ -115,15 +117,15 @@ def batch_line(
 
     In JSON it is written directly: going through structlog's processors costs as much as the calls of a small batch.
     """
-    outcomes = {key: value for key, value in summary.items() if key != "elapsed" and (value or key == "calls")}
     failure = batch.session.failure
     if _plain and failure is None and _stream is not None:
-        counts = "".join([f', "{key}": {value}' for key, value in outcomes.items()])
+        counts = "".join([f', "{key}": {value}' for key, value in summary.items() if value and key in _COUNTS])
         trace = f', "trace": {_quoted(batch.trace)}' if batch.trace else ""
         _stream.write_soon(
             f'{{"front": "{batch.front}", "route": {_quoted(batch.route)}, "peer": {_quoted(batch.peer)}, '
-            f'"ended": "{ended}", "elapsed_ms": {elapsed * 1000:.3f}, "bytes_in": {bytes_in}, "bytes_out": {bytes_out}'
-            f'{counts}{trace}, "event": "batch", "level": "info", "timestamp": "{_clock.now()}"}}\n'
+            f'"ended": "{ended}", "elapsed_ms": {elapsed * 1000:.3f}, "bytes_in": {bytes_in}, '
+            f'"bytes_out": {bytes_out}, "calls": {summary["calls"]}{counts}'
+            f'{trace}, "event": "batch", "level": "info", "timestamp": "{_clock.now()}"}}\n'
         )
         return
     fields: dict[str, Any] = {
@@ -134,7 +136,8 @@ def batch_line(
         "elapsed_ms": round(elapsed * 1000, 3),
         "bytes_in": bytes_in,
         "bytes_out": bytes_out,
-        **outcomes,
+        "calls": summary["calls"],
+        **{key: value for key, value in summary.items() if value and key in _COUNTS},
     }
     if batch.trace:
         fields["trace"] = batch.trace

@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
+from batchwire.core import OUTCOMES
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     CollectorRegistry,
@@ -23,10 +24,6 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from .logs import lines_dropped
 
-OUTCOMES = (
-    "succeeded", "failed", "refused", "dependency_failed", "unreachable", "timed_out", "abandoned", "not_started"
-)  # fmt: skip
-"""How a call ended. The last two have no result: their batch was cancelled or broke off, while or before they ran."""
 _COUNTED = {"calls": "calls", "connects": "connections made", "connect_failures": "connections that failed",
             "failures": "calls without a usable answer", "timeouts": "calls that were late",
             "retries": "calls sent once more after a stale connection"}  # fmt: skip

@@ -12,7 +12,7 @@ from batchwire.core import EnvelopeError, Route, Session
 
 from .config import Config
 from .logs import batch_line
-from .metrics import OUTCOMES, Metrics
+from .metrics import Metrics
 from .refusals import RefusalLog
 from .routes import RouteTable
 
@@ -122,7 +122,6 @@ class Service:
         if not self._batches:
             self._idle.set()
         summary = batch.session.summary
-        summary["not_started"] = max(summary["calls"] - sum(summary.get(outcome, 0) for outcome in OUTCOMES), 0)
         bytes_in, bytes_out = batch.session.fed_bytes, batch.session.sent_bytes
         self.metrics.batch_closed(batch.front, batch.route, ended, summary, elapsed, bytes_in, bytes_out)
         batch_line(batch, ended, summary, elapsed, bytes_in, bytes_out)

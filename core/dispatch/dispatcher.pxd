@@ -38,5 +38,5 @@ cdef class Dispatcher(CallOwner):
     cdef int cut_running(self, Refusal why) except -1
     cdef int finished_call(self, Call call, Result result) except -1
     cdef int crashed(self, object error) except -1
-    cdef int start(self, Lane lane, Call call) except -1
+    cdef int not_started(self, Lane lane, Call call) except -1
     cdef int turn(self) except -1

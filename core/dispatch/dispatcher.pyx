@@ -136,15 +136,15 @@ cdef class Dispatcher(CallOwner):
         self.launched += 1
         call.rank = <int>len(self.started)
         self.started.append(call)
-        return self.start(lane, call)
-
-    cdef int start(self, Lane lane, Call call) except -1:
-        """BU-03: what fails before the call is on its way fails this call alone."""
-        cdef Result result
         try:
             return lane.upstream.start(call)
         except Exception as error:
             _log.error("a call could not be started", exc_info=error)
+        return self.not_started(lane, call)
+
+    cdef int not_started(self, Lane lane, Call call) except -1:
+        """BU-03: what fails before the call is on its way fails this call alone."""
+        cdef Result result
         lane.upstream.abandon(call)
         if call.owner is self:
             result = Result()

@@ -31,7 +31,7 @@ cdef object part_pattern(Call call):
         return None
     for name, value in PARAMETER.findall(media):
         if name.lower() == b"boundary":
-            boundary = re.sub(rb"\\(.)", rb"\1", value[1:-1]) if value.startswith(b'"') else value
+            boundary = re.sub(rb"\\(.)", rb"\1", value[1:len(value) - 1]) if value.startswith(b'"') else value
             # Between the blank line after the part's headers and the next delimiter (RFC 2046 5.1.1; or bare LF).
             return re.compile(rb"(?<=\n)(\r?\n)" + _ID + rb"(?=\r?\n--" + re.escape(boundary) + rb"|\Z)")
     return None

@@ -18,6 +18,7 @@ cdef class UrlRules:
     cdef bytes public(self, bytes location, bytes upstream_origin, bytes base_path, bytes mount=*)
     cdef bytes public_links(self, const char* body, Py_ssize_t n, bytes upstream_origin, bytes base_path,
                             bytes mount=*)
+    cdef bytes relinked(self, bytes text, bytes upstream_origin, bytes base_path, bytes mount)
     cdef bytes locate(self, bytes location, bytes upstream_origin, bytes base_path, bytes own, bytes mount=*)
 
 cdef bytes reference_of(bytes rest)

@@ -253,7 +253,10 @@ cdef class UrlRules:
         """A JSON body whose next links lead to the upstream, with public ones (GW-10); None: nothing to do."""
         if not holds_link(body, n):
             return None
-        text = PyBytes_FromStringAndSize(body, n)
+        return self.relinked(PyBytes_FromStringAndSize(body, n), upstream_origin, base_path, mount)
+
+    cdef bytes relinked(self, bytes text, bytes upstream_origin, bytes base_path, bytes mount):
+        """Apart, because what its closure holds is made anew at each call."""
         changed = _NEXT_LINK.sub(
             lambda found: found.group(1) + self.public(found.group(2), upstream_origin, base_path, mount) + b'"', text)
         return None if changed == text else changed

@@ -49,6 +49,7 @@ cdef class HttpUpstream(ConnectionHome):
     cdef unsigned int turn
     cdef object ticker
     cdef bint ticking               # at the pace of running calls
+    cdef double clock               # when the ticker was last armed: near enough for what waits for seconds
     cdef unsigned long long connects, connect_failures, retries
     cdef Result spare
     cdef object connect_log
@@ -180,7 +181,7 @@ cdef class HttpUpstream(ConnectionHome):
             self.free(connection)
         (<CallOwner>call.owner).complete(call, result)
         if self.spare is result:
-            result.reset()                # or every idle connection would keep the last body that it has read
+            result.let_go()               # or every idle connection would keep the last body that it has read
         if self.in_ring:
             self.give_room()
         return 0
@@ -190,7 +191,7 @@ cdef class HttpUpstream(ConnectionHome):
             return self.run(connection, self.queue.popleft())
         if self.queue or self.closed:
             return connection.shut()          # gone() makes another for those that wait
-        connection.idle_since = now()
+        connection.idle_since = self.clock
         self.idle.append(connection)
         return 0
 
@@ -331,6 +332,7 @@ cdef class HttpUpstream(ConnectionHome):
         if self.ticker is not None:
             self.ticker.cancel()
         self.ticking = ticking
+        self.clock = now()
         self.ticker = self.loop.call_later(TICK if ticking else IDLE_TICK, self.tick)
         return 0
 

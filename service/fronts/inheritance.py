@@ -22,6 +22,7 @@ _AS_THEY_ARE = (
 )
 FORWARDED = ("x-request-id", "traceparent", "tracestate", "baggage", "b3", "x-b3-*")
 """What calls get where a route says nothing: what ties logs and traces together (W3C Trace Context and Baggage, B3)."""
+_NOT_HTTP = frozenset((b"content-type", b"user-agent", b"host", b"te"))
 _PREFERENCES = ("include-annotations", "allow-entityreferences")
 
 
@@ -37,6 +38,11 @@ def may_forward(name: str) -> bool:
     return _NEVER.fullmatch(name) is None
 
 
+def is_http(name: bytes) -> bool:
+    """Whether metadata stands for an HTTP header, and is no part of the protocol or binary."""
+    return name not in _NOT_HTTP and not name.startswith(b"grpc-") and not name.endswith(b"-bin")
+
+
 class Forwarding:
     """Which outer headers the calls get besides: names, or patterns that end in `*` (CL-10).
 
@@ -47,6 +53,12 @@ class Forwarding:
         lower = [text.lower() for text in wanted]
         self._names = frozenset(text for text in lower if not text.endswith("*"))
         self._beginnings = tuple(text[:-1] for text in lower if text.endswith("*"))
+
+        self.wants_metadata = lru_cache(maxsize=1024)(self._wants_metadata)
+
+    def _wants_metadata(self, name: bytes) -> bool:
+        """The same of metadata of gRPC, of which some stand for headers. Asked as wants_metadata()."""
+        return is_http(name) and self.wants(name.decode("latin-1"))
 
     def wants(self, name: str) -> bool:
         """Whether a header is forwarded; its name in lower case."""

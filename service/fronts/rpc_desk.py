@@ -21,7 +21,7 @@ from .deadlines import early, shorter
 from .endpoints import BY_NAME, Endpoint
 from .forwarded import Proxies
 from .http_connection import peer_of
-from .inheritance import forwarding
+from .inheritance import forwarding, is_http
 from .negotiation import HOP_HEADER, Accepted, OuterRequest, Policy, Refusal
 
 if TYPE_CHECKING:
@@ -47,12 +47,6 @@ _CODES = {
     508: code_pb2.FAILED_PRECONDITION,
 }
 _HOP_HEADER = HOP_HEADER.encode()
-_NOT_HTTP = frozenset((b"content-type", b"user-agent", b"host", b"te"))
-
-
-def is_http(name: bytes) -> bool:
-    """Whether metadata stands for an HTTP header, and is no part of the protocol or binary."""
-    return name not in _NOT_HTTP and not name.startswith(b"grpc-") and not name.endswith(b"-bin")
 
 
 def parsed(message: bytes, kind: type[Parsed]) -> Parsed:
@@ -86,6 +80,7 @@ class RpcDesk:
         self._service = service
         self._watched = watched
         self._proxies = Proxies(service.config.listen.trusted_proxies)
+        self._proxied = bool(self._proxies)
 
     def open(self, first: bytes, metadata: Metadata, peer: str, remaining: float | None, execute: bool) -> Batch:
         """A batch of the protobuf dialect. remaining: seconds to the call's deadline. Raises EnvelopeError."""
@@ -101,7 +96,7 @@ class RpcDesk:
                 authorization = value
             elif name == _HOP_HEADER and value.isdigit():
                 hops = int(value[:6]) + 1
-            elif is_http(name) and wanted.wants(name.decode("latin-1")):
+            elif wanted.wants_metadata(name):
                 headers.append((name, value))
         if hops > route.limits.max_hops:
             message = "the batch has passed through too many gateways"
@@ -150,7 +145,7 @@ class RpcDesk:
 
     def _client(self, peer: str, metadata: Metadata) -> str:
         """Who is behind the proxy that calls, where that is a trusted one (CL-13)."""
-        if not self._proxies:
+        if not self._proxied:
             return peer
         found = self._proxies.believed(None if peer == "unix" else peer.rpartition(":")[0].strip("[]"), metadata)
         return peer_name(found["for"], 0) if "for" in found else peer
