@@ -6,9 +6,10 @@ methods in Python, desk.serve(exchange) begins to answer an HTTP request. Must n
 from batchwire.core.errors import EnvelopeError
 from batchwire.core.front.batch_rpc cimport BatchRpc, KIND_BATCH, KIND_EXECUTE, KIND_HTTP, KIND_JSON
 from batchwire.core.front.exchange cimport Exchange
-from batchwire.core.front.http2 cimport Acceptor, Handler, Stream
+from batchwire.core.front.http2 cimport Acceptor, Http2Stream
 from batchwire.core.front.python_rpc import PythonRpc
 from batchwire.core.front.rpc cimport Rpc, STATUS_UNIMPLEMENTED
+from batchwire.core.front.stream cimport Handler
 
 KINDS = {"Execute": <int>KIND_EXECUTE, "Batch": <int>KIND_BATCH, "BatchJson": <int>KIND_JSON,
          "BatchHttp": <int>KIND_HTTP}
@@ -26,7 +27,7 @@ cdef class FrontAcceptor(Acceptor):
         self.kinds = {f"/{service}/{name}".encode(): kind for name, kind in KINDS.items()}
         self.others = {path.encode(): method for path, method in desk.methods.items()}
 
-    cdef Handler accept(self, Stream stream):
+    cdef Handler accept(self, Http2Stream stream):
         cdef bytes media = stream.content_type
         if media.startswith(b"application/grpc") and media[16:17] in (b"", b"+", b";") and stream.method == b"POST":
             return self.rpc(stream)
@@ -35,7 +36,7 @@ cdef class FrontAcceptor(Acceptor):
         self.desk.serve(exchange)
         return exchange
 
-    cdef Rpc rpc(self, Stream stream):
+    cdef Rpc rpc(self, Http2Stream stream):
         cdef object kind = self.kinds.get(stream.path)
         cdef object method = self.others.get(stream.path) if kind is None else None
         cdef Rpc rpc

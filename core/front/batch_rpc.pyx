@@ -6,7 +6,6 @@ documents, initial metadata): Python once a batch, nothing once a call. Must nev
 from batchwire.core.dialects.wire cimport Field, field_at, next_field, varint_at, WIRE_BYTES
 from batchwire.core.errors import EnvelopeError
 from batchwire.core.front.grpc_messages cimport put_prefix
-from batchwire.core.front.nghttp2 cimport NGHTTP2_CANCEL
 from batchwire.core.front.rpc cimport LEAD, Rpc, STATUS_DEADLINE_EXCEEDED, STATUS_OK
 from batchwire.core.model cimport now
 from batchwire.core.session cimport Session
@@ -30,7 +29,7 @@ cdef class BatchRpc(Rpc):
         if self.timeout >= 0:
             left = max(self.timeout - (now() - self.began), 0.0)
         self.batch, self.session, self.content_type, self.metadata = self.desk.open(
-            self.kind, self.stream.headers, self.stream.connection.peer, first, left)
+            self.kind, self.stream.headers, self.stream.ends.peer, first, left)
         self.session.waker.listener = self
         if self.content_type is not None and PyBytes_GET_SIZE(self.content_type) > MAX_CONTENT_TYPE:
             raise EnvelopeError(500, "InternalError", "the content type of the answer is too long")
@@ -41,13 +40,13 @@ cdef class BatchRpc(Rpc):
         return 0
 
     cdef int on_settled(self) except -1:
-        cdef double idle = self.stream.connection.home.idle_seconds
+        cdef double idle = self.stream.ends.idle_seconds
         if self.session is None and not self.done:
             self.start_alarm(self.timeout if self.timeout >= 0 else idle)
         return 0
 
     cdef int on_time_out(self) except -1:
-        cdef double more = self.moved + self.stream.connection.home.idle_seconds - now()
+        cdef double more = self.moved + self.stream.ends.idle_seconds - now()
         if self.timeout < 0 and more > 0:
             # A first message that is on its way may take its time.
             return self.start_alarm(more)
@@ -67,7 +66,7 @@ cdef class BatchRpc(Rpc):
 
     cdef int refused(self, object error) except -1:
         """OP-14: the call ends before it had a batch, whose end would have been told."""
-        self.desk.refused(error, self.stream.connection.peer)
+        self.desk.refused(error, self.stream.ends.peer)
         return 0
 
     # --- in
@@ -137,9 +136,9 @@ cdef class BatchRpc(Rpc):
     cdef int on_sweep(self, double t) except -1:
         if self.session is not None and not self.done:
             self.session.look()
-            if self.session.finished and not self.done and t - self.moved > self.stream.connection.home.idle_seconds:
+            if self.session.finished and not self.done and t - self.moved > self.stream.ends.idle_seconds:
                 # The session looks after its client until it has finished; what is left to send may be stuck.
-                return self.stream.reset(NGHTTP2_CANCEL)
+                return self.stream.cut()
         return Rpc.on_sweep(self, t) if self.stream is not None else 0
 
     # --- the end

@@ -1,4 +1,4 @@
-from batchwire.core.front.http2 cimport Handler, Stream
+from batchwire.core.front.stream cimport Handler, Stream
 
 cdef class Exchange(Handler):
     cdef readonly Stream request

@@ -3,12 +3,9 @@
 Flow control both ways: what read() has not taken stays in the client's window, and drain() waits until the client has
 taken what was written. Must never know what is asked for.
 """
-from batchwire.core.front.http2 cimport field, FILL_LAST, FillEnd, Handler, Stream
-from batchwire.core.front.nghttp2 cimport NGHTTP2_CANCEL, nghttp2_nv, NGHTTP2_INTERNAL_ERROR, NGHTTP2_NO_ERROR
+from batchwire.core.front.stream cimport FILL_LAST, FillEnd, Handler, Stream
 from batchwire.core.model cimport now
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.mem cimport PyMem_Free, PyMem_Malloc
-from libc.stdint cimport uint32_t
 from libc.string cimport memcpy
 
 from collections import deque
@@ -31,7 +28,7 @@ cdef class Exchange(Handler):
     async def read(self):
         """The next bytes of the body; b"" at its end, None when the client is gone or the answer has ended."""
         while not self.came and not self.request.ended and not self.lost and not self.finished:
-            self.reading = self.request.connection.home.loop.create_future()
+            self.reading = self.request.ends.loop.create_future()
             await self.reading
         if self.came:
             data = self.came.popleft()
@@ -40,50 +37,18 @@ cdef class Exchange(Handler):
             return data
         return None if self.lost or self.finished else b""
 
-    @property
-    def peer(self):
-        """(host, port) of the client, or None."""
-        return self.request.connection.client
-
-    @property
-    def server(self):
-        """(host, port) of the listener, or None."""
-        return self.request.connection.server
-
-    @property
-    def scheme(self):
-        """"http" or "https", as the connection is."""
-        return self.request.connection.scheme
-
     # --- the answer
 
     def go_ahead(self):
         """Says 100 Continue (RFC 9110 10.1.1)."""
-        cdef nghttp2_nv[1] fields
-        if self.stream is not None and not self.stream.answered:
-            field(&fields[0], ":status", 7, "100", 3)
-            self.stream.inform(fields, 1)
+        if self.stream is not None:
+            self.stream.go_ahead()
 
     def start(self, int status, list headers not None, bint body):
         """Sends the head; headers: [(name, value)], bytes, names in lower case. body: one follows."""
-        cdef bytes code = b"%d" % status
-        cdef bytes name, value
-        cdef nghttp2_nv* fields
-        cdef size_t n = 1
         if self.stream is None:
             return
-        fields = <nghttp2_nv*>PyMem_Malloc((1 + len(headers)) * sizeof(nghttp2_nv))
-        if fields == NULL:
-            raise MemoryError()
-        try:
-            field(&fields[0], ":status", 7, PyBytes_AS_STRING(code), PyBytes_GET_SIZE(code))
-            for name, value in headers:
-                field(&fields[n], PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name),
-                      PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value))
-                n += 1
-            self.stream.respond(fields, n, body)
-        finally:
-            PyMem_Free(fields)
+        self.stream.start(status, headers, body)
         self.moved = now()
         if not body:
             self.finish()
@@ -98,7 +63,7 @@ cdef class Exchange(Handler):
     async def drain(self):
         """Returns when more should be written."""
         while self.unsent > UNSENT_HIGH and not self.lost:
-            self.writing = self.request.connection.home.loop.create_future()
+            self.writing = self.request.ends.loop.create_future()
             await self.writing
 
     def end(self):
@@ -116,7 +81,7 @@ cdef class Exchange(Handler):
             if self.stream.answered:
                 self.stream.wake()
             else:
-                self.stream.reset(NGHTTP2_INTERNAL_ERROR)  # there is no head yet, so nothing is ever filled in
+                self.stream.break_off()  # there is no head yet, so nothing is ever filled in
 
     def unsent_bytes(self):
         """Bytes of the answer that the client has not taken."""
@@ -126,7 +91,7 @@ cdef class Exchange(Handler):
         """Ends the stream at once; what the client has not taken is lost."""
         self.on_lost = None
         if self.stream is not None:
-            self.stream.reset(NGHTTP2_CANCEL)
+            self.stream.cut()
 
     # --- the stream's side
 
@@ -148,9 +113,9 @@ cdef class Exchange(Handler):
     cdef int on_end(self) except -1:
         return self.stir(self.reading)
 
-    cdef int on_close(self, uint32_t code) except -1:
+    cdef int on_close(self, bint whole) except -1:
         on_lost, self.on_lost = self.on_lost, None
-        self.lost = not (self.finished and code == NGHTTP2_NO_ERROR)
+        self.lost = not (self.finished and whole)
         self.came.clear()
         self.going.clear()
         self.unsent = 0
@@ -162,8 +127,8 @@ cdef class Exchange(Handler):
 
     cdef int on_sweep(self, double t) except -1:
         # A client that takes nothing of an answer that has ended: nobody else looks after it any more.
-        if self.finished and t - self.moved > self.stream.connection.home.idle_seconds:
-            return self.stream.reset(NGHTTP2_CANCEL)
+        if self.finished and t - self.moved > self.stream.ends.idle_seconds:
+            return self.stream.cut()
         return 0
 
     cdef Py_ssize_t fill(self, char* p, Py_ssize_t room, FillEnd* end) except -1:
@@ -184,7 +149,7 @@ cdef class Exchange(Handler):
         if self.finished and not self.going:
             if self.broken:
                 if n == 0:
-                    self.stream.reset(NGHTTP2_INTERNAL_ERROR)
+                    self.stream.break_off()
                 else:
                     self.stream.wake()
             else:

@@ -1,27 +1,9 @@
 # HTTP/2 as the native front needs it. How the classes are used stands in http2.pyx.
 from batchwire.core.front.guard cimport Guard
 from batchwire.core.front.nghttp2 cimport nghttp2_nv, nghttp2_session
+from batchwire.core.front.stream cimport Ends, Handler, Stream
 from batchwire.core.model cimport Buffer
-from batchwire.core.waker cimport SessionListener
-from libc.stdint cimport int32_t, uint32_t, uint64_t
-
-cdef enum FillEnd:
-    FILL_MORE = 0             # more may come: nothing now means that wake() will say so
-    FILL_LAST = 1             # what was filled ends the stream
-    FILL_TRAILERS = 2         # trailers have been submitted
-
-cdef class Handler(SessionListener):
-    """What answers a stream."""
-    cdef Stream stream                      # None: the stream is gone
-    cdef double moved                       # seconds, monotonic: when bytes went either way
-    cdef bint hears_out                     # a small rest of a request that is answered early is read away
-    cdef int on_data(self, const char* p, Py_ssize_t n) except -1
-    cdef int on_end(self) except -1
-    cdef int on_settled(self) except -1
-    cdef int on_close(self, uint32_t code) except -1
-    cdef int on_sweep(self, double t) except -1
-    cdef int stir(self, object waiter) except -1
-    cdef Py_ssize_t fill(self, char* p, Py_ssize_t room, FillEnd* end) except -1
+from libc.stdint cimport int32_t, uint32_t
 
 cdef class Acceptor:
     """What connections have in common: bounds, and who answers a stream."""
@@ -33,28 +15,19 @@ cdef class Acceptor:
     cdef double keepalive_seconds, keepalive_timeout, ping_seconds
     cdef readonly double request_rate
     cdef object sweeper, emptied
-    cdef Handler accept(self, Stream stream)
+    cdef Handler accept(self, Http2Stream stream)
     cdef int lost(self, Http2Connection connection) except -1
 
-cdef class Stream:
+cdef class Http2Stream(Stream):
     cdef Http2Connection connection
     cdef int32_t id
-    cdef Handler handler
-    cdef readonly bytes method, path, authority, content_type
-    cdef readonly list headers              # [(name, value)], bytes, without pseudo headers
     cdef Py_ssize_t header_bytes
     cdef double began                       # seconds, monotonic: when its head began to come
     cdef bint heads_done                    # the request's header section is complete
-    cdef readonly bint too_large            # its header section is larger than allowed
-    cdef readonly bint ended                # the client has said all
-    cdef bint answered                      # a final header section was submitted
     cdef Py_ssize_t rest                    # bytes that the client may still send of a request that is answered
     cdef int respond(self, const nghttp2_nv* fields, size_t n, bint body) except -1
-    cdef int inform(self, const nghttp2_nv* fields, size_t n) except -1
     cdef int trailers(self, const nghttp2_nv* fields, size_t n) except -1
     cdef int reset(self, uint32_t code) except -1
-    cdef int wake(self) except -1
-    cdef int consume(self, Py_ssize_t n) except -1
     cdef int add(self, const char* name, size_t name_len, const char* value, size_t value_len) except -1
     cdef int close(self, uint32_t code) except -1
 
@@ -62,8 +35,7 @@ cdef class Http2Connection:
     cdef nghttp2_session* session
     cdef Acceptor home
     cdef readonly object transport
-    cdef readonly str peer, scheme
-    cdef readonly tuple client, server      # (host, port) or None
+    cdef Ends ends
     cdef dict streams                       # id -> Stream
     cdef dict rests                         # id -> when its answer ended, of those whose rest is read away
     cdef list fresh                         # handlers made in this read
@@ -80,15 +52,15 @@ cdef class Http2Connection:
     cdef object finisher, prober, rest_timer
     cdef int begin(self) except -1
     cdef int open(self, int32_t stream_id) except -1
-    cdef int request(self, Stream stream) except -1
+    cdef int request(self, Http2Stream stream) except -1
     cdef int schedule_flush(self) except -1
     cdef int flush(self) except -1
     cdef int write(self) except -1
-    cdef int hear_out(self, Stream stream) except -1
+    cdef int hear_out(self, Http2Stream stream) except -1
+    cdef int go_away(self, uint32_t code, bytes why) except -1
     cdef int calm(self, bytes why) except -1
     cdef int check_end(self) except -1
     cdef int sweep(self, double t) except -1
     cdef int failed(self, object error) except -1
-    cdef int fail_stream(self, Stream stream, object error) except -1
 
 cdef void field(nghttp2_nv* nv, const char* name, size_t name_len, const char* value, size_t value_len) noexcept

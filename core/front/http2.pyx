@@ -6,11 +6,11 @@ consumes nothing stops its client. Must never know what a request means, nor hol
 """
 from batchwire.core.faults cimport fault
 from batchwire.core.front.nghttp2 cimport *
+from batchwire.core.front.stream cimport ends_of, FILL_MORE, FILL_TRAILERS, FillEnd, Handler, Stream
 from batchwire.core.model cimport Buffer, now
-from batchwire.core.peers import peer_name
 from batchwire.core.sending cimport send_now
-from batchwire.core.waker cimport SessionListener
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.stdint cimport int32_t, uint8_t, uint32_t
 from libc.string cimport memcmp
 
@@ -43,36 +43,14 @@ cdef void field(nghttp2_nv* nv, const char* name, size_t name_len, const char* v
     nv.flags = NGHTTP2_NV_FLAG_NONE
 
 
-cdef class Handler(SessionListener):
-    cdef int on_data(self, const char* p, Py_ssize_t n) except -1:
-        """Bytes of the request's body. The handler must consume() n bytes, now or later."""
-        raise NotImplementedError
-
-    cdef int on_end(self) except -1:
-        """The request is complete."""
-        raise NotImplementedError
-
-    cdef int on_settled(self) except -1:
-        """All that came together with the head has been handed over."""
-        return 0
-
-    cdef int on_close(self, uint32_t code) except -1:
-        """The stream is gone, at its end or before; the last call."""
-        raise NotImplementedError
-
-    cdef int on_sweep(self, double t) except -1:
-        """Called now and then, for what must not take for ever."""
-        return 0
-
-    cdef int stir(self, object waiter) except -1:
-        """Wakes up a coroutine that waits on a future, if one does."""
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
-        return 0
-
-    cdef Py_ssize_t fill(self, char* p, Py_ssize_t room, FillEnd* end) except -1:
-        """Writes at most `room` bytes of the answer's body to p; how many."""
-        raise NotImplementedError
+cdef int accepted(int code) except -1:
+    """What nghttp2 does not take is a fault of ours, but for what is said of a stream or a connection that is over."""
+    if code == NGHTTP2_ERR_NOMEM:
+        raise MemoryError()
+    if code < 0 and code != NGHTTP2_ERR_STREAM_CLOSED and code != NGHTTP2_ERR_INVALID_STREAM_ID \
+            and code != NGHTTP2_ERR_INVALID_STATE:
+        raise RuntimeError("nghttp2: " + nghttp2_strerror(code).decode())
+    return 0
 
 
 cdef class Acceptor:
@@ -100,7 +78,7 @@ cdef class Acceptor:
         self.ping_seconds = ping_seconds
         self.request_rate = request_rate
 
-    cdef Handler accept(self, Stream stream):
+    cdef Handler accept(self, Http2Stream stream):
         """The handler of a stream, whose `stream` it is already."""
         raise NotImplementedError
 
@@ -139,45 +117,73 @@ cdef class Acceptor:
                 connection.abort()
 
 
-cdef class Stream:
+cdef class Http2Stream(Stream):
     # --- for handlers
 
+    cdef int start(self, int status, list headers, bint body) except -1:
+        cdef bytes code = b"%d" % status
+        cdef bytes name, value
+        cdef size_t n = 1
+        cdef nghttp2_nv* fields = <nghttp2_nv*>PyMem_Malloc((1 + len(headers)) * sizeof(nghttp2_nv))
+        if fields == NULL:
+            raise MemoryError()
+        try:
+            field(&fields[0], ":status", 7, PyBytes_AS_STRING(code), PyBytes_GET_SIZE(code))
+            for name, value in headers:
+                field(&fields[n], PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name),
+                      PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value))
+                n += 1
+            return self.respond(fields, n, body)
+        finally:
+            PyMem_Free(fields)
+
     cdef int respond(self, const nghttp2_nv* fields, size_t n, bint body) except -1:
-        """Sends the head of the answer; body: fill() gives the rest, else this is all."""
+        """start() with the fields as nghttp2 has them, `:status` first."""
         cdef nghttp2_data_provider provider
         provider.source.ptr = NULL
         provider.read_callback = on_read
         self.answered = True
-        nghttp2_submit_response(self.connection.session, self.id, fields, n, &provider if body else NULL)
+        accepted(nghttp2_submit_response(self.connection.session, self.id, fields, n, &provider if body else NULL))
         return self.connection.schedule_flush()
 
-    cdef int inform(self, const nghttp2_nv* fields, size_t n) except -1:
-        """Sends an interim answer (1xx)."""
-        nghttp2_submit_headers(self.connection.session, NGHTTP2_FLAG_NONE, self.id, NULL, fields, n, NULL)
+    cdef int go_ahead(self) except -1:
+        cdef nghttp2_nv[1] fields
+        if self.answered:
+            return 0
+        field(&fields[0], ":status", 7, "100", 3)
+        accepted(nghttp2_submit_headers(self.connection.session, NGHTTP2_FLAG_NONE, self.id, NULL, fields, 1, NULL))
         return self.connection.schedule_flush()
 
     cdef int trailers(self, const nghttp2_nv* fields, size_t n) except -1:
         """Ends the answer with trailers; called in fill(), which then says FILL_TRAILERS."""
-        nghttp2_submit_trailer(self.connection.session, self.id, fields, n)
-        return 0
+        return accepted(nghttp2_submit_trailer(self.connection.session, self.id, fields, n))
+
+    cdef int cut(self) except -1:
+        return self.reset(NGHTTP2_CANCEL)
+
+    cdef int break_off(self) except -1:
+        return self.reset(NGHTTP2_INTERNAL_ERROR)
 
     cdef int reset(self, uint32_t code) except -1:
-        """Ends the stream at once; on_close() follows."""
-        nghttp2_submit_rst_stream(self.connection.session, NGHTTP2_FLAG_NONE, self.id, code)
+        accepted(nghttp2_submit_rst_stream(self.connection.session, NGHTTP2_FLAG_NONE, self.id, code))
         return self.connection.schedule_flush()
 
     cdef int wake(self) except -1:
-        """fill() has something to say again."""
-        nghttp2_session_resume_data(self.connection.session, self.id)
+        # It is no fault where nothing is deferred, the only other reason for it to refuse.
+        if nghttp2_session_resume_data(self.connection.session, self.id) == NGHTTP2_ERR_NOMEM:
+            raise MemoryError()
         return self.connection.schedule_flush()
 
     cdef int consume(self, Py_ssize_t n) except -1:
-        """n bytes of the body need no room any more."""
         if n:
-            nghttp2_session_consume_stream(self.connection.session, self.id, n)
+            accepted(nghttp2_session_consume_stream(self.connection.session, self.id, n))
             if nghttp2_session_want_write(self.connection.session):
                 self.connection.schedule_flush()
         return 0
+
+    cdef int fail(self, object error) except -1:
+        self.connection.failed(error)
+        return 0 if self.connection.closed else self.reset(NGHTTP2_INTERNAL_ERROR)
 
     # --- for the callbacks
 
@@ -221,7 +227,7 @@ cdef class Stream:
                 fault("front.close")
             finally:
                 try:
-                    handler.on_close(code)
+                    handler.on_close(code == NGHTTP2_NO_ERROR)
                 finally:
                     handler.stream = None
         return 0
@@ -249,13 +255,8 @@ cdef class Http2Connection:
         self.transport = transport
         self.received = now()
         self.guard = Guard(self.received, self.home.ping_seconds)
-        self.client = _address(transport.get_extra_info("peername"))
-        self.server = _address(transport.get_extra_info("sockname"))
-        self.peer = peer_name(*self.client) if self.client is not None else "unix"
-        self.scheme = "http"
-        if transport.get_extra_info("ssl_object") is not None:
-            self.scheme = "https"
-        else:
+        self.ends = ends_of(self.home.loop, transport, self.home.idle_seconds)
+        if self.ends.scheme == "http":
             self.fd = transport.get_extra_info("socket").fileno()
         self.heads_since = self.received
         self.home.connections.add(self)
@@ -292,18 +293,18 @@ cdef class Http2Connection:
                         fault("front.settled")
                         handler.on_settled()
                     except Exception as error:
-                        self.fail_stream(handler.stream, error)
+                        handler.stream.fail(error)
         self.flush()
 
     def eof_received(self):
         """FR-06: a client that has asked and closed its side is answered; what it has not said whole ends."""
-        cdef Stream stream
+        cdef Http2Stream stream
         if self.fd < 0 or self.closed or self.closing:
             return False          # TLS has no half-closed connections here
         self.half_closed = True
         for stream in list(self.streams.values()):
             if not stream.ended:
-                nghttp2_submit_rst_stream(self.session, NGHTTP2_FLAG_NONE, stream.id, NGHTTP2_CANCEL)
+                accepted(nghttp2_submit_rst_stream(self.session, NGHTTP2_FLAG_NONE, stream.id, NGHTTP2_CANCEL))
         self.flush()
         if self.closed or not self.streams:
             return False
@@ -315,14 +316,14 @@ cdef class Http2Connection:
         self.prober = None
         if self.closed:
             return
-        nghttp2_submit_ping(self.session, NGHTTP2_FLAG_NONE, NULL)
+        accepted(nghttp2_submit_ping(self.session, NGHTTP2_FLAG_NONE, NULL))
         self.flush()
         if not self.closed:
             self.prober = self.home.loop.call_later(PROBE_SECONDS, self.on_probe)
 
     def connection_lost(self, exc):
         global connections_open
-        cdef Stream stream
+        cdef Http2Stream stream
         connections_open -= 1
         self.closed = self.closing = True
         self.fd = -1
@@ -358,7 +359,7 @@ cdef class Http2Connection:
         """Takes no more streams, in such a way that no request of the client is lost (RFC 9113 6.8)."""
         if self.closed or self.closing or self.finisher is not None:
             return
-        nghttp2_submit_shutdown_notice(self.session)
+        accepted(nghttp2_submit_shutdown_notice(self.session))
         self.flush()
         self.finisher = self.home.loop.call_later(GOAWAY_SECONDS, self.shutdown)
 
@@ -366,8 +367,7 @@ cdef class Http2Connection:
         """Closes when the streams that run have ended."""
         if self.closed or self.closing:
             return
-        nghttp2_submit_goaway(self.session, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(self.session),
-                              NGHTTP2_NO_ERROR, NULL, 0)
+        self.go_away(NGHTTP2_NO_ERROR, b"")
         self.flush()
 
     def abort(self):
@@ -387,15 +387,16 @@ cdef class Http2Connection:
         settings[1].value = self.home.stream_window
         settings[2].settings_id = NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE
         settings[2].value = <uint32_t>self.home.max_header_bytes
-        nghttp2_submit_settings(self.session, NGHTTP2_FLAG_NONE, settings, 3)
-        nghttp2_session_set_local_window_size(self.session, NGHTTP2_FLAG_NONE, 0, self.home.connection_window)
+        accepted(nghttp2_submit_settings(self.session, NGHTTP2_FLAG_NONE, settings, 3))
+        accepted(nghttp2_session_set_local_window_size(self.session, NGHTTP2_FLAG_NONE, 0, self.home.connection_window))
         return 0
 
     cdef int open(self, int32_t stream_id) except -1:
         global streams_open
-        cdef Stream stream = Stream.__new__(Stream)
+        cdef Http2Stream stream = Http2Stream.__new__(Http2Stream)
         streams_open += 1
         stream.connection = self
+        stream.ends = self.ends
         stream.id = stream_id
         stream.began = self.received
         stream.headers = []
@@ -405,7 +406,7 @@ cdef class Http2Connection:
         nghttp2_session_set_stream_user_data(self.session, stream_id, <void*>stream)
         return 0
 
-    cdef int request(self, Stream stream) except -1:
+    cdef int request(self, Http2Stream stream) except -1:
         """The head is complete."""
         cdef Handler handler
         stream.heads_done = True
@@ -416,7 +417,7 @@ cdef class Http2Connection:
         self.fresh.append(handler)
         return 0
 
-    cdef int hear_out(self, Stream stream) except -1:
+    cdef int hear_out(self, Http2Stream stream) except -1:
         """
         The answer has ended before its request, of which the client need not send the rest (RFC 9113 8.1).
 
@@ -424,7 +425,7 @@ cdef class Http2Connection:
         of a few streams and for a short while.
         """
         if stream.handler is None or not stream.handler.hears_out or self.half_closed or len(self.rests) >= MAX_RESTS:
-            nghttp2_submit_rst_stream(self.session, NGHTTP2_FLAG_NONE, stream.id, NGHTTP2_NO_ERROR)
+            accepted(nghttp2_submit_rst_stream(self.session, NGHTTP2_FLAG_NONE, stream.id, NGHTTP2_NO_ERROR))
             return 0
         stream.rest = REST_BYTES
         self.rests[stream.id] = now()
@@ -443,28 +444,27 @@ cdef class Http2Connection:
                 self.rest_timer = self.home.loop.call_later(left, self.on_rests)
                 break
             del self.rests[stream_id]
-            nghttp2_submit_rst_stream(self.session, NGHTTP2_FLAG_NONE, stream_id, NGHTTP2_NO_ERROR)
+            accepted(nghttp2_submit_rst_stream(self.session, NGHTTP2_FLAG_NONE, stream_id, NGHTTP2_NO_ERROR))
         self.flush()
+
+    cdef int go_away(self, uint32_t code, bytes why) except -1:
+        return accepted(nghttp2_submit_goaway(
+            self.session, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(self.session), code,
+            <const uint8_t*>PyBytes_AS_STRING(why), PyBytes_GET_SIZE(why)))
 
     cdef int calm(self, bytes why) except -1:
         """The client asks for too much: ends the connection and says why."""
         if self.closing:
             return 0
         self.closing = True
-        nghttp2_submit_goaway(self.session, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(self.session),
-                              NGHTTP2_ENHANCE_YOUR_CALM, <const uint8_t*>PyBytes_AS_STRING(why), PyBytes_GET_SIZE(why))
-        nghttp2_session_terminate_session(self.session, NGHTTP2_ENHANCE_YOUR_CALM)
+        self.go_away(NGHTTP2_ENHANCE_YOUR_CALM, why)
+        accepted(nghttp2_session_terminate_session(self.session, NGHTTP2_ENHANCE_YOUR_CALM))
         return self.schedule_flush()
 
     cdef int failed(self, object error) except -1:
         """A handler failed: its stream is reset, and the loop's handler told."""
         self.home.loop.call_exception_handler({"message": "a stream failed", "exception": error, "protocol": self})
         return 0
-
-    cdef int fail_stream(self, Stream stream, object error) except -1:
-        """BU-04: a failure outside of nghttp2's callbacks costs the stream that it belongs to."""
-        self.failed(error)
-        return 0 if self.closed else stream.reset(NGHTTP2_INTERNAL_ERROR)
 
     # --- out
 
@@ -551,7 +551,7 @@ cdef class Http2Connection:
     # --- time
 
     cdef int sweep(self, double t) except -1:
-        cdef Stream stream
+        cdef Http2Stream stream
         cdef Acceptor home = self.home
         if self.closed:
             return 0
@@ -571,27 +571,22 @@ cdef class Http2Connection:
             return 0
         if not self.pinged and not self.half_closed and t - self.received > home.keepalive_seconds:
             self.pinged = t
-            nghttp2_submit_ping(self.session, NGHTTP2_FLAG_NONE, NULL)
+            accepted(nghttp2_submit_ping(self.session, NGHTTP2_FLAG_NONE, NULL))
         for stream in list(self.streams.values()):
             if stream.handler is not None:
                 try:
                     fault("front.sweep")
                     stream.handler.on_sweep(t)
                 except Exception as error:
-                    self.fail_stream(stream, error)
+                    stream.fail(error)
         return self.flush()
-
-
-def _address(name):
-    """(host, port) of a socket's name, or None."""
-    return (name[0], name[1]) if isinstance(name, tuple) else None
 
 
 # --- nghttp2's callbacks. An error must not pass through C code: it costs the stream, or the connection.
 
-cdef inline Stream stream_of(nghttp2_session* session, int32_t stream_id):
+cdef inline Http2Stream stream_of(nghttp2_session* session, int32_t stream_id):
     cdef void* p = nghttp2_session_get_stream_user_data(session, stream_id)
-    return <Stream>p if p != NULL else None
+    return <Http2Stream>p if p != NULL else None
 
 
 cdef int on_begin_frame(nghttp2_session* session, const nghttp2_frame_hd* hd, void* user_data) noexcept:
@@ -643,7 +638,7 @@ cdef int on_begin_headers(nghttp2_session* session, const nghttp2_frame* frame, 
 cdef int on_header(nghttp2_session* session, const nghttp2_frame* frame, const uint8_t* name, size_t namelen,
                    const uint8_t* value, size_t valuelen, uint8_t flags, void* user_data) noexcept:
     cdef Http2Connection connection = <Http2Connection>user_data
-    cdef Stream stream
+    cdef Http2Stream stream
     try:
         stream = stream_of(session, frame.hd.stream_id)
         if stream is not None:
@@ -666,7 +661,7 @@ cdef int on_header(nghttp2_session* session, const nghttp2_frame* frame, const u
 
 cdef int on_frame_recv(nghttp2_session* session, const nghttp2_frame* frame, void* user_data) noexcept:
     cdef Http2Connection connection = <Http2Connection>user_data
-    cdef Stream stream
+    cdef Http2Stream stream
     try:
         if frame.hd.type == NGHTTP2_SETTINGS:
             connection.heads_since = 0
@@ -696,7 +691,8 @@ cdef int on_frame_recv(nghttp2_session* session, const nghttp2_frame* frame, voi
         return 0
     except BaseException as error:
         connection.failed(error)
-        nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame.hd.stream_id, NGHTTP2_INTERNAL_ERROR)
+        if nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame.hd.stream_id, NGHTTP2_INTERNAL_ERROR) != 0:
+            return NGHTTP2_ERR_CALLBACK_FAILURE
         return 0
 
 
@@ -717,7 +713,7 @@ cdef int on_invalid_frame(nghttp2_session* session, const nghttp2_frame* frame, 
 
 cdef int on_frame_send(nghttp2_session* session, const nghttp2_frame* frame, void* user_data) noexcept:
     cdef Http2Connection connection = <Http2Connection>user_data
-    cdef Stream stream
+    cdef Http2Stream stream
     try:
         if frame.hd.flags & NGHTTP2_FLAG_END_STREAM and (
                 frame.hd.type == NGHTTP2_HEADERS or frame.hd.type == NGHTTP2_DATA):
@@ -735,9 +731,9 @@ cdef int on_frame_send(nghttp2_session* session, const nghttp2_frame* frame, voi
 cdef int on_data_chunk(nghttp2_session* session, uint8_t flags, int32_t stream_id, const uint8_t* data, size_t n,
                        void* user_data) noexcept:
     cdef Http2Connection connection = <Http2Connection>user_data
-    cdef Stream stream
+    cdef Http2Stream stream
     try:
-        nghttp2_session_consume_connection(session, n)
+        accepted(nghttp2_session_consume_connection(session, n))
         stream = stream_of(session, stream_id)
         if stream is not None and connection.rests and stream_id in connection.rests:
             stream.rest -= n
@@ -745,7 +741,7 @@ cdef int on_data_chunk(nghttp2_session* session, uint8_t flags, int32_t stream_i
                 stream.consume(n)
             else:
                 del connection.rests[stream_id]
-                nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, stream_id, NGHTTP2_NO_ERROR)
+                accepted(nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, stream_id, NGHTTP2_NO_ERROR))
         elif stream is not None and stream.handler is not None:
             stream.handler.moved = connection.received
             fault("front.data")
@@ -753,13 +749,14 @@ cdef int on_data_chunk(nghttp2_session* session, uint8_t flags, int32_t stream_i
         return 0
     except BaseException as error:
         connection.failed(error)
-        nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, stream_id, NGHTTP2_INTERNAL_ERROR)
+        if nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, stream_id, NGHTTP2_INTERNAL_ERROR) != 0:
+            return NGHTTP2_ERR_CALLBACK_FAILURE
         return 0
 
 
 cdef int on_stream_close(nghttp2_session* session, int32_t stream_id, uint32_t code, void* user_data) noexcept:
     cdef Http2Connection connection = <Http2Connection>user_data
-    cdef Stream stream
+    cdef Http2Stream stream
     try:
         stream = connection.streams.pop(stream_id, None)
         connection.rests.pop(stream_id, None)
@@ -780,7 +777,7 @@ cdef int on_stream_close(nghttp2_session* session, int32_t stream_id, uint32_t c
 cdef ssize_t on_read(nghttp2_session* session, int32_t stream_id, uint8_t* buf, size_t length, uint32_t* data_flags,
                      nghttp2_data_source* source, void* user_data) noexcept:
     cdef Http2Connection connection = <Http2Connection>user_data
-    cdef Stream stream
+    cdef Http2Stream stream
     cdef FillEnd end = FILL_MORE
     cdef Py_ssize_t n
     try:

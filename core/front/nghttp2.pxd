@@ -85,6 +85,10 @@ cdef extern from "<nghttp2/nghttp2.h>":
         NGHTTP2_ERR_DEFERRED
         NGHTTP2_ERR_CALLBACK_FAILURE
         NGHTTP2_ERR_FLOODED
+        NGHTTP2_ERR_NOMEM
+        NGHTTP2_ERR_STREAM_CLOSED
+        NGHTTP2_ERR_INVALID_STREAM_ID
+        NGHTTP2_ERR_INVALID_STATE
         NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE
 
     int nghttp2_session_callbacks_new(nghttp2_session_callbacks** made)
@@ -132,6 +136,7 @@ cdef extern from "<nghttp2/nghttp2.h>":
     int nghttp2_session_set_stream_user_data(nghttp2_session* session, int32_t stream_id, void* data)
     void* nghttp2_session_get_stream_user_data(nghttp2_session* session, int32_t stream_id)
 
+    const char* nghttp2_strerror(int code)
     int nghttp2_submit_settings(nghttp2_session* session, uint8_t flags, const nghttp2_settings_entry* iv, size_t n)
     int nghttp2_submit_response(nghttp2_session* session, int32_t stream_id, const nghttp2_nv* nva, size_t n,
                                 const nghttp2_data_provider* provider)

@@ -21,13 +21,13 @@ cdef class PythonRpc(Rpc):
 
     def start(self):
         """Runs the method."""
-        self.task = self.stream.connection.home.loop.create_task(self.method(self))
+        self.task = self.stream.ends.loop.create_task(self.method(self))
         self.task.add_done_callback(self.on_done)
 
     async def read(self):
         """The next message, or None."""
         while not self.came and not self.no_more:
-            self.reading = self.stream.connection.home.loop.create_future()
+            self.reading = self.stream.ends.loop.create_future()
             await self.reading
         if not self.came:
             return None
@@ -38,7 +38,7 @@ cdef class PythonRpc(Rpc):
     async def write(self, bytes message not None):
         """Sends a message, when the client takes it."""
         while len(self.going) >= QUEUED:
-            self.writing = self.stream.connection.home.loop.create_future()
+            self.writing = self.stream.ends.loop.create_future()
             await self.writing
         self.going.append(message)
         self.answer()
@@ -72,7 +72,7 @@ cdef class PythonRpc(Rpc):
         return 0
 
     cdef int on_sweep(self, double t) except -1:
-        cdef double idle = self.stream.connection.home.idle_seconds
+        cdef double idle = self.stream.ends.idle_seconds
         if self.reading is not None and not self.reading.done() and not self.done and t - self.moved > idle:
             self.settle(STATUS_DEADLINE_EXCEEDED, "the client sends nothing", None)
             return self.answer()

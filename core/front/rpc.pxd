@@ -1,7 +1,8 @@
 # What all gRPC methods of the native front have in common: see rpc.pyx.
 from batchwire.core.front.grpc_messages cimport MessageReader
-from batchwire.core.front.http2 cimport Handler, Stream
+from batchwire.core.front.http2 cimport Http2Stream
 from batchwire.core.front.nghttp2 cimport nghttp2_nv
+from batchwire.core.front.stream cimport Handler
 
 cdef enum:
     LEAD = 160                # bytes that may stand before a message's own: its prefix and an HttpBody's fields
@@ -28,7 +29,8 @@ cdef class Rpc(Handler):
     cdef bytes out
     cdef Py_ssize_t out_at
     cdef bytes status, detail, details      # of the trailers: grpc-status, grpc-message, grpc-status-details-bin
-    cdef int begin(self, Stream stream) except -1
+    cdef Http2Stream http2(self)
+    cdef int begin(self, Http2Stream stream) except -1
     cdef int on_message(self, bytes message) except -1
     cdef int on_half_close(self) except -1
     cdef bint may_feed(self) except -1

@@ -7,16 +7,15 @@ from batchwire.core.errors import EnvelopeError
 from batchwire.core.faults cimport fault
 from batchwire.core.front.grpc_messages cimport MessageReader, put_prefix
 from batchwire.core.front.grpc_words import CODINGS, decompressed, percent_encoded, timeout_seconds
-from batchwire.core.front.http2 cimport field, FILL_TRAILERS, FillEnd, Handler, Stream
-from batchwire.core.front.nghttp2 cimport NGHTTP2_CANCEL, nghttp2_nv
+from batchwire.core.front.http2 cimport field, Http2Stream
+from batchwire.core.front.nghttp2 cimport nghttp2_nv
+from batchwire.core.front.stream cimport FILL_TRAILERS, FillEnd, Handler, Stream
 from batchwire.core.model cimport now
 from batchwire.core.client_clock cimport too_slow
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from libc.stdint cimport uint32_t
 from libc.string cimport memcpy
 
 cdef enum:
-    MAX_FIELDS = 32           # of a head of ours
     MAX_STORED = 67108864     # bytes of unfinished messages on one connection; one message may always be as long as allowed
 
 cdef bytes CONTENT_TYPE = b"application/grpc"
@@ -28,7 +27,7 @@ cdef class Rpc(Handler):
         self.timeout = -1
         self.reader = MessageReader(desk.max_message)
 
-    cdef int begin(self, Stream stream) except -1:
+    cdef int begin(self, Http2Stream stream) except -1:
         """Reads the head. Raises EnvelopeError."""
         self.began = now()
         for name, value in stream.headers:
@@ -42,6 +41,10 @@ cdef class Rpc(Handler):
             raise EnvelopeError(413, "HeadersTooLarge", "the metadata are larger than limits.max_header_bytes "
                                 f"({stream.connection.home.max_header_bytes} bytes)")
         return 0
+
+    cdef Http2Stream http2(self):
+        """gRPC goes over nothing else."""
+        return <Http2Stream>self.stream
 
     # --- for subclasses
 
@@ -82,21 +85,20 @@ cdef class Rpc(Handler):
 
     cdef int answer(self) except -1:
         """There is something to fill in, or the end. Called as often as one likes."""
-        cdef nghttp2_nv[MAX_FIELDS] fields
-        cdef size_t n = 2
+        cdef nghttp2_nv[2] fields
+        cdef list initial
         if self.stream is None:
             return 0
         if self.stream.answered:
             return self.stream.wake()
         if self.at_end():
             return self.trailers_only()
+        initial = self.initial_headers()
+        if initial:
+            return self.stream.start(200, [(b"content-type", CONTENT_TYPE), *initial], True)
         field(&fields[0], ":status", 7, "200", 3)
         field(&fields[1], "content-type", 12, PyBytes_AS_STRING(CONTENT_TYPE), PyBytes_GET_SIZE(CONTENT_TYPE))
-        for name, value in self.initial_headers() or ():
-            if n < MAX_FIELDS:
-                field(&fields[n], PyBytes_AS_STRING(name), len(name), PyBytes_AS_STRING(value), len(value))
-                n += 1
-        return self.stream.respond(fields, n, True)
+        return self.http2().respond(fields, 2, True)
 
     cdef int settle(self, object code, str message, bytes details) except -1:
         """Decides the status, which is sent when everything else has been."""
@@ -167,9 +169,9 @@ cdef class Rpc(Handler):
         if self.reader.body is not None and not self.done:
             now_stored = self.reader.filled
         if now_stored != self.stored:
-            self.stream.connection.stored += now_stored - self.stored
+            self.http2().connection.stored += now_stored - self.stored
             self.stored = now_stored
-        return now_stored == 0 or self.stream.connection.stored <= max(<Py_ssize_t>MAX_STORED, self.reader.limit)
+        return now_stored == 0 or self.http2().connection.stored <= max(<Py_ssize_t>MAX_STORED, self.reader.limit)
 
     cdef int on_end(self) except -1:
         if self.done:
@@ -192,7 +194,7 @@ cdef class Rpc(Handler):
                 self.release()
         except Exception as error:
             if stream is not None:
-                stream.connection.fail_stream(stream, error)
+                stream.fail(error)
         return 0
 
     cdef int output_ready(self) except -1:
@@ -202,7 +204,7 @@ cdef class Rpc(Handler):
             self.on_output()
         except Exception as error:
             if stream is not None:
-                stream.connection.fail_stream(stream, error)
+                stream.fail(error)
         return 0
 
     cdef int on_output(self) except -1:
@@ -211,7 +213,7 @@ cdef class Rpc(Handler):
 
     cdef int start_alarm(self, double seconds) except -1:
         self.stop_alarm()
-        self.alarm = self.stream.connection.home.loop.call_later(max(seconds, 0.0), self.on_alarm)
+        self.alarm = self.stream.ends.loop.call_later(max(seconds, 0.0), self.on_alarm)
         return 0
 
     cdef int stop_alarm(self) except -1:
@@ -229,13 +231,13 @@ cdef class Rpc(Handler):
             fault("front.alarm")
             self.on_time_out()
         except Exception as error:
-            stream.connection.fail_stream(stream, error)
+            stream.fail(error)
 
     cdef int on_time_out(self) except -1:
         self.settle(STATUS_DEADLINE_EXCEEDED, "the deadline of the call is over", None)
         return self.answer()
 
-    cdef int on_close(self, uint32_t code) except -1:
+    cdef int on_close(self, bint whole) except -1:
         self.stop_alarm()
         if not self.done:
             self.done = True
@@ -245,12 +247,12 @@ cdef class Rpc(Handler):
 
     cdef int on_sweep(self, double t) except -1:
         if not self.done and self.message_began and too_slow(
-                t - self.message_began, self.reader.filled, self.stream.connection.home.request_rate,
-                self.stream.connection.home.idle_seconds):
+                t - self.message_began, self.reader.filled, self.http2().connection.home.request_rate,
+                self.stream.ends.idle_seconds):
             return self.fail(EnvelopeError(408, "ClientTooSlow", "the message comes too slowly"))
         # A client that takes nothing of what is decided: nobody else looks after it any more.
-        if self.done and t - self.moved > self.stream.connection.home.idle_seconds:
-            return self.stream.reset(NGHTTP2_CANCEL)
+        if self.done and t - self.moved > self.stream.ends.idle_seconds:
+            return self.stream.cut()
         return 0
 
     # --- out
@@ -292,11 +294,11 @@ cdef class Rpc(Handler):
 
     cdef int put_trailers(self) except -1:
         cdef nghttp2_nv[3] fields
-        return self.stream.trailers(fields, self.status_fields(fields))
+        return self.http2().trailers(fields, self.status_fields(fields))
 
     cdef int trailers_only(self) except -1:
         cdef nghttp2_nv[6] fields
         field(&fields[0], ":status", 7, "200", 3)
         field(&fields[1], "content-type", 12, PyBytes_AS_STRING(CONTENT_TYPE), PyBytes_GET_SIZE(CONTENT_TYPE))
         field(&fields[2], "grpc-accept-encoding", 20, "identity,gzip,deflate", 21)
-        return self.stream.respond(fields, 3 + self.status_fields(&fields[3]), False)
+        return self.http2().respond(fields, 3 + self.status_fields(&fields[3]), False)

@@ -1,0 +1,46 @@
+# A request and who answers it, whatever carries it: see stream.pyx.
+from batchwire.core.waker cimport SessionListener
+
+cdef enum FillEnd:
+    FILL_MORE = 0             # more may come: nothing now means that wake() will say so
+    FILL_LAST = 1             # what was filled ends the answer
+    FILL_TRAILERS = 2         # trailers have been submitted (HTTP/2)
+
+cdef class Ends:
+    cdef readonly object loop
+    cdef readonly tuple client, server      # (host, port) or None
+    cdef readonly str peer                  # the client, for people; "unix" behind a socket
+    cdef readonly str scheme                # "http" or "https"
+    cdef readonly double idle_seconds       # for a client that neither sends nor takes
+
+cdef class Handler(SessionListener):
+    """What answers a request."""
+    cdef Stream stream                      # None: the stream is gone
+    cdef double moved                       # seconds, monotonic: when bytes went either way
+    cdef bint hears_out                     # a small rest of a request that is answered early is read away
+    cdef int on_data(self, const char* p, Py_ssize_t n) except -1
+    cdef int on_end(self) except -1
+    cdef int on_settled(self) except -1
+    cdef int on_close(self, bint whole) except -1
+    cdef int on_sweep(self, double t) except -1
+    cdef int stir(self, object waiter) except -1
+    cdef Py_ssize_t fill(self, char* p, Py_ssize_t room, FillEnd* end) except -1
+
+cdef class Stream:
+    """One request, and the way for its answer."""
+    cdef readonly Ends ends
+    cdef Handler handler
+    cdef readonly bytes method, path, authority, content_type
+    cdef readonly list headers              # [(name, value)], bytes, names in lower case
+    cdef readonly bint too_large            # its header section is larger than allowed
+    cdef readonly bint ended                # the client has said all
+    cdef bint answered                      # the head of the answer has been sent
+    cdef int start(self, int status, list headers, bint body) except -1
+    cdef int go_ahead(self) except -1
+    cdef int wake(self) except -1
+    cdef int consume(self, Py_ssize_t n) except -1
+    cdef int cut(self) except -1
+    cdef int break_off(self) except -1
+    cdef int fail(self, object error) except -1
+
+cdef Ends ends_of(object loop, object transport, double idle_seconds)

@@ -1,0 +1,90 @@
+"""What a request is for those that answer it, the same over every version of HTTP.
+
+A Stream carries one request; its Handler takes the body and fills in the answer. Both ways have flow control: what the
+handler has not consumed stops the client, and fill() is asked for no more than the client takes.
+"""
+from batchwire.core.peers import peer_name
+
+
+cdef class Ends:
+    """What all requests of a connection have in common."""
+
+
+cdef class Handler(SessionListener):
+    cdef int on_data(self, const char* p, Py_ssize_t n) except -1:
+        """Bytes of the request's body. The handler must consume() n bytes, now or later."""
+        raise NotImplementedError
+
+    cdef int on_end(self) except -1:
+        """The request is complete."""
+        raise NotImplementedError
+
+    cdef int on_settled(self) except -1:
+        """All that came together with the head has been handed over."""
+        return 0
+
+    cdef int on_close(self, bint whole) except -1:
+        """The stream is gone, at its end (whole) or before; the last call."""
+        raise NotImplementedError
+
+    cdef int on_sweep(self, double t) except -1:
+        """Called now and then, for what must not take for ever."""
+        return 0
+
+    cdef int stir(self, object waiter) except -1:
+        """Wakes up a coroutine that waits on a future, if one does."""
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+        return 0
+
+    cdef Py_ssize_t fill(self, char* p, Py_ssize_t room, FillEnd* end) except -1:
+        """Writes at most `room` bytes of the answer's body to p; how many."""
+        raise NotImplementedError
+
+
+cdef class Stream:
+    cdef int start(self, int status, list headers, bint body) except -1:
+        """Sends the head of the answer; headers: [(name, value)], bytes, names in lower case. body: fill() gives the
+        rest, else this is all."""
+        raise NotImplementedError
+
+    cdef int go_ahead(self) except -1:
+        """Says 100 Continue (RFC 9110 10.1.1), unless the answer has begun."""
+        raise NotImplementedError
+
+    cdef int wake(self) except -1:
+        """fill() has something to say again."""
+        raise NotImplementedError
+
+    cdef int consume(self, Py_ssize_t n) except -1:
+        """n bytes of the body have been used up: the client may send as many more."""
+        raise NotImplementedError
+
+    cdef int cut(self) except -1:
+        """Ends the stream at once, because of its client; what that has not taken is lost. on_close() follows."""
+        raise NotImplementedError
+
+    cdef int break_off(self) except -1:
+        """Ends the answer without its end, so that nobody takes it for complete (ER-07); what was filled in is sent."""
+        raise NotImplementedError
+
+    cdef int fail(self, object error) except -1:
+        """BU-04: a failure outside of the connection's own callbacks costs the stream that it belongs to."""
+        raise NotImplementedError
+
+
+cdef Ends ends_of(object loop, object transport, double idle_seconds):
+    """The Ends of a connection that an asyncio transport carries."""
+    cdef Ends ends = Ends.__new__(Ends)
+    ends.loop = loop
+    ends.idle_seconds = idle_seconds
+    ends.client = _address(transport.get_extra_info("peername"))
+    ends.server = _address(transport.get_extra_info("sockname"))
+    ends.peer = peer_name(*ends.client) if ends.client is not None else "unix"
+    ends.scheme = "http" if transport.get_extra_info("ssl_object") is None else "https"
+    return ends
+
+
+def _address(name):
+    """(host, port) of a socket's name, or None."""
+    return (name[0], name[1]) if isinstance(name, tuple) else None
