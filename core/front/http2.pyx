@@ -130,6 +130,8 @@ cdef class Http2Stream(Stream):
         try:
             field(&fields[0], ":status", 7, PyBytes_AS_STRING(code), PyBytes_GET_SIZE(code))
             for name, value in headers:
+                if name == b"connection":
+                    continue              # RFC 9113 8.2.2: it has no place in HTTP/2
                 field(&fields[n], PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name),
                       PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value))
                 n += 1

@@ -4,6 +4,22 @@ A Stream carries one request; its Handler takes the body and fills in the answer
 handler has not consumed stops the client, and fill() is asked for no more than the client takes.
 """
 from batchwire.core.peers import peer_name
+from libc.time cimport time
+
+from email.utils import formatdate
+
+cdef long dated = -1
+cdef bytes date = b""
+
+
+def http_date():
+    """The value of the field Date (RFC 9110 6.6.1), which is the same for a second."""
+    global dated, date
+    cdef long second = time(NULL)
+    if second != dated:
+        dated = second
+        date = formatdate(second, usegmt=True).encode()
+    return date
 
 
 cdef class Ends:
@@ -44,8 +60,8 @@ cdef class Handler(SessionListener):
 
 cdef class Stream:
     cdef int start(self, int status, list headers, bint body) except -1:
-        """Sends the head of the answer; headers: [(name, value)], bytes, names in lower case. body: fill() gives the
-        rest, else this is all."""
+        """Sends the head of the answer; headers: [(name, value)], bytes, names in lower case; the stream adds
+        what frames the body and drops what its version of HTTP has not. body: fill() gives the rest, else this is all."""
         raise NotImplementedError
 
     cdef int go_ahead(self) except -1:

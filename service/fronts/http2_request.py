@@ -6,9 +6,10 @@ Moves bytes between ASGI and core.front.exchange. Must never know a batch.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
-from email.utils import formatdate
 from typing import Any
 from urllib.parse import unquote_to_bytes
+
+from batchwire.core.front.stream import http_date
 
 from .http_connection import EXTENSION
 
@@ -69,7 +70,7 @@ class Http2Request:
             "raw_path": raw_path,
             "query_string": query,
             "root_path": "",
-            "headers": _fields(request.authority, request.headers),
+            "headers": http1_fields(request.authority, request.headers),
             "client": request.ends.client,
             "server": request.ends.server,
             "state": {},
@@ -102,7 +103,7 @@ class Http2Request:
 
     def _start(self, has_body: bool) -> None:
         assert self._head is not None, "a body without a head"
-        fields = [(b"date", formatdate(usegmt=True).encode())]
+        fields = [(b"date", http_date())]
         for name, value in self._head.get("headers", ()):
             lower = name.lower()
             if lower not in _OF_CONNECTIONS:
@@ -111,7 +112,7 @@ class Http2Request:
         self._answered = True
 
 
-def _fields(authority: bytes, said: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+def http1_fields(authority: bytes, said: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     """The header fields as HTTP/1.1 has them: one Host, one Cookie (RFC 9113 8.2.3, 8.3.1)."""
     fields = [(name, value) for name, value in said if name not in (b"cookie", b"host")]
     host = authority or dict(said).get(b"host", b"")

@@ -19,8 +19,10 @@ from grpc_health.v1._async import HealthServicer
 
 from ..state import Batch, stopped
 from .entry import Entry
-from .http2_request import Http2Request
+from .grpc_web import is_grpc_web
+from .http2_request import Http2Request, http1_fields
 from .rest import App, RestFront
+from .rest_desk import Answer, Head, Opened, RestDesk
 from .rpc_desk import SERVICE, Metadata, RpcDesk, parsed, status_of
 from .rpc_methods import Method, StatusError, health_methods, reflection_methods
 from .tls import ListenerTls
@@ -101,6 +103,7 @@ class _Desk:
     def __init__(self, service: "Service", front: NativeFront) -> None:
         self._service = service
         self._desk = RpcDesk(service, watched=False)
+        self._rest = RestDesk(service, watched=False)
         self._front = front
         self._tasks: set[asyncio.Task[None]] = set()
         self._context = contextvars.copy_context()
@@ -136,6 +139,29 @@ class _Desk:
     def stopped(self, session: Session) -> EnvelopeError:
         """Why a batch ends that the gateway stopped."""
         return stopped(session)
+
+    def open_rest(self, stream: Any) -> tuple[Opened | None, Answer | None]:
+        """A batch, or what is answered at once; neither: the request is for serve()."""
+        if stream.too_large or not stream.path.startswith(b"/") or is_grpc_web(stream.content_type):
+            return None, None
+        raw_path, _, query = stream.path.partition(b"?")
+        ends = stream.ends
+        fields = http1_fields(stream.authority, stream.headers)
+        head = Head(
+            stream.method.decode("latin-1"),
+            ends.scheme,
+            raw_path.decode("latin-1"),
+            query,
+            fields,
+            ends.client,
+            ends.server,
+        )
+        self._rest.believe(head)
+        endpoint, route = self._rest.endpoint(head)
+        if endpoint is None or route is None:
+            return None, None
+        outcome = self._rest.open(head, endpoint, route)
+        return (outcome, None) if isinstance(outcome, Opened) else (None, outcome)
 
     def serve(self, exchange: Any) -> None:
         """Begins to answer an HTTP request."""

@@ -9,33 +9,23 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any, cast
 
 import uvicorn
-from batchwire.core import EnvelopeError, Route, Session
-from batchwire.core.peers import peer_name
+from batchwire.core import EnvelopeError
 
-from ..state import Batch, Ending, TooManyBatchesError, stopped
-from .deadlines import early, proxy_seconds
-from .decoding import BodyDecoder
-from .endpoints import Endpoint, find
+from ..state import Ending
 from .forwarded import TrustedProxies
-from .http_connection import EXTENSION, Connection, connection_class, peer_of
+from .http_connection import EXTENSION, Connection, connection_class
 from .idle import Exchange, IdleSweep
 from .negotiation import (
-    Accepted,
     ErrorForm,
-    OuterRequest,
-    Policy,
-    Probe,
-    Refusal,
     refuse,
-    version_field,
     version_within,
 )
 from .odata_errors import error_body
+from .rest_desk import Answer, Head, Opened, RestDesk
 from .served_app import ServedApp
 from .sockets import bound_address, listening_socket, unusable
 
@@ -152,19 +142,18 @@ class _Server(uvicorn.Server):
 class _Exchange(Exchange):
     """A batch, as the idle sweep sees it."""
 
-    def __init__(self, session: Session, connection: Connection) -> None:
-        self.session = session
+    def __init__(self, opened: Opened, connection: Connection) -> None:
+        self.opened = opened
         self.connection = connection
         self.sent = False
-        self.idle = False
 
     def unsent_bytes(self) -> int:
         return self.connection.unsent_bytes()
 
     def expire(self) -> None:
         """The client neither sends nor takes: 408 if nothing was sent yet, else the connection is cut."""
-        self.idle = True
-        self.session.cancel()
+        self.opened.failure = EnvelopeError(408, "ClientIdle", "The client did not send the rest of its batch.")
+        self.opened.batch.session.cancel()
         if self.sent:
             self.connection.abort()
 
@@ -174,41 +163,39 @@ class _Application:
 
     def __init__(self, service: "Service", idle: IdleSweep) -> None:
         self._service = service
+        self._desk = RestDesk(service, watched=True)
         self._idle = idle
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["raw_path"].decode("latin-1")
-        media_type = dict(scope["headers"]).get(b"content-type", b"").decode("latin-1")
-        found = find(scope["method"], path, media_type)
-        route = self._service.table.by_root(found[1]) if found is not None and found[1] else None
-        if found is not None and route is not None and not self._takes(route, found[0]):
-            found = route = None
-        if found is not None and route is not None:
-            await self._batch(scope, receive, send, route, found[0])
+        head = Head.of(scope)
+        endpoint, route = self._desk.endpoint(head)
+        if endpoint is not None and route is not None:
+            outcome = self._desk.open(head, endpoint, route)
+            if isinstance(outcome, Opened):
+                await _Transfer(outcome, scope["extensions"][EXTENSION], self._idle).run(receive, send)
+            else:
+                await _answer(send, outcome)
         elif path in ("/healthz", "/readyz", "/metrics") and scope["method"] in ("GET", "HEAD"):
             await self._operations(path, send)
-        elif (found is None or found[0].name != "odata") and (app := self._service.table.served_app(path)) is not None:
+        elif (endpoint is None or endpoint.name != "odata") and (
+            app := self._service.table.served_app(path)
+        ) is not None:
             await self._serve(app, scope, receive, send)
         else:
-            form = error_body if found is None else found[0].form
+            form = error_body if endpoint is None else endpoint.form
             root = self._service.table.root_over(path)
-            if found is not None or root:
-                self._refused(scope, root, 404, "NotFound")
+            if endpoint is not None or root:
+                self._service.refused("rest", root, 404, "NotFound", head.peer)
             await _turn_away(
                 scope, send, 404, "NotFound", f"There is nothing here; {self._batches_go_to(root)}.", form=form
             )
-
-    def _refused(self, scope: Scope, root: str, status: int, code: str) -> None:
-        self._service.refused("rest", root, status, code, peer_of(scope))
 
     def _batches_go_to(self, root: str) -> str:
         """root: of the route that the request is under, "" for none."""
         if not root:
             return "batches go to the service root of a route, with $batch behind it"
         return f"batches go to {root}{'$batch' if 'odata' in self._service.table.settings[root].dialects else 'batch'}"
-
-    def _takes(self, route: Route, endpoint: Endpoint) -> bool:
-        return endpoint.name in self._service.table.settings[route.root.decode()].dialects
 
     async def _serve(self, app: ServedApp, scope: Scope, receive: Receive, send: Send) -> None:
         if self._service.draining:
@@ -223,54 +210,21 @@ class _Application:
         elif path == "/metrics":
             self._service.metrics.copy_upstreams(self._service.table.upstreams.values())
             body, content_type = self._service.metrics.render()
-        await _answer(send, status, ((b"content-type", content_type.encode()),), body)
-
-    async def _batch(self, scope: Scope, receive: Receive, send: Send, route: Route, endpoint: Endpoint) -> None:
-        root = route.root.decode()
-        settings = self._service.table.settings[root]
-        limits = route.limits
-        outcome = endpoint.negotiate(
-            OuterRequest(scope["method"], scope["scheme"], scope["query_string"], scope["headers"], _server(scope)),
-            Policy.of(settings, limits),
-        )
-        if isinstance(outcome, Probe):
-            await _answer(send, 200, outcome.headers, b"")
-            return
-        if isinstance(outcome, Refusal):
-            self._refused(scope, root, outcome.status, outcome.code)
-            await _refuse(send, outcome)
-            return
-        if self._service.draining:
-            closing = (b"connection", b"close")
-            self._refused(scope, root, 503, "Draining")
-            await _turn_away(scope, send, 503, "Draining", "The gateway is stopping.", closing, form=endpoint.form)
-            return
-        trace = dict(scope["headers"]).get(b"traceparent", b"").decode("latin-1")
-        arguments = outcome.session_arguments()
-        if (seconds := proxy_seconds(scope["headers"])) is not None:
-            arguments["deadline"] = early(seconds)
-        try:
-            batch = self._service.open_batch("rest", route, peer_of(scope), trace, **arguments)
-        except TooManyBatchesError as error:
-            retry = (b"retry-after", b"1")
-            self._refused(scope, root, 429, "TooManyBatches")
-            await _turn_away(scope, send, 429, "TooManyBatches", str(error), retry, form=endpoint.form)
-            return
-        await _Transfer(batch, outcome, scope["extensions"][EXTENSION], self._idle).run(receive, send)
+        head = ((b"content-type", content_type.encode()), (b"content-length", b"%d" % len(body)))
+        await _answer(send, Answer(status, head, body))
 
 
 class _Transfer:
     """Moves the bytes of one batch both ways."""
 
-    def __init__(self, batch: Batch, accepted: Accepted, connection: Connection, idle: IdleSweep) -> None:
-        self._batch = batch
-        self._session = batch.session
-        self._accepted = accepted
+    def __init__(self, opened: Opened, connection: Connection, idle: IdleSweep) -> None:
+        self._opened = opened
+        self._session = opened.batch.session
         self._connection = connection
         self._idle = idle
-        self._exchange = _Exchange(batch.session, connection)
+        self._exchange = _Exchange(opened, connection)
         self._lost = False
-        self._decoder = BodyDecoder(accepted.decoding) if accepted.decoding else None
+        self._decoder = opened.decoder
 
     async def run(self, receive: Receive, send: Send) -> None:
         """Until the answer is sent, broken off, or nobody waits for it."""
@@ -283,7 +237,7 @@ class _Transfer:
         finally:
             reader.cancel()
             self._idle.discard(self._exchange)
-            self._batch.close(ended)
+            self._opened.close(ended)
 
     def _client_is_gone(self) -> None:
         self._lost = True
@@ -319,20 +273,19 @@ class _Transfer:
 
     async def _write(self, send: Send) -> Ending:
         session, exchange = self._session, self._exchange
-        accepted = self._accepted
+        ended: Ending = "cancelled"
         started = False
         while True:
             await session.wait_output()
             finished = session.finished
-            if finished and (failure := self._failure()) is not None:
-                return await self._fail(send, failure, started)
-            if finished and session.cancelled:
+            if finished and (session.failure is not None or session.cancelled):
                 if not self._lost:
-                    await self._fail(send, stopped(session), started)
-                return "cancelled"
+                    ended = await self._fail(send, started)
+                return "cancelled" if session.failure is None and self._opened.failure is None else ended
             if not started:
                 started = exchange.sent = True
-                head = {"type": "http.response.start", "status": accepted.status, "headers": accepted.answer_headers}
+                head = {"type": "http.response.start", "status": self._opened.status}
+                head["headers"] = self._opened.headers
                 await send(head)
             pieces: list[bytes] = []
             size = 0
@@ -350,12 +303,7 @@ class _Transfer:
             if last:
                 return "ok"
 
-    def _failure(self) -> EnvelopeError | None:
-        if self._exchange.idle:
-            return EnvelopeError(408, "ClientIdle", "The client did not send the rest of its batch.")
-        return self._session.failure
-
-    async def _fail(self, send: Send, failure: EnvelopeError, started: bool) -> Ending:
+    async def _fail(self, send: Send, started: bool) -> Ending:
         """GW-21: an answer that has begun is broken off, any other is an error answer."""
         session = self._session
         if started:
@@ -366,17 +314,8 @@ class _Transfer:
                 await send({"type": "http.response.body", "body": b"".join(pieces), "more_body": True})
             self._connection.end_broken()
             return "broken"
-        body = self._accepted.form(failure.code, failure.message, failure.target)
-        head = [(b"content-type", b"application/json"), (b"content-language", b"en"), (b"connection", b"close")]
-        if self._accepted.version:
-            head.append(version_field(self._accepted.version))
-        await _answer(send, failure.status, head, body)
+        await _answer(send, self._opened.error())
         return "refused"
-
-
-def _server(scope: Scope) -> str:
-    server = scope.get("server")
-    return peer_name(server[0], server[1]) if server and server[1] else "localhost"
 
 
 async def _turn_away(
@@ -389,14 +328,10 @@ async def _turn_away(
     form: ErrorForm = error_body,
 ) -> None:
     refusal = refuse(status, code, message, *headers, version=version_within(scope["headers"]))
-    await _refuse(send, replace(refusal, form=form))
+    body = form(code, message, "")
+    await _answer(send, Answer(status, (*refusal.headers, (b"content-length", b"%d" % len(body))), body))
 
 
-async def _refuse(send: Send, refusal: Refusal) -> None:
-    await _answer(send, refusal.status, refusal.headers, refusal.body())
-
-
-async def _answer(send: Send, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> None:
-    length = (b"content-length", str(len(body)).encode())
-    await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
-    await send({"type": "http.response.body", "body": body})
+async def _answer(send: Send, answer: Answer) -> None:
+    await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
+    await send({"type": "http.response.body", "body": answer.body})

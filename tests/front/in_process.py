@@ -66,6 +66,9 @@ class _Desk:
     methods: dict[str, Any] = {}  # noqa: RUF012
     max_message = 1 << 20
 
+    def open_rest(self, _stream: Any) -> tuple[None, None]:
+        return None, None
+
     def serve(self, exchange: Any) -> None:
         exchange.start(200, [], False)
 

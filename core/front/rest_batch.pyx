@@ -1,0 +1,258 @@
+"""A batch that is an HTTP request: its body goes to a session, and what that says is the answer.
+
+`opened` is the service's record: `opened.batch.session`, `status` and `headers` of the answer, `decoder` of a body with
+a Content-Encoding, `error()` in the place of the answer, `close(ended)`. Must never look into a call or a result.
+"""
+from batchwire.core.errors import EnvelopeError
+from batchwire.core.faults cimport fault
+from batchwire.core.front.stream cimport FILL_LAST, FillEnd, Stream
+from batchwire.core.front.stream import http_date
+from batchwire.core.model cimport now
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.string cimport memcpy
+
+from collections import deque
+
+cdef enum:
+    DECODED_BYTES = 1 << 20   # decoded in one turn of the loop
+
+
+cdef class RestBatch(Handler):
+    def __init__(self, opened):
+        self.opened = opened
+        self.session = opened.batch.session
+        self.decoder = opened.decoder
+        self.hears_out = True
+        if self.decoder is not None:
+            self.encoded = deque()
+
+    cdef int begin(self, Stream stream) except -1:
+        self.stream = stream
+        self.session.waker.listener = self
+        for name, value in stream.headers:
+            if name == b"expect" and value.lower() == b"100-continue":
+                stream.go_ahead()
+        return 0
+
+    # --- in
+
+    cdef int on_data(self, const char* p, Py_ssize_t n) except -1:
+        self.held += n
+        if self.over or self.session.finished:
+            return self.release()
+        data = PyBytes_FromStringAndSize(p, n)
+        if self.decoder is None:
+            self.session.feed(data)
+        else:
+            self.encoded.append(data)
+            self.feed_decoded()
+        return self.release()
+
+    cdef int on_end(self) except -1:
+        self.whole = True
+        if self.decoder is None:
+            self.whole_told = True
+            self.session.feed_end()
+            return 0
+        return self.feed_decoded()
+
+    cdef int feed_decoded(self) except -1:
+        """Decodes as much as the session takes now, and as one turn of the loop should bear."""
+        cdef Py_ssize_t left = DECODED_BYTES
+        try:
+            while self.session.wants_input():
+                if self.pieces is None:
+                    if not self.encoded:
+                        break
+                    self.pieces = self.decoder.decode(self.encoded.popleft())
+                piece = next(self.pieces, None)
+                if piece is None:
+                    self.pieces = None
+                    continue
+                self.session.feed(piece)
+                left -= PyBytes_GET_SIZE(piece)
+                if left <= 0:
+                    return self.more_soon()
+            if self.whole and self.pieces is None and not self.encoded and not self.whole_told:
+                self.whole_told = True
+                self.decoder.finish()
+                self.session.feed_end()
+        except EnvelopeError as error:
+            self.session.fail(error)
+        return 0
+
+    cdef int more_soon(self) except -1:
+        if not self.more_due:
+            self.more_due = True
+            self.stream.ends.loop.call_soon(self.on_more)
+        return 0
+
+    def on_more(self):
+        cdef Stream stream = self.stream
+        self.more_due = False
+        if stream is None:
+            return
+        try:
+            fault("front.more")
+            self.feed_decoded()
+            self.release()
+        except Exception as error:
+            stream.fail(error)
+
+    cdef int release(self) except -1:
+        """Lets the client send as much more as has been used up."""
+        cdef Py_ssize_t held = self.held
+        if self.stream is None or not self.session.wants_input():
+            return 0
+        if not self.session.finished and (self.pieces is not None or self.encoded):
+            return 0
+        self.held = 0
+        return self.stream.consume(held)
+
+    # What a session calls must not fail it, and not the batch whose upstream is behind the call (BU-04).
+
+    cdef int input_ready(self) except -1:
+        cdef Stream stream = self.stream
+        if stream is None:
+            return 0
+        try:
+            fault("front.input_ready")
+            if self.decoder is not None and not self.session.finished:
+                # The session is in the middle of something.
+                self.more_soon()
+            self.release()
+        except Exception as error:
+            stream.fail(error)
+        return 0
+
+    cdef int output_ready(self) except -1:
+        cdef Stream stream = self.stream
+        if stream is None:
+            return 0
+        try:
+            fault("front.output_ready")
+            self.answer()
+        except Exception as error:
+            stream.fail(error)
+        return 0
+
+    # --- out
+
+    cdef int answer(self) except -1:
+        """There is something to fill in, or the end."""
+        cdef Session session = self.session
+        cdef Stream stream = self.stream
+        if session.finished:
+            self.moved = now()            # from here on the client has its time to take the rest
+        if self.over:
+            return 0
+        if not stream.answered:
+            if session.finished and (session.failure is not None or session.cancelled):
+                # GW-21: nothing of the answer has been said, so that an error can be.
+                error = self.opened.error()
+                self.out = error.body
+                self.over = True
+                self.close("cancelled" if session.failure is None else "refused")
+                stream.start(error.status, [(b"date", http_date()), *error.headers], True)
+            else:
+                stream.start(self.opened.status, [(b"date", http_date()), *self.opened.headers], True)
+        elif session.cancelled:
+            # The results that were not taken are gone. A failure says that it was the client who did not take them.
+            return self.break_off(session.failure is not None)
+        return stream.wake()
+
+    cdef Py_ssize_t fill(self, char* p, Py_ssize_t room, FillEnd* end) except -1:
+        cdef Session session = self.session
+        cdef Py_ssize_t n = 0, part
+        while n < room and not self.broken:
+            if self.out is None:
+                if self.over or session.unsent() == 0 or not session.has_output():
+                    break
+                self.out = session.take()
+                if self.out is None:
+                    break
+            part = min(room - n, PyBytes_GET_SIZE(self.out) - self.out_at)
+            memcpy(p + n, PyBytes_AS_STRING(self.out) + self.out_at, part)
+            self.out_at += part
+            n += part
+            if self.out_at == PyBytes_GET_SIZE(self.out):
+                self.out = None
+                self.out_at = 0
+        if self.out is None and not self.over and session.finished and session.unsent() == 0:
+            if session.failure is None and not session.cancelled:
+                self.over = True
+                self.close("ok")
+            elif n == 0:
+                self.break_off(False)
+                return 0
+            else:
+                self.stream.wake()        # what has been filled in is sent before that
+        if self.over and self.out is None and not self.broken:
+            end[0] = FILL_LAST
+        return n
+
+    cdef int break_off(self, bint stalled) except -1:
+        self.over = self.broken = True
+        self.out = None
+        self.close("cancelled" if self.session.failure is None else "broken")
+        return self.stream.cut() if stalled else self.stream.break_off()
+
+    # --- the end
+
+    cdef int close(self, str ended) except -1:
+        """The batch has ended; what is left to send is in `out`."""
+        opened, self.opened = self.opened, None
+        self.moved = now()
+        self.session.waker.listener = None
+        if opened is not None:
+            opened.close(ended)
+        return self.release()
+
+    cdef int on_close(self, bint whole) except -1:
+        self.stream = None
+        return self.close("cancelled")
+
+    cdef int on_sweep(self, double t) except -1:
+        cdef Stream stream = self.stream
+        if self.opened is not None:
+            self.session.look()
+        # The session looks after its client until it has finished; what is left to send may be stuck.
+        if self.stream is not None and self.session.finished and t - self.moved > stream.ends.idle_seconds:
+            return stream.cut()
+        return 0
+
+
+cdef class PlainAnswer(Handler):
+    """An answer that is there at once. headers: whole but for those of the connection."""
+
+    def __init__(self, int status, headers, bytes body not None):
+        self.status = status
+        self.headers = [(b"date", http_date()), *headers]
+        self.body = body
+        self.hears_out = True
+
+    cdef int begin(self, Stream stream) except -1:
+        self.stream = stream
+        return stream.start(self.status, self.headers, PyBytes_GET_SIZE(self.body) > 0 and stream.method != b"HEAD")
+
+    cdef int on_data(self, const char* p, Py_ssize_t n) except -1:
+        return self.stream.consume(n)
+
+    cdef int on_end(self) except -1:
+        return 0
+
+    cdef int on_close(self, bint whole) except -1:
+        return 0
+
+    cdef int on_sweep(self, double t) except -1:
+        if t - self.moved > self.stream.ends.idle_seconds:
+            return self.stream.cut()
+        return 0
+
+    cdef Py_ssize_t fill(self, char* p, Py_ssize_t room, FillEnd* end) except -1:
+        cdef Py_ssize_t n = min(room, PyBytes_GET_SIZE(self.body) - self.sent)
+        memcpy(p, PyBytes_AS_STRING(self.body) + self.sent, n)
+        self.sent += n
+        if self.sent == PyBytes_GET_SIZE(self.body):
+            end[0] = FILL_LAST
+        return n

@@ -1,0 +1,75 @@
+"""What heads of batches led to before: most clients send the same head with each batch.
+
+A head is known again by all of it but for fields that every request has another of, which decide nothing but go to the
+calls or nowhere. A multipart answer is negotiated each time: its boundary must be one that nobody knows.
+"""
+
+from collections import OrderedDict
+from dataclasses import replace
+from typing import Any
+
+from .endpoints import Endpoint
+from .negotiation import Accepted, OuterRequest, Policy, Probe, Refusal
+
+KEPT = 256
+LONGEST = 4096
+"""Bytes of a head that is remembered."""
+_PASSING = frozenset(
+    (b"authorization", b"b3", b"baggage", b"content-length", b"traceparent", b"tracestate", b"user-agent",
+     b"x-b3-parentspanid", b"x-b3-spanid", b"x-b3-traceid", b"x-request-id")
+)  # fmt: skip
+Outcome = tuple[Accepted, dict[str, Any]] | Refusal | Probe
+"""Accepted comes with the arguments of its session, a dict of the caller's own."""
+
+
+class NegotiationCache:
+    """The last KEPT heads that were accepted."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[Any, tuple[Accepted, dict[str, Any]]] = OrderedDict()
+
+    def negotiate(self, endpoint: Endpoint, root: str, request: OuterRequest, policy: Policy) -> Outcome:
+        """endpoint.negotiate(); policy: that of the route at this root."""
+        passing: dict[bytes, bytes] = {}
+        lasting: list[tuple[bytes, bytes]] = []
+        for field in request.headers:
+            name = field[0]
+            if name not in _PASSING:
+                lasting.append(field)
+            elif name in passing:
+                return _afresh(endpoint, request, policy)
+            else:
+                passing[name] = field[1]
+        length = passing.get(b"content-length", b"0")
+        if policy.max_request_bytes and not (length.isdigit() and int(length) <= policy.max_request_bytes):
+            return _afresh(endpoint, request, policy)
+        key = endpoint.name, root, request.method, request.scheme, request.authority, request.query, tuple(lasting)
+        known = self._known.get(key)
+        if known is None:
+            outcome = endpoint.negotiate(replace(request, headers=lasting), policy)
+            if not isinstance(outcome, Accepted):
+                return outcome
+            known = outcome, outcome.session_arguments()
+            if outcome.answer_boundary is None and sum(len(name) + len(value) for name, value in lasting) < LONGEST:
+                self._known[key] = known
+                if len(self._known) > KEPT:
+                    self._known.popitem(last=False)
+        else:
+            self._known.move_to_end(key)
+        accepted, arguments = known
+        arguments = arguments.copy()
+        if passing:
+            arguments["headers"] = [*arguments["headers"], *_forwarded(passing, policy)]
+            if b"authorization" in passing:
+                arguments["authorization"] = passing[b"authorization"].strip()
+        return accepted, arguments
+
+
+def _forwarded(passing: dict[bytes, bytes], policy: Policy) -> list[tuple[bytes, bytes]]:
+    wants = policy.forward.wants
+    return [(name, value) for name, raw in passing.items() if (value := raw.strip()) and wants(name.decode("latin-1"))]
+
+
+def _afresh(endpoint: Endpoint, request: OuterRequest, policy: Policy) -> Outcome:
+    outcome = endpoint.negotiate(request, policy)
+    return (outcome, outcome.session_arguments()) if isinstance(outcome, Accepted) else outcome
