@@ -131,6 +131,7 @@ cdef class Result:
     cdef const char* body
     cdef Py_ssize_t body_len
     cdef bint oversized                 # the gateway's own: the answer was larger than the upstream's may be
+    cdef bint body_left_out             # the upstream's, but for a body that could not be kept
     cdef readonly uint64_t started_us
     cdef readonly uint64_t elapsed_us
     cdef void reset(self) noexcept

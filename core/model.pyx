@@ -227,6 +227,7 @@ cdef class Result:
         self.body = NULL
         self.body_len = 0
         self.oversized = False
+        self.body_left_out = False
         self.started_us = 0
         self.elapsed_us = 0
 

@@ -66,7 +66,8 @@ cdef class Session(Placement):
     cdef int go_on(self) except -1
     cdef int check_end(self) except -1
     cdef int break_off(self, object error) except -1
-    cdef uint64_t without_start(self) noexcept
+    cdef uint64_t tell(self, uint64_t* told) noexcept
+    cdef uint64_t taken(self) noexcept
     cdef bint slow(self, double t) noexcept
     cdef int end_early(self, Refusal running, Refusal rest) except -1
     cdef int stop_rest(self, Refusal verdict) except -1

@@ -273,25 +273,34 @@ cdef class Session(Placement):
     @property
     def summary(self):
         """Counts of calls, all and by OUTCOMES, and elapsed seconds."""
-        return {
-            "calls": self.plan.admitted,
-            "succeeded": self.counts[<int>OUTCOME_SUCCEEDED],
-            "failed": self.counts[<int>OUTCOME_FAILED],
-            "refused": self.counts[<int>OUTCOME_REFUSED],
-            "dependency_failed": self.counts[<int>OUTCOME_DEPENDENCY_FAILED],
-            "unreachable": self.counts[<int>OUTCOME_UNREACHABLE],
-            "timed_out": self.counts[<int>OUTCOME_TIMED_OUT],
-            "abandoned": self.abandoned,
-            "not_started": self.without_start(),
-            "elapsed": now() - self.began,
-        }
+        cdef uint64_t[8] told
+        cdef uint64_t admitted = self.tell(told)
+        cdef int n
+        summary = {"calls": admitted}
+        for n in range(8):
+            summary[OUTCOMES[n]] = told[n]
+        summary["elapsed"] = now() - self.began
+        return summary
 
-    cdef uint64_t without_start(self) noexcept:
-        cdef uint64_t told = self.abandoned
-        cdef int outcome
-        for outcome in range(8):
-            told += self.counts[outcome]
-        return self.plan.admitted - told if self.plan.admitted > told else 0
+    cdef uint64_t tell(self, uint64_t* told) noexcept:
+        """How many calls ended in each of the OUTCOMES; returns how many there were."""
+        cdef uint64_t admitted = self.plan.admitted, known = self.abandoned
+        cdef int n
+        told[0] = self.counts[<int>OUTCOME_SUCCEEDED]
+        told[1] = self.counts[<int>OUTCOME_FAILED]
+        told[2] = self.counts[<int>OUTCOME_REFUSED]
+        told[3] = self.counts[<int>OUTCOME_DEPENDENCY_FAILED]
+        told[4] = self.counts[<int>OUTCOME_UNREACHABLE]
+        told[5] = self.counts[<int>OUTCOME_TIMED_OUT]
+        told[6] = self.abandoned
+        for n in range(6):
+            known += told[n]
+        told[7] = admitted - known if admitted > known else 0
+        return admitted
+
+    cdef uint64_t taken(self) noexcept:
+        """Bytes of the answer that the front has taken."""
+        return self.results.outbox.taken
 
     @property
     def holds_group(self):

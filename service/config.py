@@ -218,6 +218,15 @@ class Log(_Section):
 
     format: Literal["json", "console"] = Field("json", description="one JSON object a line, or for people")
     level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
+    batches: Literal["all", "failed"] | Annotated[float, Field(ge=0, le=1)] = Field(
+        "all",
+        description="batches that have a line: all; failed: those that did not end well or had a call that did not "
+        "succeed; a number from 0 to 1: those, and that share of the others",
+    )
+
+    def share(self) -> float:
+        """Of the batches that went well, those that have a line."""
+        return {"all": 1.0, "failed": 0.0}[self.batches] if isinstance(self.batches, str) else self.batches
 
 
 class LimitSettings(_Section):

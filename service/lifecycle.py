@@ -149,7 +149,6 @@ def _spare_the_collector() -> None:
 
 async def _copy_figures(service: Service) -> None:
     while True:
-        service.metrics.hand_over()
-        service.metrics.copy_upstreams(service.table.upstreams.values())
+        service.take_figures()
         service.refusals.tell_rest()
         await asyncio.sleep(COPY_SECONDS)

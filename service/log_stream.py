@@ -68,13 +68,14 @@ class LogStream(io.TextIOBase):
             cut = len(whole) if whole.endswith("\n") or len(whole) > _PART_CHARACTERS else whole.rfind("\n") + 1
             self._part = whole[cut:]
             if cut:
-                self._hold(whole[:cut])
+                self._hold(_encoded(whole[:cut]))
         return len(text)
 
-    def write_soon(self, line: str) -> None:
-        """Writes a whole line that can wait for others."""
+    def write_line(self, line: bytes) -> None:
+        """Writes a whole line, in UTF-8 and with its end, that can wait for others."""
         with self._lock:
-            self.flush()
+            if self._part:
+                self.flush()
             self._hold(line, can_wait=True)
 
     def flush(self) -> None:
@@ -82,7 +83,7 @@ class LogStream(io.TextIOBase):
         with self._lock:
             if self._part:
                 part, self._part = self._part, ""
-                self._hold(part)
+                self._hold(_encoded(part))
 
     def wait_written(self, seconds: float) -> bool:
         """Waits until all is written that was before, at most so long."""
@@ -94,9 +95,12 @@ class LogStream(io.TextIOBase):
             self._writer.close()
         super().close()
 
-    def _hold(self, text: str, can_wait: bool = False) -> None:
-        data = text.encode("utf-8", "backslashreplace")
+    def _hold(self, data: bytes, can_wait: bool = False) -> None:
         if self._writer is None or self._writer.held + len(data) > self._bound:
-            self._dropped += text.count("\n") or 1
+            self._dropped += data.count(b"\n") or 1
             return
         self._writer.put(data, can_wait)
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "backslashreplace")

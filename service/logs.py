@@ -6,11 +6,10 @@ or a body of a client.
 
 import asyncio
 import atexit
-import json
 import logging
 import os
 import sys
-import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, TextIO, cast
 
 import structlog
@@ -19,10 +18,9 @@ from batchwire.core import OUTCOMES
 from .log_stream import LogStream
 
 if TYPE_CHECKING:
-    from .state import Batch
+    from batchwire.core.ledger import Batch
 
 _log = structlog.get_logger("batchwire")
-_quoted = json.encoder.encode_basestring_ascii
 LAST_LINES_SECONDS = 1.0
 """What a process waits at its end for its last lines to be written."""
 _stream: LogStream | None = None
@@ -110,24 +108,19 @@ def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode()
 
 
+def plain_writer() -> Callable[[bytes], None] | None:
+    """What takes the line of a batch as JSON: going through structlog costs as much as the calls of a small batch.
+
+    None: lines have another form, or another level.
+    """
+    return _stream.write_line if _plain and _stream is not None else None
+
+
 def batch_line(
     batch: "Batch", ended: str, summary: dict[str, Any], elapsed: float, bytes_in: int, bytes_out: int
 ) -> None:
-    """The one line of a batch: who, where, how many calls with which outcomes, how long.
-
-    In JSON it is written directly: going through structlog's processors costs as much as the calls of a small batch.
-    """
+    """The one line of a batch: who, where, how many calls with which outcomes, how long."""
     failure = batch.session.failure
-    if _plain and failure is None and _stream is not None:
-        counts = "".join([f', "{key}": {value}' for key, value in summary.items() if value and key in _COUNTS])
-        trace = f', "trace": {_quoted(batch.trace)}' if batch.trace else ""
-        _stream.write_soon(
-            f'{{"front": "{batch.front}", "route": {_quoted(batch.route)}, "peer": {_quoted(batch.peer)}, '
-            f'"ended": "{ended}", "elapsed_ms": {elapsed * 1000:.3f}, "bytes_in": {bytes_in}, '
-            f'"bytes_out": {bytes_out}, "calls": {summary["calls"]}{counts}'
-            f'{trace}, "event": "batch", "level": "info", "timestamp": "{_clock.now()}"}}\n'
-        )
-        return
     fields: dict[str, Any] = {
         "front": batch.front,
         "route": batch.route,
@@ -145,21 +138,3 @@ def batch_line(
         fields["code"] = failure.code
         fields["reason"] = failure.message
     _log.info("batch", **fields)
-
-
-class _Clock:
-    """ISO timestamps of now, as structlog's TimeStamper makes them; the part of the second is all that is made anew."""
-
-    def __init__(self) -> None:
-        self._second = 0
-        self._text = ""
-
-    def now(self) -> str:
-        second, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
-        if second != self._second:
-            self._second = second
-            self._text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-        return f"{self._text}.{nanoseconds // 1000:06d}Z"
-
-
-_clock = _Clock()

@@ -1,17 +1,15 @@
-"""Prometheus metrics. Calls are counted once a batch from its summary, never one by one.
+"""Prometheus metrics.
 
-Batches are tallied in plain numbers, which cost a tenth of a Prometheus counter's inc(), and handed over once a second
-and at each scrape. With several workers each writes its own files below PROMETHEUS_MULTIPROC_DIR (set by workers.py
-before prometheus_client is imported), and any of them answers with the totals of all. Upstream figures are copied from
-the core's counters once a second and at each scrape, because the core knows nothing of Prometheus. Must never be
-called once a call.
+The core counts batches and calls and knows nothing of Prometheus: its figures are taken over once a second and at each
+scrape. With several workers each writes its own files below PROMETHEUS_MULTIPROC_DIR (set by workers.py before
+prometheus_client is imported), and any of them answers with the totals of all.
 """
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
-from batchwire.core import OUTCOMES
+from batchwire.core.ledger import LASTED, Account
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     CollectorRegistry,
@@ -39,18 +37,15 @@ class Measured(Protocol):
     def stats(self) -> Mapping[str, int]: ...
 
 
-class _Tally:
-    """What has not been handed over of one front, route and ending."""
+class _Durations(Histogram):
+    """A histogram that takes many observations at once."""
 
-    __slots__ = ("batches", "observe", "outcomes", "received", "sent")
-
-    def __init__(self, observe: Callable[[float], None]) -> None:
-        self.observe = observe
-        self.clear()
-
-    def clear(self) -> None:
-        self.batches = self.received = self.sent = 0
-        self.outcomes = dict.fromkeys(OUTCOMES, 0)
+    def add(self, counts: Sequence[int], seconds: float) -> None:
+        """counts: how many fell into each class; seconds: their sum. Call it on what labels() gives."""
+        self._sum.inc(seconds)
+        for bucket, count in zip(self._buckets, counts, strict=True):
+            if count:
+                bucket.inc(count)
 
 
 class Metrics:
@@ -66,9 +61,9 @@ class Metrics:
             "batchwire_batches_refused", "Batches refused before they began", ["front", "route", "reason"],
             registry=registry,
         )  # fmt: skip
-        self._seconds = Histogram(
+        self._seconds = _Durations(
             "batchwire_batch_duration_seconds", "Time from first byte to last result", ["front"], registry=registry,
-            buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
+            buckets=LASTED,
         )  # fmt: skip
         self._received = Counter("batchwire_received_bytes", "Bytes of batches read", ["front"], registry=registry)
         self._sent = Counter("batchwire_sent_bytes", "Bytes of answers sent", ["front"], registry=registry)
@@ -85,36 +80,7 @@ class Metrics:
         }
         self._registry = registry
         self._last: dict[tuple[str, str], int] = {}
-        self._in_flight: dict[str, int] = {}
-        self._tallies: dict[tuple[str, str, str], _Tally] = {}
         self._refusals: dict[tuple[str, str, str], int] = {}
-
-    def batch_opened(self, front: str) -> None:
-        """A batch begins."""
-        self._in_flight[front] = self._in_flight.get(front, 0) + 1
-
-    def batch_closed(
-        self,
-        front: str,
-        route: str,
-        ended: str,
-        summary: Mapping[str, Any],
-        elapsed: float,
-        bytes_in: int,
-        bytes_out: int,
-    ) -> None:
-        """A batch has ended; summary: Session.summary."""
-        self._in_flight[front] -= 1
-        tally = self._tallies.get((front, route, ended))
-        if tally is None:
-            tally = self._tallies[front, route, ended] = _Tally(self._seconds.labels(front).observe)
-        tally.batches += 1
-        tally.received += bytes_in
-        tally.sent += bytes_out
-        tally.observe(elapsed)
-        for outcome in OUTCOMES:
-            if summary[outcome]:
-                tally.outcomes[outcome] += summary[outcome]
 
     def batch_refused(self, front: str, route: str, reason: str) -> None:
         """A batch was refused before it began. route: root of one that is configured, or ""; reason: code of the error.
@@ -124,23 +90,26 @@ class Metrics:
         key = front, route, reason
         self._refusals[key] = self._refusals.get(key, 0) + 1
 
-    def hand_over(self) -> None:
+    def hand_over(self, accounts: Iterable[Account]) -> None:
         """Brings Prometheus up to date with the batches."""
         dropped = lines_dropped()
         self._dropped.inc(dropped - self._dropped_before)
         self._dropped_before = dropped
-        for front, running in self._in_flight.items():
-            self._running.labels(front).set(running)
-        for (front, route, ended), tally in self._tallies.items():
-            if not tally.batches:
-                continue
-            self._batches.labels(front, route, ended).inc(tally.batches)
-            self._received.labels(front).inc(tally.received)
-            self._sent.labels(front).inc(tally.sent)
-            for outcome, calls in tally.outcomes.items():
-                if calls:
-                    self._calls.labels(route, outcome).inc(calls)
-            tally.clear()
+        running: dict[str, int] = {}
+        for account in accounts:
+            front, route = account.front, account.route
+            running[front] = running.get(front, 0) + account.running
+            told, lasted, seconds = account.take()
+            for ended, batches, received, sent, calls in told:
+                self._batches.labels(front, route, ended).inc(batches)
+                self._received.labels(front).inc(received)
+                self._sent.labels(front).inc(sent)
+                for outcome, count in calls.items():
+                    self._calls.labels(route, outcome).inc(count)
+            if told:
+                self._seconds.labels(front).add(lasted, seconds)
+        for front, count in running.items():
+            self._running.labels(front).set(count)
         for labels, refused in self._refusals.items():
             self._refused.labels(*labels).inc(refused)
         self._refusals.clear()
@@ -157,8 +126,7 @@ class Metrics:
                 self._last[upstream.name, key] = value
 
     def render(self) -> tuple[bytes, str]:
-        """The text of /metrics and its content type; over all workers."""
-        self.hand_over()
+        """The text of /metrics and its content type; over all workers. hand_over() and copy_upstreams() come first."""
         registry = self._registry
         if self._many:
             registry = CollectorRegistry()

@@ -7,7 +7,7 @@ from batchwire.core.dialects.json_index cimport NO_PATH, NO_VALUE
 from batchwire.core.dialects.json_strings cimport unescaped
 from batchwire.core.model cimport Call
 from batchwire.core.plan.index cimport CallIndex
-from batchwire.core.plan.references cimport Kept, References
+from batchwire.core.plan.references cimport Kept, References, why_missing
 from cpython.bytes cimport PyBytes_AS_STRING
 from libc.stdint cimport uint8_t
 
@@ -70,6 +70,8 @@ cdef class Lookup:
         cdef Document document
         cdef bytes text
         cdef int found
+        if kept is not None and kept.missing:
+            raise ConditionError(f"what ${quoted(name)} answered {why_missing(kept)}")
         found = self.given.find(kept, list(path), &start, &end)
         if found == NO_PATH:
             raise ConditionError(f"${quoted(b'/'.join((name, *path)))} asks an array for a member")

@@ -39,6 +39,7 @@ cdef class Plan:
     cdef bint admit(self, Call call) except -1
     cdef bint names_groups(self, Call call) except -1
     cdef bint may_ask(self, Call call, bytes name) except -1
+    cdef bint names_group(self, frozenset names) except -1
     cdef bint search_on(self, Py_ssize_t most) except -1
     cdef int admitted_whole(self, Call call) except -1
     cdef int end_of_calls(self) except -1

@@ -16,7 +16,7 @@ from batchwire.core.plan.index cimport (
     CallIndex, FOUND_CALL, FOUND_DONE_CALL, FOUND_DONE_GROUP, FOUND_GROUP, FOUND_NOTHING,
 )
 from batchwire.core.plan.lookup cimport lookup_of
-from batchwire.core.plan.references cimport Kept, References, etag_references, put_etags, resource_url
+from batchwire.core.plan.references cimport Kept, References, etag_references, put_etags, resource_url, why_missing
 from batchwire.core.plan.result_of cimport fill_result_of, result_of_ids
 from batchwire.core.plan.sequence cimport Sequence
 from batchwire.core.plan.urls cimport UrlRules, reference_of
@@ -155,8 +155,20 @@ cdef class Plan:
                 return True                 # it is refused, for only the upstream knows the value
         elif found == FOUND_DONE_CALL:
             kept = self.references.get(name)
-            group = None if kept is None else kept.group
+            if kept is self.references.forgotten:
+                return self.names_group(names)      # it may have been of that group: it is asked for, and refused
+            group = kept.group
         return group is not None and names is not None and group in names
+
+    cdef bint names_group(self, frozenset names) except -1:
+        """Whether one of the names in a dependsOn is that of a group."""
+        cdef int found
+        for name in names or ():
+            found = self.index.find(name)
+            self.index.found = None
+            if found == FOUND_GROUP or found == FOUND_DONE_GROUP:
+                return True
+        return False
 
     cdef bint search_on(self, Py_ssize_t most) except -1:
         """Searches so many bytes of the newest call's body for references; whether the call has been admitted."""
@@ -296,9 +308,7 @@ cdef class Plan:
             if not self.index.succeeded:
                 call.flags |= DEPENDENCY_FAILED
             if found == FOUND_DONE_CALL:
-                kept = self.references.get(name)
-                if kept is not None:
-                    self.references.hand(call, name, kept)
+                self.references.hand(call, name, self.references.get(name))
         return 0
 
     # --- groups
@@ -655,6 +665,8 @@ cdef class Plan:
                 continue
             kept = None if call.inputs is None else call.inputs.get(name)
             etag = None if kept is None else self.references.etag_of(kept)
+            if etag is None and kept is not None and kept.missing:
+                return call.refuse(400, "UnresolvedReference", f"${quoted(name)} {why_missing(kept)}")
             if etag is None or b"\r" in etag or b"\n" in etag or b"\0" in etag or etag.startswith(b"$"):
                 return call.refuse(400, "UnresolvedReference", f"${quoted(name)} gave no ETag")
             etags[name] = etag

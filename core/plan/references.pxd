@@ -2,6 +2,12 @@ from batchwire.core.dialects.json_index cimport JsonIndex
 from batchwire.core.model cimport Call, Result
 from batchwire.core.plan.urls cimport UrlRules
 
+cdef enum Missing:
+    MISSING_NOT = 0
+    MISSING_LARGE = 1         # the body is larger than what is kept of one, or cannot be decoded
+    MISSING_CROWDED = 2       # waiting calls hold too much already
+    MISSING_FORGOTTEN = 3     # all of it: later answers took its place
+
 cdef class Kept:
     """What a finished call leaves for those that refer to it."""
     cdef readonly int status
@@ -16,6 +22,7 @@ cdef class Kept:
     cdef readonly bytes etag                # or None
     cdef readonly bytes body                # a JSON body within bounds, or None
     cdef bytes content                      # the whole body of any type, or None
+    cdef Missing missing                    # why there is no `body`, though the call may have answered JSON
     cdef bint not_json                      # the body was looked at, and is none
     cdef JsonIndex index                    # of the body, once a value of it was asked for; or None
     cdef Py_ssize_t holders                 # waiting calls that it was handed to
@@ -33,12 +40,14 @@ cdef class References:
     cdef int hand(self, Call call, bytes name, Kept kept) except -1
     cdef int let_go(self, Call call) except -1
     cdef Kept get(self, bytes name)
+    cdef Kept forgotten                     # stands for each that is not kept any more
     cdef int no_more(self) except -1
     cdef int find(self, Kept kept, list path, Py_ssize_t* start, Py_ssize_t* end) except -1
     cdef int drop_index(self, Kept kept) except -1
     cdef bytes etag_of(self, Kept kept)
 
 cdef Py_ssize_t cost(Kept kept) noexcept
+cdef str why_missing(Kept kept)
 cdef bytes url_of(Kept kept, UrlRules rules)
 cdef list etag_references(bytes head)
 cdef bytes put_etags(bytes head, dict etags)

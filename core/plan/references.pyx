@@ -48,6 +48,8 @@ cdef class References:
         self.order = deque()
         self.indexed = {}
         self.budget = budget
+        self.forgotten = Kept.__new__(Kept)
+        self.forgotten.missing = MISSING_FORGOTTEN
 
     cdef Kept keep(self, Call call, Result result, bint for_later, bint whole):
         """What `call` leaves; whole: also a body that is not JSON, whatever its size."""
@@ -78,16 +80,22 @@ cdef class References:
             most = self.budget if for_later else MAX_HANDED
         if not for_later and self.handed and self.handed + result.body_len > MAX_HANDED:
             most = -1
+        header = result.find(KIND_CONTENT_TYPE)
+        is_json_type = header != NULL and media_kind(header.value, header.value_len) == MEDIA_JSON
         if result.body_owner is None:
-            if whole:
+            if result.body_left_out:
+                kept.missing = MISSING_LARGE
+            elif whole:
                 kept.content = b""
         elif result.body_len <= most:
-            header = result.find(KIND_CONTENT_TYPE)
-            is_json_type = header != NULL and media_kind(header.value, header.value_len) == MEDIA_JSON
             if whole or is_json_type:
                 kept.content = plain_body(result, most)
             if is_json_type and kept.content is not None and PyBytes_GET_SIZE(kept.content) <= MAX_BODY:
                 kept.body = kept.content
+            elif is_json_type or kept.content is None and whole:
+                kept.missing = MISSING_LARGE
+        elif is_json_type or whole:
+            kept.missing = MISSING_CROWDED if most < 0 else MISSING_LARGE
         if for_later:
             kept.later = True
             self.kept[call.id] = kept
@@ -123,7 +131,8 @@ cdef class References:
         return 0
 
     cdef Kept get(self, bytes name):
-        return self.kept.get(name)
+        """Of a call that is finished."""
+        return self.kept.get(name, self.forgotten)
 
     cdef int no_more(self) except -1:
         """No more calls come."""
@@ -212,6 +221,16 @@ cdef Py_ssize_t cost(Kept kept) noexcept:
         + size_of(kept.etag) + size_of(kept.content)
 
 
+cdef str why_missing(Kept kept):
+    """Why nothing can be taken out of an answer, for the words "$<id> …": who asks for its values must hear of it
+    (GW-03: not that they are null)."""
+    if kept.missing == MISSING_FORGOTTEN:
+        return "is not kept any more: there were too many answers after it (limits.reference_bytes)"
+    if kept.missing == MISSING_CROWDED:
+        return "is not kept: the answers that calls wait for hold more than 64 MiB"
+    return "is too large to be kept (1 MiB, 64 KiB for calls that come after its end), or cannot be decoded"
+
+
 cdef inline Py_ssize_t size_of(bytes text) noexcept:
     return 0 if text is None else PyBytes_GET_SIZE(text)
 
@@ -276,7 +295,7 @@ cdef bytes resource_url(Kept kept, bytes tail, UrlRules rules):
     """The URL of the resource with what follows the reference, checked; None: there is none, or rules.why says why."""
     cdef bytes base = url_of(kept, rules)
     if base is None:
-        rules.why = "it has no usable URL"
+        rules.why = f"it {why_missing(kept)}" if kept.missing == MISSING_FORGOTTEN else "it has no usable URL"
         return None
     if b"?" in base and tail:
         # The reference stands for a resource; its query does not belong in front of a path.

@@ -8,7 +8,7 @@ from batchwire.core.dialects.media import PARAMETER
 from batchwire.core.errors import quoted
 from batchwire.core.headers cimport block_get
 from batchwire.core.model cimport Call
-from batchwire.core.plan.references cimport Kept
+from batchwire.core.plan.references cimport Kept, why_missing
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
 import re
@@ -69,7 +69,8 @@ cdef int fill_result_of(Call call, dict lookup) except -1:
     for start, end, name in found:
         kept = None if lookup is None else lookup.get(name)
         if kept is None or kept.content is None or not 200 <= kept.status < 300:
-            return call.refuse(400, "UnresolvedReference", f"resultOf({quoted(name)}) has no result to give")
+            why = why_missing(kept) if kept is not None and kept.missing else "has no result to give"
+            return call.refuse(400, "UnresolvedReference", f"resultOf({quoted(name)}) {why}")
         if end - start == call.body_len:
             body = kept.content
             break

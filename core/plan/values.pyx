@@ -11,7 +11,7 @@ from batchwire.core.dialects.json_scan cimport check
 from batchwire.core.dialects.json_strings cimport has_half_pair, put_escaped, unescaped
 from batchwire.core.errors import quoted
 from batchwire.core.model cimport Buffer, Call
-from batchwire.core.plan.references cimport Kept, References, resource_url, without_mount
+from batchwire.core.plan.references cimport Kept, MISSING_FORGOTTEN, References, resource_url, why_missing, without_mount
 from batchwire.core.plan.urls cimport UrlRules, reference_of
 from batchwire.core.plan.value_finder import body_references, query_references
 from batchwire.core.plan.value_finder cimport AS_LITERAL, AS_PHRASE, AS_PLAIN, AS_URL, Reference
@@ -74,6 +74,11 @@ cdef int unresolved(Call call, Reference reference, str why) except -1:
     return call.refuse(400, "UnresolvedReference", f"{said(reference)} {why}")
 
 
+cdef str why_none(Kept kept):
+    """Why a value cannot be had."""
+    return why_missing(kept) if kept is not None and kept.missing else "has no value"
+
+
 cdef Kept kept_for(Call call, Reference reference):
     return None if call.inputs is None else call.inputs.get(reference.name)
 
@@ -86,7 +91,7 @@ cdef int fill_query(Call call, list references, References given) except -1:
     cdef bytes text
     for reference in references:
         if not place_of(given, kept_for(call, reference), reference.path, &value, &size):
-            return unresolved(call, reference, "has no value")
+            return unresolved(call, reference, why_none(kept_for(call, reference)))
         if size > MAX_INSERTED:
             return unresolved(call, reference, "is too long for a URL")
         text = in_query(value, size, reference.kind)
@@ -137,7 +142,8 @@ cdef int fill_body(Call call, list references, References given, UrlRules rules,
         if reference.kind == AS_URL:
             url = None if kept is None else resource_url(kept, reference.tail, rules)
             if url is None:
-                return unresolved(call, reference, "gave no usable URL")
+                return unresolved(call, reference, why_none(kept) if kept is not None and kept.missing == MISSING_FORGOTTEN
+                                  else "gave no usable URL")
             if kept.mount is not None and is_beside(call, kept):
                 url = without_mount(url, kept) or url
             out.put_char(c'"')
@@ -148,7 +154,7 @@ cdef int fill_body(Call call, list references, References given, UrlRules rules,
                 return unresolved(call, reference, "makes the body too large")
             out.put(<const char*>value, size)
         else:
-            return unresolved(call, reference, "has no value")
+            return unresolved(call, reference, why_none(kept))
     out.put(call.body_ptr + at, call.body_len - at)
     if out.size > max_body:
         return call.refuse(400, "UnresolvedReference", "the references make the body too large")

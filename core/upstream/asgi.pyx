@@ -476,6 +476,7 @@ cdef class AsgiUpstream(Upstream):
         if self.exchanges.pop(call, None) is not None:
             exchange.settled = True
             exchange.came_in()
+            result.body_left_out = True
             result.add_note(b"body left out: its answer is larger than allowed")
             self.failures += 1
             self.hand_over(call, result)

@@ -222,6 +222,7 @@ cdef class HttpUpstream(ConnectionHome):
         if not connection.answer.excess or call.members is not None or is_read(call, result):
             return None
         result.outcome = OUTCOME_SUCCEEDED if 200 <= result.status < 300 else OUTCOME_FAILED
+        result.body_left_out = True
         result.add_note(b"body left out: " + connection.answer.why.encode())
         return result
 

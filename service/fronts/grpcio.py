@@ -13,6 +13,7 @@ from urllib.parse import unquote
 
 import grpc
 from batchwire.core import EnvelopeError
+from batchwire.core.ledger import Batch
 from batchwire.core.peers import peer_name
 from google.api.httpbody_pb2 import HttpBody
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -20,7 +21,7 @@ from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection_pb2
 from grpc_status import rpc_status
 
-from ..state import Batch, Ending, stopped
+from ..state import Ending, stopped
 from .reflection import VERSIONS, Reflection
 from .rpc_desk import SERVICE, RpcDesk, parsed, status_of
 

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 from batchwire.core import EnvelopeError, Session
 from batchwire.core.front.acceptor import KINDS, FrontAcceptor
 from batchwire.core.front.http2 import Http2Connection
+from batchwire.core.ledger import Batch
 from google.api.httpbody_pb2 import HttpBody
 from grpc_health.v1 import health_pb2
 from grpc_health.v1._async import HealthServicer
 
-from ..state import Batch, stopped
+from ..state import stopped
 from .entry import Entry
 from .grpc_web import is_grpc_web
 from .http2_request import Http2Request, http1_fields

@@ -208,7 +208,7 @@ class _Application:
         if path == "/readyz" and not self._service.ready:
             status, body = 503, b"not ready\n"
         elif path == "/metrics":
-            self._service.metrics.copy_upstreams(self._service.table.upstreams.values())
+            self._service.take_figures()
             body, content_type = self._service.metrics.render()
         head = ((b"content-type", content_type.encode()), (b"content-length", b"%d" % len(body)))
         await _answer(send, Answer(status, head, body))

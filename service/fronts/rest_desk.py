@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from batchwire.core import EnvelopeError, Route
+from batchwire.core.ledger import Account, Batch, TooManyBatchesError
 from batchwire.core.peers import peer_name
 
-from ..state import Batch, Ending, TooManyBatchesError, stopped
+from ..state import Ending, stopped
 from .deadlines import early, proxy_seconds
 from .decoding import BodyDecoder
 from .endpoints import Endpoint, find
@@ -115,7 +116,7 @@ class RestDesk:
         self._proxies = Proxies(service.config.listen.trusted_proxies)
         self._proxied = bool(self._proxies)
         self._negotiated = NegotiationCache()
-        self._policies: dict[str, Policy] = {}
+        self._routes: dict[str, tuple[Policy, Account]] = {}
 
     def believe(self, head: Head) -> None:
         """Puts what trusted proxies say in the place of what the connection says (CL-13)."""
@@ -147,9 +148,11 @@ class RestDesk:
     def open(self, head: Head, endpoint: Endpoint, route: Route) -> Opened | Answer:
         """The batch of a request, or what is answered in its place."""
         root = route.root.decode()
-        policy = self._policies.get(root)
-        if policy is None:
-            policy = self._policies[root] = Policy.of(self._service.table.settings[root], route.limits)
+        known = self._routes.get(root)
+        if known is None:
+            policy = Policy.of(self._service.table.settings[root], route.limits)
+            known = self._routes[root] = policy, self._service.account("rest", root)
+        policy, account = known
         request = OuterRequest(head.method, head.scheme, head.query, head.headers, head.authority)
         outcome = self._negotiated.negotiate(endpoint, root, request, policy)
         if isinstance(outcome, Probe):
@@ -167,7 +170,7 @@ class RestDesk:
         if (seconds := proxy_seconds(head.headers)) is not None:
             arguments["deadline"] = early(seconds)
         try:
-            batch = self._service.open_batch("rest", route, head.peer, trace, watched=self._watched, **arguments)
+            batch = self._service.open_batch(account, route, head.peer, trace, watched=self._watched, **arguments)
         except TooManyBatchesError as error:
             retry = (b"retry-after", b"1")
             return self.turn_away(head, endpoint, root, 429, "TooManyBatches", str(error), retry)

@@ -10,9 +10,10 @@ from typing import Any, Protocol
 
 from batchwire.core import EnvelopeError
 from batchwire.core.front.acceptor import KINDS
+from batchwire.core.ledger import Batch
 from google.api.httpbody_pb2 import HttpBody
 
-from ..state import Batch, Ending, stopped
+from ..state import Ending, stopped
 from .http_connection import EXTENSION, peer_of
 from .rpc_desk import SERVICE, Metadata, RpcDesk, parsed
 

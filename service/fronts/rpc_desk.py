@@ -4,11 +4,13 @@ Reads the first message and the metadata only. Must never know how messages trav
 """
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from batchwire.core import EnvelopeError, Route, peek_options
 from batchwire.core.errors import quoted
+from batchwire.core.ledger import Account, Batch, TooManyBatchesError
 from batchwire.core.peers import peer_name
 from batchwire.v1 import batch_pb2
 from google.protobuf.any_pb2 import Any as AnyMessage
@@ -16,8 +18,7 @@ from google.protobuf.message import DecodeError, Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from ..config import RouteSettings
-from ..state import Batch, TooManyBatchesError
-from .deadlines import early, shorter
+from .deadlines import PROXY_FIELD, early, shorter
 from .endpoints import BY_NAME, Endpoint
 from .forwarded import Proxies
 from .http_connection import peer_of
@@ -72,6 +73,16 @@ def status_of(error: EnvelopeError) -> status_pb2.Status:
     return status
 
 
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A route, and what was made of its settings. wants: whether metadata of this name go to the calls."""
+
+    route: Route
+    account: Account
+    origins: list[tuple[str, str]]
+    wants: Callable[[bytes], bool]
+
+
 class RpcDesk:
     """Opens the batches of one service."""
 
@@ -81,14 +92,17 @@ class RpcDesk:
         self._watched = watched
         self._proxies = Proxies(service.config.listen.trusted_proxies)
         self._proxied = bool(self._proxies)
+        self._entries: dict[str, _Entry] = {}  # by what clients call a route
 
     def open(self, first: bytes, metadata: Metadata, peer: str, remaining: float | None, execute: bool) -> Batch:
         """A batch of the protobuf dialect. remaining: seconds to the call's deadline. Raises EnvelopeError."""
-        route = self._route(peek_options(first)["route"])
-        settings = self._service.table.settings[route.root.decode()]
-        wanted = forwarding(settings.forward_headers)
+        root = peek_options(first)["route"]
+        entry = self._entries.get(root)
+        if entry is None:
+            entry = self._entry(self._route(root))
         headers: list[tuple[bytes, bytes]] = []
         authorization, hops, trace = None, 1, ""
+        wants = entry.wants
         for name, value in metadata:
             if name == b"traceparent":
                 trace = value.decode("latin-1")
@@ -96,19 +110,21 @@ class RpcDesk:
                 authorization = value
             elif name == _HOP_HEADER and value.isdigit():
                 hops = int(value[:6]) + 1
-            elif wanted.wants_metadata(name):
+            elif wants(name):
                 headers.append((name, value))
-        if hops > route.limits.max_hops:
+            if name == PROXY_FIELD:
+                remaining = shorter(remaining, metadata)
+        if hops > entry.route.limits.max_hops:
             message = "the batch has passed through too many gateways"
-            raise EnvelopeError(508, "LoopDetected", message, route=route.root.decode())
+            raise EnvelopeError(508, "LoopDetected", message, route=entry.route.root.decode())
         return self._begin(
-            route,
-            self._client(peer, metadata),
+            entry,
+            self._client(peer, metadata) if self._proxied else peer,
             trace,
-            shorter(remaining, metadata),
+            remaining,
             dialect="proto",
             strict=True,
-            authority=settings.public_origins(),
+            authority=entry.origins,
             headers=headers,
             authorization=authorization,
             hops=hops,
@@ -137,7 +153,11 @@ class RpcDesk:
             raise EnvelopeError(415, "UnsupportedMediaType", "BatchJson takes and gives JSON only", route=root)
         trace = names.get(b"traceparent", b"").decode("latin-1")
         batch = self._begin(
-            route, self._client(peer, metadata), trace, shorter(remaining, metadata), **outcome.session_arguments()
+            self._entry(route),
+            self._client(peer, metadata),
+            trace,
+            shorter(remaining, metadata),
+            **outcome.session_arguments(),
         )
         answer = dict(outcome.answer_headers)
         initial = [(name, value) for name, value in answer.items() if name != b"content-type"]
@@ -150,15 +170,28 @@ class RpcDesk:
         found = self._proxies.believed(None if peer == "unix" else peer.rpartition(":")[0].strip("[]"), metadata)
         return peer_name(found["for"], 0) if "for" in found else peer
 
-    def _begin(self, route: Route, peer: str, trace: str, remaining: float | None, **arguments: Any) -> Batch:
+    def _begin(self, entry: "_Entry", peer: str, trace: str, remaining: float | None, **arguments: Any) -> Batch:
         if remaining is not None:
             arguments["deadline"] = early(remaining)
         if self._service.draining:
-            raise EnvelopeError(503, "Draining", "the gateway is stopping", route=route.root.decode())
+            raise EnvelopeError(503, "Draining", "the gateway is stopping", route=entry.route.root.decode())
         try:
-            return self._service.open_batch("grpc", route, peer, trace, watched=self._watched, **arguments)
+            return self._service.open_batch(entry.account, entry.route, peer, trace, watched=self._watched, **arguments)
         except TooManyBatchesError as error:
-            raise EnvelopeError(429, "TooManyBatches", str(error), route=route.root.decode()) from None
+            raise EnvelopeError(429, "TooManyBatches", str(error), route=entry.route.root.decode()) from None
+
+    def _entry(self, route: Route) -> "_Entry":
+        """What is needed of a route for each batch; it may be called by its root, or not be named at all."""
+        root = route.root.decode()
+        entry = self._entries.get(root)
+        if entry is None:
+            settings = self._service.table.settings[root]
+            wants = forwarding(settings.forward_headers).wants_metadata
+            entry = _Entry(route, self._service.account("grpc", root), settings.public_origins(), wants)
+            for name in {root, root.rstrip("/"), ""}:
+                if self._service.table.by_root(name) is route:
+                    self._entries[name] = entry
+        return entry
 
     def refused(self, error: EnvelopeError, peer: str) -> None:
         """A call ends with this error before its batch was opened; said by the front, once (OP-14)."""

@@ -1,4 +1,4 @@
-"""What waits, and what it costs: rules PL-01 to PL-10 of the contract, over the wire."""
+"""What waits, and what it costs: rules PL-01 to PL-11 of the contract, over the wire."""
 
 from __future__ import annotations
 
@@ -10,7 +10,18 @@ from typing import Any
 
 import pytest
 from harness import documents, multiparts, rest
-from harness.batches import FRONTS, GRPC_BATCH, GRPC_EXECUTE, Call, Refused, by_id, check_error, run_batch, statuses
+from harness.batches import (
+    FRONTS,
+    GRPC_BATCH,
+    GRPC_EXECUTE,
+    REST,
+    Call,
+    Refused,
+    by_id,
+    check_error,
+    run_batch,
+    statuses,
+)
 from harness.batching import BatchingUpstream
 from harness.bystander import Bystander
 from harness.config import NATIVE
@@ -532,3 +543,36 @@ def test_PL_10_flat_answers_have_no_part_for_it(way: str, batching_gateway: Gate
     )
     assert [one.status for one in found] == [200, 200]
     assert [call.line for call in things.log] == ["GET /ok", "GET /Customers(7)"]
+
+
+# --- PL-11: what is not kept is not null
+
+
+@pytest.mark.parametrize("asked", ["$a/x eq null", "$a/x ne 1", "not ($a/x eq 1)"])
+def test_PL_11_a_value_of_a_large_answer_is_not_null(
+    asked: str, front: str, gateway: Gateway, upstream: ScriptedUpstream
+) -> None:
+    upstream.on("GET", "/a", json_reply({"x": 1, "text": "y" * (1 << 20)}))
+    calls = [Call("a", "a"), Call("b", "b", "POST", JSON, b"{}", depends_on=["a"], condition=asked)]
+    results = by_id(run_batch(front, gateway, calls))
+    check_error(results["b"], 424)
+    assert "too large to be kept" in results["b"].json()["error"]["message"]
+    assert upstream.lines == ["GET /a"]
+
+
+def test_PL_11_what_later_answers_pushed_out_is_not_null(gateway: Gateway, upstream: ScriptedUpstream) -> None:
+    """A streamed batch: its last calls are read long after the first has ended."""
+    upstream.on("POST", "/a", json_reply({"id": 42}, 201, [("Location", "/a(42)")]))
+    upstream.on("GET", "/n", json_reply({"text": "y" * 60_000}))
+    calls = [Call("a", "a", "POST", JSON, b"{}")]
+    calls += [Call(f"n{n}-{'z' * 800}", "n", depends_on=["a"]) for n in range(1500)]
+    calls += [
+        Call("danger", "d", "POST", JSON, b"{}", depends_on=["a"], condition="$a/id eq null"),
+        Call("link", "$a/x", depends_on=["a"]),
+    ]
+    results = by_id(run_batch(REST, gateway, calls))
+    for name, status in (("danger", 424), ("link", 400)):
+        check_error(results[name], status)
+        assert "limits.reference_bytes" in results[name].json()["error"]["message"]
+    assert upstream.lines.count("POST /a") == 1
+    assert "POST /d" not in upstream.lines

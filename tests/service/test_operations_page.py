@@ -6,7 +6,7 @@ import re
 from collections import defaultdict
 from pathlib import Path
 
-from batchwire.service.metrics import OUTCOMES
+from batchwire.core import OUTCOMES
 from harness import config
 from harness.batches import REST, Call, run_batch
 from harness.gateway import Gateway

@@ -157,6 +157,7 @@ cdef list settled(list found, list members, bint atomic, Py_ssize_t limit):
                 result.body_owner = None
                 result.body = NULL
                 result.body_len = 0
+                result.body_left_out = True
                 result.add_note(b"body left out: its answer is larger than allowed")
     for result in found:
         if result is None:

@@ -14,9 +14,13 @@ def driven(reference_bytes: int = 8 << 20) -> Any:
     return Plan(UrlRules(b"/"), reference_bytes)
 
 
-def make_call(name: str, url: str = "x", *, depends_on: list[str] | None = None, **body: Any) -> Any:
+def make_call(
+    name: str, url: str = "x", *, depends_on: list[str] | None = None, condition: str = "", **body: Any
+) -> Any:
     """A GET, or a POST with `body` (a JSON value), or with `content` (bytes) of a content type `media`."""
     member: dict[str, Any] = {"id": name, "method": "get", "url": url, "dependsOn": depends_on or []}
+    if condition:
+        member["if"] = condition
     if "body" in body:
         member |= {"method": "post", "body": body["body"]}
     elif "content" in body:

@@ -1,0 +1,76 @@
+"""PL-11: what is not kept of an answer is no null, and no text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from plan_driving import driven, json_result, make_call
+
+NOT_KEPT = "is not kept any more: there were too many answers after it (limits.reference_bytes)"
+
+
+def plan_after(answers: int, reference_bytes: int = 10_000, **first: Any) -> Any:
+    """A plan in which the call `first` has ended, and so many after it."""
+    plan = driven(reference_bytes)
+    for name in ("first", *(f"n{n}" for n in range(answers))):
+        call = make_call(name)
+        plan.enter(call)
+        plan.take()
+        plan.end(call, json_result(first if name == "first" else {}))
+    return plan
+
+
+def decided(plan: Any, call: Any) -> tuple[int, str]:
+    plan.enter(call)
+    (taken,) = plan.take()
+    return (0, "") if taken.refusal is None else (taken.refusal.status, taken.refusal.message)
+
+
+@pytest.mark.parametrize("asked", ["$first/id eq null", "$first/id ne 42", "not ($first/id eq 42)", "$first/id eq 42"])
+def test_PL_11_a_condition_on_what_is_forgotten_cannot_be_evaluated(asked: str) -> None:
+    plan = plan_after(100, id=42)
+    why = f"the condition cannot be evaluated: what $first answered {NOT_KEPT}"
+    assert decided(plan, make_call("b", depends_on=["first"], condition=asked)) == (424, why)
+
+
+def test_PL_11_how_it_ended_is_never_forgotten() -> None:
+    plan = plan_after(100, id=42)
+    assert decided(
+        plan, make_call("b", depends_on=["first"], condition="$first/$succeeded and $first/$status eq 200")
+    ) == (0, "")
+    assert decided(plan, make_call("c", depends_on=["first"])) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        {"url": "x?q=$first/id"},
+        {"body": {"q": "$first/id"}},
+        {"body": {"a@odata.bind": "$first"}},
+    ],
+)
+def test_PL_11_a_reference_to_what_is_forgotten_is_refused(call: dict[str, Any]) -> None:
+    status, why = decided(plan_after(100, id=42), make_call("b", depends_on=["first"], **call))
+    assert (status, NOT_KEPT in why) == (400, True)
+
+
+def test_PL_11_a_url_reference_to_what_is_forgotten_is_refused() -> None:
+    status, why = decided(plan_after(100, id=42), make_call("b", "$first/x", depends_on=["first"]))
+    assert (status, NOT_KEPT in why) == (400, True)
+
+
+@pytest.mark.parametrize("answers", [0, 5])
+def test_PL_11_what_is_kept_is_used(answers: int) -> None:
+    plan = plan_after(answers, id=42)
+    assert decided(plan, make_call("b", depends_on=["first"], condition="$first/id eq 42")) == (0, "")
+    assert decided(plan, make_call("c", depends_on=["first"], condition="$first/id eq null")) == (
+        424,
+        "the condition of the call is not true",
+    )
+
+
+def test_PL_11_a_large_answer_is_not_null() -> None:
+    plan = plan_after(0, 8 << 20, id=42, text="x" * 70_000)
+    status, why = decided(plan, make_call("b", depends_on=["first"], condition="$first/id eq null"))
+    assert (status, "is too large to be kept" in why) == (424, True)
