@@ -148,6 +148,7 @@ class Session:
         continue_on_error: bool = True,
         ordered: bool = False,
         deadline: float = 0,
+        answer_deadline: float = 0,
         hops: int = 1,
         execute: bool = False,
         boundary: bytes | None = None,

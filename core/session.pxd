@@ -25,6 +25,7 @@ cdef class Session(Placement):
     # how the batch is to be run
     cdef bint strict, execute, continue_on_error
     cdef Py_ssize_t threshold
+    cdef double answer_deadline             # seconds from the end of the request; 0: none
     # where it stands
     cdef bint validating                    # GW-21: the document may still fit the threshold
     cdef bint stalled                       # reading stopped because a bound is reached
@@ -63,6 +64,7 @@ cdef class Session(Placement):
     cdef int pass_over(self, Call call) except -1
     cdef int refused(self, Call call) except -1
     cdef int conclude(self, Call call, Result result) except -1
+    cdef int end_by(self, double deadline) except -1
     cdef int go_on(self) except -1
     cdef int check_end(self) except -1
     cdef int break_off(self, object error) except -1

@@ -77,14 +77,15 @@ cdef class Session(Placement):
     result alone (document dialect). nested_errors: the error of a change set has the form of its answer (CL-07).
     authority: (scheme, host[:port]) of the batch URL, several that it has, or None. headers: inherited outer headers
     [(name, value)], bytes. authorization: value of the outer Authorization, or None.
-    continue_on_error, ordered (GW-23), deadline (seconds, 0: the route's): of the batch.
+    continue_on_error, ordered (GW-23), deadline (seconds, 0: the route's): of the batch. answer_deadline: seconds from the
+    end of the request, 0: none.
     watched: the session has a timer of its own for idle clients; else the front calls look().
     hops: number that the hop header of the calls says. execute: answer in one piece at the end.
     """
 
     def __init__(self, loop, Route route not None, *, str dialect="json", str answer=None, bint strict=True,
                  authority=None, list headers=None, bytes authorization=None, bint continue_on_error=True,
-                 bint ordered=False, double deadline=0, int hops=1, bint execute=False, bytes boundary=None,
+                 bint ordered=False, double deadline=0, double answer_deadline=0, int hops=1, bint execute=False, bytes boundary=None,
                  bytes answer_boundary=None, bint last_only=False, bint nested_errors=False, bint watched=True):
         global sessions_open, sessions_made
         cdef Limits limits = route.limits
@@ -96,6 +97,7 @@ cdef class Session(Placement):
         self.strict = strict
         self.execute = execute
         self.continue_on_error = continue_on_error
+        self.answer_deadline = answer_deadline
         self.reader = reader_of(dialect, limits, route.header_rules, route.inner_authorization, authorization, strict,
                                 authority, boundary)
         writer = writer_of(answer or dialect, dialect, limits, answer_boundary, route.flat_change_sets, last_only,
@@ -152,6 +154,8 @@ cdef class Session(Placement):
         self.input_ended = True
         try:
             fault("feed_end")
+            if self.answer_deadline > 0:
+                self.end_by(now() + self.answer_deadline)
             self.reader.finish()
             self.go_on()
         except Exception as error:
@@ -387,17 +391,24 @@ cdef class Session(Placement):
         self.results.bound(options.max_message, options.takes_parts)
         if options.ordered:
             self.results.ordered = self.by_number = True
-        if options.deadline > 0 and self.began + options.deadline < self.batch_deadline:
-            self.batch_deadline = self.began + options.deadline
-            if self.alarm is not None:
-                self.alarm.cancel()
-            self.alarm = self.loop.call_later(options.deadline, self.on_deadline)
+        if options.deadline > 0:
+            self.end_by(self.began + options.deadline)
         if options.headers is not None:
             for line in options.headers.split(b"\r\n"):
                 if line:
                     name, _, value = line.partition(b": ")
                     self.inheritance.add(name, value)
             self.inheritance.freeze()
+        return 0
+
+    cdef int end_by(self, double deadline) except -1:
+        """The batch has less time than was known when it began, unless it had less already."""
+        if deadline >= self.batch_deadline:
+            return 0
+        self.batch_deadline = deadline
+        if self.alarm is not None:
+            self.alarm.cancel()
+        self.alarm = self.loop.call_later(max(deadline - now(), 0.0), self.on_deadline)
         return 0
 
     cdef int go_on(self) except -1:

@@ -3,6 +3,7 @@ cdef class Guard:
     cdef double earned                      # by data sent, and not spent on answers to it
     cdef double last_ping, ping_seconds
     cdef int strikes
+    cpdef void renew(self) noexcept
     cpdef bint spend(self, double cost, double t) noexcept
     cpdef bint answer(self, double t) noexcept
     cpdef void earn(self, double tokens) noexcept

@@ -23,6 +23,10 @@ cdef class Guard:
         self.ping_seconds = ping_seconds
         self.last_ping = t - ping_seconds
 
+    cpdef void renew(self) noexcept:
+        """The client was warned, and begins anew."""
+        self.tokens = BURST
+
     cpdef bint spend(self, double cost, double t) noexcept:
         """Whether the client may go on."""
         self.tokens = min(<double>BURST, self.tokens + (t - self.refilled) * REFILL) - cost

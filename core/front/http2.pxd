@@ -14,7 +14,7 @@ cdef class Acceptor:
     cdef readonly double head_seconds, idle_seconds
     cdef double keepalive_seconds, keepalive_timeout, ping_seconds
     cdef readonly double request_rate
-    cdef object sweeper, emptied
+    cdef object sweeper, emptied, calm_log
     cdef Handler accept(self, Http2Stream stream)
     cdef int lost(self, Http2Connection connection) except -1
 
@@ -45,6 +45,7 @@ cdef class Http2Connection:
     cdef int fd                             # -1: only through the transport
     cdef bint handed_over                   # the transport may have something unsent
     cdef bint paused, closed, closing, flush_due, receiving, flushing
+    cdef bint refusing                      # a GOAWAY was sent: no more streams are taken
     cdef bint half_closed                   # the client has said all that it will ever say
     cdef double heads_since                 # when an unfinished header section began; 0: none
     cdef double received, paused_since, pinged
@@ -58,6 +59,7 @@ cdef class Http2Connection:
     cdef int write(self) except -1
     cdef int hear_out(self, Http2Stream stream) except -1
     cdef int go_away(self, uint32_t code, bytes why) except -1
+    cdef int wind_down(self, bytes why) except -1
     cdef int calm(self, bytes why) except -1
     cdef int check_end(self) except -1
     cdef int sweep(self, double t) except -1

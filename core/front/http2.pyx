@@ -8,6 +8,7 @@ from batchwire.core.faults cimport fault
 from batchwire.core.front.nghttp2 cimport *
 from batchwire.core.front.stream cimport ends_of, FILL_MORE, FILL_TRAILERS, FillEnd, Handler, Stream
 from batchwire.core.model cimport Buffer, now
+from batchwire.core.scarce_log import ScarceLog
 from batchwire.core.sending cimport send_now
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
@@ -77,6 +78,7 @@ cdef class Acceptor:
         self.keepalive_timeout = keepalive_timeout
         self.ping_seconds = ping_seconds
         self.request_rate = request_rate
+        self.calm_log = ScarceLog("a client asks for too much over HTTP/2")
 
     cdef Handler accept(self, Http2Stream stream):
         """The handler of a stream, whose `stream` it is already."""
@@ -450,15 +452,30 @@ cdef class Http2Connection:
         self.flush()
 
     cdef int go_away(self, uint32_t code, bytes why) except -1:
+        self.refusing = True
         return accepted(nghttp2_submit_goaway(
             self.session, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(self.session), code,
             <const uint8_t*>PyBytes_AS_STRING(why), PyBytes_GET_SIZE(why)))
+
+    cdef int wind_down(self, bytes why) except -1:
+        """
+        The client breaks off too many streams: no more of them, and those that run end first (FR-02).
+
+        It may be a proxy, with many clients behind it that have done nothing. One that goes on all the same is cut.
+        """
+        if self.refusing or not self.streams:
+            return self.calm(why)
+        self.guard.renew()
+        self.home.calm_log.add(address=self.ends.peer, reason=why.decode())
+        self.go_away(NGHTTP2_ENHANCE_YOUR_CALM, why)
+        return self.schedule_flush()
 
     cdef int calm(self, bytes why) except -1:
         """The client asks for too much: ends the connection and says why."""
         if self.closing:
             return 0
         self.closing = True
+        self.home.calm_log.add(address=self.ends.peer, reason=why.decode())
         self.go_away(NGHTTP2_ENHANCE_YOUR_CALM, why)
         accepted(nghttp2_session_terminate_session(self.session, NGHTTP2_ENHANCE_YOUR_CALM))
         return self.schedule_flush()
@@ -602,8 +619,13 @@ cdef int on_begin_frame(nghttp2_session* session, const nghttp2_frame_hd* hd, vo
         elif hd.type == NGHTTP2_HEADERS:
             # An unfinished one would keep the connection in the middle of something. Those of a stream that is over
             # are passed over by nghttp2, which says nothing when they end.
-            if hd.stream_id > nghttp2_session_get_last_proc_stream_id(session) or hd.stream_id in connection.streams:
+            if hd.stream_id in connection.streams:
                 connection.heads_since = connection.received
+            elif hd.stream_id > nghttp2_session_get_last_proc_stream_id(session):
+                if connection.refusing:
+                    cost = 1              # after a GOAWAY it is passed over
+                else:
+                    connection.heads_since = connection.received
         elif hd.type == NGHTTP2_PING:
             if not hd.flags & NGHTTP2_FLAG_ACK and not connection.guard.ping(connection.received):
                 connection.calm(b"too_many_pings")
@@ -675,7 +697,7 @@ cdef int on_frame_recv(nghttp2_session* session, const nghttp2_frame* frame, voi
                     connection.calm(b"too many resets of nothing")
             elif frame.rst_stream.error_code == NGHTTP2_NO_ERROR and not connection.guard.cancel(
                     connection.received - stream.began, stream.answered, connection.received):
-                connection.calm(b"too many streams are broken off")
+                connection.wind_down(b"too many streams are broken off")
         if frame.hd.type != NGHTTP2_HEADERS and frame.hd.type != NGHTTP2_DATA:
             return 0
         connection.heads_since = 0
@@ -767,7 +789,7 @@ cdef int on_stream_close(nghttp2_session* session, int32_t stream_id, uint32_t c
             if code != NGHTTP2_NO_ERROR and not connection.half_closed and not connection.guard.cancel(
                     connection.received - stream.began, stream.answered, connection.received):
                 # Streams that are broken off cost work, whoever resets them (rapid reset, and its other direction).
-                connection.calm(b"too many streams are broken off")
+                connection.wind_down(b"too many streams are broken off")
             stream.close(code)
         return 0
     except BaseException as error:

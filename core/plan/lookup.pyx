@@ -94,7 +94,7 @@ cdef class Lookup:
         try:
             return float(text) if b"." in text or b"e" in text or b"E" in text else int(text)
         except ValueError:
-            return None                     # more digits than Python converts
+            raise ConditionError("a number of an answer has too many digits") from None
 
 
 cdef Lookup lookup_of(CallIndex index, References given, Call call):

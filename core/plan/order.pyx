@@ -6,6 +6,7 @@ decided call is either refused (call.refusal says how) or ready, and the dispatc
 """
 from batchwire.core.dialects.identifiers cimport MAX_ID
 from batchwire.core.errors import EnvelopeError, quoted
+from batchwire.core.headers cimport valid_value
 from batchwire.core.model cimport (
     CALL_DONE, CALL_READY, CALL_WAITING, Call, CallQueue, OUTCOME_DEPENDENCY_FAILED, Refusal, Result,
 )
@@ -25,7 +26,7 @@ from batchwire.core.plan.value_finder cimport (
 )
 from batchwire.core.plan.value_finder import query_references
 from batchwire.core.plan.values cimport fill_values
-from cpython.bytes cimport PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
 cdef enum:
     FEW = 16                  # names in dependsOn that may be there twice
@@ -275,7 +276,6 @@ cdef class Plan:
         cdef int found = self.index.find(name)
         cdef Call target
         cdef Group group
-        cdef Kept kept
         cdef object pending = self.index.found
         self.index.found = None
         if not listed:
@@ -667,7 +667,7 @@ cdef class Plan:
             etag = None if kept is None else self.references.etag_of(kept)
             if etag is None and kept is not None and kept.missing:
                 return call.refuse(400, "UnresolvedReference", f"${quoted(name)} {why_missing(kept)}")
-            if etag is None or b"\r" in etag or b"\n" in etag or b"\0" in etag or etag.startswith(b"$"):
+            if not etag or not valid_value(PyBytes_AS_STRING(etag), PyBytes_GET_SIZE(etag)) or etag.startswith(b"$"):
                 return call.refuse(400, "UnresolvedReference", f"${quoted(name)} gave no ETag")
             etags[name] = etag
         call.head = put_etags(call.head, etags)

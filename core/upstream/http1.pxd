@@ -23,7 +23,9 @@ cdef class HttpConnection(Inlet):
     cdef bint unsent                        # no byte of the request has left
     cdef readonly unsigned long served      # answers read so far
     cdef double idle_since
+    cdef double paused, paused_since        # seconds that the answer was not read, and since when it is not; 0: it is
     cdef int slot                           # index among the running, or -1
+    cdef double waited(self, double t) noexcept
     cdef bint fits(self, Call call) noexcept
     cdef int send(self, Call call) except -1
     cdef Py_ssize_t write_now(self, const char* p, Py_ssize_t n) except -2

@@ -5,7 +5,7 @@ docs/architecture.md). Must never decide which call runs next: that is the pool'
 """
 from batchwire.core.faults cimport fault
 from batchwire.core.methods cimport is_repeatable
-from batchwire.core.model cimport CARRIED, Buffer, Call
+from batchwire.core.model cimport CARRIED, Buffer, Call, now
 from batchwire.core.sending cimport is_quiet, send_now
 from batchwire.core.upstream.base cimport COUNTED, CallOwner, Inlet
 from batchwire.core.upstream.http1_answer cimport ANSWER_DONE, Answer
@@ -72,6 +72,7 @@ cdef class HttpConnection(Inlet):
         """AN-05: leaves the rest of the answer to the upstream's and the kernel's buffers."""
         if not self.closed:
             self.transport.pause_reading()
+        self.paused_since = now()
         # AN-03: whatever ends this answer early now, its status is known and the delay was ours.
         self.answer.excess = True
         return 0
@@ -79,6 +80,9 @@ cdef class HttpConnection(Inlet):
     cdef int go_on(self) except -1:
         if not self.closed:
             self.transport.resume_reading()
+        if self.paused_since:
+            self.paused += now() - self.paused_since
+            self.paused_since = 0
         return 0
 
     def eof_received(self):
@@ -95,7 +99,8 @@ cdef class HttpConnection(Inlet):
         self.transport = None
         try:
             if call is not None:
-                self.answer.eof()
+                # With TLS too, an end that was told has come by eof_received().
+                self.answer.lost()
                 self.settle()
         finally:
             self.home.gone(self)
@@ -107,6 +112,10 @@ cdef class HttpConnection(Inlet):
         pass
 
     # --- for the pool
+
+    cdef double waited(self, double t) noexcept:
+        """Seconds that the running answer was not read for want of room (AN-05)."""
+        return self.paused + (t - self.paused_since if self.paused_since else 0)
 
     cdef bint fits(self, Call call) noexcept:
         """Whether the call may have this connection, which has carried others. One that cannot be sent again (GW-15)
@@ -121,6 +130,7 @@ cdef class HttpConnection(Inlet):
         cdef Py_ssize_t sent, body = call.body_len if call.body_owner is not None else 0
         self.handed_over = False
         self.unsent = True
+        self.paused = self.paused_since = 0
         self.answer.start(call.method == b"HEAD")
         self.answer.max_body = self.home.max_response_bytes
         if call.members is not None and call.group_size == 0:

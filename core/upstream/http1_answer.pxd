@@ -36,6 +36,7 @@ cdef class Answer:
     cdef Py_ssize_t received(self) noexcept     # bytes of the body that are held
     cdef int feed(self, bytes data) except -1
     cdef int eof(self) except -1
+    cdef int lost(self) except -1
     cdef int broken(self, str why) except -1
     cdef int too_large(self, str why) except -1
     cdef Py_ssize_t read_head(self, bytes data, const char* p, Py_ssize_t n) except -2

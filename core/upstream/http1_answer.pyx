@@ -201,6 +201,12 @@ cdef class Answer:
             return self.broken("it closed the connection without an answer")
         return 0
 
+    cdef int lost(self) except -1:
+        """The connection broke, or nobody has said that it ends: whatever was being read is not whole (RFC 9112 8)."""
+        if self.state == ANSWER_UNTIL_CLOSE:
+            return self.broken("it closed the connection in the middle of its answer")
+        return self.eof()
+
     cdef int gather(self, const char* p, Py_ssize_t n) except -1:
         if self.gathered.size + n > self.max_body:
             self.too_large("its answer is larger than allowed")
@@ -386,6 +392,9 @@ cdef class Answer:
         if crowded:
             result.add_note(b"headers left out: there are too many")
         if self.no_body or status == 204 or status == 304:
+            if chunked or (has_length and length):
+                # GW-15: a server that sends the body all the same would have it taken for its next answer.
+                self.keep_alive = False
             self.state = ANSWER_DONE
         else:
             self.begin_body(chunked, has_length, length)

@@ -17,7 +17,7 @@ import asyncio
 import logging
 from collections import deque
 
-from batchwire.core.upstream.connect_log import ConnectLog
+from batchwire.core.scarce_log import ScarceLog
 
 _log = logging.getLogger("batchwire.core")
 cdef double TICK = 0.02          # seconds between looks at the deadlines while calls run
@@ -88,7 +88,7 @@ cdef class HttpUpstream(ConnectionHome):
         self.fresh = deque()
         self.connections = set()
         self.attempts = set()
-        self.connect_log = ConnectLog(name)
+        self.connect_log = ScarceLog("an upstream cannot be reached", upstream=name)
 
     # --- Upstream
 
@@ -310,7 +310,7 @@ cdef class HttpUpstream(ConnectionHome):
                         self.free(connection)
                     return
                 why = "it closed the connection at once"
-            self.connect_log.add(address, why)
+            self.connect_log.add(address=address, reason=why)
         self.connect_failures += 1
         self.attempts.discard(asyncio.current_task())
         # As many calls fail as have no other attempt left to wait for.
@@ -354,7 +354,10 @@ cdef class HttpUpstream(ConnectionHome):
         cdef Call call
         cdef list late = None
         for connection in self.running:
-            if connection.call is not None and connection.call.deadline < t:
+            if connection.call is not None and (
+                    connection.call.deadline < t
+                    # AN-08: others wait for what is held by those whose clients do not take.
+                    or (self.in_ring and connection.waited(t) > self.call_timeout)):
                 late = [] if late is None else late
                 late.append(connection.call)
         for waiting in (self.queue, self.fresh):

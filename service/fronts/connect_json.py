@@ -6,6 +6,7 @@ for what is hot.
 
 import asyncio
 import json
+import re
 from typing import Any, TypeVar
 
 from batchwire.core import EnvelopeError
@@ -19,6 +20,8 @@ MAX_VALUES = 400_000
 PIECE = 100
 """Elements of a list that are converted at once."""
 SLICE_BYTES = 65536
+_BASE64 = re.compile(r"(?:[\w+/-]{4})*+(?:[\w+/-]{2}(?:==)?|[\w+/-]{3}=?)?", re.ASCII)
+"""Either alphabet, padded or not, as the JSON of protobuf has it."""
 Kind = TypeVar("Kind", bound=Message)
 
 
@@ -76,7 +79,7 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 async def _message(tree: Any, kind: type[Kind], place: str) -> Kind:
     """What is short at once, long lists and the calls in pieces. place: of the object in the body."""
-    message, rest = kind(), {}
+    message, rest, given = kind(), {}, set()
     if not isinstance(tree, dict):
         raise _wrong(place, "must be an object")
     for name, value in tree.items():
@@ -84,6 +87,11 @@ async def _message(tree: Any, kind: type[Kind], place: str) -> Kind:
         here = f"{place}.{quoted(name)}" if place else quoted(name)
         if field is None:
             raise _wrong(here, "there is no such member")
+        if field.number in given:
+            raise _wrong(here, "the member is given twice, in both spellings")
+        given.add(field.number)
+        if field.type == field.TYPE_BYTES and isinstance(value, str) and not _BASE64.fullmatch(value):
+            raise _wrong(here, "is not base64")  # json_format leaves out what is none
         if name == "options" and isinstance(value, dict):
             inner: Any = message
             inner.options.CopyFrom(await _message(value, type(inner.options), here))

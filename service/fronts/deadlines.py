@@ -13,14 +13,11 @@ def early(seconds: float) -> float:
 
 
 def proxy_seconds(fields: Iterable[tuple[bytes, bytes]]) -> float | None:
-    """How long the proxy before us waits for the answer; None: it does not say."""
+    """How long the proxy before us waits for the answer once it has sent the whole request; None: it does not say.
+
+    So Envoy defines its route timeout, which the field tells.
+    """
     for name, value in fields:
         if name == PROXY_FIELD and value.isdigit() and len(value) <= 10 and int(value):
             return int(value) / 1000
     return None
-
-
-def shorter(seconds: float | None, fields: Iterable[tuple[bytes, bytes]]) -> float | None:
-    """What is left of `seconds`, or of the time that a proxy waits, where that is less."""
-    proxy = proxy_seconds(fields)
-    return proxy if seconds is None or (proxy is not None and proxy < seconds) else seconds

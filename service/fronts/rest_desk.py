@@ -168,7 +168,7 @@ class RestDesk:
             if name == b"traceparent":
                 trace = value.decode("latin-1")
         if (seconds := proxy_seconds(head.headers)) is not None:
-            arguments["deadline"] = early(seconds)
+            arguments["answer_deadline"] = early(seconds)
         try:
             batch = self._service.open_batch(account, route, head.peer, trace, watched=self._watched, **arguments)
         except TooManyBatchesError as error:

@@ -18,7 +18,7 @@ from google.protobuf.message import DecodeError, Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from ..config import RouteSettings
-from .deadlines import PROXY_FIELD, early, shorter
+from .deadlines import PROXY_FIELD, early, proxy_seconds
 from .endpoints import BY_NAME, Endpoint
 from .forwarded import Proxies
 from .http_connection import peer_of
@@ -102,6 +102,7 @@ class RpcDesk:
             entry = self._entry(self._route(root))
         headers: list[tuple[bytes, bytes]] = []
         authorization, hops, trace = None, 1, ""
+        answer_deadline = 0.0
         wants = entry.wants
         for name, value in metadata:
             if name == b"traceparent":
@@ -112,8 +113,8 @@ class RpcDesk:
                 hops = int(value[:6]) + 1
             elif wants(name):
                 headers.append((name, value))
-            if name == PROXY_FIELD:
-                remaining = shorter(remaining, metadata)
+            if name == PROXY_FIELD and (seconds := proxy_seconds(metadata)) is not None:
+                answer_deadline = early(seconds)
         if hops > entry.route.limits.max_hops:
             message = "the batch has passed through too many gateways"
             raise EnvelopeError(508, "LoopDetected", message, route=entry.route.root.decode())
@@ -129,6 +130,7 @@ class RpcDesk:
             authorization=authorization,
             hops=hops,
             execute=execute,
+            answer_deadline=answer_deadline,
         )
 
     def open_document(
@@ -156,7 +158,8 @@ class RpcDesk:
             self._entry(route),
             self._client(peer, metadata),
             trace,
-            shorter(remaining, metadata),
+            remaining,
+            answer_deadline=early(seconds) if (seconds := proxy_seconds(metadata)) is not None else 0.0,
             **outcome.session_arguments(),
         )
         answer = dict(outcome.answer_headers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import pytest
 from batchwire.core.errors import quoted
 from batchwire.core.front.guard import Guard
 from batchwire.service.config import Listen
-from batchwire.service.fronts.deadlines import early, proxy_seconds, shorter
+from batchwire.service.fronts.deadlines import early, proxy_seconds
 from batchwire.v1 import batch_pb2
 from harness import config, grpcc, http2, rest
 from harness.gateway import Gateway, Gateways
@@ -84,6 +85,31 @@ def test_FR_02_cancels_of_calls_that_run_are_no_flood(gateway: Gateway, upstream
     assert raw.goaways == []
 
 
+def test_FR_02_what_runs_beside_a_flood_of_cancels_ends_well(
+    own: Gateway, upstream: ScriptedUpstream, gate: Gate
+) -> None:
+    """A proxy's connection is that of many clients: it may open no more streams, those that run have their answers."""
+    with Raw(own.http_port, timeout=40) as raw:
+        raw.send(headers(1, grpc_request("Execute"), end=False), data(1, prefixed(execute("held")), end=True))
+        for stream in range(3, 2403, 2):
+            raw.send(headers(stream, grpc_request("Execute"), end=False), rst_stream(stream))
+        raw.until(lambda found: bool(raw.goaways))
+        assert [found.code for found in raw.goaways] == [Code.ENHANCE_YOUR_CALM]
+        gate.open()
+        assert raw.answer(1).grpc_status == 0
+        assert raw.ending() == Code.ENHANCE_YOUR_CALM
+
+
+def test_FR_02_who_goes_on_is_cut(own: Gateway, upstream: ScriptedUpstream, gate: Gate) -> None:
+    with Raw(own.http_port, timeout=40) as raw:
+        raw.send(headers(1, grpc_request("Execute"), end=False), data(1, prefixed(execute("held")), end=True))
+        with contextlib.suppress(OSError):
+            for stream in range(3, 10_000, 2):
+                raw.send(headers(stream, grpc_request("Execute"), end=False), rst_stream(stream))
+        assert raw.ending() == Code.ENHANCE_YOUR_CALM
+        assert 1 not in raw.answers
+
+
 def test_FR_02_resets_that_cross_the_answer_are_no_flood(gateway: Gateway, upstream: ScriptedUpstream) -> None:
     upstream.on("GET", "/A")
     with Raw(gateway.http_port) as raw:
@@ -130,10 +156,6 @@ def test_FR_04_what_a_proxy_says() -> None:
     assert proxy_seconds([(name, b"1500")]) == 1.5
     for bad in (b"", b"0", b"-1", b"1.5", b"soon", b"9" * 11):
         assert proxy_seconds([(name, bad)]) is None
-    assert shorter(None, [(name, b"1500")]) == 1.5
-    assert shorter(1.0, [(name, b"1500")]) == 1.0
-    assert shorter(2.0, [(name, b"1500")]) == 1.5
-    assert shorter(2.0, []) == 2.0
 
 
 def with_proxy(front: str, gateway: Gateway, milliseconds: int) -> dict[str, int]:
@@ -154,6 +176,23 @@ def with_proxy(front: str, gateway: Gateway, milliseconds: int) -> dict[str, int
 @pytest.mark.parametrize("way", ["rest", "grpc"])
 def test_FR_04_a_proxy_that_gives_up_gets_partial_results(way: str, gateway: Gateway, gate: Gate) -> None:
     assert with_proxy(way, gateway, 800) == {"1": 200, "2": 504}
+
+
+@pytest.mark.both_fronts
+def test_FR_04_a_proxy_counts_from_the_end_of_the_request(gateway: Gateway, upstream: ScriptedUpstream) -> None:
+    """Envoy's route timeout does: a stream may last longer than it, as long as it is fed."""
+    upstream.on("GET", "/A")
+
+    def slowly() -> Iterator[batch_pb2.BatchRequest]:
+        yield batch_pb2.BatchRequest(options=grpcc.options(), calls=[grpcc.call("0", "A")])
+        for number in range(1, 8):
+            time.sleep(0.2)
+            yield batch_pb2.BatchRequest(calls=[grpcc.call(str(number), "A")])
+
+    field = ("x-envoy-expected-rq-timeout-ms", "600")
+    with grpcc.Client(gateway.grpc_address) as client:
+        results = grpcc.results_of(list(client.stub.Batch(slowly(), metadata=[field])))
+    assert {result.id: result.status for result in results} == {str(number): 200 for number in range(8)}
 
 
 @pytest.mark.both_fronts

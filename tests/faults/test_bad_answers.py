@@ -37,7 +37,7 @@ def run_with_fault(front: str, gateway: Gateway, url: str, method: str = "GET") 
 
 
 @pytest.mark.parametrize("front", TWO_FRONTS)
-@pytest.mark.parametrize("name", ["reset-before-head", "reset-mid-body", *BAD_ANSWERS])
+@pytest.mark.parametrize("name", ["reset-before-head", "reset-mid-body", "reset-without-length", *BAD_ANSWERS])
 def test_a_broken_answer_is_502(name: str, front: str, fault_gateway: Gateway, faulty: FaultyUpstream) -> None:
     assert run_with_fault(front, fault_gateway, name)["bad"] == 502
 
@@ -93,6 +93,16 @@ def test_no_body_where_none_may_be(name: str, status: int, front: str, fault_gat
         assert (result.status, result.body) == (status, None)
         [fine] = run_batch(front, fault_gateway, [Call("1", "fine/1")])
         assert fine.json() == {"fine": 1}
+
+
+@pytest.mark.parametrize("front", [GRPC_BATCH, GRPC_EXECUTE])
+def test_GW_15_a_body_behind_head_is_no_other_answer(front: str, fault_gateway: Gateway) -> None:
+    """The server sends the body that it speaks of, which HEAD has not: the connection is not used again."""
+    for _ in range(10):
+        [head] = run_batch(front, fault_gateway, [Call("1", "fine/1", "HEAD")])
+        assert (head.status, head.body or None) == (200, None)
+        for result in run_batch(front, fault_gateway, [Call(str(n), "http-1-0") for n in range(3)]):
+            assert (result.status, result.json()) == (200, {"fine": 1})
 
 
 @pytest.mark.parametrize("front", [REST, GRPC_BATCH, GRPC_JSON])

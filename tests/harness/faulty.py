@@ -59,6 +59,15 @@ async def reset_mid_body(_: FaultyUpstream, writer: asyncio.StreamWriter) -> boo
     return False
 
 
+@fault
+async def reset_without_length(_: FaultyUpstream, writer: asyncio.StreamWriter) -> bool:
+    writer.write(JSON_HEAD + b'\r\n{"half": 1}')
+    await writer.drain()
+    await asyncio.sleep(0.05)
+    reset(writer)
+    return False
+
+
 async def stall(upstream: FaultyUpstream, writer: asyncio.StreamWriter, data: bytes) -> bool:
     writer.write(data)
     await writer.drain()

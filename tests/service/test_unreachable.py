@@ -71,18 +71,18 @@ def test_OP_18_an_upstream_that_cannot_be_reached_is_named_with_the_reason(tmp_p
 
 
 def test_OP_18_a_line_each_ten_seconds_and_the_rest_counted(caplog: pytest.LogCaptureFixture) -> None:
-    module: Any = importlib.import_module("batchwire.core.upstream.connect_log")
+    module: Any = importlib.import_module("batchwire.core.scarce_log")
     now = 1000.0
-    log = module.ConnectLog("things", lambda: now)
+    log = module.ScarceLog("an upstream cannot be reached", lambda: now, upstream="things")
     with caplog.at_level(logging.WARNING, "batchwire.core"):
         for _ in range(500):
-            log.add("h:1", "Connection refused")
+            log.add(address="h:1", reason="Connection refused")
         now += module.LINE_SECONDS - 0.01
-        log.add("h:1", "Connection refused")
+        log.add(address="h:1", reason="Connection refused")
         now += 0.02
-        log.add("h:2", "it took too long")
+        log.add(address="h:2", reason="it took too long")
         now += module.LINE_SECONDS
-        log.add("h:2", "it took too long")
+        log.add(address="h:2", reason="it took too long")
     told = [vars(record) for record in caplog.records]
     assert [(one["upstream"], one["address"], one.get("untold")) for one in told] == [
         ("things", "h:1", None), ("things", "h:2", 500), ("things", "h:2", None)

@@ -186,3 +186,27 @@ async def test_AN_05_a_cancelled_batch_gives_all_back() -> None:
         assert upstream.stats()["in_flight"] == 0
         upstream.close()
         await server.until(lambda: server.open == 0)
+
+
+async def test_AN_08_who_does_not_take_holds_no_upstream() -> None:
+    """Its answers are paused and keep all connections; those of others are wanted."""
+
+    def answering(made: Request) -> bytes:
+        size = 3 * MIB if b"large" in made.target else 2
+        return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size
+
+    limits = Limits(max_answer_bytes_in_flight=MIB, max_answer_bytes_in_process=4 * MIB)
+    async with serving(answering, max_connections=6, call_timeout=0.5, limits=limits) as (_, upstream, route):
+        hogs = [session_of(route) for _ in range(12)]
+        for hog in hogs:
+            hog.feed(request(4))
+            hog.feed_end()
+        await turned(lambda: upstream.stats()["waiting_batches"] > 0 and upstream.stats()["in_flight"] == 6)
+        other = session_of(route)
+        other.feed(pb.BatchRequest(calls=[call("small", "small")]).SerializeToString())
+        other.feed_end()
+        assert [one.status for one in (await collect(other)).results] == [200]
+        batches = await asyncio.gather(*(collect(hog) for hog in hogs))
+        found = [one.status for batch in batches for one in batch.results if not one.body_continues]
+        assert set(found) == {200, 504}
+        assert len(found) == 48

@@ -1,6 +1,7 @@
 """The HTTP/1.1 upstream over real sockets: reuse, bounds, addresses, TLS, fairness, cancelling."""
 
 import asyncio
+import contextlib
 import socket
 import ssl
 import subprocess
@@ -499,3 +500,38 @@ async def test_settings_that_cannot_be(options: dict[str, object]) -> None:
     arguments: dict[str, object] = {"addresses": [("127.0.0.1", 1)], **options}
     with pytest.raises(ConfigError):
         HttpUpstream(asyncio.get_running_loop(), name="a", **arguments)  # type: ignore[arg-type]
+
+
+async def test_an_answer_that_tls_does_not_end_is_502(certificate: Path) -> None:
+    """RFC 9112 9.8: without a length only close_notify says that an answer is whole."""
+
+    def serve() -> None:
+        context = server_side(certificate)
+        for told in (False, True):
+            plain, _ = listener.accept()
+            with context.wrap_socket(plain, server_side=True) as one:
+                one.recv(65536)
+                one.sendall(b"HTTP/1.1 200 OK\r\n\r\nhalf")
+                if told:
+                    with contextlib.suppress(OSError):  # the other end need not say so, too
+                        one.unwrap()
+
+    trusting = ssl.create_default_context(cafile=str(certificate))
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = threading.Thread(target=serve)
+    server.start()
+    upstream = HttpUpstream(
+        asyncio.get_running_loop(),
+        name="a",
+        scheme="https",
+        addresses=[listener.getsockname()[:2]],
+        ssl=trusting,
+        server_name="things.example",
+    )
+    route = Route(root="/svc/", upstream=upstream, limits=Limits())
+    assert (await run(route, [call("a", "x", "POST")]))["a"].status == 502
+    whole = (await run(route, [call("a", "x", "POST")]))["a"]
+    assert (whole.status, whole.body) == (200, b"half")
+    upstream.close()
+    await asyncio.to_thread(server.join)
+    listener.close()
