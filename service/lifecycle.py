@@ -91,7 +91,7 @@ async def _serve(
     fronts: list[tuple[str, listeners.Front]] = []
     started: list[listeners.Front] = []
     addresses: dict[str, str] = {}
-    copier = loop.create_task(_copy_figures(service))
+    figures = _Figures(service, loop)
     try:
         if not await _unless(stopping, table.start()):
             return 0
@@ -105,7 +105,7 @@ async def _serve(
         warden.tell_parent(SERVING)
         if announce is not None:
             announce(addresses.get("http") or addresses.get("all", ""))
-        await stopping.wait()
+        await _told(stopping)
         service.ready = False
         service.draining = True
         _log.info("draining", running=service.running, grace_seconds=config.listen.grace_seconds)
@@ -113,7 +113,7 @@ async def _serve(
         started.clear()
     finally:
         warden.count_down()
-        copier.cancel()
+        figures.stop()
         await _stop(service, started, 0)
         await table.stop()
     _log.info("stopped")
@@ -147,8 +147,28 @@ def _spare_the_collector() -> None:
     gc.set_threshold(20_000, 20, 20)
 
 
-async def _copy_figures(service: Service) -> None:
-    while True:
-        service.take_figures()
-        service.refusals.tell_rest()
-        await asyncio.sleep(COPY_SECONDS)
+async def _told(stopping: asyncio.Event) -> None:
+    """Waits for the word to stop. What cancels this task is an app that cancels all there are (OP-05)."""
+    while not stopping.is_set():
+        try:
+            await stopping.wait()
+        except asyncio.CancelledError:
+            _log.error("a task of an app cancelled the gateway's own")
+
+
+class _Figures:
+    """Brings the metrics up to date each COPY_SECONDS. A timer, which no app can cancel by mistake."""
+
+    def __init__(self, service: Service, loop: asyncio.AbstractEventLoop) -> None:
+        self._service = service
+        self._loop = loop
+        self._timer = loop.call_soon(self._copy)
+
+    def stop(self) -> None:
+        """For good."""
+        self._timer.cancel()
+
+    def _copy(self) -> None:
+        self._timer = self._loop.call_later(COPY_SECONDS, self._copy)
+        self._service.take_figures()
+        self._service.refusals.tell_rest()

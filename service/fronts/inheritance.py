@@ -22,6 +22,7 @@ _AS_THEY_ARE = (
 )
 FORWARDED = ("x-request-id", "traceparent", "tracestate", "baggage", "b3", "x-b3-*")
 """What calls get where a route says nothing: what ties logs and traces together (W3C Trace Context and Baggage, B3)."""
+_USUAL = frozenset(("", "close", "keep-alive"))
 _NOT_HTTP = frozenset((b"content-type", b"user-agent", b"host", b"te"))
 _PREFERENCES = ("include-annotations", "allow-entityreferences")
 
@@ -79,6 +80,9 @@ def inherited_headers(
     fields: dict[str, str], preferences: dict[str, Preference], forward: Forwarding
 ) -> list[tuple[bytes, bytes]]:
     """Header fields, names in lower case, for every call that has none of the same name."""
+    # RFC 9110 7.6.1: these are for the gateway alone.
+    own = {token.strip().lower() for token in fields.get("connection", "").split(",")}
+    fields = {name: value for name, value in fields.items() if name not in own} if own - _USUAL else fields
     found = [(name, fields[name]) for name in _AS_THEY_ARE if fields.get(name)]
     found += [(name, value) for name, value in fields.items() if value and forward.wants(name)]
     accept = _inherited_accept(fields.get("accept", ""))

@@ -18,6 +18,7 @@ _PASSING = frozenset(
     (b"authorization", b"b3", b"baggage", b"content-length", b"traceparent", b"tracestate", b"user-agent",
      b"x-b3-parentspanid", b"x-b3-spanid", b"x-b3-traceid", b"x-request-id")
 )  # fmt: skip
+_USUAL = frozenset((b"close", b"keep-alive"))
 Outcome = tuple[Accepted, dict[str, Any]] | Refusal | Probe
 """Accepted comes with the arguments of its session, a dict of the caller's own."""
 
@@ -34,6 +35,8 @@ class NegotiationCache:
         lasting: list[tuple[bytes, bytes]] = []
         for field in request.headers:
             name = field[0]
+            if name == b"connection" and field[1].lower() not in _USUAL:
+                return _afresh(endpoint, request, policy)  # it names fields that go no further
             if name not in _PASSING:
                 lasting.append(field)
             elif name in passing:

@@ -147,6 +147,15 @@ def test_CL_10_headers_of_the_batch_that_its_calls_get(
     assert forwarded(way, gateway, upstream, route) == wanted
 
 
+def test_CL_10_what_connection_names_goes_no_further(gateway: Gateway, upstream: ScriptedUpstream) -> None:
+    """RFC 9110 7.6.1: such a field is for the gateway alone; whatever was sent before with the same head."""
+    for connection, wanted in (("keep-alive", PARENT), ("TraceParent, keep-alive", None), ("keep-alive", PARENT)):
+        fields = [("traceparent", PARENT), ("connection", connection)]
+        answer = rest.post(gateway.http_port, {"requests": [rest.get_call("1", "A")]}, fields)
+        assert answer.by_id()["1"]["status"] == 200
+        assert upstream.log[-1].header("traceparent") == wanted
+
+
 def test_CL_10_a_call_s_own_field_wins(front: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
     calls = [Call("1", "A", headers={"X-Request-Id": "own"}), Call("2", "A?2")]
     upstream.on("GET", "/A?2")
