@@ -197,6 +197,10 @@ class Listen(_Section):
     grpc: Address = Field("127.0.0.1:50051", description="gRPC listener; empty: none")
     http: Address = Field("127.0.0.1:8080", description="REST listener, also metrics and health; empty: none")
     max_streams: Count = Field(1000, description="requests at once on one HTTP/2 connection")
+    max_connection_seconds: Seconds0 = Field(
+        0,
+        description="an HTTP/2 connection takes streams about as long, then clients are told to make a new one; 0: none",
+    )
     min_ping_seconds: float = Field(
         4, ge=0, description="keep-alive pings of a client that come more often, while nothing is sent, end it; 0: any"
     )

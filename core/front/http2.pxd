@@ -14,6 +14,7 @@ cdef class Acceptor:
     cdef readonly double head_seconds, idle_seconds
     cdef double keepalive_seconds, keepalive_timeout, ping_seconds
     cdef readonly double request_rate
+    cdef double connection_seconds
     cdef object sweeper, emptied, calm_log
     cdef Handler accept(self, Http2Stream stream)
     cdef int lost(self, Http2Connection connection) except -1
@@ -49,6 +50,7 @@ cdef class Http2Connection:
     cdef bint half_closed                   # the client has said all that it will ever say
     cdef double heads_since                 # when an unfinished header section began; 0: none
     cdef double received, paused_since, pinged
+    cdef double ends_at                     # when it takes no more streams; 0: not before the other side ends it
     cdef double lingers_since               # when the last word was said; 0: not yet
     cdef object finisher, prober, rest_timer
     cdef int begin(self) except -1

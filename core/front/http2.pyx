@@ -15,6 +15,8 @@ from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.stdint cimport int32_t, uint8_t, uint32_t
 from libc.string cimport memcmp
 
+from random import random
+
 cdef enum:
     WRITE_BYTES = 262144      # the most that is made for one write
     KEPT_BYTES = 4096         # of the write buffer of a connection that has nothing to write
@@ -60,12 +62,14 @@ cdef class Acceptor:
     stream_window: bytes of a request that nobody has consumed. head_seconds: for a header section, and for the
     client's settings. idle_seconds: for a client that does not read. keepalive_seconds: of silence, after which a
     ping asks whether the client is still there. ping_seconds: the least between pings of a client (FR-07), 0: any.
-    request_rate: bytes a second at least of a message that has begun (FR-05), 0: any.
+    request_rate: bytes a second at least of a message that has begun (FR-05), 0: any. connection_seconds: about as long a
+    connection takes new streams (FR-14), 0: for ever.
     """
 
     def __init__(self, loop, *, int max_streams=1000, Py_ssize_t max_header_bytes=32768, int stream_window=524288,
                  double head_seconds=60, double idle_seconds=60, double keepalive_seconds=60,
-                 double keepalive_timeout=20, double ping_seconds=4, double request_rate=0):
+                 double keepalive_timeout=20, double ping_seconds=4, double request_rate=0,
+                 double connection_seconds=0):
         self.loop = loop
         self.connections = set()
         self.max_streams = max_streams
@@ -78,6 +82,7 @@ cdef class Acceptor:
         self.keepalive_timeout = keepalive_timeout
         self.ping_seconds = ping_seconds
         self.request_rate = request_rate
+        self.connection_seconds = connection_seconds
         self.calm_log = ScarceLog("a client asks for too much over HTTP/2")
 
     cdef Handler accept(self, Http2Stream stream):
@@ -263,6 +268,9 @@ cdef class Http2Connection:
         if self.ends.scheme == "http":
             self.fd = transport.get_extra_info("socket").fileno()
         self.heads_since = self.received
+        if self.home.connection_seconds > 0:
+            # Not all that were made together are renewed together.
+            self.ends_at = self.received + self.home.connection_seconds * (0.9 + 0.2 * random())
         self.home.connections.add(self)
         self.begin()
         self.flush()
@@ -588,6 +596,9 @@ cdef class Http2Connection:
         if self.pinged and t - self.pinged > home.keepalive_timeout:
             self.transport.abort()
             return 0
+        if self.ends_at and t > self.ends_at and not self.half_closed:
+            self.ends_at = 0
+            self.drain()
         if not self.pinged and not self.half_closed and t - self.received > home.keepalive_seconds:
             self.pinged = t
             accepted(nghttp2_submit_ping(self.session, NGHTTP2_FLAG_NONE, NULL))

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from ..state import Service
 
 Context = Any  # grpc.aio.ServicerContext; grpcio has no types
+_FOREVER = 2**31 - 1
+"""Milliseconds, as grpcio says that there is no bound."""
 
 
 class GrpcFront:
@@ -48,6 +50,7 @@ class GrpcFront:
                 ("grpc.max_metadata_size", service.config.limits.max_header_bytes),
                 ("grpc.keepalive_time_ms", 60_000),
                 ("grpc.keepalive_timeout_ms", 20_000),
+                ("grpc.max_connection_age_ms", int(service.config.listen.max_connection_seconds * 1000) or _FOREVER),
                 ("grpc.http2.min_ping_interval_without_data_ms", int(service.config.listen.min_ping_seconds * 1000)),
                 ("grpc.keepalive_permit_without_calls", 1),
             ]

@@ -54,6 +54,7 @@ class NativeFront(RestFront):
             idle_seconds=limits.client_idle_seconds,
             ping_seconds=service.config.listen.min_ping_seconds,
             request_rate=limits.min_request_rate,
+            connection_seconds=service.config.listen.max_connection_seconds,
         )
         http1: Any = self._server.config.http
         seconds = limits.client_idle_seconds

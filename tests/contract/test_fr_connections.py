@@ -6,6 +6,7 @@ import contextlib
 import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -38,6 +39,16 @@ def _own(_things: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactory) ->
     made = config.make(upstreams, routes, limits, listen={"min_ping_seconds": 0.2})
     with Gateways(made, lambda: tmp_path_factory.mktemp("connections")) as gateways:
         yield gateways
+
+
+@pytest.fixture
+def short_lived(upstream: ScriptedUpstream, served_by: str, tmp_path: Path) -> Iterator[Gateway]:
+    """A gateway whose connections over HTTP/2 last a second."""
+    upstreams = {"things": {"url": upstream.origin + "/"}}
+    routes: list[config.Config] = [{"root": "/svc/", "upstream": "things", "default": True}]
+    made = config.make(upstreams, routes, {"client_idle_seconds": IDLE}, listen={"max_connection_seconds": 1})
+    with Gateways(made, lambda: tmp_path) as gateways:
+        yield gateways.get(served_by)
 
 
 @pytest.fixture
@@ -521,3 +532,17 @@ def test_FR_12_an_offer_of_another_protocol_changes_nothing(gateway: Gateway) ->
     with rest.Wire(gateway.http_port) as wire:
         wire.begin("GET", "/healthz", {"Connection": "Upgrade", "Upgrade": "h2c"})
         assert wire.answer().status == 200
+
+
+# --- how long a connection lasts
+
+
+@pytest.mark.both_fronts
+def test_FR_14_a_connection_is_renewed_and_what_runs_on_it_ends_well(short_lived: Gateway, gate: Gate) -> None:
+    with Raw(int(short_lived.grpc_address.rpartition(":")[2]), timeout=20) as raw:
+        raw.send(settings(flags=ACK), headers(1, grpc_request("Execute"), end=False))
+        raw.send(data(1, prefixed(execute("held")), end=True))
+        raw.until(lambda found: bool(raw.goaways))
+        gate.open()
+        assert raw.answer(1).grpc_status == 0
+        assert raw.ending() == Code.NO_ERROR
