@@ -199,7 +199,7 @@ class Listen(_Section):
     max_streams: Count = Field(1000, description="requests at once on one HTTP/2 connection")
     max_connection_seconds: Seconds0 = Field(
         0,
-        description="an HTTP/2 connection takes streams about as long, then clients are told to make a new one; 0: none",
+        description="an HTTP/2 connection takes streams about as long, then its client is to make a new one; 0: none",
     )
     min_ping_seconds: float = Field(
         4, ge=0, description="keep-alive pings of a client that come more often, while nothing is sent, end it; 0: any"

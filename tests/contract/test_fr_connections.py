@@ -538,11 +538,15 @@ def test_FR_12_an_offer_of_another_protocol_changes_nothing(gateway: Gateway) ->
 
 
 @pytest.mark.both_fronts
-def test_FR_14_a_connection_is_renewed_and_what_runs_on_it_ends_well(short_lived: Gateway, gate: Gate) -> None:
+def test_FR_14_a_connection_is_renewed_and_what_runs_on_it_ends_well(
+    short_lived: Gateway, served_by: str, gate: Gate
+) -> None:
     with Raw(int(short_lived.grpc_address.rpartition(":")[2]), timeout=20) as raw:
         raw.send(settings(flags=ACK), headers(1, grpc_request("Execute"), end=False))
         raw.send(data(1, prefixed(execute("held")), end=True))
         raw.until(lambda found: bool(raw.goaways))
         gate.open()
         assert raw.answer(1).grpc_status == 0
-        assert raw.ending() == Code.NO_ERROR
+        assert raw.goaways[0].code == Code.NO_ERROR
+        if served_by == config.NATIVE:  # grpcio waits for the answer to a ping
+            assert raw.ending() == Code.NO_ERROR
