@@ -13,6 +13,7 @@ from harness.batching import BatchingUpstream
 from harness.cap import Cap
 from harness.documents import WAYS
 from harness.gateway import Gateway, Gateways
+from harness.rules import RuleCoverage
 from harness.scripted import ScriptedUpstream
 from hypothesis import HealthCheck, settings
 
@@ -20,6 +21,11 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("suite", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("search", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):  # the one that hears of all tests
+        config.pluginmanager.register(RuleCoverage(config))
 
 
 @pytest.fixture(scope="session")

@@ -356,7 +356,7 @@ cdef class HttpUpstream(ConnectionHome):
         for connection in self.running:
             if connection.call is not None and (
                     connection.call.deadline < t
-                    # AN-08: others wait for what is held by those whose clients do not take.
+                    # AN-09: others wait for what is held by those whose clients do not take.
                     or (self.in_ring and connection.waited(t) > self.call_timeout)):
                 late = [] if late is None else late
                 late.append(connection.call)

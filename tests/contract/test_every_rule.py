@@ -1,56 +1,60 @@
 """Every rule of docs/contract.md that the gateway keeps has a test that bears its id and says something.
 
-The ids are read from the contract's own tables; only a section whose title ends in "not yet" is left out.
+That such a test also ran and passed is checked at the end of a run of the whole suite (harness.rules).
 """
 
 from __future__ import annotations
 
 import ast
-import re
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from harness.rules import RuleCoverage, named_in, rules
 
 TESTS = Path(__file__).parents[1]
-CONTRACT = TESTS.parent / "docs" / "contract.md"
-RULE = re.compile(r"^\| ([A-Z]{2})-(\d\d) \|", re.MULTILINE)
+Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-def rules() -> list[str]:
-    sections = re.split(r"^#{2,3} ", CONTRACT.read_text("utf-8"), flags=re.MULTILINE)
-    return [
-        f"{family}-{number}"
-        for section in sections
-        if not section.partition("\n")[0].endswith("not yet")
-        for family, number in RULE.findall(section)
-    ]
-
-
-def says_something(test: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
-    """Whether it has an assertion, or hands the judgement to a helper that it calls by name."""
-    return any(isinstance(node, ast.Assert | ast.Call) for statement in test.body for node in ast.walk(statement))
-
-
-def names_of_tests() -> str:
-    found = []
-    for file in sorted(TESTS.rglob("test_*.py")):
+def functions() -> dict[str, list[Function]]:
+    """All functions of the tests and their harness, by name."""
+    found: dict[str, list[Function]] = {}
+    for file in sorted(TESTS.rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):
-            if (
-                isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-                and node.name.startswith("test_")
-                and says_something(node)
-            ):
-                found.append(node.name)
-    return "\n".join(found)
+            if isinstance(node, Function):
+                found.setdefault(node.name, []).append(node)
+    return found
 
 
-NAMES = names_of_tests()
+FUNCTIONS = functions()
+
+
+def called(node: ast.Call) -> str:
+    """The name of what is called, without what it belongs to."""
+    return getattr(node.func, "id", None) or getattr(node.func, "attr", "")
+
+
+def asserting() -> set[str]:
+    """Names of functions that assert something, themselves or through others of the tests."""
+    direct, calls = set(), {}
+    for name, nodes in FUNCTIONS.items():
+        inner = [one for node in nodes for one in ast.walk(node)]
+        calls[name] = {called(one) for one in inner if isinstance(one, ast.Call)}
+        if any(isinstance(one, ast.Assert | ast.Raise) for one in inner) or "raises" in calls[name]:
+            direct.add(name)
+    found: set[str] = set()
+    while direct:
+        found |= direct
+        direct = {name for name, others in calls.items() if others & found} - found
+    return found
+
+
+TESTED = {rule for name in asserting() if name.startswith("test_") for rule in named_in(name)}
 
 
 @pytest.mark.parametrize("rule", rules())
 def test_there_is_a_test_named_for(rule: str) -> None:
-    assert re.search(rf"_{rule.replace('-', '_')}(?:_|$)", NAMES, flags=re.MULTILINE)
+    assert rule in TESTED
 
 
 def test_ids_are_used_once_and_numbered_without_gaps() -> None:
@@ -63,3 +67,29 @@ def test_ids_are_used_once_and_numbered_without_gaps() -> None:
     assert {family: sorted(numbers) for family, numbers in families.items()} == {
         family: list(range(1, len(numbers) + 1)) for family, numbers in families.items()
     }
+
+
+class Stand:
+    """What RuleCoverage looks at of a run."""
+
+    keyword = markexpr = deselect = ignore = lf = None
+    shouldstop = shouldfail = False
+    exitstatus: int = pytest.ExitCode.OK
+
+    def __init__(self, *args: str) -> None:
+        self.option, self.args = self, list(args)
+        self.when, self.passed, self.nodeid = "call", True, ""
+
+
+@pytest.mark.parametrize(("args", "status"), [(["tests"], 1), (["tests/contract"], 0)])
+def test_a_rule_without_a_test_that_passed_fails_a_whole_run(args: list[str], status: int) -> None:
+    run = Stand(*args)
+    coverage = RuleCoverage(run)
+    for rule in rules()[1:]:
+        run.nodeid = f"tests/x.py::test_{rule.replace('-', '_')}_is_kept[a-b]"
+        coverage.pytest_runtest_logreport(run)
+    run.passed, run.nodeid = False, f"tests/x.py::test_{rules()[0].replace('-', '_')}_is_kept"
+    coverage.pytest_runtest_logreport(run)
+    coverage.pytest_sessionfinish(run)
+    assert run.exitstatus == status
+    assert coverage.missing == (rules()[:1] if status else [])

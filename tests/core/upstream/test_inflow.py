@@ -188,7 +188,7 @@ async def test_AN_05_a_cancelled_batch_gives_all_back() -> None:
         await server.until(lambda: server.open == 0)
 
 
-async def test_AN_08_who_does_not_take_holds_no_upstream() -> None:
+async def test_AN_09_who_does_not_take_holds_no_upstream() -> None:
     """Its answers are paused and keep all connections; those of others are wanted."""
 
     def answering(made: Request) -> bytes:
