@@ -147,6 +147,8 @@ cdef class RestBatch(Handler):
         if self.over:
             return 0
         if not stream.answered:
+            if session.failure is not None and not session.finished:
+                return 0                  # GW-21: what still runs is let finish, and the error is the whole answer
             if session.finished and (session.failure is not None or session.cancelled):
                 # GW-21: nothing of the answer has been said, so that an error can be.
                 error = self.opened.error()

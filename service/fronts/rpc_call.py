@@ -13,7 +13,7 @@ from batchwire.core.front.acceptor import KINDS
 from google.api.httpbody_pb2 import HttpBody
 
 from ..state import Batch, Ending, stopped
-from .http_connection import EXTENSION, peer_of
+from .asgi_scope import EXTENSION, peer_of
 from .rpc_desk import SERVICE, Metadata, RpcDesk, parsed
 
 Receive = Callable[[], Any]
