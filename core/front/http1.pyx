@@ -179,7 +179,7 @@ cdef class Http1Connection(Http1Answers):
         if self.deaf() or stream is None:
             return
         handler = stream.handler
-        if handler is not None:
+        if handler is not None and not stream.crashed:
             try:
                 stream.unconsumed += PyBytes_GET_SIZE(body)
                 handler.moved = self.received
@@ -201,7 +201,7 @@ cdef class Http1Connection(Http1Answers):
             self.linger_timer.cancel()
             self.linger_timer = None
         stream.ended = True
-        if stream.handler is not None:
+        if stream.handler is not None and not stream.crashed:
             try:
                 fault("front.end")
                 stream.handler.on_end()

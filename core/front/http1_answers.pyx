@@ -165,9 +165,8 @@ cdef class Http1Answers(Carrier):
 
     cdef int crashed(self, Http1Stream stream, object error) except -1:
         self.failed(error)
-        if self.closed or self.ended or stream is not self.current:
-            return 0
-        return self.end_broken() if stream.answered else self.end_with(FAILED)
+        stream.crashed = True
+        return self.schedule_flush()
 
     # --- answers
 
@@ -186,13 +185,14 @@ cdef class Http1Answers(Carrier):
                         break
                     self.begin(self.waiting.popleft())
                     continue
-                if self.unsettled:
+                if self.unsettled and not stream.crashed:
                     self.settle(stream)
-                if stream.filling and not stream.broken and not self.paused:
+                if stream.filling and not stream.broken and not stream.crashed and not self.paused:
                     self.fill(stream)
-                if self.ended:
+                if stream.crashed and not stream.answered:
+                    self.end_with(FAILED)
                     break
-                if stream.broken:
+                if stream.crashed or stream.broken:
                     self.end_broken()
                     break
                 if stream.complete:
@@ -314,10 +314,10 @@ cdef class Http1Answers(Carrier):
         return self.linger()
 
     cdef int end_whole(self, Http1Stream stream) except -1:
-        """Ends the connection behind an answer that is complete; its request may not be."""
+        """Ends the connection behind an answer that is complete; its request may not be, or others may follow."""
         self.ended = True
         self.stop_timers()
-        if not stream.ended:
+        if not stream.ended or self.waiting:
             return self.linger()
         if self.out.size:
             self.write()
@@ -338,7 +338,7 @@ cdef class Http1Answers(Carrier):
             return 0
         self.backlog = b""
         self.look_at_reading()
-        if self.transport.can_write_eof():
+        if not self.half_closed and self.transport.can_write_eof():
             self.transport.write_eof()
             return self.start_linger_timer(0)
         self.transport.close()

@@ -18,6 +18,7 @@ cdef class Http1Stream(Stream):
     cdef bint filling                       # the handler has not said the end of its answer yet
     cdef bint complete                      # the whole answer has been filled in
     cdef bint broken                        # it ends without its end
+    cdef bint crashed                       # an exception has ended it
     cdef bint bodiless                      # it has no body, whatever the handler says
     cdef bint chunked
     cdef Py_ssize_t left                    # of the Content-Length of the answer; -1: it has none

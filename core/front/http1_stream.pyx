@@ -39,7 +39,7 @@ cdef class Carrier(Connection):
         raise NotImplementedError
 
     cdef int crashed(self, Http1Stream stream, object error) except -1:
-        """An exception costs this stream (BU-04)."""
+        """An exception costs this stream (BU-04); not at once, as whoever says so may be in the middle of it."""
         raise NotImplementedError
 
 
