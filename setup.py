@@ -33,6 +33,8 @@ ROOMS = {
     "v1": "proto/batchwire/v1",
 }
 SOURCES = {".py", ".pyi", ".pyx", ".pxd", ".h", ".typed"}
+# What is made of HTTP/2, which is nghttp2's.
+OVER_NGHTTP2 = {f"front/{name}" for name in ("acceptor", "batch_rpc", "http2", "python_rpc", "rpc")}
 RELEASE_FLAGS = ["-O3"]
 # NDEBUG comes from how Python itself was built. BATCHWIRE_FAULTS lets tests raise an exception in any callback.
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-omit-frame-pointer"]
@@ -119,7 +121,7 @@ def extensions() -> list[Extension]:
     nghttp2 = native_front_flags()
     for source in sorted((HERE / "core").rglob("*.pyx")):
         relative = source.relative_to(HERE / "core").with_suffix("")
-        native = relative.parts[0] == "front"
+        native = relative.as_posix() in OVER_NGHTTP2
         if native and nghttp2 is None:
             continue
         found.append(

@@ -15,7 +15,6 @@ _PACKAGES = [
     "uvloop",
     "grpcio",
     "protobuf",
-    "uvicorn",
     "httptools",
     "aiohttp",
     "httpx",

@@ -1,15 +1,13 @@
 """Tells what a stream is: a method of BatchService, another gRPC method, or an HTTP request.
 
-`desk` is the service behind: see rpc.pyx and batch_rpc.pyx for what it does for calls; desk.methods names the gRPC
-methods in Python. An HTTP request is a batch or answered at once where desk.open_rest(stream) says so, by (opened, None)
-or (None, answer), see rest_batch.pyx; desk.serve(exchange) begins to answer every other.
+`desk` is the service behind: see rpc.pyx and batch_rpc.pyx for what it does for calls, http_requests.pyx for what it
+does for HTTP requests; desk.methods names the gRPC methods in Python.
 """
 from batchwire.core.errors import EnvelopeError
 from batchwire.core.front.batch_rpc cimport BatchRpc, KIND_BATCH, KIND_EXECUTE, KIND_HTTP, KIND_JSON
-from batchwire.core.front.exchange cimport Exchange
 from batchwire.core.front.http2 cimport Acceptor, Http2Stream
+from batchwire.core.front.http_requests cimport answer_of
 from batchwire.core.front.python_rpc import PythonRpc
-from batchwire.core.front.rest_batch cimport PlainAnswer, RestBatch
 from batchwire.core.front.rpc cimport Rpc, STATUS_UNIMPLEMENTED
 from batchwire.core.front.stream cimport Handler
 
@@ -33,25 +31,7 @@ cdef class FrontAcceptor(Acceptor):
         cdef bytes media = stream.content_type
         if media.startswith(b"application/grpc") and media[16:17] in (b"", b"+", b";") and stream.method == b"POST":
             return self.rpc(stream)
-        opened, answer = self.desk.open_rest(stream)
-        if opened is not None:
-            return self.rest_batch(opened, stream)
-        if answer is not None:
-            return self.plain_answer(answer, stream)
-        exchange = Exchange(stream)
-        exchange.stream = stream
-        self.desk.serve(exchange)
-        return exchange
-
-    cdef Handler rest_batch(self, object opened, Http2Stream stream):
-        cdef RestBatch handler = RestBatch(opened)
-        handler.begin(stream)
-        return handler
-
-    cdef Handler plain_answer(self, object answer, Http2Stream stream):
-        cdef PlainAnswer handler = PlainAnswer(answer.status, answer.headers, answer.body)
-        handler.begin(stream)
-        return handler
+        return answer_of(self.desk, stream)
 
     cdef Rpc rpc(self, Http2Stream stream):
         cdef object kind = self.kinds.get(stream.path)

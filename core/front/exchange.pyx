@@ -1,6 +1,6 @@
-"""One HTTP request on a stream of HTTP/2, for a server in Python: what REST over HTTP/2 is made of.
+"""One HTTP request for a server in Python: the bridge to ASGI applications.
 
-Flow control both ways: what read() has not taken stays in the client's window, and drain() waits until the client has
+Flow control both ways: what read() has not taken stops the client, and drain() waits until the client has
 taken what was written. Must never know what is asked for.
 """
 from batchwire.core.front.stream cimport FILL_LAST, FillEnd, Handler, Stream
@@ -85,7 +85,7 @@ cdef class Exchange(Handler):
 
     def unsent_bytes(self):
         """Bytes of the answer that the client has not taken."""
-        return self.unsent
+        return self.unsent if self.stream is None else self.unsent + self.stream.unsent()
 
     def abort(self):
         """Ends the stream at once; what the client has not taken is lost."""

@@ -1,23 +1,19 @@
 # HTTP/2 as the native front needs it. How the classes are used stands in http2.pyx.
+from batchwire.core.front.connections cimport Connection, Connections
 from batchwire.core.front.guard cimport Guard
 from batchwire.core.front.nghttp2 cimport nghttp2_nv, nghttp2_session
 from batchwire.core.front.stream cimport Ends, Handler, Stream
-from batchwire.core.model cimport Buffer
 from libc.stdint cimport int32_t, uint32_t
 
-cdef class Acceptor:
+cdef class Acceptor(Connections):
     """What connections have in common: bounds, and who answers a stream."""
-    cdef readonly object loop
-    cdef readonly set connections
     cdef int max_streams, stream_window, connection_window
     cdef Py_ssize_t max_header_bytes
-    cdef readonly double head_seconds, idle_seconds
     cdef double keepalive_seconds, keepalive_timeout, ping_seconds
     cdef readonly double request_rate
     cdef double connection_seconds
-    cdef object sweeper, emptied, calm_log
+    cdef object calm_log
     cdef Handler accept(self, Http2Stream stream)
-    cdef int lost(self, Http2Connection connection) except -1
 
 cdef class Http2Stream(Stream):
     cdef Http2Connection connection
@@ -32,24 +28,20 @@ cdef class Http2Stream(Stream):
     cdef int add(self, const char* name, size_t name_len, const char* value, size_t value_len) except -1
     cdef int close(self, uint32_t code) except -1
 
-cdef class Http2Connection:
+cdef class Http2Connection(Connection):
     cdef nghttp2_session* session
     cdef Acceptor home
-    cdef readonly object transport
     cdef Ends ends
     cdef dict streams                       # id -> Stream
     cdef dict rests                         # id -> when its answer ended, of those whose rest is read away
     cdef list fresh                         # handlers made in this read
-    cdef Buffer out
     cdef Guard guard
     cdef Py_ssize_t stored                  # bytes of unfinished messages, of all its streams
-    cdef int fd                             # -1: only through the transport
-    cdef bint handed_over                   # the transport may have something unsent
-    cdef bint paused, closed, closing, flush_due, receiving, flushing
+    cdef bint flush_due, receiving, flushing
     cdef bint refusing                      # a GOAWAY was sent: no more streams are taken
     cdef bint half_closed                   # the client has said all that it will ever say
     cdef double heads_since                 # when an unfinished header section began; 0: none
-    cdef double received, paused_since, pinged
+    cdef double received, pinged
     cdef double ends_at                     # when it takes no more streams; 0: not before the other side ends it
     cdef double lingers_since               # when the last word was said; 0: not yet
     cdef object finisher, prober, rest_timer
@@ -58,13 +50,10 @@ cdef class Http2Connection:
     cdef int request(self, Http2Stream stream) except -1
     cdef int schedule_flush(self) except -1
     cdef int flush(self) except -1
-    cdef int write(self) except -1
     cdef int hear_out(self, Http2Stream stream) except -1
     cdef int go_away(self, uint32_t code, bytes why) except -1
     cdef int wind_down(self, bytes why) except -1
     cdef int calm(self, bytes why) except -1
     cdef int check_end(self) except -1
-    cdef int sweep(self, double t) except -1
-    cdef int failed(self, object error) except -1
 
 cdef void field(nghttp2_nv* nv, const char* name, size_t name_len, const char* value, size_t value_len) noexcept

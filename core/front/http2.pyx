@@ -5,11 +5,11 @@ the loop goes out in one write. A stream's window opens when its handler has con
 consumes nothing stops its client. Must never know what a request means, nor hold more of one than its window.
 """
 from batchwire.core.faults cimport fault
+from batchwire.core.front.connections cimport LINGER_SECONDS, WRITE_BYTES
 from batchwire.core.front.nghttp2 cimport *
 from batchwire.core.front.stream cimport ends_of, FILL_MORE, FILL_TRAILERS, FillEnd, Handler, Stream
 from batchwire.core.model cimport Buffer, now
 from batchwire.core.scarce_log import ScarceLog
-from batchwire.core.sending cimport send_now
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.stdint cimport int32_t, uint8_t, uint32_t
@@ -18,13 +18,10 @@ from libc.string cimport memcmp
 from random import random
 
 cdef enum:
-    WRITE_BYTES = 262144      # the most that is made for one write
-    KEPT_BYTES = 4096         # of the write buffer of a connection that has nothing to write
     REST_BYTES = 65536        # of a request that is answered, which are read away
     MAX_RESTS = 64            # requests of a connection of which that is done at once
 
 cdef double GOAWAY_SECONDS = 1.0  # between the notice of a shutdown and its last word (RFC 9113 6.8)
-cdef double LINGER_SECONDS = 5.0  # for a client to read the last words and close
 cdef double REST_SECONDS = 1.0    # for a client to end a request that is answered
 cdef double PROBE_SECONDS = 0.5   # between pings to a client that has closed its side
 
@@ -56,11 +53,11 @@ cdef int accepted(int code) except -1:
     return 0
 
 
-cdef class Acceptor:
+cdef class Acceptor(Connections):
     """
     max_streams: streams at once of a connection. max_header_bytes: of one header section, as RFC 9113 6.5.2 counts.
     stream_window: bytes of a request that nobody has consumed. head_seconds: for a header section, and for the
-    client's settings. idle_seconds: for a client that does not read. keepalive_seconds: of silence, after which a
+    client's settings. idle_seconds: see Connections. keepalive_seconds: of silence, after which a
     ping asks whether the client is still there. ping_seconds: the least between pings of a client (FR-07), 0: any.
     request_rate: bytes a second at least of a message that has begun (FR-05), 0: any. connection_seconds: about as long a
     connection takes new streams (FR-14), 0: for ever.
@@ -70,14 +67,11 @@ cdef class Acceptor:
                  double head_seconds=60, double idle_seconds=60, double keepalive_seconds=60,
                  double keepalive_timeout=20, double ping_seconds=4, double request_rate=0,
                  double connection_seconds=0):
-        self.loop = loop
-        self.connections = set()
+        super().__init__(loop, head_seconds, idle_seconds, keepalive_timeout / 4)
         self.max_streams = max_streams
         self.max_header_bytes = max_header_bytes
         self.stream_window = stream_window
         self.connection_window = 1 << 24
-        self.head_seconds = head_seconds
-        self.idle_seconds = idle_seconds
         self.keepalive_seconds = keepalive_seconds
         self.keepalive_timeout = keepalive_timeout
         self.ping_seconds = ping_seconds
@@ -88,40 +82,6 @@ cdef class Acceptor:
     cdef Handler accept(self, Http2Stream stream):
         """The handler of a stream, whose `stream` it is already."""
         raise NotImplementedError
-
-    def begin_sweeps(self):
-        """Looks after silent and stuck connections from now on."""
-        cdef double every = min(self.head_seconds, self.idle_seconds, self.keepalive_timeout) / 4
-        self.sweeper = self.loop.call_later(max(every, 0.05), self.on_sweep)
-
-    def end_sweeps(self):
-        """Looks after nothing any more."""
-        if self.sweeper is not None:
-            self.sweeper.cancel()
-            self.sweeper = None
-
-    async def wait_closed(self):
-        """Returns when no connection is left."""
-        while self.connections:
-            self.emptied = self.loop.create_future()
-            await self.emptied
-
-    cdef int lost(self, Http2Connection connection) except -1:
-        self.connections.discard(connection)
-        if self.emptied is not None and not self.connections and not self.emptied.done():
-            self.emptied.set_result(None)
-        return 0
-
-    def on_sweep(self):
-        cdef Http2Connection connection
-        cdef double t = now()
-        self.begin_sweeps()
-        for connection in list(self.connections):
-            try:
-                connection.sweep(t)
-            except Exception as error:
-                connection.failed(error)
-                connection.abort()
 
 
 cdef class Http2Stream(Stream):
@@ -242,16 +202,15 @@ cdef class Http2Stream(Stream):
         return 0
 
 
-cdef class Http2Connection:
+cdef class Http2Connection(Connection):
     """An asyncio protocol. home: what it has in common with the others."""
 
     def __init__(self, Acceptor home not None):
+        super().__init__(home.loop)
         self.home = home
         self.streams = {}
         self.rests = {}
         self.fresh = []
-        self.out = Buffer()
-        self.fd = -1
 
     def __dealloc__(self):
         nghttp2_session_del(self.session)
@@ -382,11 +341,6 @@ cdef class Http2Connection:
         self.go_away(NGHTTP2_NO_ERROR, b"")
         self.flush()
 
-    def abort(self):
-        """Closes at once."""
-        if self.transport is not None:
-            self.transport.abort()
-
     # --- in
 
     cdef int begin(self) except -1:
@@ -409,6 +363,7 @@ cdef class Http2Connection:
         streams_open += 1
         stream.connection = self
         stream.ends = self.ends
+        stream.http_version = "2"
         stream.id = stream_id
         stream.began = self.received
         stream.headers = []
@@ -488,11 +443,6 @@ cdef class Http2Connection:
         accepted(nghttp2_session_terminate_session(self.session, NGHTTP2_ENHANCE_YOUR_CALM))
         return self.schedule_flush()
 
-    cdef int failed(self, object error) except -1:
-        """A handler failed: its stream is reset, and the loop's handler told."""
-        self.home.loop.call_exception_handler({"message": "a stream failed", "exception": error, "protocol": self})
-        return 0
-
     # --- out
 
     cdef int schedule_flush(self) except -1:
@@ -531,27 +481,6 @@ cdef class Http2Connection:
         finally:
             self.flushing = False
         return self.check_end()
-
-    cdef int write(self) except -1:
-        """Writes past the transport while that has nothing unsent."""
-        cdef Buffer out = self.out
-        cdef Py_ssize_t sent = 0
-        if self.handed_over and self.transport.get_write_buffer_size() == 0:
-            self.handed_over = False
-        if self.fd >= 0 and not self.handed_over:
-            sent = send_now(self.fd, out.data, out.size)
-            if sent < 0:
-                out.size = 0
-                self.closed = self.closing = True
-                self.transport.abort()
-                return 0
-        if sent < out.size:
-            self.handed_over = True
-            self.transport.write(PyBytes_FromStringAndSize(out.data + sent, out.size - sent))
-        out.size = 0
-        if out.capacity > KEPT_BYTES:
-            out.clear()
-        return 0
 
     cdef int check_end(self) except -1:
         """

@@ -13,6 +13,7 @@ cdef class RestBatch(Handler):
     cdef Py_ssize_t held                    # bytes of the request that are not consumed yet
     cdef bytes out                          # what is being sent
     cdef Py_ssize_t out_at
+    cdef int patience                       # see answer()
     cdef bint broken                        # the answer has no end
     cdef bint over                          # nothing follows `out`
     cdef int begin(self, Stream stream) except -1

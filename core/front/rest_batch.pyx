@@ -16,6 +16,11 @@ from collections import deque
 cdef enum:
     DECODED_BYTES = 1 << 20   # decoded in one turn of the loop
 
+cdef enum:                    # before the answer of a batch that has failed begins with results that it has
+    PATIENCE_FRESH = 0
+    PATIENCE_TRIED = 1
+    PATIENCE_OVER = 2
+
 
 cdef class RestBatch(Handler):
     def __init__(self, opened):
@@ -147,6 +152,12 @@ cdef class RestBatch(Handler):
         if self.over:
             return 0
         if not stream.answered:
+            if session.failure is not None and not session.finished and self.patience != PATIENCE_OVER:
+                # GW-21: what is ready may be of the last call that ran; then the error is the whole answer.
+                if self.patience == PATIENCE_FRESH:
+                    self.patience = PATIENCE_TRIED
+                    stream.ends.loop.call_soon(self.on_patient)
+                return 0
             if session.finished and (session.failure is not None or session.cancelled):
                 # GW-21: nothing of the answer has been said, so that an error can be.
                 error = self.opened.error()
@@ -160,6 +171,16 @@ cdef class RestBatch(Handler):
             # The results that were not taken are gone. A failure says that it was the client who did not take them.
             return self.break_off(session.failure is not None)
         return stream.wake()
+
+    def on_patient(self):
+        cdef Stream stream = self.stream
+        self.patience = PATIENCE_OVER
+        if stream is None or stream.answered or not self.session.has_output():
+            return
+        try:
+            self.answer()
+        except Exception as error:
+            stream.fail(error)
 
     cdef Py_ssize_t fill(self, char* p, Py_ssize_t room, FillEnd* end) except -1:
         cdef Session session = self.session

@@ -30,6 +30,7 @@ cdef class Stream:
     """One request, and the way for its answer."""
     cdef readonly Ends ends
     cdef Handler handler
+    cdef readonly str http_version          # "1.0", "1.1" or "2"
     cdef readonly bytes method, path, authority, content_type
     cdef readonly list headers              # [(name, value)], bytes, names in lower case
     cdef readonly bint too_large            # its header section is larger than allowed
@@ -39,6 +40,7 @@ cdef class Stream:
     cdef int go_ahead(self) except -1
     cdef int wake(self) except -1
     cdef int consume(self, Py_ssize_t n) except -1
+    cdef Py_ssize_t unsent(self) except -1
     cdef int cut(self) except -1
     cdef int break_off(self) except -1
     cdef int fail(self, object error) except -1

@@ -76,6 +76,10 @@ cdef class Stream:
         """n bytes of the body have been used up: the client may send as many more."""
         raise NotImplementedError
 
+    cdef Py_ssize_t unsent(self) except -1:
+        """Bytes that were filled in and that the client has not taken, where that is known."""
+        return 0
+
     cdef int cut(self) except -1:
         """Ends the stream at once, because of its client; what that has not taken is lost. on_close() follows."""
         raise NotImplementedError

@@ -1,14 +1,14 @@
-"""Finds batches whose client neither sends nor takes anything any more.
+"""Finds requests of served apps whose client neither sends nor takes anything any more.
 
-One timer for all batches of a front, so that a batch costs a set entry and two attributes. It knows no
-protocol; it must never end a batch that waits for an upstream only.
+After batches the core looks itself. One timer for all requests of a front, so that one costs an entry and two
+attributes. It knows no protocol; it must never end a request that waits for its app only.
 """
 
 import asyncio
 
 
 class Exchange:
-    """A batch in flight, as the sweep sees it. Fronts derive from it.
+    """A request in flight, as the sweep sees it; to derive from.
 
     waiting: the number of places (reading, writing) where it waits for the client just now.
     moved: loop time of the last bytes in either direction.
@@ -35,9 +35,6 @@ class IdleSweep:
         self._unsent: dict[Exchange, int] = {}
         self._timer: asyncio.TimerHandle | None = None
 
-    def __len__(self) -> int:
-        return len(self._unsent)
-
     def add(self, exchange: Exchange) -> None:
         """Watches an exchange until `discard`."""
         exchange.waiting = 0
@@ -49,10 +46,6 @@ class IdleSweep:
     def discard(self, exchange: Exchange) -> None:
         """Watches it no longer."""
         self._unsent.pop(exchange, None)
-
-    def exchanges(self) -> list[Exchange]:
-        """All that are watched now."""
-        return list(self._unsent)
 
     def close(self) -> None:
         """Stops for good."""

@@ -1,13 +1,10 @@
 """The native front: gRPC, REST over HTTP/1.1 and REST over HTTP/2 on one port.
 
-HTTP/2 is core.front's; HTTP/1.1 is the connection of the REST front. Opens batches and answers what is not hot. Must
-never be asked for anything once a call.
+HTTP/1.1 is as in the REST front. Opens batches and answers what is not hot. Must never be asked for anything once a
+call.
 """
 
-import asyncio
 import binascii
-import contextlib
-import contextvars
 from typing import TYPE_CHECKING, Any
 
 from batchwire.core import EnvelopeError, Session
@@ -21,9 +18,9 @@ from grpc_health.v1._async import HealthServicer
 from ..state import stopped
 from .entry import Entry
 from .grpc_web import is_grpc_web
-from .http2_request import Http2Request, http1_fields
+from .http_desk import HttpDesk
 from .rest import App, RestFront
-from .rest_desk import Answer, Head, Opened, RestDesk
+from .rest_desk import Answer, Opened
 from .rpc_desk import SERVICE, Metadata, RpcDesk, parsed, status_of
 from .rpc_methods import Method, StatusError, health_methods, reflection_methods
 from .tls import ListenerTls
@@ -32,8 +29,6 @@ from .web import WebCalls
 if TYPE_CHECKING:
     from ..state import Service
 
-CLOSE_SECONDS = 2.0
-"""For connections to close once nothing runs on them."""
 _INTERNAL = 13
 
 
@@ -41,12 +36,12 @@ class NativeFront(RestFront):
     """A listener of all protocols. address: as for RestFront. tls: or None for plain text."""
 
     def __init__(self, service: "Service", address: str, tls: ListenerTls | None = None) -> None:
-        super().__init__(service, address)
-        limits = service.config.limits
         self._health = HealthServicer()
+        super().__init__(service, address, tls)
+        limits = service.config.limits
         self._acceptor = FrontAcceptor(
             service.loop,
-            _Desk(service, self),
+            self._desk,
             SERVICE,
             max_streams=service.config.listen.max_streams,
             max_header_bytes=limits.max_header_bytes,
@@ -56,16 +51,15 @@ class NativeFront(RestFront):
             request_rate=limits.min_request_rate,
             connection_seconds=service.config.listen.max_connection_seconds,
         )
-        http1: Any = self._server.config.http
-        seconds = limits.client_idle_seconds
-        acceptor = self._acceptor
 
-        def protocol(**arguments: Any) -> Entry:
-            return Entry(lambda: http1(**arguments), lambda: Http2Connection(acceptor), service.loop, seconds)
+    def desk(self) -> "_Desk":
+        """What answers requests and calls."""
+        return _Desk(self._service, self)
 
-        self._server.config.load()
-        self._server.config.http_protocol_class = protocol  # type: ignore[assignment]
-        self._server.config.ssl = tls.context if tls is not None else None
+    def protocol(self) -> Entry:
+        """A connection of either version."""
+        seconds = self._service.config.limits.client_idle_seconds
+        return Entry(super().protocol, lambda: Http2Connection(self._acceptor), self._service.loop, seconds)
 
     def before(self, application: App) -> App:
         """gRPC-Web and Connect come as HTTP requests."""
@@ -76,7 +70,6 @@ class NativeFront(RestFront):
         address = await super().start()
         for name in ("", SERVICE):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
-        self._acceptor.begin_sweeps()
         return address
 
     async def stop(self, grace: float) -> None:
@@ -85,30 +78,22 @@ class NativeFront(RestFront):
         for connection in list(self._acceptor.connections):
             connection.drain()
         await super().stop(grace)
-        self._acceptor.end_sweeps()
-        for connection in list(self._acceptor.connections):
-            connection.shutdown()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(CLOSE_SECONDS):
-                await self._acceptor.wait_closed()
-        for connection in list(self._acceptor.connections):
-            connection.abort()
+
+    def connections(self) -> list[Any]:
+        """The acceptors of HTTP/1.1 and HTTP/2."""
+        return [*super().connections(), self._acceptor]
 
     def methods(self) -> dict[str, Method]:
         """gRPC methods that are not hot: path → method."""
         return {**health_methods(self._health), **reflection_methods()}
 
 
-class _Desk:
+class _Desk(HttpDesk):
     """What the core asks of the service, once a batch."""
 
     def __init__(self, service: "Service", front: NativeFront) -> None:
-        self._service = service
-        self._desk = RpcDesk(service, watched=False)
-        self._rest = RestDesk(service, watched=False)
-        self._front = front
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._context = contextvars.copy_context()
+        super().__init__(service, front.application)
+        self._calls = RpcDesk(service, watched=False)
         self.methods = front.methods()
         self.max_message = service.config.limits.grpc_max_message_bytes
 
@@ -118,11 +103,11 @@ class _Desk:
         """The batch that a call's first message opens; seconds: to its deadline, negative for none."""
         remaining = seconds if seconds >= 0 else None
         if kind <= KINDS["Batch"]:
-            batch = self._desk.open(first, metadata, peer, remaining, kind == KINDS["Execute"])
+            batch = self._calls.open(first, metadata, peer, remaining, kind == KINDS["Execute"])
             return batch, batch.session, None, None
         content_type = parsed(first, HttpBody).content_type
         json_only = kind == KINDS["BatchJson"]
-        batch, answer_type, initial = self._desk.open_document(content_type, metadata, peer, remaining, json_only)
+        batch, answer_type, initial = self._calls.open_document(content_type, metadata, peer, remaining, json_only)
         return batch, batch.session, answer_type.encode(), initial
 
     def status(self, error: BaseException) -> tuple[int, str, bytes | None]:
@@ -136,7 +121,7 @@ class _Desk:
 
     def refused(self, error: EnvelopeError, peer: str) -> None:
         """A call of BatchService ends with an error before it had a batch."""
-        self._desk.refused(error, peer)
+        self._calls.refused(error, peer)
 
     def stopped(self, session: Session) -> EnvelopeError:
         """Why a batch ends that the gateway stopped."""
@@ -144,35 +129,7 @@ class _Desk:
 
     def open_rest(self, stream: Any) -> tuple[Opened | None, Answer | None]:
         """A batch, or what is answered at once; neither: the request is for serve()."""
-        if stream.too_large or not stream.path.startswith(b"/") or is_grpc_web(stream.content_type):
-            return None, None
-        raw_path, _, query = stream.path.partition(b"?")
-        ends = stream.ends
-        fields = http1_fields(stream.authority, stream.headers)
-        head = Head(
-            stream.method.decode("latin-1"),
-            ends.scheme,
-            raw_path.decode("latin-1"),
-            query,
-            fields,
-            ends.client,
-            ends.server,
-        )
-        self._rest.believe(head)
-        endpoint, route = self._rest.endpoint(head)
-        if endpoint is None or route is None:
-            return None, None
-        outcome = self._rest.open(head, endpoint, route)
-        return (outcome, None) if isinstance(outcome, Opened) else (None, outcome)
-
-    def serve(self, exchange: Any) -> None:
-        """Begins to answer an HTTP request."""
-        # What is before it on its connection may have been an app's, with a context of its own (OP-04).
-        task = self._service.loop.create_task(
-            Http2Request(exchange).run(self._front.application), context=self._context.copy()
-        )
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        return (None, None) if is_grpc_web(stream.content_type) else super().open_rest(stream)
 
 
 def _base64(raw: bytes) -> bytes:

@@ -72,19 +72,15 @@ class Answer:
 
 
 class Opened:
-    """A batch that runs. status, headers: of its answer. decoder: of its body, or None.
+    """A batch that runs. status, headers: of its answer. decoder: of its body, or None."""
 
-    failure: why its front ended it, or None.
-    """
-
-    __slots__ = ("_accepted", "batch", "decoder", "failure", "headers", "status")
+    __slots__ = ("_accepted", "batch", "decoder", "headers", "status")
 
     def __init__(self, batch: Batch, accepted: Accepted) -> None:
         self.batch = batch
         self.status = accepted.status
         self.headers = accepted.answer_headers
         self.decoder = BodyDecoder(accepted.decoding) if accepted.decoding else None
-        self.failure: EnvelopeError | None = None
         self._accepted = accepted
 
     def close(self, ended: Ending) -> None:
@@ -94,7 +90,7 @@ class Opened:
     def error(self) -> Answer:
         """What is answered when the batch has broken off before its answer had begun (GW-21)."""
         session = self.batch.session
-        failure: EnvelopeError = self.failure or session.failure or stopped(session)
+        failure: EnvelopeError = session.failure or stopped(session)
         body = self._accepted.form(failure.code, failure.message, failure.target)
         head = [
             (b"content-type", b"application/json"),
@@ -108,11 +104,10 @@ class Opened:
 
 
 class RestDesk:
-    """Opens the batches of one service. watched: whether sessions have timers of their own for idle clients."""
+    """Opens the batches of one service. Their connections look after idle clients."""
 
-    def __init__(self, service: "Service", *, watched: bool) -> None:
+    def __init__(self, service: "Service") -> None:
         self._service = service
-        self._watched = watched
         self._proxies = Proxies(service.config.listen.trusted_proxies)
         self._proxied = bool(self._proxies)
         self._negotiated = NegotiationCache()
@@ -170,7 +165,7 @@ class RestDesk:
         if (seconds := proxy_seconds(head.headers)) is not None:
             arguments["answer_deadline"] = early(seconds)
         try:
-            batch = self._service.open_batch(account, route, head.peer, trace, watched=self._watched, **arguments)
+            batch = self._service.open_batch(account, route, head.peer, trace, watched=False, **arguments)
         except TooManyBatchesError as error:
             retry = (b"retry-after", b"1")
             return self.turn_away(head, endpoint, root, 429, "TooManyBatches", str(error), retry)

@@ -14,7 +14,7 @@ from batchwire.core.ledger import Batch
 from google.api.httpbody_pb2 import HttpBody
 
 from ..state import Ending, stopped
-from .http_connection import EXTENSION, peer_of
+from .asgi_scope import EXTENSION, peer_of
 from .rpc_desk import SERVICE, Metadata, RpcDesk, parsed
 
 Receive = Callable[[], Any]

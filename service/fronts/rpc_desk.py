@@ -18,10 +18,10 @@ from google.protobuf.message import DecodeError, Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from ..config import RouteSettings
+from .asgi_scope import peer_of
 from .deadlines import PROXY_FIELD, early, proxy_seconds
 from .endpoints import BY_NAME, Endpoint
 from .forwarded import Proxies
-from .http_connection import peer_of
 from .inheritance import forwarding, is_http
 from .negotiation import HOP_HEADER, Accepted, OuterRequest, Policy, Refusal
 

@@ -12,7 +12,7 @@ from urllib.parse import unquote, unquote_to_bytes
 
 from batchwire.core import AsgiUpstream
 
-from .http_connection import EXTENSION, Connection
+from .asgi_scope import EXTENSION
 from .idle import Exchange, IdleSweep
 
 Scope = MutableMapping[str, Any]
@@ -75,7 +75,7 @@ class _Served(Exchange):
     """A request, as the idle sweep sees it."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, upstream: AsgiUpstream) -> None:
-        self.connection: Connection = scope["extensions"][EXTENSION]
+        self.connection: Any = scope["extensions"][EXTENSION]
         self._bodiless = scope["method"] == "HEAD"
         self._empty = False
         self._left: int | None = None  # of the length that the app has said
@@ -144,7 +144,7 @@ class _Served(Exchange):
         return {"type": kind, "body": body, "more_body": more}
 
     def unsent_bytes(self) -> int:
-        return self.connection.unsent_bytes()
+        return int(self.connection.unsent_bytes())
 
     def expire(self) -> None:
         self.connection.abort()

@@ -6,10 +6,10 @@ Must never look into a batch.
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
+from .asgi_scope import peer_of
 from .connect_stream import ConnectStream, is_connect_stream
 from .connect_unary import ConnectUnary, is_connect
 from .grpc_web import GrpcWeb, is_grpc_web
-from .http_connection import peer_of
 from .pace import paced
 from .rpc_call import method_of
 from .rpc_desk import RpcDesk

@@ -12,8 +12,9 @@ from typing import Any
 
 from batchwire.core import stats as session_stats
 from batchwire.core.front.acceptor import FrontAcceptor
+from batchwire.core.front.http1 import stats as http1_stats
 from batchwire.core.front.http2 import Http2Connection
-from batchwire.core.front.http2 import stats as front_stats
+from batchwire.core.front.http2 import stats as http2_stats
 from batchwire.service.config import Config
 from batchwire.service.fronts.native import NativeFront
 from batchwire.service.fronts.rpc_desk import SERVICE
@@ -25,7 +26,10 @@ from harness.native import attackable
 
 def open_now() -> dict[str, int]:
     """What is open in this process: sessions, connections, streams."""
-    return {"sessions": session_stats()["sessions"], **front_stats()}
+    versions = [http1_stats(), http2_stats()]
+    return {"sessions": session_stats()["sessions"]} | {
+        name: sum(told[name] for told in versions) for name in ("connections", "streams")
+    }
 
 
 NOTHING = {"sessions": 0, "connections": 0, "streams": 0}

@@ -215,6 +215,48 @@ def test_changed_bytes_of_a_valid_exchange(
     front.check()
 
 
+# --- the same over HTTP/1.1
+
+HTTP1 = [
+    b"POST /svc/$batch HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
+    % (len(DOCUMENT), DOCUMENT),
+    b"POST /svc/$batch HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    b"8;x=y\r\n%b\r\n%x\r\n%b\r\n0\r\nTrailer: x\r\n\r\n" % (DOCUMENT[:8], len(DOCUMENT) - 8, DOCUMENT[8:]),
+    b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\r\n",
+    b"POST /batchwire.v1.BatchService/Execute HTTP/1.1\r\nHost: a\r\nContent-Type: application/grpc-web\r\n"
+    b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n%b" % (len(message(EXECUTE)), message(EXECUTE)),
+    b"HEAD http://a/healthz HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+]
+CUTS1 = st.lists(st.integers(0, len(b"".join(HTTP1))), max_size=20)
+
+
+@FUZZ
+@given(order=st.permutations(HTTP1[:-1]), cuts=CUTS1)
+def test_any_split_of_pipelined_requests_is_answered_whole(front: Front, order: list[bytes], cuts: list[int]) -> None:
+    answers = front.converse(cut(b"".join([*order, HTTP1[-1]]), cuts))
+    assert answers.count(b"HTTP/1.1 200 OK\r\n") == len(HTTP1), answers
+    assert answers.count(b'{"responses":[{"id":"1","status":200') == 2
+    front.check()
+
+
+@FUZZ
+@given(
+    requests=st.lists(st.sampled_from(HTTP1), min_size=1, max_size=6),
+    changes=st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 255)), max_size=6),
+    end=st.integers(1, 2000),
+    cuts=CUTS1,
+)
+def test_changed_bytes_of_requests(
+    front: Front, requests: list[bytes], changes: list[tuple[int, int]], end: int, cuts: list[int]
+) -> None:
+    changed = bytearray(b"".join(requests)[:end])
+    for place, value in changes:
+        changed[place % len(changed)] = value
+    front.converse(cut(bytes(changed), cuts))
+    front.check()
+
+
 HEADS = st.tuples(
     st.integers(0, 12),
     st.one_of(st.sampled_from([0, 1, 4, 5, 8, 9, 13, 32, 37]), st.integers(0, 255)),

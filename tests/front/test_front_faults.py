@@ -1,14 +1,17 @@
 """An exception in every callback of the native front in turn: rules BU-04 and BU-05.
 
 Streams of one connection are each other's neighbours, and other connections are there, too. A fault may cost the
-stream that it belongs to, never another.
+stream that it belongs to, never another. Over HTTP/1.1, where the answers share the connection, it costs that.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gzip
 from collections.abc import Iterator
 
+import h11
 import pytest
 from batch_messages import batch, execute, executed, streamed
 from batchwire.core.faults import arm
@@ -88,6 +91,56 @@ def talk(port: int) -> list[bool]:
             wire.send(stream, data, end=True)
             streams.append(stream)
         return [went_well(wire.answer(stream), kind) for kind, wire, stream in zip(kinds, wires, streams, strict=True)]
+
+
+def fields_of(length: int) -> dict[str, str]:
+    return {"Content-Type": "application/json", "Content-Encoding": "gzip", "Content-Length": str(length)}
+
+
+def talk_http1(port: int) -> list[bool]:
+    """A batch in pieces, a packed one, a request that is none, and two that are pipelined, each on its connection."""
+    data = rest.encode({"requests": [rest.get_call(name, "A") for name in "abc"]})
+    packed = gzip.compress(data)
+    well = []
+    with rest.Wire(port) as first, rest.Wire(port) as second, rest.Wire(port) as third, rest.Wire(port) as fourth:
+        first.begin("POST", "/svc/$batch", {"Content-Type": "application/json", "Transfer-Encoding": "chunked"})
+        second.begin("POST", "/svc/$batch", fields_of(len(packed)))
+        third.begin("GET", "/healthz")
+        fourth.begin("POST", "/svc/$batch", {"Content-Type": "application/json", "Content-Length": str(len(data))})
+        with contextlib.suppress(OSError):
+            first.chunk(data[:20])
+            first.chunk(data[20:])
+            first.chunk(b"")
+        with contextlib.suppress(OSError):
+            second.send(packed)
+        with contextlib.suppress(OSError):
+            fourth.send(data + b"GET /nothing HTTP/1.1\r\nHost: gw.example\r\n\r\n")
+        for wire, count, then in ((first, 3, 0), (second, 3, 0), (third, 0, 0), (fourth, 3, 404)):
+            try:
+                answer = wire.answer()
+                whole = answer.status == 200 and answer.body.count(b'"status":200') == count
+                if whole and then:
+                    wire.expect("GET")
+                    whole = wire.answer().status == then
+                well.append(whole)
+            except (h11.RemoteProtocolError, ConnectionError):
+                well.append(False)
+    return well
+
+
+@pytest.mark.parametrize("place", [*PLACES, "front.input_ready", "front.more"])
+async def test_BU_04_a_fault_over_http_1_1_costs_one_connection(place: str, upstream: ScriptedUpstream) -> None:
+    upstream.on("GET", "/A")
+    async with whole_front(upstream.origin) as (port, _):
+        for nth in (1, 2, 3, 4, 8):
+            hook = Hook(place, nth)
+            arm(hook)
+            well = await asyncio.to_thread(talk_http1, port)
+            arm(None)
+            assert well.count(False) <= (hook.passed >= nth), (nth, well)
+            assert hook.passed or place in ("front.input_ready", "front.more")
+            await closed(NOTHING)
+            assert all(await asyncio.to_thread(talk_http1, port))
 
 
 @pytest.mark.parametrize("place", PLACES)

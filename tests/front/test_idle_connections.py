@@ -6,11 +6,12 @@ import asyncio
 import contextlib
 from typing import Any
 
+from batchwire.core.front.http2 import stats as front_stats
 from harness import http2
 from harness.gateway import Gateway
 from harness.http2 import ACK, Kind, Raw, headers, ping, request, settings
 from harness.native import room_for_files
-from in_process import bare_front, closed, front_stats
+from in_process import bare_front, closed
 
 CONNECTIONS = 3000
 BYTES_EACH = 40_000

@@ -1,4 +1,4 @@
-"""REST over HTTP/2: one request of the native front, put before the ASGI application of the REST front.
+"""One HTTP request that is no batch, put before the ASGI application of the REST front.
 
 Moves bytes between ASGI and core.front.exchange. Must never know a batch.
 """
@@ -11,7 +11,7 @@ from urllib.parse import unquote_to_bytes
 
 from batchwire.core.front.stream import http_date
 
-from .http_connection import EXTENSION
+from .asgi_scope import EXTENSION
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
 Message = MutableMapping[str, Any]
@@ -21,7 +21,7 @@ _OF_CONNECTIONS = frozenset((b"connection", b"keep-alive", b"proxy-connection", 
 _log = logging.getLogger("batchwire.rest")
 
 
-class Http2Request:
+class AsgiRequest:
     """exchange: core.front.exchange.Exchange."""
 
     def __init__(self, exchange: Any) -> None:
@@ -49,7 +49,7 @@ class Http2Request:
             running = asyncio.current_task()
             if isinstance(error, asyncio.CancelledError) and running is not None and running.cancelling():
                 raise
-            _log.error("a request over HTTP/2 failed", exc_info=error)
+            _log.error("a request failed", exc_info=error)
         if self._ended or self._exchange.lost:
             return
         if self._answered:
@@ -63,14 +63,14 @@ class Http2Request:
         return {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.3"},
-            "http_version": "2",
+            "http_version": request.http_version,
             "method": request.method.decode("latin-1"),
             "scheme": request.ends.scheme,
             "path": unquote_to_bytes(raw_path).decode("utf-8", "replace"),
             "raw_path": raw_path,
             "query_string": query,
             "root_path": "",
-            "headers": http1_fields(request.authority, request.headers),
+            "headers": header_fields(request),
             "client": request.ends.client,
             "server": request.ends.server,
             "state": {},
@@ -89,6 +89,9 @@ class Http2Request:
     async def _send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self._head = message
+            if self._request.http_version != "2":
+                # The head is said even where nothing else will be: how the answer breaks off shows (OP-05).
+                self._start(message["status"] not in (204, 304))
             return
         body, more = bytes(message.get("body", b"")), message.get("more_body", False)
         if not self._answered:
@@ -103,19 +106,23 @@ class Http2Request:
 
     def _start(self, has_body: bool) -> None:
         assert self._head is not None, "a body without a head"
+        dropped = _OF_CONNECTIONS if self._request.http_version == "2" else ()
         fields = [(b"date", http_date())]
         for name, value in self._head.get("headers", ()):
             lower = name.lower()
-            if lower not in _OF_CONNECTIONS:
+            if lower not in dropped:
                 fields.append((lower, bytes(value)))
         self._exchange.start(self._head["status"], fields, has_body and self._request.method != b"HEAD")
         self._answered = True
 
 
-def http1_fields(authority: bytes, said: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """The header fields as HTTP/1.1 has them: one Host, one Cookie (RFC 9113 8.2.3, 8.3.1)."""
+def header_fields(request: Any) -> list[tuple[bytes, bytes]]:
+    """Those of a core.front.stream.Stream as HTTP/1.1 has them: one Host, one Cookie (RFC 9113 8.2.3, 8.3.1)."""
+    said: list[tuple[bytes, bytes]] = request.headers
+    if request.http_version != "2":
+        return said
     fields = [(name, value) for name, value in said if name not in (b"cookie", b"host")]
-    host = authority or dict(said).get(b"host", b"")
+    host = request.authority or dict(said).get(b"host", b"")
     if host:
         fields.insert(0, (b"host", host))
     cookies = [value for name, value in said if name == b"cookie"]

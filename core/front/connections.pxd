@@ -1,0 +1,28 @@
+# What the connections of a listener have in common, whatever version of HTTP they speak: see connections.pyx.
+from batchwire.core.model cimport Buffer
+
+cdef enum:
+    WRITE_BYTES = 262144      # the most that is made for one write
+
+cdef double LINGER_SECONDS    # for a client to read the last words and close
+
+cdef class Connections:
+    cdef readonly object loop
+    cdef readonly set connections
+    cdef readonly double head_seconds, idle_seconds
+    cdef double sweep_seconds               # between two looks at all of them
+    cdef object sweeper, emptied
+    cdef int lost(self, Connection connection) except -1
+
+cdef class Connection:
+    cdef object loop
+    cdef readonly object transport          # None: it is gone
+    cdef Buffer out                         # what the next write sends
+    cdef int fd                             # -1: only through the transport
+    cdef bint handed_over                   # the transport may have something unsent
+    cdef bint paused                        # the client takes nothing
+    cdef bint closed, closing               # gone; nothing more is read or answered
+    cdef double paused_since
+    cdef int write(self) except -1
+    cdef int sweep(self, double t) except -1
+    cdef int failed(self, object error) except -1

@@ -1,0 +1,104 @@
+"""The connections of a listener: who they are, writing to their sockets, and a look now and then at silent ones.
+
+The same for HTTP/1.1 and HTTP/2. Must never know how a request is framed.
+"""
+from batchwire.core.model cimport now
+from batchwire.core.sending cimport send_now
+from cpython.bytes cimport PyBytes_FromStringAndSize
+
+cdef enum:
+    KEPT_BYTES = 4096         # of the write buffer of a connection that has nothing to write
+
+cdef double LINGER_SECONDS = 5.0
+
+
+cdef class Connections:
+    """
+    head_seconds: for a request's head. idle_seconds: for a client that does not read. sweep_seconds: the longest time
+    between two looks at all connections.
+    """
+
+    def __init__(self, loop, double head_seconds, double idle_seconds, double sweep_seconds):
+        self.loop = loop
+        self.connections = set()
+        self.head_seconds = head_seconds
+        self.idle_seconds = idle_seconds
+        self.sweep_seconds = sweep_seconds
+
+    def begin_sweeps(self):
+        """Looks after silent and stuck connections from now on."""
+        cdef double every = min(self.head_seconds / 4, self.idle_seconds / 4, self.sweep_seconds)
+        self.sweeper = self.loop.call_later(max(every, 0.05), self.on_sweep)
+
+    def end_sweeps(self):
+        """Looks after nothing any more."""
+        if self.sweeper is not None:
+            self.sweeper.cancel()
+            self.sweeper = None
+
+    async def wait_closed(self):
+        """Returns when no connection is left."""
+        while self.connections:
+            self.emptied = self.loop.create_future()
+            await self.emptied
+
+    cdef int lost(self, Connection connection) except -1:
+        self.connections.discard(connection)
+        if self.emptied is not None and not self.connections and not self.emptied.done():
+            self.emptied.set_result(None)
+        return 0
+
+    def on_sweep(self):
+        cdef Connection connection
+        cdef double t = now()
+        self.begin_sweeps()
+        for connection in list(self.connections):
+            try:
+                connection.sweep(t)
+            except Exception as error:
+                connection.failed(error)
+                connection.abort()
+
+
+cdef class Connection:
+    """An asyncio protocol."""
+
+    def __init__(self, loop):
+        self.loop = loop
+        self.out = Buffer()
+        self.fd = -1
+
+    def abort(self):
+        """Closes at once; what the client has not taken is lost."""
+        if self.transport is not None:
+            self.transport.abort()
+
+    cdef int sweep(self, double t) except -1:
+        """Called now and then: ends what takes too long."""
+        raise NotImplementedError
+
+    cdef int failed(self, object error) except -1:
+        """Something failed that no client is to blame for: the loop's handler is told."""
+        self.loop.call_exception_handler({"message": "a stream failed", "exception": error, "protocol": self})
+        return 0
+
+    cdef int write(self) except -1:
+        """Writes past the transport while that has nothing unsent."""
+        cdef Buffer out = self.out
+        cdef Py_ssize_t sent = 0
+        if self.handed_over and self.transport.get_write_buffer_size() == 0:
+            self.handed_over = False
+        if self.fd >= 0 and not self.handed_over:
+            sent = send_now(self.fd, out.data, out.size)
+            if sent < 0:
+                out.size = 0
+                self.closed = self.closing = True
+                self.transport.abort()
+                return 0
+        if sent < out.size:
+            self.handed_over = True
+            self.transport.write(PyBytes_FromStringAndSize(out.data + sent, out.size - sent))
+        out.size = 0
+        if out.capacity > KEPT_BYTES:
+            out.clear()
+        return 0

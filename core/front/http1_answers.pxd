@@ -1,0 +1,50 @@
+# The answers of a connection of HTTP/1.1, and its end: see http1_answers.pyx.
+from batchwire.core.front.connections cimport Connections
+from batchwire.core.front.http1_stream cimport Carrier, Http1Stream
+from batchwire.core.front.stream cimport Ends
+
+cdef unsigned long long connections_open
+
+cdef class Http1Acceptor(Connections):
+    """What connections have in common: bounds, and who answers a request."""
+    cdef object desk
+    cdef object context                     # what is done later begins with it (OP-04)
+    cdef Py_ssize_t max_head_bytes
+    cdef double keepalive_seconds
+
+cdef class Http1Answers(Carrier):
+    cdef Http1Acceptor home
+    cdef Ends ends
+    cdef Http1Stream current                # is being answered, or None
+    cdef Http1Stream newest                 # the one whose body comes, or came last
+    cdef object waiting                     # deque of Http1Stream whose turn comes later
+    cdef bytes backlog                      # read and not parsed
+    cdef bytes refusal                      # what is said once all requests before it are answered, or None
+    cdef bint ended                         # nothing is answered any more
+    cdef bint half_closed                   # the client has said all that it will ever say
+    cdef bint reading                       # the transport reads
+    cdef bint flush_due, receiving, flushing
+    cdef bint unsettled                     # the handler of `current` has not been told on_settled()
+    cdef bint head_begun                    # some bytes of a head that is not complete have come
+    cdef bint probed
+    cdef double head_since                  # when the client's time for a head began; 0: it has not
+    cdef double idle_since                  # when the last answer ended; 0: there was none
+    cdef double received
+    cdef Py_ssize_t unsent_before           # bytes that the transport had to send at the last look
+    cdef object linger_timer, prober
+    cdef int flush(self) except -1
+    cdef int fill(self, Http1Stream stream) except -1
+    cdef int begin(self, Http1Stream stream) except -1
+    cdef int settle(self, Http1Stream stream) except -1
+    cdef int finish(self, Http1Stream stream) except -1
+    cdef int look_at_reading(self) except -1
+    cdef int drop(self, Http1Stream stream) except -1
+    cdef int refuse(self, bytes words) except -1
+    cdef int end_with(self, bytes words) except -1
+    cdef int end_broken(self) except -1
+    cdef int end_whole(self, Http1Stream stream) except -1
+    cdef int linger(self) except -1
+    cdef int start_linger_timer(self, double stuck) except -1
+    cdef int stop_timers(self) except -1
+
+cdef bytes last_words(str status, str text)

@@ -1,0 +1,425 @@
+"""The answers of a connection of HTTP/1.1, in the order of their requests, and how it ends.
+
+One stream is answered at a time; what all handlers fill in during one turn of the loop goes out in one write. A
+connection ends so that its client can read the last words, and never so that an answer without its end looks complete
+(ER-07). Must never look at what comes in.
+"""
+from batchwire.core.faults cimport fault
+from batchwire.core.front.connections cimport LINGER_SECONDS, WRITE_BYTES
+from batchwire.core.front.http_requests cimport answer_of
+from batchwire.core.front.stream cimport ends_of, Handler
+from batchwire.core.model cimport Buffer, now
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+
+import contextvars
+import socket
+from collections import deque
+
+cdef enum:
+    MOST_UNREAD = 65536       # bytes of a request that nobody has consumed; then nothing more is read
+    TCP_CLOSE = 7             # a state of <netinet/tcp.h>
+
+cdef double PROBE_SECONDS = 1.0   # between looks at a client that has closed its side
+cdef double SWEEP_SECONDS = 5.0   # the most between looks at all connections
+
+cdef unsigned long long connections_open = 0
+
+
+cdef bytes last_words(str status, str text):
+    """An answer behind which the connection closes."""
+    cdef str kind = "content-type: text/plain; charset=utf-8\r\n" if text else ""
+    return f"HTTP/1.1 {status}\r\n{kind}content-length: {len(text)}\r\nconnection: close\r\n\r\n{text}".encode()
+
+
+cdef bytes FAILED = last_words("500 Internal Server Error", "Internal Server Error")
+cdef bytes LATE = last_words("408 Request Timeout", "")
+
+
+cdef class Http1Acceptor(Connections):
+    """
+    desk: see http_requests.pyx. max_head_bytes: of request line and fields. head_seconds: from the connection, or the
+    first byte of a further request, to the end of the head. idle_seconds: for a client that takes nothing.
+    keepalive_seconds: between two requests.
+    """
+
+    def __init__(self, loop, desk, *, Py_ssize_t max_head_bytes=65536, double head_seconds=60, double idle_seconds=60,
+                 double keepalive_seconds=75):
+        super().__init__(loop, head_seconds, idle_seconds, SWEEP_SECONDS)
+        self.desk = desk
+        self.context = contextvars.copy_context()
+        self.max_head_bytes = max_head_bytes
+        self.keepalive_seconds = keepalive_seconds
+
+
+cdef class Http1Answers(Carrier):
+    """The part of an asyncio protocol that writes and ends."""
+
+    def __init__(self, Http1Acceptor home not None):
+        super().__init__(home.loop)
+        self.home = home
+        self.waiting = deque()
+        self.backlog = b""
+        self.lasts = self.reading = True
+
+    # --- asyncio.Protocol
+
+    def connection_made(self, transport):
+        global connections_open
+        connections_open += 1
+        self.transport = transport
+        self.received = self.head_since = now()
+        self.ends = ends_of(self.loop, transport, self.home.idle_seconds)
+        if self.ends.scheme == "http":
+            self.fd = transport.get_extra_info("socket").fileno()
+        self.home.connections.add(self)
+
+    def connection_lost(self, exc):
+        global connections_open
+        cdef Http1Stream stream
+        connections_open -= 1
+        self.closed = self.closing = self.ended = True
+        self.fd = -1
+        self.transport = None
+        self.home.lost(self)
+        self.stop_timers()
+        self.backlog = b""
+        stream, self.current = self.current, None
+        if stream is not None:
+            self.drop(stream)
+        for stream in self.waiting:
+            self.drop(stream)
+        self.waiting.clear()
+        self.newest = None
+
+    def eof_received(self):
+        """FR-06: a client that has asked and closed its side is answered; what it has not said whole ends.
+
+        Whether it still reads is told by what is written to it, or by the state of its socket after that.
+        """
+        if self.closed or self.ended or self.current is None or not self.current.ended or self.fd < 0:
+            return False          # TLS has no half-closed connections here
+        self.half_closed = True
+        if not self.newest.ended:
+            self.drop(self.waiting.pop())
+            self.newest = self.waiting[len(self.waiting) - 1] if self.waiting else self.current
+        self.newest.keeps = False
+        self.prober = self.loop.call_later(PROBE_SECONDS, self.on_probe)
+        return True
+
+    def on_probe(self):
+        cdef Http1Stream stream = self.current
+        self.prober = None
+        if self.closed or self.ended or stream is None:
+            return
+        if is_gone(self.transport.get_extra_info("socket")):
+            self.abort()
+            return
+        if not self.probed and not stream.answered and stream.http_version == "1.1":
+            self.probed = True
+            self.continues(stream)
+        self.prober = self.loop.call_later(PROBE_SECONDS, self.on_probe)
+
+    def pause_writing(self):
+        self.paused = True
+        self.paused_since = now()
+        self.unsent_before = 0
+
+    def resume_writing(self):
+        self.paused = False
+        self.flush()
+
+    # --- the front's side
+
+    def shutdown(self):
+        """Closes behind the answer that is due, if one is."""
+        if self.closed or self.ended:
+            return
+        self.lasts = False
+        if self.current is None and not self.waiting:
+            self.ended = True
+            self.transport.close()
+
+    # --- what streams ask for
+
+    cdef int schedule_flush(self) except -1:
+        # What is read is followed by a flush anyway.
+        if not self.flush_due and not self.receiving and not self.flushing and not self.closed:
+            self.flush_due = True
+            self.loop.call_soon(self.on_flush, context=self.home.context)
+        return 0
+
+    def on_flush(self):
+        self.flush_due = False
+        self.flush()
+
+    cdef int continues(self, Http1Stream stream) except -1:
+        if stream is not self.current or self.ended:
+            return 0
+        self.out.put(b"HTTP/1.1 100 Continue\r\n\r\n", 25)
+        return self.schedule_flush()
+
+    cdef int consumed(self, Http1Stream stream) except -1:
+        if not self.reading and not self.receiving and not self.flushing:
+            self.look_at_reading()
+        return 0
+
+    cdef int crashed(self, Http1Stream stream, object error) except -1:
+        self.failed(error)
+        stream.crashed = True
+        return self.schedule_flush()
+
+    # --- answers
+
+    cdef int flush(self) except -1:
+        """Sends what handlers have to say, in as few writes as may be, and begins what waits for its turn."""
+        cdef Http1Stream stream
+        cdef Buffer out = self.out
+        if self.flushing or self.receiving or self.closed:
+            return 0
+        self.flushing = True
+        try:
+            while not self.ended and not self.closed:
+                stream = self.current
+                if stream is None:
+                    if self.paused or not self.waiting:
+                        break
+                    self.begin(self.waiting.popleft())
+                    continue
+                if self.unsettled and not stream.crashed:
+                    self.settle(stream)
+                if stream.filling and not stream.broken and not stream.crashed and not self.paused:
+                    self.fill(stream)
+                if stream.crashed and not stream.answered:
+                    self.end_with(FAILED)
+                    break
+                if stream.crashed or stream.broken:
+                    self.end_broken()
+                    break
+                if stream.complete:
+                    self.finish(stream)
+                elif out.size < WRITE_BYTES:
+                    break
+                if out.size >= WRITE_BYTES and not self.closed:
+                    self.write()
+            if out.size and not self.closed:
+                self.write()
+        finally:
+            self.flushing = False
+        return self.look_at_reading()
+
+    cdef int fill(self, Http1Stream stream) except -1:
+        cdef Buffer out = self.out
+        try:
+            while out.size < WRITE_BYTES:
+                fault("front.fill")
+                if not stream.pull():
+                    break
+        except BaseException as error:
+            self.crashed(stream, error)
+        return 0
+
+    cdef int begin(self, Http1Stream stream) except -1:
+        """It is the stream's turn."""
+        cdef bytes data
+        cdef Handler handler
+        self.current = stream
+        self.unsettled = True
+        try:
+            fault("front.request")
+            handler = answer_of(self.home.desk, stream)
+            handler.moved = self.received
+            stream.handler = handler
+            came, stream.waiting = stream.waiting, None
+            if came is not None:
+                for data in came:
+                    fault("front.data")
+                    handler.on_data(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+            if stream.ended:
+                fault("front.end")
+                handler.on_end()
+        except BaseException as error:
+            self.crashed(stream, error)
+        return 0
+
+    cdef int settle(self, Http1Stream stream) except -1:
+        self.unsettled = False
+        try:
+            fault("front.settled")
+            stream.handler.on_settled()
+        except BaseException as error:
+            self.crashed(stream, error)
+        return 0
+
+    cdef int finish(self, Http1Stream stream) except -1:
+        """The answer is complete."""
+        self.current = None
+        self.idle_since = now()
+        try:
+            stream.close(True)
+        except BaseException as error:
+            self.failed(error)
+        if not stream.keeps or not self.lasts:
+            return self.end_whole(stream)
+        if not stream.ended:
+            self.start_linger_timer(0)
+        if self.waiting:
+            return 0
+        if self.refusal is not None:
+            return self.end_with(self.refusal)
+        if self.head_begun:
+            # Nobody may have read it while there were requests before it.
+            self.head_since = self.idle_since
+        if self.backlog:
+            self.loop.call_soon(self.on_backlog, context=self.home.context)
+        return 0
+
+    def on_backlog(self):
+        raise NotImplementedError
+
+    cdef int look_at_reading(self) except -1:
+        """While requests wait nothing more is read: each answer that ends would let in another read of them."""
+        cdef bint wanted = self.ended or not self.waiting and not self.backlog \
+            and (self.newest is None or self.newest.unconsumed <= MOST_UNREAD)
+        if wanted == self.reading or self.closed or self.half_closed:
+            return 0
+        self.reading = wanted
+        if wanted:
+            self.transport.resume_reading()
+        else:
+            self.transport.pause_reading()
+        return 0
+
+    # --- the end
+
+    cdef int refuse(self, bytes words) except -1:
+        """What came is no request: nothing more is read, and it is said behind the answers that are due (FR-13)."""
+        if self.current is not None or self.waiting:
+            self.refusal = words
+            return 0
+        return self.end_with(words)
+
+    cdef int end_with(self, bytes words) except -1:
+        """The last words on this connection."""
+        self.out.put_bytes(words)
+        return self.end_broken()
+
+    cdef int end_broken(self) except -1:
+        """Ends the connection where its answer stands: what was filled in is delivered, and nobody hears of the rest."""
+        cdef Http1Stream stream = self.current
+        self.ended = True
+        self.current = None
+        self.stop_timers()
+        if stream is not None:
+            self.drop(stream)
+        return self.linger()
+
+    cdef int end_whole(self, Http1Stream stream) except -1:
+        """Ends the connection behind an answer that is complete; its request may not be, or others may follow."""
+        self.ended = True
+        self.stop_timers()
+        if not stream.ended or self.waiting:
+            return self.linger()
+        if self.out.size:
+            self.write()
+        if not self.closed:
+            self.transport.close()
+        return 0
+
+    cdef int linger(self) except -1:
+        """
+        Reading goes on for a while, into nothing: closing with unread input would make the kernel reset the
+        connection, and the client lose results that it has not read yet.
+        """
+        if self.closed or self.transport.is_closing():
+            return 0
+        if self.out.size:
+            self.write()
+        if self.closed:
+            return 0
+        self.backlog = b""
+        self.look_at_reading()
+        if not self.half_closed and self.transport.can_write_eof():
+            self.transport.write_eof()
+            return self.start_linger_timer(0)
+        self.transport.close()
+        return 0
+
+    cdef int start_linger_timer(self, double stuck) except -1:
+        cdef Py_ssize_t unsent = self.transport.get_write_buffer_size()
+        self.linger_timer = self.loop.call_later(LINGER_SECONDS, self.on_lingered, unsent, stuck)
+        return 0
+
+    def on_lingered(self, Py_ssize_t unsent, double stuck):
+        """Cuts the connection, unless the client still takes what it was sent; stuck: seconds that it has not."""
+        self.linger_timer = None
+        if self.closed:
+            return
+        stuck = stuck + LINGER_SECONDS if <Py_ssize_t>self.transport.get_write_buffer_size() == unsent else 0.0
+        if unsent == 0 or stuck >= self.home.head_seconds:
+            self.abort()
+        else:
+            self.start_linger_timer(stuck)
+
+    cdef int stop_timers(self) except -1:
+        for timer in (self.linger_timer, self.prober):
+            if timer is not None:
+                timer.cancel()
+        self.linger_timer = self.prober = None
+        return 0
+
+    cdef int drop(self, Http1Stream stream) except -1:
+        """The stream ends before its answer."""
+        try:
+            stream.close(False)
+        except BaseException as error:
+            self.failed(error)
+        return 0
+
+    # --- time
+
+    cdef int sweep(self, double t) except -1:
+        cdef Http1Stream stream = self.current
+        cdef Py_ssize_t unsent
+        if self.closed:
+            return 0
+        if self.paused:
+            unsent = self.transport.get_write_buffer_size()
+            if unsent < self.unsent_before:
+                self.paused_since = t
+                if stream is not None and stream.handler is not None:
+                    stream.handler.moved = t
+            self.unsent_before = unsent
+            if t - self.paused_since > self.home.idle_seconds:
+                self.abort()
+                return 0
+        if self.ended:
+            return 0
+        if stream is not None:
+            if stream.handler is not None:
+                try:
+                    fault("front.sweep")
+                    stream.handler.on_sweep(t)
+                except BaseException as error:
+                    self.crashed(stream, error)
+            return self.flush()
+        if self.waiting:
+            return 0
+        if self.head_since:
+            if t - self.head_since > self.home.head_seconds:
+                if self.head_begun:
+                    return self.end_with(LATE)
+                self.abort()
+        elif t - self.idle_since > self.home.keepalive_seconds:
+            self.ended = True
+            self.transport.close()
+        return 0
+
+
+cdef bint is_gone(sock) except -1:
+    """Whether the other end has reset what it closed; Linux says so, elsewhere only writing tells."""
+    if sock is None or sock.family == socket.AF_UNIX or not hasattr(socket, "TCP_INFO"):
+        return False
+    try:
+        return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == TCP_CLOSE
+    except OSError:
+        return True

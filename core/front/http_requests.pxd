@@ -1,0 +1,3 @@
+from batchwire.core.front.stream cimport Handler, Stream
+
+cdef Handler answer_of(object desk, Stream stream)
