@@ -86,7 +86,7 @@ class RpcDesk:
         """A batch of the protobuf dialect. remaining: seconds to the call's deadline. Raises EnvelopeError."""
         route = self._route(peek_options(first)["route"])
         settings = self._service.table.settings[route.root.decode()]
-        wanted = forwarding(settings.forward_headers)
+        wanted = forwarding(settings.forward_headers, settings.drop_headers, settings.keep_headers)
         headers: list[tuple[bytes, bytes]] = []
         authorization, hops, trace = None, 1, ""
         for name, value in metadata:
