@@ -328,9 +328,13 @@ class UpstreamSettings(_Section):
         wrong = []
         if bool(self.url) == bool(self.app):
             wrong.append("needs url or app, not both" if self.url else "needs url or app")
-        if self.url.startswith("http") and ("?" in self.url or "#" in self.url or "@" in urlsplit(self.url).netloc):
-            # Told here, where the value is not quoted: it may hold a password.
-            wrong.append("url: must have no user, query or fragment: none of them would be sent")
+        # Told here, where the value is not quoted: it may hold a password.
+        if self.url.startswith("http"):
+            parts = urlsplit(self.url)
+            if "?" in self.url or "#" in self.url or "@" in parts.netloc:
+                wrong.append("url: must have no user, query or fragment: none of them would be sent")
+            if _has_dot_segment(parts.path) or not _URL_PATH.fullmatch(parts.path or "/"):
+                wrong.append("url: must have a path without . and .. segments, percent-encoded")
         if bool(self.cert_file) != bool(self.key_file):
             wrong.append("cert_file and key_file go together")
         if self.merge == "MERGE" and self.batch == "json":

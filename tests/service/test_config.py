@@ -36,7 +36,18 @@ def test_an_upstream_is_a_host_and_a_port(url: str) -> None:
     assert url in line
 
 
-@pytest.mark.parametrize("url", ["http://h/", "https://h:65535/a/", "http://[::1]:1/", "unix:/tmp/a:b.sock"])
+@pytest.mark.parametrize(
+    "url", ["http://h/a/../b/", "http://h/%2e/", "http://h/sch\u00f6n/", "http://h/a%2/", "http://h/<a>/"]
+)
+def test_the_path_of_an_upstream_is_as_in_urls(url: str) -> None:
+    [line] = wrong(url=url)
+    assert line == "upstreams.main.url: must have a path without . and .. segments, percent-encoded"
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://h", "http://h/$web/a%20b//c/", "http://h/", "https://h:65535/a/", "http://[::1]:1/", "unix:/tmp/a:b.sock"],
+)
 def test_urls_that_are_taken(url: str) -> None:
     assert wrong(url=url) == []
 
