@@ -12,24 +12,31 @@ from pathlib import Path
 import click
 from batchwire.core import check_document
 
-from .config import Config, ConfigurationError, Listen, load, one_route
+from .config import Config, ConfigurationError, Listen, one_route, read
 from .fronts import listeners
 from .fronts.tls import make_context
 from .routes import RouteTable, make_upstream
+from .variables import say_routes
 
 
 def check(path: str | None, batch: str | None, root: str | None) -> list[str]:
-    """One line for each thing that is wrong with a configuration file, or with a JSON batch document for a route of it.
+    """One line for each thing that is wrong with a configuration, or with a JSON batch document for a route of it.
 
-    batch: file, or "-". root: service root of the route; None: the default one. Without a configuration, the batch is
-    judged for a route with the settings of `serve --upstream`; it is not, when the configuration is wrong.
+    path: of its file; None if it stands in the environment, or there is none. batch: file, or "-". root: service root
+    of the route; None: the default one. Without a configuration, the batch is judged for a route with the settings of
+    `serve --upstream`; it is not, when the configuration is wrong.
     Raises click.UsageError for a batch that cannot be read.
     """
     data = read_document(batch) if batch else None
     loop = asyncio.new_event_loop()
+    configured = bool(path) or say_routes()
     try:
-        config = load(path) if path else load(None, one_route("http://localhost/", "", root or "/"))
-        wrong = _check_config(config, loop) if path else []
+        config, wrong = read(path, None if configured else one_route("http://localhost/", "", root or "/"))
+        if config is None:
+            return wrong
+        # What the first look did not find stands beside what it did.
+        if configured:
+            wrong += _check_config(config, loop)
         if data is not None and not wrong:
             wrong = _check_batch(data, config, RouteTable(config, loop), root)
     except ConfigurationError as error:

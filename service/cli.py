@@ -8,11 +8,16 @@ from typing import Any
 import click
 
 from .config import Config, ConfigurationError, load, one_route
+from .variables import say_routes
 
 _DEMO_APP = "batchwire.service.demo.app:app"
 _DEMO_NEEDS = ("starlette", "docx", "python_multipart")
 _DEMO_ROOTS = {"main": "/v4/words/", "sdk": "/v4.0/words/"}
 _ADDRESS_FORMS = 'HOST:PORT, unix:/path, or "" for none'
+_NO_ROUTE = (
+    "give --config FILE, --upstream URL or --app MODULE:ATTR, or set BATCHWIRE_UPSTREAMS and BATCHWIRE_ROUTES "
+    "(or try `batchwire demo`)"
+)
 _EXAMPLES_SERVE = """
 \b
 Examples:
@@ -98,16 +103,19 @@ def serve(
 ) -> None:
     """Start the gateway.
 
-    The routes come from --config, or one route from --upstream or --app.
+    The routes come from --config, or one route from --upstream or --app, or all is in the environment.
     """
     if upstream and app:
         raise click.UsageError("give --upstream or --app, not both")
     if path and (upstream or app or root):
         raise click.UsageError("--upstream, --app and --root describe a route; with --config it stands in the file")
     if not (path or upstream or app):
-        raise click.UsageError("give --config FILE, --upstream URL or --app MODULE:ATTR (or try `batchwire demo`)")
+        if not say_routes():
+            raise click.UsageError(_NO_ROUTE)
+        if root:
+            raise click.UsageError("--root describes a route; here they stand in BATCHWIRE_ROUTES")
     overrides = _overrides(grpc, http, workers, log_format)
-    if not path:
+    if upstream or app:
         overrides |= one_route(upstream or "", app or "", root or "/")
     _run(_load(path, overrides))
 
@@ -188,10 +196,11 @@ def check(path: str | None, batch: str | None, root: str | None) -> None:
     """Check a configuration, a batch document, or both, without starting or sending anything.
 
     What `serve` would refuse is told here; apps in the process are imported for that, and certificates loaded. A batch
-    is judged with the limits of the configuration and the settings of its route.
+    is judged with the limits of the configuration and the settings of its route. Where BATCHWIRE_ROUTES is set, the
+    environment is a configuration without --config, too.
     Exit code 0 when nothing is wrong, 1 when something is; each thing that is wrong has its own line.
     """
-    if not (path or batch):
+    if not (path or batch or say_routes()):
         raise click.UsageError("give --config FILE, --batch FILE, or both")
     from .check import check as look_over
 

@@ -4,27 +4,30 @@ Every key, its default and its meaning stand here and nowhere else. Must never o
 object.
 """
 
-import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from batchwire.core import header_verdict
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
-from pydantic_settings import (
-    BaseSettings,
-    EnvSettingsSource,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    SettingsError,
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
 )
 
 from .config_errors import lines, shown
 from .fronts.inheritance import FORWARDED, may_forward
+from .variables import Variables, merged, say_routes
 
 _YEAR = 31_536_000
 _LARGEST = (1 << 31) - 1
@@ -35,12 +38,7 @@ Count0 = Annotated[int, Field(ge=0, le=_LARGEST)]
 Bytes = Annotated[int, Field(ge=1, le=1 << 62)]
 Bytes0 = Annotated[int, Field(ge=0, le=1 << 62)]
 _UNIX_PATH = 107  # bytes; sun_path of unix(7)
-
-
-# Of the build (setup.py), and what Kubernetes sets in each pod for a service of our name.
-_NO_SETTING = re.compile(
-    r"BATCHWIRE_(?:COMPILE|ANNOTATE|(?:\w+_)?SERVICE_HOST|(?:\w+_)?SERVICE_PORT(?:_\w+)?|(?:\w+_)?PORT(?:_\d+_.+)?)"
-)
+_URL_PATH = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})+")  # RFC 3986, 3.3
 
 
 class ConfigurationError(Exception):
@@ -72,10 +70,24 @@ def _socket_path(value: str) -> None:
 
 
 def _root(value: str) -> str:
-    """A path with "/" at both ends; the last one may be left out."""
-    if not value.startswith("/") or "//" in value or "?" in value or "$" in value:
+    """A path as it stands in URLs, with "/" at both ends; the last one may be left out."""
+    if not value.startswith("/"):
         raise ValueError('must be a path that begins with "/"')
+    if "$" in value:
+        raise ValueError("must hold no $: $batch is no part of it, batches are taken right below it")
+    if "?" in value or "#" in value:
+        raise ValueError("must be a path without query or fragment")
+    if "//" in value:
+        raise ValueError("must hold no empty segment (//)")
+    if _has_dot_segment(value):
+        raise ValueError("must hold no segment . or ..: a URL never keeps them")
+    if not _URL_PATH.fullmatch(value):
+        raise ValueError("must be written as in a URL, white space and the like percent-encoded")
     return value if value.endswith("/") else value + "/"
+
+
+def _has_dot_segment(path: str) -> bool:
+    return any(unquote(segment) in (".", "..") for segment in path.split("/"))
 
 
 def _field_value(value: str) -> str:
@@ -166,8 +178,25 @@ ForwardedHeaders = Annotated[tuple[str, ...], AfterValidator(_forwarded_headers)
 Network = Annotated[str, AfterValidator(_network)]
 
 
+def _refuse(wrong: list[str]) -> None:
+    """Of a validator of several keys: each line begins with the one that it is about, if it is about one."""
+    if wrong:
+        raise ValueError("\n".join(wrong))
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _of_its_kind(cls, value: object, about: ValidationInfo) -> object:
+        """Python takes true for 1; whoever writes it for a number, or a number for it, means something else."""
+        kind = cls.model_fields[str(about.field_name)].annotation
+        if isinstance(value, bool) and kind in (int, float):
+            raise ValueError("must be a number")
+        if isinstance(value, int | float) and not isinstance(value, bool) and kind is bool:
+            raise ValueError("must be true or false")
+        return value
 
 
 class TlsSettings(_Section):
@@ -180,10 +209,12 @@ class TlsSettings(_Section):
 
     @model_validator(mode="after")
     def _together(self) -> "TlsSettings":
+        wrong = []
         if bool(self.cert_file) != bool(self.key_file):
-            raise ValueError("cert_file and key_file go together")
+            wrong.append("cert_file and key_file go together")
         if self.client_ca_file and not self.cert_file:
-            raise ValueError("client_ca_file needs cert_file and key_file")
+            wrong.append("client_ca_file needs cert_file and key_file")
+        _refuse(wrong)
         return self
 
 
@@ -201,8 +232,8 @@ class Listen(_Section):
         0,
         description="an HTTP/2 connection takes streams about as long, then its client is to make a new one; 0: none",
     )
-    min_ping_seconds: float = Field(
-        4, ge=0, description="keep-alive pings of a client that come more often, while nothing is sent, end it; 0: any"
+    min_ping_seconds: Seconds0 = Field(
+        4, description="keep-alive pings of a client that come more often, while nothing is sent, end it; 0: any"
     )
     allowed_origins: list[str] = Field(
         default_factory=list, description='origins of web pages that may use gRPC-Web and Connect; "*": any'
@@ -254,10 +285,11 @@ class LimitSettings(_Section):
     min_request_rate: float = Field(
         64,
         ge=0,
+        allow_inf_nan=False,
         description="bytes a second at least of a request that has begun, after 10 s; "
         "a whole call buys client_idle_seconds; 0: any",
     )
-    grpc_max_message_bytes: int = Field(4 << 20, ge=1024, description="largest gRPC message taken")
+    grpc_max_message_bytes: int = Field(4 << 20, ge=1024, le=_LARGEST, description="largest gRPC message taken")
     output_high_bytes: Bytes = Field(1 << 20, description="results not taken, above which no call starts")
     max_answer_bytes_in_flight: Bytes = Field(
         32 << 20,
@@ -306,20 +338,26 @@ class UpstreamSettings(_Section):
 
     @model_validator(mode="after")
     def _one_target(self) -> "UpstreamSettings":
+        wrong = []
         if bool(self.url) == bool(self.app):
-            raise ValueError("needs url or app, not both" if self.url else "needs url or app")
-        if self.url.startswith("http") and ("?" in self.url or "#" in self.url or "@" in urlsplit(self.url).netloc):
-            # Told here, where the value is not quoted: it may hold a password.
-            raise ValueError("url: must have no user, query or fragment: none of them would be sent")
+            wrong.append("needs url or app, not both" if self.url else "needs url or app")
+        # Told here, where the value is not quoted: it may hold a password.
+        if self.url.startswith("http"):
+            parts = urlsplit(self.url)
+            if "?" in self.url or "#" in self.url or "@" in parts.netloc:
+                wrong.append("url: must have no user, query or fragment: none of them would be sent")
+            if _has_dot_segment(parts.path) or not _URL_PATH.fullmatch(parts.path or "/"):
+                wrong.append("url: must have a path without . and .. segments, percent-encoded")
         if bool(self.cert_file) != bool(self.key_file):
-            raise ValueError("cert_file and key_file go together")
+            wrong.append("cert_file and key_file go together")
         if self.merge == "MERGE" and self.batch == "json":
-            raise ValueError("merge: a JSON batch has no MERGE (JB-07)")
+            wrong.append("merge: a JSON batch has no MERGE (JB-07)")
         if self.coalesce > 1 and not self.batch:
-            raise ValueError("coalesce: needs batch, which says the form of the batches")
+            wrong.append("coalesce: needs batch, which says the form of the batches")
         for address in self.addresses:
             if not _is_host_port(address):
-                raise ValueError(f"addresses: must be HOST:PORT each (was {shown(address)})")
+                wrong.append(f"addresses: must be HOST:PORT each (was {shown(address)})")
+        _refuse(wrong)
         return self
 
 
@@ -377,10 +415,8 @@ class RouteSettings(_Section):
         return [(scheme, host) for scheme, _, host in parted]
 
 
-class Config(BaseSettings):
+class Config(_Section):
     """The whole configuration."""
-
-    model_config = SettingsConfigDict(env_prefix="BATCHWIRE_", env_nested_delimiter="__", extra="forbid")
 
     listen: Listen = Field(default_factory=lambda: Listen.model_validate({}))
     log: Log = Field(default_factory=lambda: Log.model_validate({}))
@@ -388,74 +424,75 @@ class Config(BaseSettings):
     upstreams: dict[str, UpstreamSettings] = Field(default_factory=dict)
     routes: list[RouteSettings] = Field(default_factory=list)
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment wins over the file, which comes in as arguments."""
-        return env_settings, init_settings
-
     @model_validator(mode="after")
     def _whole(self) -> "Config":
+        _refuse([*self._wrong_names(), *self._wrong_routes(), *self._wrong_listeners()])
+        return self
+
+    def _wrong_names(self) -> Iterator[str]:
+        # A variable of the environment could not tell the two apart.
+        seen: dict[str, str] = {}
+        for name in self.upstreams:
+            other = seen.setdefault(name.lower(), name)
+            if other != name:
+                yield f"upstreams.{name}: differs from upstreams.{other} in upper and lower case only"
+
+    def _wrong_routes(self) -> Iterator[str]:
         roots: set[str] = set()
         for number, route in enumerate(self.routes):
             where = f"routes.{number}"
             if route.root in roots:
-                raise ValueError(f"{where}.root: {route.root} is used by two routes")
+                yield f"{where}.root: {route.root} is used by two routes"
             roots.add(route.root)
             if route.upstream not in self.upstreams:
-                raise ValueError(f"{where}.upstream: there is no upstream {route.upstream!r}")
-            if route.serve_app and not self.upstreams[route.upstream].app:
-                raise ValueError(f"{where}.serve_app: {route.upstream!r} is no app in this process")
+                yield f"{where}.upstream: there is no upstream {route.upstream!r}"
+            elif route.serve_app and not self.upstreams[route.upstream].app:
+                yield f"{where}.serve_app: {route.upstream!r} is no app in this process"
             if route.serve_app and route.mounts:
-                raise ValueError(f"{where}.serve_app: a route with mounts has more than one upstream")
+                yield f"{where}.serve_app: a route with mounts has more than one upstream"
+            prefixes: set[tuple[str, ...]] = set()
             for place, mount in enumerate(route.mounts):
+                here = f"{where}.mounts.{place}"
                 if mount.upstream not in self.upstreams:
-                    raise ValueError(f"{where}.mounts.{place}.upstream: there is no upstream {mount.upstream!r}")
+                    yield f"{here}.upstream: there is no upstream {mount.upstream!r}"
                 if not mount.prefix.startswith(route.root) or mount.prefix == route.root:
-                    raise ValueError(f"{where}.mounts.{place}.prefix: must lie under {route.root}")
+                    yield f"{here}.prefix: must lie under {route.root}"
+                # As a call's path is compared with it (OP-10).
+                prefix = tuple(unquote(segment, errors="surrogateescape") for segment in mount.prefix.split("/"))
+                if prefix in prefixes:
+                    yield f"{here}.prefix: {mount.prefix} is used by two mounts of the route"
+                prefixes.add(prefix)
         if sum(route.default for route in self.routes) > 1:
-            raise ValueError("routes: only one route may be the default")
-        if not self.listen.grpc and not self.listen.http:
-            raise ValueError("listen: at least one of grpc and http is needed")
-        if self.listen.front == "grpcio" and self.listen.tls.cert_file:
-            raise ValueError("listen.tls: needs the native front")
-        if (
-            self.listen.front == "grpcio"
-            and self.listen.grpc == self.listen.http
-            and not self.listen.http.endswith(":0")
-        ):
-            raise ValueError("listen: with the front grpcio, grpc and http cannot share an address")
+            yield "routes: only one route may be the default"
+
+    def _wrong_listeners(self) -> Iterator[str]:
+        listen = self.listen
+        if not listen.grpc and not listen.http:
+            yield "listen: at least one of grpc and http is needed"
+        if listen.front == "grpcio" and listen.tls.cert_file:
+            yield "listen.tls: needs the native front"
+        if listen.front == "grpcio" and listen.grpc and listen.grpc == listen.http and not listen.http.endswith(":0"):
+            yield "listen: with the front grpcio, grpc and http cannot share an address"
         for front in ("grpc", "http"):
-            if self.listen.workers > 1 and getattr(self.listen, front).startswith("unix:"):
-                raise ValueError(f"listen.{front}: a UNIX socket belongs to one process, so workers must be 1")
-        return self
-
-
-class _Merged(Config):
-    """A configuration that has the environment in it already, below the options of the command line."""
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        *others: PydanticBaseSettingsSource,
-        **named: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """What it is given, and nothing else."""
-        return (init_settings,)
+            if listen.workers > 1 and getattr(listen, front).startswith("unix:"):
+                yield f"listen.{front}: a UNIX socket belongs to one process, so workers must be 1"
 
 
 def load(path: str | Path | None = None, overrides: Mapping[str, Any] | None = None) -> Config:
     """Reads a TOML file, lets the environment override it, and the command line both.
 
     overrides: nested mapping in the form of the file. Raises ConfigurationError.
+    """
+    config, wrong = read(path, overrides)
+    if config is None or wrong:
+        raise ConfigurationError("\n".join(wrong))
+    return config
+
+
+def read(path: str | Path | None = None, overrides: Mapping[str, Any] | None = None) -> tuple[Config | None, list[str]]:
+    """The same, for whoever looks further: the configuration, if its values hold, and a line for each thing wrong.
+
+    Raises ConfigurationError for a file that cannot be read.
     """
     data: dict[str, Any] = {}
     if path is not None:
@@ -465,41 +502,37 @@ def load(path: str | Path | None = None, overrides: Mapping[str, Any] | None = N
             raise ConfigurationError(f"{path}: {error.strerror}") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigurationError(f"{path}: {error}") from None
-    wrong = _wrong_variables()
-    if wrong:
-        raise ConfigurationError("\n".join(wrong))
+    overrides = overrides or {}
+    variables = Variables(Config, [*_upstreams(data), *_upstreams(overrides)])
+    wrong = variables.wrong
     try:
-        config = Config(**data)
+        config = Config.model_validate(merged(merged(data, variables.tree), overrides))
     except ValidationError as error:
-        raise _refused(error, {}) from None
-    if overrides:
-        try:
-            config = _Merged.model_validate(_merged(config.model_dump(exclude_unset=True), overrides))
-        except ValidationError as error:
-            raise _refused(error, overrides) from None
-    if not config.routes:
-        raise ConfigurationError("routes: there is none")
-    return config
+        return None, [*wrong, *lines(error, variables.given, overrides)]
+    if not config.routes and not say_routes():
+        wrong.append("routes: there is none")
+    if config.routes and "routes" not in overrides:
+        wrong += _idle_upstreams(config, variables, _upstreams(data))
+    return config, wrong
 
 
-def _wrong_variables() -> list[str]:
-    """One line for each environment variable that looks like a setting and is none, or cannot be read (OP-09)."""
+def _upstreams(data: Mapping[str, Any]) -> list[str]:
+    """Their names in what has not been validated yet."""
+    section = data.get("upstreams")
+    return list(section) if isinstance(section, Mapping) else []
+
+
+def _idle_upstreams(config: Config, variables: Variables, in_file: list[str]) -> list[str]:
+    """A variable for an upstream that is nobody's is one whose name was not written as in the file."""
+    used = {route.upstream for route in config.routes}
+    used.update(mount.upstream for route in config.routes for mount in route.mounts)
+    known = used.union(in_file)
     told = []
-    prefix = str(Config.model_config["env_prefix"])
-    for name, value in sorted(os.environ.items()):
-        if not name.upper().startswith(prefix):
-            continue
-        section = name[len(prefix) :].lower().partition("__")[0]
-        if section not in Config.model_fields:
-            if not _NO_SETTING.fullmatch(name.upper()):
-                told.append(f"{name}: there is no section {section!r}; there are {', '.join(Config.model_fields)}")
-            continue
-        source = EnvSettingsSource(Config)
-        source.env_vars = {name.lower(): value}
-        try:
-            source()
-        except SettingsError:
-            told.append(f"{name}: is not valid JSON (was {value[:100]!r})")
+    for path, (name, value) in variables.given.items():
+        if path[0] == "upstreams":
+            for upstream in path[1:2] or value:
+                if upstream not in known:
+                    told.append(f"{name}: no route uses an upstream {upstream!r}; there are {', '.join(sorted(known))}")
     return told
 
 
@@ -507,15 +540,3 @@ def one_route(upstream: str, app: str, root: str) -> dict[str, Any]:
     """The overrides that make the one route of the command line."""
     target = {"app": app} if app else {"url": upstream}
     return {"upstreams": {"main": target}, "routes": [{"root": root, "upstream": "main", "default": True}]}
-
-
-def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    made = dict(base)
-    for key, value in over.items():
-        old = made.get(key)
-        made[key] = _merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
-    return made
-
-
-def _refused(error: ValidationError, overrides: Mapping[str, Any]) -> ConfigurationError:
-    return ConfigurationError("\n".join(lines(error, str(Config.model_config["env_prefix"]), overrides)))

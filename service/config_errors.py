@@ -3,10 +3,8 @@
 Must never read the configuration's file.
 """
 
-import json
-import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -30,23 +28,19 @@ _WORDS = {
 _WITHOUT_VALUE = ("extra_forbidden", "missing", "too_short")
 
 
-def lines(error: ValidationError, prefix: str, overrides: Mapping[str, Any]) -> list[str]:
-    """prefix: of the variables. overrides: what was set over file and environment, in the form of the file."""
-    variables = {
-        tuple(name[len(prefix) :].lower().split("__")): name
-        for name in sorted(os.environ)
-        if name.upper().startswith(prefix)
-    }
+def lines(error: ValidationError, given: Mapping[Path, tuple[str, Any]], overrides: Mapping[str, Any]) -> list[str]:
+    """given: path, name and value of each environment variable. overrides: what was set over file and environment, in
+    the form of the file."""
     told = []
     for entry in error.errors():
         if entry["type"] == "too_short" and entry["input"]:
             continue  # for lack of the entries that have lines of their own
-        path = tuple(str(part) for part in entry["loc"])
-        message = _message(entry)
-        about = _ABOUT.fullmatch(message) if entry["type"] == "value_error" else None
-        if about is not None:
-            path, message = (*path, *about[1].split(".")), about[2]
-        told.append(_line(path, message, {} if _holds(overrides, path) else variables))
+        for message in _message(entry).split("\n"):
+            path = tuple(str(part) for part in entry["loc"])
+            about = _ABOUT.fullmatch(message) if entry["type"] == "value_error" else None
+            if about is not None:
+                path, message = (*path, *about[1].split(".")), about[2]
+            told.append(_line(path, message, {} if _holds(overrides, path) else given))
     return told
 
 
@@ -66,27 +60,22 @@ def _message(entry: Any) -> str:
     return f"{message} (was {shown(value)})"
 
 
-def _line(path: Path, message: str, variables: Mapping[Path, str]) -> str:
-    said = [given for given in variables if path[: len(given)] == given and _says(variables[given], path[len(given) :])]
+def _line(path: Path, message: str, given: Mapping[Path, tuple[str, Any]]) -> str:
+    said = [place for place in given if path[: len(place)] == place and _says(given[place][1], path[len(place) :])]
     if said:
-        given = max(said, key=len)
-        return ": ".join([variables[given], *filter(None, [".".join(path[len(given) :])]), message])
-    below = [name for given, name in variables.items() if given[: len(path)] == path]
+        place = max(said, key=len)
+        return ": ".join([given[place][0], *filter(None, [".".join(path[len(place) :])]), message])
+    below = [name for place, (name, _) in given.items() if place[: len(path)] == path]
     more = f"; in the environment: {', '.join(below)}" if below else ""
     return f"{': '.join(filter(None, ['.'.join(path), message]))}{more}"
 
 
-def _says(name: str, path: Sequence[str]) -> bool:
-    """Whether a variable, which may be JSON, has given what lies there, or what it is missing in."""
-    if not path:
-        return True
-    try:
-        return _holds(json.loads(os.environ[name]), path[:-1])
-    except ValueError:
-        return False
+def _says(value: Any, path: Path) -> bool:
+    """Whether the value of a variable, which may be of JSON, has given what lies there, or what it is missing in."""
+    return not path or _holds(value, path[:-1])
 
 
-def _holds(value: Any, path: Sequence[str]) -> bool:
+def _holds(value: Any, path: Path) -> bool:
     for part in path:
         if isinstance(value, list) and part.isdecimal() and int(part) < len(value):
             value = value[int(part)]

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from batchwire.core import AsgiUpstream, HttpUpstream, Limits, Route, Upstream
 from batchwire.core.errors import ConfigError
 
+from .certificates import load_pair, naming
 from .config import Config, ConfigurationError, LimitSettings, RouteSettings, UpstreamSettings
 from .fronts.served_app import ServedApp
 
@@ -34,25 +35,31 @@ class RouteTable:
         self._by_root: dict[str, Route] = {}
         self._served: list[ServedApp] = []
         self._default: Route | None = None
-        for settings in config.routes:
-            route = Route(
-                root=settings.root,
-                upstream=self.upstreams[settings.upstream],
-                mounts=[(mount.prefix, self.upstreams[mount.upstream]) for mount in settings.mounts],
-                limits=limits,
-                streaming_threshold=settings.streaming_threshold,
-                inner_authorization=settings.allow_inner_authorization,
-                flat_change_sets=settings.flat_change_sets,
-                drop_headers=settings.drop_headers,
-                keep_headers=settings.keep_headers,
-                bare_batch=any(name != "odata" for name in settings.dialects),
-            )
+        for number, settings in enumerate(config.routes):
+            try:
+                route = self._route(settings, limits)
+            except ConfigError as error:
+                raise ConfigurationError(f"routes.{number}: {error}") from None
             self._by_root[settings.root] = route
             if settings.default or len(config.routes) == 1:
                 self._default = route
             upstream = self.upstreams[settings.upstream]
             if settings.serve_app and isinstance(upstream, AsgiUpstream):
                 self._served.append(ServedApp(settings.root, upstream))
+
+    def _route(self, settings: RouteSettings, limits: Limits) -> Route:
+        return Route(
+            root=settings.root,
+            upstream=self.upstreams[settings.upstream],
+            mounts=[(mount.prefix, self.upstreams[mount.upstream]) for mount in settings.mounts],
+            limits=limits,
+            streaming_threshold=settings.streaming_threshold,
+            inner_authorization=settings.allow_inner_authorization,
+            flat_change_sets=settings.flat_change_sets,
+            drop_headers=settings.drop_headers,
+            keep_headers=settings.keep_headers,
+            bare_batch=any(name != "odata" for name in settings.dialects),
+        )
 
     def by_root(self, root: str) -> Route | None:
         """The route of a service root; "" and a root without its last slash are understood."""
@@ -131,7 +138,7 @@ def _plain_upstream(
     if settings.app:
         return AsgiUpstream(
             loop,
-            load_app(settings.app),
+            load_app(settings.app, f"upstreams.{name}.app"),
             name=name,
             base_path=settings.base,
             max_in_flight=settings.max_in_flight or settings.max_connections,
@@ -170,23 +177,26 @@ def _plain_upstream(
 
 
 def make_tls(name: str, settings: UpstreamSettings) -> ssl.SSLContext:
-    """The TLS context of an https upstream."""
-    try:
-        context = ssl.create_default_context(cafile=settings.ca_file or None)
-        if settings.cert_file:
-            context.load_cert_chain(settings.cert_file, settings.key_file)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigurationError(
-            f"upstreams.{name}: certificates cannot be loaded: {error.strerror or error}"
-        ) from None
+    """The TLS context of an https upstream. Raises ConfigurationError."""
+    section = f"upstreams.{name}"
+    if settings.ca_file:
+        with naming(f"{section}.ca_file", settings.ca_file):
+            context = ssl.create_default_context(cafile=settings.ca_file)
+    else:
+        context = ssl.create_default_context()
+    if settings.cert_file:
+        load_pair(context, section, settings.cert_file, settings.key_file)
     if not settings.verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
 
 
-def load_app(target: str) -> Callable[..., Any]:
-    """Imports `module:attribute`; the current folder is searched first, as servers of apps do."""
+def load_app(target: str, key: str) -> Callable[..., Any]:
+    """Imports `module:attribute`; the current folder is searched first, as servers of apps do.
+
+    key: of the configuration, for ConfigurationError.
+    """
     module_name, _, attribute = target.partition(":")
     here = str(Path.cwd())
     if here not in sys.path:
@@ -199,9 +209,9 @@ def load_app(target: str) -> Callable[..., Any]:
         # Whatever the module does when it is imported.
         name = "" if isinstance(error, ImportError | AttributeError) else f"{type(error).__name__}: "
         words = (str(error).splitlines() or [""])[0]
-        raise ConfigurationError(f"the app {target} cannot be loaded: {name}{words}") from None
+        raise ConfigurationError(f"{key}: the app {target} cannot be loaded: {name}{words}") from None
     if not callable(found):
-        raise ConfigurationError(f"the app {target} is no ASGI application")
+        raise ConfigurationError(f"{key}: the app {target} is no ASGI application")
     made: Callable[..., Any] = found
     return made
 

@@ -10,7 +10,6 @@ import multiprocessing
 import os
 import shutil
 import signal
-import socket
 import tempfile
 import time
 from collections.abc import Callable
@@ -21,9 +20,9 @@ from typing import Any
 
 import structlog
 
-from .config import Config, ConfigurationError
+from .config import Config, ConfigurationError, Listen
 from .descriptors import allow_many, occupy_standard
-from .fronts.sockets import unusable
+from .fronts.sockets import reserved_socket
 from .logs import set_up
 from .warden import HELD, NOW, SERVING, SIGNALS, STOP, Warden
 
@@ -120,9 +119,13 @@ class _Supervisor:
         self._kill_at: float | None = None
 
     def run(self) -> int:
+        with contextlib.ExitStack() as held:
+            _reserve(self._config.listen, held)
+            return self._run()
+
+    def _run(self) -> int:
         folder = tempfile.mkdtemp(prefix="batchwire-metrics-")
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
-        reserved = [_reserve(self._config, "grpc"), _reserve(self._config, "http")]
         ear, mouth = os.pipe()
         os.set_blocking(mouth, False)
         signal.set_wakeup_fd(mouth, warn_on_full_buffer=False)
@@ -139,9 +142,6 @@ class _Supervisor:
                 self._bury()
         finally:
             signal.set_wakeup_fd(-1)
-            for held in reserved:
-                if held is not None:
-                    held.close()
             shutil.rmtree(folder, ignore_errors=True)
         if self._complaint:
             raise ConfigurationError(self._complaint)
@@ -231,18 +231,14 @@ class _Supervisor:
         mark_process_dead(worker.process.pid)  # type: ignore[no-untyped-call]
 
 
-def _reserve(config: Config, front: str) -> socket.socket | None:
-    """Holds a port that is chosen by the system, so that all workers can be given the same one."""
-    address: str = getattr(config.listen, front)
-    if not address.endswith(":0"):
-        return None
-    host = address.rpartition(":")[0].strip("[]")
-    held = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    try:
-        held.bind((host, 0))
-    except OSError as error:
-        held.close()
-        raise unusable(address, error) from None
-    setattr(config.listen, front, f"{address.rpartition(':')[0]}:{held.getsockname()[1]}")
-    return held
+def _reserve(listen: Listen, held: contextlib.ExitStack) -> None:
+    """Keeps the ports that the workers share, also those that the system chooses. Raises OSError: one is in use."""
+    for front in ("grpc", "http"):
+        address: str = getattr(listen, front)
+        if not address or (front == "http" and address == listen.grpc):
+            continue
+        kept = reserved_socket(address)
+        if kept is not None:
+            held.enter_context(kept)
+            if address.endswith(":0"):
+                setattr(listen, front, f"{address.rpartition(':')[0]}:{kept.getsockname()[1]}")

@@ -24,6 +24,7 @@ from grpc_status import rpc_status
 from ..state import Ending, stopped
 from .reflection import VERSIONS, Reflection
 from .rpc_desk import SERVICE, RpcDesk, parsed, status_of
+from .sockets import UNIX, listening_socket
 
 FLUSH_SECONDS = 0.1
 
@@ -62,6 +63,9 @@ class GrpcFront:
 
     async def start(self) -> str:
         """Listens; the bound address. Raises OSError."""
+        if not self._address.startswith(UNIX):
+            # grpc's own error does not say why an address cannot be had.
+            listening_socket(self._address, shared=self._service.config.listen.workers > 1).close()
         try:
             port = self._server.add_insecure_port(self._address)
         except RuntimeError:
@@ -69,7 +73,7 @@ class GrpcFront:
         await self._server.start()
         for name in ("", SERVICE):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
-        if self._address.startswith("unix:"):
+        if self._address.startswith(UNIX):
             return self._address
         return f"{self._address.rpartition(':')[0]}:{port}"
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
-from batchwire.core import header_verdict
+from batchwire.core.header_rules import header_rules
 
 from .media import parse_accept
 from .preferences import Preference
@@ -47,10 +47,12 @@ def is_http(name: bytes) -> bool:
 class Forwarding:
     """Which outer headers the calls get besides: names, or patterns that end in `*` (CL-10).
 
-    A pattern is not for what proxies say of a client: a route that wants such a header names it.
+    A pattern is not for what the route drops inside calls (CL-12, its `drop` and `keep` included), as what proxies say
+    of a client: a route that wants such a header names it.
     """
 
-    def __init__(self, wanted: Iterable[str]) -> None:
+    def __init__(self, wanted: Iterable[str], drop: Iterable[str] = (), keep: Iterable[str] = ()) -> None:
+        self._rules = header_rules(drop, keep)
         lower = [text.lower() for text in wanted]
         self._names = frozenset(text for text in lower if not text.endswith("*"))
         self._beginnings = tuple(text[:-1] for text in lower if text.endswith("*"))
@@ -67,13 +69,13 @@ class Forwarding:
             return True
         if not self._beginnings or not name.startswith(self._beginnings) or not may_forward(name):
             return False
-        return header_verdict(name.encode("latin-1")) == "pass"
+        return self._rules.verdict_on(name.encode("latin-1")) == "pass"
 
 
 @lru_cache(maxsize=1024)
-def forwarding(wanted: tuple[str, ...]) -> Forwarding:
+def forwarding(wanted: tuple[str, ...], drop: tuple[str, ...] = (), keep: tuple[str, ...] = ()) -> Forwarding:
     """The Forwarding of a route."""
-    return Forwarding(wanted)
+    return Forwarding(wanted, drop, keep)
 
 
 def inherited_headers(

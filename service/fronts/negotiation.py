@@ -74,7 +74,7 @@ class Policy:
             tuple(settings.public_origins()),
             settings.flat_change_sets,
             settings.continue_on_error,
-            forwarding(settings.forward_headers),
+            forwarding(settings.forward_headers, settings.drop_headers, settings.keep_headers),
         )
 
 

@@ -189,7 +189,7 @@ class RpcDesk:
         entry = self._entries.get(root)
         if entry is None:
             settings = self._service.table.settings[root]
-            wants = forwarding(settings.forward_headers).wants_metadata
+            wants = forwarding(settings.forward_headers, settings.drop_headers, settings.keep_headers).wants_metadata
             entry = _Entry(route, self._service.account("grpc", root), settings.public_origins(), wants)
             for name in {root, root.rstrip("/"), ""}:
                 if self._service.table.by_root(name) is route:

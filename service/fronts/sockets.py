@@ -11,6 +11,7 @@ import stat
 BACKLOG = 2048
 _LONGEST = (1 << 31) - 1  # of a socket option
 UNIX = "unix:"
+_SHARED = (socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
 
 
 def split_address(address: str) -> tuple[str, int]:
@@ -29,6 +30,30 @@ def listening_socket(address: str, *, shared: bool, user_timeout: float = 0.0) -
     """
     if address.startswith(UNIX):
         return _unix_socket(address.removeprefix(UNIX))
+    options = [(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)]
+    if shared:
+        options.append(_SHARED)
+    if user_timeout and hasattr(socket, "TCP_USER_TIMEOUT"):
+        options.append((socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, min(int(user_timeout * 1000), _LONGEST)))
+    return _bound(address, options)
+
+
+def reserved_socket(address: str) -> socket.socket | None:
+    """Keeps a TCP port for sockets of this user that share it, as `shared` ones do; itself it never listens.
+
+    Those would share it with listeners of another program, too, which is then not noticed by either. None: the port is
+    free, and cannot be kept. Raises OSError when somebody has it, ValueError.
+    """
+    listening_socket(address, shared=False).close()
+    try:
+        return _bound(address, [_SHARED])
+    except OSError:
+        # Connections that have just ended hold it, but not for sockets with SO_REUSEADDR. That option here would let
+        # others have the port, too.
+        return None
+
+
+def _bound(address: str, options: list[tuple[int, int, int]]) -> socket.socket:
     host, port = split_address(address)
     try:
         found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -37,11 +62,8 @@ def listening_socket(address: str, *, shared: bool, user_timeout: float = 0.0) -
     family, _, _, _, target = found[0]
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if shared:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        if user_timeout and hasattr(socket, "TCP_USER_TIMEOUT"):
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, min(int(user_timeout * 1000), _LONGEST))
+        for option in options:
+            sock.setsockopt(*option)
         sock.bind(target)
         sock.setblocking(False)
     except BaseException as error:

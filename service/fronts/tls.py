@@ -12,6 +12,7 @@ from typing import Any
 
 import structlog
 
+from ..certificates import load_pair, naming
 from ..config import ConfigurationError, TlsSettings
 
 PROTOCOLS = ("h2", "http/1.1")
@@ -23,13 +24,11 @@ def make_context(settings: TlsSettings) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(list(PROTOCOLS))
-    try:
-        context.load_cert_chain(settings.cert_file, settings.key_file)
-        if settings.client_ca_file:
+    load_pair(context, "listen.tls", settings.cert_file, settings.key_file)
+    if settings.client_ca_file:
+        with naming("listen.tls.client_ca_file", settings.client_ca_file):
             context.load_verify_locations(settings.client_ca_file)
-            context.verify_mode = ssl.CERT_REQUIRED
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigurationError(f"listen.tls: {error.strerror or error}") from None
+        context.verify_mode = ssl.CERT_REQUIRED
     return context
 
 

@@ -112,9 +112,15 @@ OTHERS = {
     "x-my-thing": "m",
     "x-auth-user": "u",
     "x-auth-groups": "g",
+    "x-auth-token": "t",
+    "x-secret": "s",
+    "x-secret-known": "k",
+    "x_secret": "s",
     "x-forwarded-for": "192.0.2.1",
     "x-b4": "n",
 }
+PICKED = ("x-request-id", "x-b3-traceid", "x-csrf-token", "x-requestdigest", "x-auth-token", "x-secret-known", "x-b4")
+"""With `x-*` less what the route drops, and with what it keeps or names."""
 
 
 def forwarded(way: str, gateway: Gateway, upstream: ScriptedUpstream, route: str) -> dict[str, str]:
@@ -139,6 +145,7 @@ def forwarded(way: str, gateway: Gateway, upstream: ScriptedUpstream, route: str
         ("/none/", {}),
         ("/forward/", {n: OTHERS[n] for n in ("cookie", "x-csrf-token", "x-my-thing", "x-auth-user")}),
         ("/all/", {n: v for n, v in {**TRACES, **OTHERS}.items() if not n.startswith(("x-auth", "x-forw"))}),
+        ("/picked/", {n: v for n, v in {**TRACES, **OTHERS}.items() if n in PICKED}),
     ],
 )
 def test_CL_10_headers_of_the_batch_that_its_calls_get(

@@ -164,6 +164,13 @@ def clients(things: str, other: str, **listen: object) -> Config:
         {"root": "/all/", "upstream": "things", "forward_headers": ["*"]},
         {"root": "/none/", "upstream": "things", "forward_headers": []},
         {
+            "root": "/picked/",
+            "upstream": "things",
+            "forward_headers": ["X-*", "X-Secret-Known"],
+            "drop_headers": ["X-Secret*", "x-my-thing"],
+            "keep_headers": ["X-Auth-Token"],
+        },
+        {
             "root": "/deny/",
             "upstream": "things",
             "drop_headers": ["X-Secret*", "x-one"],

@@ -1,10 +1,11 @@
 """What a configuration must not say; each thing that is wrong is one line."""
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
-from batchwire.service.config import ConfigurationError, load, one_route
+from batchwire.service.config import Config, ConfigurationError, load, one_route
 
 
 def wrong(listen: dict[str, Any] | None = None, **upstream: Any) -> list[str]:
@@ -35,7 +36,18 @@ def test_an_upstream_is_a_host_and_a_port(url: str) -> None:
     assert url in line
 
 
-@pytest.mark.parametrize("url", ["http://h/", "https://h:65535/a/", "http://[::1]:1/", "unix:/tmp/a:b.sock"])
+@pytest.mark.parametrize(
+    "url", ["http://h/a/../b/", "http://h/%2e/", "http://h/sch\u00f6n/", "http://h/a%2/", "http://h/<a>/"]
+)
+def test_the_path_of_an_upstream_is_as_in_urls(url: str) -> None:
+    [line] = wrong(url=url)
+    assert line == "upstreams.main.url: must have a path without . and .. segments, percent-encoded"
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://h", "http://h/$web/a%20b//c/", "http://h/", "https://h:65535/a/", "http://[::1]:1/", "unix:/tmp/a:b.sock"],
+)
 def test_urls_that_are_taken(url: str) -> None:
     assert wrong(url=url) == []
 
@@ -94,15 +106,35 @@ def test_CL_03_a_json_batch_has_no_merge() -> None:
     assert wrong(batch="multipart", merge="MERGE") == wrong(batch="json", merge="PATCH") == wrong(merge="PATCH") == []
 
 
-BASE = one_route("http://127.0.0.1:9/", "", "/svc/")
+FILE = """
+[upstreams.main]
+url = "http://127.0.0.1:9/"
+[upstreams.MyApi]
+url = "http://127.0.0.1:9/"
+[[routes]]
+root = "/svc/"
+upstream = "MyApi"
+"""
 
 
-def told(monkeypatch: pytest.MonkeyPatch, overrides: dict[str, Any] | None = None, **variables: str) -> list[str]:
-    """What is wrong with the environment, under a file that is right."""
+def under_file(
+    monkeypatch: pytest.MonkeyPatch, overrides: dict[str, Any] | None = None, /, file: str = FILE, **variables: str
+) -> Config:
+    """The configuration of a file and these variables."""
     for name, value in variables.items():
         monkeypatch.setenv(f"BATCHWIRE_{name}", value)
+    with tempfile.NamedTemporaryFile("w", suffix=".toml") as made:
+        made.write(file)
+        made.flush()
+        return load(made.name, overrides)
+
+
+def told(
+    monkeypatch: pytest.MonkeyPatch, overrides: dict[str, Any] | None = None, /, file: str = FILE, **variables: str
+) -> list[str]:
+    """What is wrong with them; FILE alone is right."""
     with pytest.raises(ConfigurationError) as caught:
-        load(None, {**BASE, **(overrides or {})})
+        under_file(monkeypatch, overrides, file=file, **variables)
     return str(caught.value).splitlines()
 
 
@@ -119,6 +151,17 @@ def told(monkeypatch: pytest.MonkeyPatch, overrides: dict[str, Any] | None = Non
         ("ROUTES", '[{"root":"/a/","upstream":"b"}]', "0.upstream: there is no upstream 'b'"),
         ("UPSTREAMS__B__URL", "x", "must begin with http://, https:// or unix:/ (was 'x')"),
         ("UPSTREAMS__B__APP", "x", "must be module:attribute (was 'x')"),
+        ("UPSTREAMS__MYAPI__URL", "x", "must begin with http://, https:// or unix:/ (was 'x')"),
+        ("UPSTREAMS__MyApi__MAX_CONNECTIONS", "0", "input should be greater than or equal to 1 (was '0')"),
+        ("UPSTREAMS", '{"MYAPI":{"url":"x"}}', "MyApi.url: must begin with http://, https:// or unix:/ (was 'x')"),
+        ("UPSTREAMS__MYAPI__URI", "http://h/", "there is no such key"),
+        ("UPSTREAMS__MYAPX__URL", "http://h/", "no route uses an upstream 'myapx'; there are MyApi, main"),
+        ("UPSTREAMS__MYAPX", '{"url":"http://h/"}', "no route uses an upstream 'myapx'; there are MyApi, main"),
+        ("UPSTREAMS", '{"MyApx":{"url":"http://h/"}}', "no route uses an upstream 'MyApx'; there are MyApi, main"),
+        ("UPSTREAMS____URL", "http://h/", "there is no such key"),
+        ("LISTEN__HTTP__PORT", "80", "there is no such key"),
+        ("LISTEN__", "80", "there is no such key"),
+        ("ROUTES__0__ROOT", "/x/", "there is no such key; BATCHWIRE_ROUTES is one JSON list"),
     ],
 )
 def test_OP_09_a_wrong_variable_is_named(name: str, value: str, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,6 +174,81 @@ def test_OP_09_a_variable_that_does_not_go_with_another_key_is_named(monkeypatch
     assert said == (
         "listen.tls: cert_file and key_file go together; in the environment: BATCHWIRE_LISTEN__TLS__CERT_FILE"
     )
+
+
+@pytest.mark.parametrize("name", ["MYAPI", "myapi", "MyApi", "mYaPI"])
+@pytest.mark.parametrize("prefix", ["BATCHWIRE_UPSTREAMS__", "batchwire_upstreams__"])
+def test_OP_09_a_variable_means_the_upstream_in_any_case(
+    prefix: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"{prefix}{name}__URL", "http://other/")
+    upstreams = under_file(monkeypatch).upstreams
+    assert {key: upstream.url for key, upstream in upstreams.items()} == {
+        "main": "http://127.0.0.1:9/",
+        "MyApi": "http://other/",
+    }
+
+
+def test_OP_09_variables_of_one_upstream_go_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    variables = {
+        "UPSTREAMS": '{"myAPI":{"url":"http://a/","max_connections":1,"host":"a"}}',
+        "UPSTREAMS__MYAPI": '{"max_connections":2,"host":"b"}',
+        "UPSTREAMS__MyApi__HOST": "c",
+    }
+    found = under_file(monkeypatch, **variables).upstreams["MyApi"]
+    assert (found.url, found.max_connections, found.host) == ("http://a/", 2, "c")
+
+
+def test_OP_09_a_variable_says_more_of_the_upstream_of_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BATCHWIRE_UPSTREAMS__MAIN__MAX_CONNECTIONS", "3")
+    found = load(None, one_route("http://h/", "", "/")).upstreams["main"]
+    assert (found.url, found.max_connections) == ("http://h/", 3)
+
+
+def test_OP_09_variables_alone_are_a_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BATCHWIRE_UPSTREAMS", '{"MyApi":{"url":"http://h/"}}')
+    monkeypatch.setenv("BATCHWIRE_UPSTREAMS__MYAPI__URL", "http://other/")
+    monkeypatch.setenv("BATCHWIRE_ROUTES", '[{"root":"/svc/","upstream":"MyApi"}]')
+    assert {name: upstream.url for name, upstream in load().upstreams.items()} == {"MyApi": "http://other/"}
+
+
+def test_OP_09_a_variable_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = told(monkeypatch, UPSTREAMS__MYAPI__URL="http://a/", UPSTREAMS__MyApi__URL="http://b/")
+    assert lines == [
+        "BATCHWIRE_UPSTREAMS__MyApi__URL: is the same as BATCHWIRE_UPSTREAMS__MYAPI__URL, which is set too"
+    ]
+
+
+@pytest.mark.parametrize("variables", [{}, {"UPSTREAMS__MYAPI__HOST": "h"}])
+def test_OP_09_names_of_upstreams_differ_in_more_than_case(
+    variables: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = told(monkeypatch, file=FILE + '[upstreams.myapi]\nurl = "http://h/"\n', **variables)
+    assert lines == ["upstreams.myapi: differs from upstreams.MyApi in upper and lower case only"]
+
+
+def test_OP_09_names_in_json_differ_in_more_than_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    [line] = told(monkeypatch, UPSTREAMS='{"a":{"url":"http://h/"},"A":{"url":"http://i/"}}')
+    assert line == "BATCHWIRE_UPSTREAMS: A: differs from upstreams.a in upper and lower case only"
+
+
+def test_OP_09_all_that_is_wrong_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = FILE + '[[routes]]\nroot = "/svc/"\nupstream = "none"\n'
+    assert told(monkeypatch, file=file, FOO="1", LIMITS="{", UPSTREAMS__MYAPX__URL="http://h/") == [
+        "BATCHWIRE_FOO: there is no section 'foo'; there are listen, log, limits, upstreams, routes",
+        "BATCHWIRE_LIMITS: is not valid JSON (was '{')",
+        "routes.1.root: /svc/ is used by two routes",
+        "routes.1.upstream: there is no upstream 'none'",
+    ]
+
+
+def test_OP_09_all_that_is_wrong_with_an_upstream_is_told_at_once() -> None:
+    lines = wrong(url="", cert_file="a.pem", coalesce=2)
+    assert [line.partition(": ")[2] for line in lines] == [
+        "needs url or app",
+        "cert_file and key_file go together",
+        "needs batch, which says the form of the batches",
+    ]
 
 
 def test_OP_09_a_variable_is_not_named_for_what_others_say(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,6 +270,21 @@ def test_OP_09_options_overrule_variables_and_variables_the_file(
     assert (listen.http, listen.grpc) == ("127.0.0.1:3", "127.0.0.1:2")
 
 
+DOLLAR = "must hold no $: $batch is no part of it, batches are taken right below it"
+AS_IN_URLS = "must be written as in a URL, white space and the like percent-encoded"
+DOTS = "must hold no segment . or ..: a URL never keeps them"
+
+
+def mount(prefix: str) -> dict[str, str]:
+    return {"prefix": prefix, "upstream": "main"}
+
+
+@pytest.mark.parametrize("root", ["/", "/a-b/c.d/", "/a%20b/", "/x/.y/...", "/a(b)/;c=d,e/@f:1/~g"])
+def test_roots_that_are_taken(root: str) -> None:
+    assert wrong_route(root=root) == []
+    assert wrong_route(mounts=[mount("/svc/a/"), mount("/svc/a%2Fb/"), mount("/svc/a/b/")]) == []
+
+
 @pytest.mark.parametrize(
     ("route", "line"),
     [
@@ -162,6 +295,28 @@ def test_OP_09_options_overrule_variables_and_variables_the_file(
         ({"mounts": [{"prefix": "/svc/a/"}]}, "routes.0.mounts.0.upstream: must be given"),
         ({"mounts": 5}, "routes.0.mounts: must be a list (was 5)"),
         ({"mounts": [5]}, "routes.0.mounts.0: must be a table (was 5)"),
+        ({"root": "/svc/$batch"}, f"routes.0.root: {DOLLAR} (was '/svc/$batch')"),
+        ({"root": "/s vc/"}, f"routes.0.root: {AS_IN_URLS} (was '/s vc/')"),
+        ({"root": "/sch\u00f6n/"}, f"routes.0.root: {AS_IN_URLS} (was '/sch\u00f6n/')"),
+        ({"root": "/a\n/"}, f"routes.0.root: {AS_IN_URLS} (was '/a\\n/')"),
+        ({"root": "/a%2/"}, f"routes.0.root: {AS_IN_URLS} (was '/a%2/')"),
+        ({"root": "/a/../b/"}, f"routes.0.root: {DOTS} (was '/a/../b/')"),
+        ({"root": "/a/%2E"}, f"routes.0.root: {DOTS} (was '/a/%2E')"),
+        ({"root": "/a//b/"}, "routes.0.root: must hold no empty segment (//) (was '/a//b/')"),
+        ({"root": "/a/?b"}, "routes.0.root: must be a path without query or fragment (was '/a/?b')"),
+        ({"root": "/a/#b"}, "routes.0.root: must be a path without query or fragment (was '/a/#b')"),
+        ({"mounts": [mount("/svc/a b/")]}, f"routes.0.mounts.0.prefix: {AS_IN_URLS} (was '/svc/a b/')"),
+        ({"mounts": [mount("/svc/../a/")]}, f"routes.0.mounts.0.prefix: {DOTS} (was '/svc/../a/')"),
+        (
+            {"mounts": [mount("/svc/a/"), mount("/svc/b/"), mount("/svc/a")]},
+            "routes.0.mounts.2.prefix: /svc/a/ is used by two mounts of the route",
+        ),
+        (
+            {"mounts": [mount("/svc/a/"), mount("/svc/%61/")]},
+            "routes.0.mounts.1.prefix: /svc/%61/ is used by two mounts of the route",
+        ),
+        ({"streaming_threshold": True}, "routes.0.streaming_threshold: must be a number (was True)"),
+        ({"status_202": 1}, "routes.0.status_202: must be true or false (was 1)"),
         ({"root": "x" * 500}, 'routes.0.root: must be a path that begins with "/" (was \'' + "x" * 98 + "…)"),
     ],
 )
@@ -176,8 +331,27 @@ def test_OP_09_one_line_says_key_and_what_is_allowed(route: dict[str, Any], line
         ({"addresses": ["unix:/a"]}, "upstreams.main.addresses: must be HOST:PORT each (was 'unix:/a')"),
         ({"app": "a:b"}, "upstreams.main: needs url or app, not both"),
         ({"url": ""}, "upstreams.main: needs url or app"),
+        ({"max_in_flight": True}, "upstreams.main.max_in_flight: must be a number (was True)"),
+        ({"call_timeout_seconds": False}, "upstreams.main.call_timeout_seconds: must be a number (was False)"),
+        ({"verify": 0}, "upstreams.main.verify: must be true or false (was 0)"),
+        ({"base": "/a b/"}, f"upstreams.main.base: {AS_IN_URLS} (was '/a b/')"),
         ({"coalesce": 2}, "upstreams.main.coalesce: needs batch, which says the form of the batches"),
     ],
 )
 def test_OP_09_an_upstream(upstream: dict[str, Any], line: str) -> None:
     assert wrong(**upstream) == [line]
+
+
+@pytest.mark.parametrize("key", ["max_depth", "min_request_rate", "grpc_max_message_bytes", "batch_deadline_seconds"])
+@pytest.mark.parametrize("value", [True, float("inf"), float("nan")])
+def test_OP_09_numbers_are_numbers_and_finite(key: str, value: float) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load(None, {**one_route("http://h/", "", "/"), "limits": {key: value}})
+    [line] = str(caught.value).splitlines()
+    assert line.startswith(f"limits.{key}: ")
+
+
+@pytest.mark.parametrize("value", [True, float("inf"), float("nan")])
+def test_OP_09_pings_are_a_finite_time_apart(value: float) -> None:
+    [line] = wrong({"min_ping_seconds": value})
+    assert line.startswith("listen.min_ping_seconds: ")

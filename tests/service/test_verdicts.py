@@ -40,13 +40,26 @@ ROUTE = {"root": "/svc/", "upstream": "a"}
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "no module": ({"upstreams": {"a": {"app": "no_such_module:app"}}}, "No module named 'no_such_module'"),
     "no attribute": ({"upstreams": {"a": {"app": "os:no_such_app"}}}, "no_such_app"),
-    "no app": ({"upstreams": {"a": {"app": "os:name"}}}, "the app os:name is no ASGI application"),
-    "raises": ({"upstreams": {"a": {"app": "bad_app:app"}}}, "the app bad_app:app cannot be loaded: RuntimeError: no"),
+    "no app": ({"upstreams": {"a": {"app": "os:name"}}}, "upstreams.a.app: the app os:name is no ASGI application"),
+    "raises": (
+        {"upstreams": {"a": {"app": "bad_app:app"}}},
+        "upstreams.a.app: the app bad_app:app cannot be loaded: RuntimeError: no",
+    ),
     "exits": ({"upstreams": {"a": {"app": "exits_app:app"}}}, "cannot be loaded: SystemExit: 3"),
     "syntax": ({"upstreams": {"a": {"app": "syntax_app:app"}}}, "cannot be loaded: SyntaxError"),
     "no routes": ({"routes": []}, "routes: there is none"),
-    "ca": ({"upstreams": {"a": {"url": "https://h/", "ca_file": "/none.pem"}}}, "upstreams.a: certificates"),
-    "listener": ({"listen": {"tls": {"cert_file": "/none.pem", "key_file": "/none.pem"}}}, "listen.tls: No such file"),
+    "ca": (
+        {"upstreams": {"a": {"url": "https://h/", "ca_file": "/none.pem"}}},
+        "upstreams.a.ca_file: /none.pem: No such file",
+    ),
+    "listener": (
+        {"listen": {"tls": {"cert_file": "/none.pem", "key_file": "/none.pem"}}},
+        "listen.tls.cert_file: /none.pem: No such file",
+    ),
+    "too many": (
+        {"routes": [{**ROUTE, "drop_headers": [f"x-{number:0>20}-{number * 7919:0>40}" for number in range(1000)]}]},
+        "routes.0: there are too many headers to drop and to keep",
+    ),
     "overflow": ({"limits": {"max_in_flight": 1 << 40}}, "limits.max_in_flight: input should be less than or equal"),
     "long path": ({"listen": {"http": "unix:/" + "x" * 120}}, "at most 107 bytes"),
     "one address": ({"listen": {"front": "grpcio", "grpc": "127.0.0.1:1", "http": "127.0.0.1:1"}}, "share an address"),
@@ -129,6 +142,62 @@ def test_OP_09_no_variable_ends_in_anything_but_lines(name: str, value: str) -> 
 def test_OP_09_what_kubernetes_sets_is_passed_over(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, "tcp://10.0.0.1:8080")
     assert load(None, one_route("http://h/", "", "/")).routes
+
+
+ROUTES = '[{"root":"/svc/","upstream":"a"}]'
+
+
+@pytest.mark.parametrize("name", ["BATCHWIRE_ROUTES", "batchwire_routes"])
+def test_OP_09_the_environment_alone_is_a_configuration(name: str, tmp_path: Path) -> None:
+    upstreams = '{"a":{"url":"http://127.0.0.1:9/"}}'
+    assert run("check", BATCHWIRE_UPSTREAMS=upstreams, **{name: ROUTES}).returncode == 0
+    words = [*PROGRAM, "serve", "--http", f"unix:{tmp_path}/a.sock", "--grpc", ""]
+    environment = {**os.environ, "BATCHWIRE_UPSTREAMS": upstreams, name: ROUTES}
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stderr is not None
+        assert "listening" in process.stderr.readline()
+        process.send_signal(signal.SIGTERM)
+        assert "Traceback" not in process.stderr.read()
+    assert process.returncode == 0
+
+
+def test_OP_09_the_environment_alone_is_judged_as_a_file_is(tmp_path: Path) -> None:
+    variables = {"BATCHWIRE_UPSTREAMS": '{"a":{"app":"no_such_module:app"}}', "BATCHWIRE_ROUTES": ROUTES}
+    listen = {"BATCHWIRE_LISTEN__HTTP": "127.0.0.1:0", "BATCHWIRE_LISTEN__GRPC": ""}
+    line = "upstreams.a.app: the app no_such_module:app cannot be loaded: No module named 'no_such_module'"
+    for command in ("check", "serve"):
+        made = run(command, **variables, **listen)
+        assert (made.returncode, told(made)) == (1, [line])
+    batch = tmp_path / "batch.json"
+    batch.write_text('{"requests":[{"id":"1","method":"get","url":"x"}]}')
+    variables["BATCHWIRE_UPSTREAMS"] = '{"a":{"url":"http://127.0.0.1:9/"}}'
+    made = run("check", "--batch", str(batch), "--root", "/other/", **variables)
+    assert (made.returncode, told(made)) == (1, ["--root: there is no route /other/; there are /svc/"])
+
+
+def test_OP_09_without_a_route_serve_and_check_say_what_to_give() -> None:
+    for words in (["serve"], ["serve", "--root", "/svc/"], ["check"]):
+        made = run(*words, BATCHWIRE_UPSTREAMS='{"a":{"url":"http://127.0.0.1:9/"}}')
+        assert made.returncode == 2
+        assert told(made)[-1].startswith("give --config FILE, ")
+    made = run("serve", "--root", "/svc/", BATCHWIRE_ROUTES=ROUTES)
+    assert (made.returncode, told(made)) == (2, ["--root describes a route; here they stand in BATCHWIRE_ROUTES"])
+
+
+def test_OP_09_check_tells_all_that_is_wrong(tmp_path: Path) -> None:
+    file = tmp_path / "gateway.toml"
+    tls = {"tls": {"cert_file": "/none.pem", "key_file": "/none.pem"}}
+    upstreams = {"a": {"url": "https://h/", "ca_file": "/none.pem"}, "b": {"app": "no_such_module:app"}}
+    file.write_text(config.to_toml({"listen": tls, "upstreams": upstreams, "routes": [ROUTE]}))
+    made = run("check", "--config", str(file), BATCHWIRE_FOO="1", BATCHWIRE_LIMITS__MAX_COLLS="1")
+    assert made.returncode == 1
+    assert told(made) == [
+        f"BATCHWIRE_FOO: {NO_SECTION % 'foo'}",
+        "BATCHWIRE_LIMITS__MAX_COLLS: there is no such key",
+        "upstreams.a.ca_file: /none.pem: No such file or directory",
+        "upstreams.b.app: the app no_such_module:app cannot be loaded: No module named 'no_such_module'",
+        "listen.tls.cert_file: /none.pem: No such file or directory",
+    ]
 
 
 def test_OP_12_a_root_may_lack_its_last_slash() -> None:

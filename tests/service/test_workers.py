@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -182,6 +183,80 @@ def test_OP_03_workers_drain_and_end_with_a_dead_parent(pair: Group, upstream: S
     thread.join()
     assert statuses(results) == {"1": 200}
     assert not psutil.wait_procs(workers, 10)[1]
+
+
+@pytest.mark.parametrize("front", ["native", "grpcio"])
+def test_OP_12_another_gateway_does_not_share_the_port(front: str, upstream: ScriptedUpstream, tmp_path: Path) -> None:
+    """Sockets with SO_REUSEPORT would, and half of the batches would go to the other."""
+    upstream.on("GET", "/x")
+    first = Group(settings_for(upstream, 2, front=front), tmp_path)
+    first.start()
+    first.wait(lambda: len(first.workers()) == 2, "two workers")
+    for keys in ({"http": first.http_address}, {"grpc": first.grpc_address}):
+        for workers in (1, 2):
+            (tmp_path / "other").mkdir(exist_ok=True)
+            other = Group(settings_for(upstream, workers, front=front, **keys), tmp_path / "other")
+            with pytest.raises(RuntimeError) as caught:
+                other.start()
+            [address] = keys.values()
+            assert "ended with 1:" in str(caught.value)
+            assert f"{address} cannot be listened on: address already in use" in str(caught.value)
+    answer = rest.post(first.http_port, {"requests": [rest.get_call("1", "x")]})
+    assert [response["status"] for response in answer.responses] == [200]
+    [victim, _] = first.workers()
+    victim.kill()
+    psutil.wait_procs([victim], 10)
+    first.wait(lambda: len(first.workers()) == 2, "the new worker listens")
+    first.stop()
+
+
+def test_OP_12_nor_do_two_that_start_at_once(upstream: ScriptedUpstream, tmp_path: Path) -> None:
+    with socket.socket() as chosen:
+        chosen.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{chosen.getsockname()[1]}"
+    both = []
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        both.append(Gateway(settings_for(upstream, 2, http=address), tmp_path / name))
+    ended: list[str] = []
+
+    def start(gateway: Gateway) -> None:
+        try:
+            gateway.start()
+        except RuntimeError as error:
+            ended.append(str(error))
+
+    threads = [threading.Thread(target=start, args=(gateway,)) for gateway in both]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    try:
+        [words] = ended
+        assert f"{address} cannot be listened on: address already in use" in words
+    finally:
+        for gateway in both:
+            gateway.kill()
+
+
+@pytest.mark.parametrize("front", ["native", "grpcio"])
+@pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 2), (2, 1)])
+def test_OP_12_a_port_is_free_at_once_when_its_gateway_has_ended(
+    before: int, after: int, front: str, upstream: ScriptedUpstream, tmp_path: Path
+) -> None:
+    """Connections that the gateway has closed keep the port for a minute, but from no listener."""
+    first = Group(settings_for(upstream, before, front=front), tmp_path)
+    first.start()
+    with socket.create_connection(("127.0.0.1", first.http_port), 10) as client:
+        client.sendall(b"GET /healthz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+        while client.recv(4096):
+            pass
+    addresses = {"http": first.http_address, "grpc": first.grpc_address}
+    first.stop()
+    second = Group(settings_for(upstream, after, front=front, **addresses), tmp_path)
+    second.start()
+    assert second.http_address == first.http_address
+    second.stop()
 
 
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])

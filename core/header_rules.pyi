@@ -1,0 +1,9 @@
+"""Types of header_rules.pyx for the fronts; the docstrings stand with the code."""
+
+from collections.abc import Iterable
+
+class HeaderRules:
+    def verdict_on(self, name: bytes) -> str: ...
+
+def header_verdict(name: bytes) -> str: ...
+def header_rules(drop: Iterable[str] = (), keep: Iterable[str] = ()) -> HeaderRules: ...
