@@ -134,6 +134,10 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
 
         kept.add(asyncio.get_running_loop().create_task(fail()))
         await answer(send, "begun")
+    elif what == "cancelall":
+        for one in asyncio.all_tasks():
+            one.cancel()
+        await asyncio.sleep(0)
     elif what == "headers":
         await answer(send, "fine", [(b"x-%d" % n, b"y" * int(query["each"])) for n in range(int(query["times"]))])
     elif what == "behind":

@@ -208,6 +208,13 @@ def test_OP_05_nor_does_a_task_of_an_app_end_the_gateway(how: str, gateway: Gate
     assert bodies(gateway, ["x"]) == ["/x"]
 
 
+def test_OP_05_nor_does_one_that_cancels_all_tasks(gateway: Gateway) -> None:
+    document = {"requests": [rest.get_call("1", "cancelall")]}
+    assert rest.post(gateway.http_port, document).by_id()["1"]["status"] == 500
+    assert rest.request(gateway.http_port, "GET", "/healthz").status == 200
+    assert bodies(gateway, ["x"]) == ["/x"]
+
+
 def failures(gateway: Gateway, word: str) -> list[str]:
     """Events of the lines of this gateway whose traceback has the word in it."""
     return [line["event"] for line in gateway.logs() if word in line.get("exception", "")]

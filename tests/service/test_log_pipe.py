@@ -238,13 +238,13 @@ def test_OP_01_what_can_wait_is_written_by_the_loop_and_before_what_comes_behind
             os.set_blocking(ours, False)
             stream = LogStream(theirs)
             stream.attach(asyncio.get_running_loop())
-            stream.write_soon("1\n")
-            stream.write_soon("2\n")
+            stream.write_line(b"1\n")
+            stream.write_line(b"2\n")
             with pytest.raises(BlockingIOError):
                 os.read(ours, 100)
             stream.write("3\n")
             got.append(os.read(ours, 100))
-            stream.write_soon("4\n")
+            stream.write_line(b"4\n")
             while len(got) < 2:
                 await asyncio.sleep(0.01)
                 with contextlib.suppress(BlockingIOError):
