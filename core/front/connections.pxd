@@ -26,3 +26,5 @@ cdef class Connection:
     cdef int write(self) except -1
     cdef int sweep(self, double t) except -1
     cdef int failed(self, object error) except -1
+
+cdef bint is_gone(sock) except -1

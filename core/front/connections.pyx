@@ -6,8 +6,11 @@ from batchwire.core.model cimport now
 from batchwire.core.sending cimport send_now
 from cpython.bytes cimport PyBytes_FromStringAndSize
 
+import socket
+
 cdef enum:
     KEPT_BYTES = 4096         # of the write buffer of a connection that has nothing to write
+    TCP_CLOSE = 7             # a state of <netinet/tcp.h>
 
 cdef double LINGER_SECONDS = 5.0
 
@@ -102,3 +105,13 @@ cdef class Connection:
         if out.capacity > KEPT_BYTES:
             out.clear()
         return 0
+
+
+cdef bint is_gone(sock) except -1:
+    """Whether the other end has reset what it closed; Linux says so, elsewhere only writing tells."""
+    if sock is None or sock.family == socket.AF_UNIX or not hasattr(socket, "TCP_INFO"):
+        return False
+    try:
+        return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == TCP_CLOSE
+    except OSError:
+        return True

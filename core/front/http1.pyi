@@ -1,4 +1,4 @@
-from batchwire.core.front.http1_answers import Http1Acceptor
+from batchwire.core.front.http1_acceptor import Http1Acceptor
 
 class Http1Connection:
     def __init__(self, home: Http1Acceptor) -> None: ...

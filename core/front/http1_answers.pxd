@@ -1,16 +1,9 @@
 # The answers of a connection of HTTP/1.1, and its end: see http1_answers.pyx.
-from batchwire.core.front.connections cimport Connections
+from batchwire.core.front.http1_acceptor cimport Http1Acceptor
 from batchwire.core.front.http1_stream cimport Carrier, Http1Stream
 from batchwire.core.front.stream cimport Ends
 
 cdef unsigned long long connections_open
-
-cdef class Http1Acceptor(Connections):
-    """What connections have in common: bounds, and who answers a request."""
-    cdef object desk
-    cdef object context                     # what is done later begins with it (OP-04)
-    cdef Py_ssize_t max_head_bytes
-    cdef double keepalive_seconds
 
 cdef class Http1Answers(Carrier):
     cdef Http1Acceptor home

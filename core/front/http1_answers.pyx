@@ -5,22 +5,18 @@ connection ends so that its client can read the last words, and never so that an
 (ER-07). Must never look at what comes in.
 """
 from batchwire.core.faults cimport fault
-from batchwire.core.front.connections cimport LINGER_SECONDS, WRITE_BYTES
+from batchwire.core.front.connections cimport is_gone, LINGER_SECONDS, WRITE_BYTES
 from batchwire.core.front.http_requests cimport answer_of
 from batchwire.core.front.stream cimport ends_of, Handler
 from batchwire.core.model cimport Buffer, now
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
-import contextvars
-import socket
 from collections import deque
 
 cdef enum:
     MOST_UNREAD = 65536       # bytes of a request that nobody has consumed; then nothing more is read
-    TCP_CLOSE = 7             # a state of <netinet/tcp.h>
 
 cdef double PROBE_SECONDS = 1.0   # between looks at a client that has closed its side
-cdef double SWEEP_SECONDS = 5.0   # the most between looks at all connections
 
 cdef unsigned long long connections_open = 0
 
@@ -33,22 +29,6 @@ cdef bytes last_words(str status, str text):
 
 cdef bytes FAILED = last_words("500 Internal Server Error", "Internal Server Error")
 cdef bytes LATE = last_words("408 Request Timeout", "")
-
-
-cdef class Http1Acceptor(Connections):
-    """
-    desk: see http_requests.pyx. max_head_bytes: of request line and fields. head_seconds: from the connection, or the
-    first byte of a further request, to the end of the head. idle_seconds: for a client that takes nothing.
-    keepalive_seconds: between two requests.
-    """
-
-    def __init__(self, loop, desk, *, Py_ssize_t max_head_bytes=65536, double head_seconds=60, double idle_seconds=60,
-                 double keepalive_seconds=75):
-        super().__init__(loop, head_seconds, idle_seconds, SWEEP_SECONDS)
-        self.desk = desk
-        self.context = contextvars.copy_context()
-        self.max_head_bytes = max_head_bytes
-        self.keepalive_seconds = keepalive_seconds
 
 
 cdef class Http1Answers(Carrier):
@@ -413,13 +393,3 @@ cdef class Http1Answers(Carrier):
             self.ended = True
             self.transport.close()
         return 0
-
-
-cdef bint is_gone(sock) except -1:
-    """Whether the other end has reset what it closed; Linux says so, elsewhere only writing tells."""
-    if sock is None or sock.family == socket.AF_UNIX or not hasattr(socket, "TCP_INFO"):
-        return False
-    try:
-        return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == TCP_CLOSE
-    except OSError:
-        return True

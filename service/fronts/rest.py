@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from batchwire.core.front.http1 import Http1Connection
-from batchwire.core.front.http1_answers import Http1Acceptor
+from batchwire.core.front.http1_acceptor import Http1Acceptor
 
 from .forwarded import TrustedProxies
 from .http_desk import HttpDesk
