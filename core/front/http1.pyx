@@ -20,6 +20,7 @@ cdef enum:
 cdef frozenset UPGRADE_FIELDS = frozenset((b"upgrade", b"http2-settings", b"connection"))
 cdef bytes TOO_LARGE = last_words("431 Request Header Fields Too Large", "")
 cdef bytes WRONG_VERSION = last_words("505 HTTP Version Not Supported", "")
+cdef bytes CODED = last_words("501 Not Implemented", "")
 cdef bytes NO_HOST = last_words("400 Bad Request", "")
 cdef bytes NO_HTTP = last_words("400 Bad Request", "Invalid HTTP request received.")
 
@@ -141,6 +142,7 @@ cdef class Http1Connection(Http1Answers):
         self.url = self.content_type = b""
         self.fields = []
         self.hosts = 0
+        self.coded = False
         self.field_bytes = 0
         if self.head_since == 0:
             self.head_since = self.received
@@ -158,6 +160,8 @@ cdef class Http1Connection(Http1Answers):
             self.hosts += 1
         elif PyBytes_GET_SIZE(name) == 12 and name == b"content-type":
             self.content_type = value
+        elif PyBytes_GET_SIZE(name) == 17 and name == b"transfer-encoding" and value.lower() != b"chunked":
+            self.coded = True
         self.fields.append((name, value))
 
     def on_headers_complete(self):
@@ -219,6 +223,8 @@ cdef class Http1Connection(Http1Answers):
             return self.refuse(WRONG_VERSION)
         if version == "1.1" and self.hosts != 1:
             return self.refuse(NO_HOST)   # RFC 9112 3.2
+        if self.coded:
+            return self.refuse(CODED)     # RFC 9112 6.1
         self.upgrading = self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
         return 0 if self.upgrading else self.request(version)
 

@@ -522,6 +522,14 @@ def test_FR_12_http_1_1_without_one_host(target: str, fields: list[tuple[str, st
 
 
 @pytest.mark.both_fronts
+@pytest.mark.parametrize("coding", ["gzip, chunked", "x", "gzip", "identity, chunked"])
+def test_FR_12_a_transfer_coding_besides_chunked_is_501(coding: str, gateway: Gateway) -> None:
+    with rest.Wire(gateway.http_port) as wire:
+        wire.begin("POST", "/svc/$batch", {"Content-Type": "application/json", "Transfer-Encoding": coding})
+        assert wire.head().status == 501
+
+
+@pytest.mark.both_fronts
 def test_FR_12_http_1_0_needs_none(gateway: Gateway) -> None:
     with socket.create_connection(("127.0.0.1", gateway.http_port)) as sock:
         sock.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
