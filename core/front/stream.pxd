@@ -11,6 +11,7 @@ cdef class Ends:
     cdef readonly tuple client, server      # (host, port) or None
     cdef readonly str peer                  # the client, for people; "unix" behind a socket
     cdef readonly str scheme                # "http" or "https"
+    cdef readonly str authority             # host:port of the listener, for requests that name none
     cdef readonly double idle_seconds       # for a client that neither sends nor takes
 
 cdef class Handler(SessionListener):

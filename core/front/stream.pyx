@@ -101,6 +101,7 @@ cdef Ends ends_of(object loop, object transport, double idle_seconds):
     ends.client = _address(transport.get_extra_info("peername"))
     ends.server = _address(transport.get_extra_info("sockname"))
     ends.peer = peer_name(*ends.client) if ends.client is not None else "unix"
+    ends.authority = peer_name(*ends.server) if ends.server is not None and ends.server[1] else "localhost"
     ends.scheme = "http" if transport.get_extra_info("ssl_object") is None else "https"
     return ends
 

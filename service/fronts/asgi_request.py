@@ -121,6 +121,11 @@ def header_fields(request: Any) -> list[tuple[bytes, bytes]]:
     said: list[tuple[bytes, bytes]] = request.headers
     if request.http_version != "2":
         return said
+    for name, _ in said:
+        if name == b"cookie" or name == b"host":
+            break
+    else:
+        return [(b"host", request.authority), *said] if request.authority else said
     fields = [(name, value) for name, value in said if name not in (b"cookie", b"host")]
     host = request.authority or dict(said).get(b"host", b"")
     if host:

@@ -33,8 +33,9 @@ class HttpDesk:
             raw_path.decode("latin-1"),
             query,
             header_fields(stream),
-            ends.client,
-            ends.server,
+            ends.client[0] if ends.client is not None else None,
+            ends.peer,
+            ends.authority,
         )
         self._rest.believe(head)
         endpoint, route = self._rest.endpoint(head)

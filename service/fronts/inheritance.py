@@ -56,8 +56,8 @@ class Forwarding:
         lower = [text.lower() for text in wanted]
         self._names = frozenset(text for text in lower if not text.endswith("*"))
         self._beginnings = tuple(text[:-1] for text in lower if text.endswith("*"))
-
         self.wants_metadata = lru_cache(maxsize=1024)(self._wants_metadata)
+        self.wants_field = lru_cache(maxsize=1024)(lambda name: self.wants(name.decode("latin-1")))
 
     def _wants_metadata(self, name: bytes) -> bool:
         """The same of metadata of gRPC, of which some stand for headers. Asked as wants_metadata()."""

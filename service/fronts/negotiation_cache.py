@@ -69,8 +69,8 @@ class NegotiationCache:
 
 
 def _forwarded(passing: dict[bytes, bytes], policy: Policy) -> list[tuple[bytes, bytes]]:
-    wants = policy.forward.wants
-    return [(name, value) for name, raw in passing.items() if (value := raw.strip()) and wants(name.decode("latin-1"))]
+    wants = policy.forward.wants_field
+    return [(name, value) for name, raw in passing.items() if wants(name) and (value := raw.strip())]
 
 
 def _afresh(endpoint: Endpoint, request: OuterRequest, policy: Policy) -> Outcome:

@@ -12,7 +12,7 @@ from batchwire.core.ledger import Account, Batch, TooManyBatchesError
 from batchwire.core.peers import peer_name
 
 from ..state import Ending, stopped
-from .deadlines import early, proxy_seconds
+from .deadlines import PROXY_FIELD, early, proxy_seconds
 from .decoding import BodyDecoder
 from .endpoints import Endpoint, find
 from .forwarded import Proxies
@@ -22,44 +22,42 @@ from .negotiation_cache import NegotiationCache
 if TYPE_CHECKING:
     from ..state import Service
 
+MOST_PLACES, LONGEST_PLACE = 256, 1024
+"""Paths and media types that led to a route before and are not looked at again; bytes of one."""
 Fields = tuple[tuple[bytes, bytes], ...]
 
 
 @dataclass(slots=True)
 class Head:
-    """Of a request. headers: names in lower case, with one Host; client, server: (host, port) or None."""
+    """Of a request.
+
+    headers: names in lower case, with one Host. client: its address, None behind a UNIX socket. peer: host:port of the
+    client, port 0 where a proxy has told it. authority: what stands in for a Host field.
+    """
 
     method: str
     scheme: str
     path: str
     query: bytes
     headers: list[tuple[bytes, bytes]]
-    client: tuple[str, int] | None
-    server: tuple[str, int] | None
+    client: str | None
+    peer: str
+    authority: str
 
     @classmethod
     def of(cls, scope: Any) -> "Head":
         """That of an ASGI scope."""
-        path = scope["raw_path"].decode("latin-1")
+        client, server = scope.get("client"), scope.get("server")
         return cls(
             scope["method"],
             scope["scheme"],
-            path,
+            scope["raw_path"].decode("latin-1"),
             scope["query_string"],
             scope["headers"],
-            scope.get("client"),
-            scope.get("server"),
+            client[0] if client else None,
+            peer_name(client[0], client[1]) if client else "unix",
+            peer_name(server[0], server[1]) if server and server[1] else "localhost",
         )
-
-    @property
-    def peer(self) -> str:
-        """host:port of the client, port 0 where a proxy has told it; "unix" behind a socket."""
-        return peer_name(self.client[0], self.client[1]) if self.client else "unix"
-
-    @property
-    def authority(self) -> str:
-        """What stands in for a Host field."""
-        return peer_name(self.server[0], self.server[1]) if self.server and self.server[1] else "localhost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,43 +109,51 @@ class RestDesk:
         self._proxies = Proxies(service.config.listen.trusted_proxies)
         self._proxied = bool(self._proxies)
         self._negotiated = NegotiationCache()
-        self._routes: dict[str, tuple[Policy, Account]] = {}
+        self._routes: dict[Route, tuple[str, Policy, Account]] = {}
+        self._places: dict[tuple[str, str, bytes], tuple[Endpoint, Route]] = {}
 
     def believe(self, head: Head) -> None:
         """Puts what trusted proxies say in the place of what the connection says (CL-13)."""
         if not self._proxied:
             return
-        found = self._proxies.believed(head.client[0] if head.client else None, head.headers)
+        found = self._proxies.believed(head.client, head.headers)
         head.scheme = found.get("proto", head.scheme)
         if "host" in found:
             fields = [(name, value) for name, value in head.headers if name != b"host"]
             head.headers = [(b"host", found["host"].encode("latin-1")), *fields]
         if "for" in found:
-            head.client = (found["for"], 0)
+            head.client, head.peer = found["for"], peer_name(found["for"], 0)
 
     def endpoint(self, head: Head) -> tuple[Endpoint | None, Route | None]:
         """The dialect that a request is in and the route that it is for; no route: it is no batch that is taken."""
-        media_type = ""
+        media_type = b""
         for name, value in head.headers:
             if name == b"content-type":
-                media_type = value.decode("latin-1")
-        found = find(head.method, head.path, media_type)
+                media_type = value
+        key = head.method, head.path, media_type
+        if (place := self._places.get(key)) is not None:
+            return place
+        found = find(head.method, head.path, media_type.decode("latin-1"))
         if found is None:
             return None, None
         endpoint, root = found
         route = self._service.table.by_root(root) if root else None
         if route is not None and endpoint.name not in self._service.table.settings[route.root.decode()].dialects:
             return None, None
+        if route is not None and len(head.path) + len(media_type) < LONGEST_PLACE:
+            if len(self._places) >= MOST_PLACES:
+                self._places.clear()
+            self._places[key] = endpoint, route
         return endpoint, route
 
     def open(self, head: Head, endpoint: Endpoint, route: Route) -> Opened | Answer:
         """The batch of a request, or what is answered in its place."""
-        root = route.root.decode()
-        known = self._routes.get(root)
+        known = self._routes.get(route)
         if known is None:
+            root = route.root.decode()
             policy = Policy.of(self._service.table.settings[root], route.limits)
-            known = self._routes[root] = policy, self._service.account("rest", root)
-        policy, account = known
+            known = self._routes[route] = root, policy, self._service.account("rest", root)
+        root, policy, account = known
         request = OuterRequest(head.method, head.scheme, head.query, head.headers, head.authority)
         outcome = self._negotiated.negotiate(endpoint, root, request, policy)
         if isinstance(outcome, Probe):
@@ -162,8 +168,8 @@ class RestDesk:
         for name, value in head.headers:
             if name == b"traceparent":
                 trace = value.decode("latin-1")
-        if (seconds := proxy_seconds(head.headers)) is not None:
-            arguments["answer_deadline"] = early(seconds)
+            elif name == PROXY_FIELD and (seconds := proxy_seconds(head.headers)) is not None:
+                arguments["answer_deadline"] = early(seconds)
         try:
             batch = self._service.open_batch(account, route, head.peer, trace, watched=False, **arguments)
         except TooManyBatchesError as error:
