@@ -19,6 +19,7 @@ cdef class Exchange(Handler):
 
     def __init__(self, Stream request not None):
         self.request = request
+        request.opaque = True
         self.hears_out = True
         self.came = deque()
         self.going = deque()

@@ -242,7 +242,8 @@ cdef class Http1Connection(Http1Answers):
         stream.authority = b""                # its Host is one of the fields
         stream.content_type = self.content_type
         stream.headers = self.fields
-        stream.keeps = version == "1.1" and self.parser.should_keep_alive()
+        # Behind a CONNECT the parser passes over what it has read: nothing of the rest can be taken for a request.
+        stream.keeps = version == "1.1" and self.parser.should_keep_alive() and stream.method != b"CONNECT"
         self.newest = stream
         if self.current is None and not self.waiting and not self.paused:
             return self.begin(stream)
@@ -270,5 +271,5 @@ cdef class Http1Connection(Http1Answers):
             if newest is self.current:
                 return self.end_broken() if newest.answered else self.end_with(NO_HTTP)
             if newest.waiting is not None:
-                self.drop(self.waiting.pop())  # it waits for an answer before it, and will never be whole
+                self.drop_newest()  # it waits for an answer before it, and will never be whole
         return self.refuse(NO_HTTP)

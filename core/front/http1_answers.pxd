@@ -32,6 +32,8 @@ cdef class Http1Answers(Carrier):
     cdef int finish(self, Http1Stream stream) except -1
     cdef int look_at_reading(self) except -1
     cdef int drop(self, Http1Stream stream) except -1
+    cdef int drop_newest(self) except -1
+    cdef int reset(self) except -1
     cdef int refuse(self, bytes words) except -1
     cdef int end_with(self, bytes words) except -1
     cdef int end_broken(self) except -1

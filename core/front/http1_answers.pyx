@@ -12,6 +12,8 @@ from batchwire.core.model cimport Buffer, now
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
 from collections import deque
+from socket import SO_LINGER, SOL_SOCKET
+from struct import pack
 
 cdef enum:
     MOST_UNREAD = 65536       # bytes of a request that nobody has consumed; then nothing more is read
@@ -27,6 +29,7 @@ cdef bytes last_words(str status, str text):
     return f"HTTP/1.1 {status}\r\n{kind}content-length: {len(text)}\r\nconnection: close\r\n\r\n{text}".encode()
 
 
+cdef bytes RESET = pack("ii", 1, 0)
 cdef bytes FAILED = last_words("500 Internal Server Error", "Internal Server Error")
 cdef bytes LATE = last_words("408 Request Timeout", "")
 
@@ -79,9 +82,8 @@ cdef class Http1Answers(Carrier):
         if self.closed or self.ended or self.current is None or not self.current.ended or self.fd < 0:
             return False          # TLS has no half-closed connections here
         self.half_closed = True
-        if not self.newest.ended:
-            self.drop(self.waiting.pop())
-            self.newest = self.waiting[len(self.waiting) - 1] if self.waiting else self.current
+        if not self.newest.ended and self.waiting:
+            self.drop_newest()
         self.newest.keeps = False
         self.prober = self.loop.call_later(PROBE_SECONDS, self.on_probe)
         return True
@@ -204,6 +206,9 @@ cdef class Http1Answers(Carrier):
         cdef Handler handler
         self.current = stream
         self.unsettled = True
+        if self.backlog and not self.waiting:
+            # The rest of this request may be in it, without which its answer never comes.
+            self.loop.call_soon(self.on_backlog, context=self.home.context)
         try:
             fault("front.request")
             handler = answer_of(self.home.desk, stream)
@@ -291,7 +296,16 @@ cdef class Http1Answers(Carrier):
         self.stop_timers()
         if stream is not None:
             self.drop(stream)
+            if stream.looks_whole():
+                return self.reset()
         return self.linger()
+
+    cdef int reset(self) except -1:
+        """Ends the connection so that its client hears of an error, at the price of what it has not read."""
+        if self.fd >= 0:
+            self.transport.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_LINGER, RESET)
+        self.abort()
+        return 0
 
     cdef int end_whole(self, Http1Stream stream) except -1:
         """Ends the connection behind an answer that is complete; its request may not be, or others may follow."""
@@ -345,6 +359,12 @@ cdef class Http1Answers(Carrier):
             if timer is not None:
                 timer.cancel()
         self.linger_timer = self.prober = None
+        return 0
+
+    cdef int drop_newest(self) except -1:
+        """The request that came last will never be whole; answers before it are still due."""
+        self.drop(self.waiting.pop())
+        self.newest = self.waiting[len(self.waiting) - 1] if self.waiting else self.current
         return 0
 
     cdef int drop(self, Http1Stream stream) except -1:

@@ -26,6 +26,7 @@ cdef class Http1Stream(Stream):
     cdef list waiting                       # what has come of the body before the stream's turn
     cdef int begin(self, str version) except -1
     cdef int put_head(self, int status, list headers, bint body) except -1
+    cdef bint looks_whole(self) noexcept
     cdef bint pull(self) except -1
     cdef int frame(self, Py_ssize_t at, Py_ssize_t n, bint last) except -1
     cdef int close(self, bint whole) except -1

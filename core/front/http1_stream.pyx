@@ -138,6 +138,11 @@ cdef class Http1Stream(Stream):
 
     # --- for the connection
 
+    cdef bint looks_whole(self) noexcept:
+        """Whether the end of the connection would pass for the end of an answer that has broken off."""
+        return self.opaque and self.answered and not self.complete and not self.bodiless and not self.chunked \
+            and self.left < 0
+
     cdef bint pull(self) except -1:
         """Lets the handler fill in some of its answer; whether there may be more of it now."""
         cdef Buffer out = self.carrier.out

@@ -36,6 +36,7 @@ cdef class Stream:
     cdef readonly list headers              # [(name, value)], bytes, names in lower case
     cdef readonly bint too_large            # its header section is larger than allowed
     cdef readonly bint ended                # the client has said all
+    cdef bint opaque                        # no end of its own shows that its answer is whole: only the connection does
     cdef bint answered                      # the head of the answer has been sent
     cdef int start(self, int status, list headers, bint body) except -1
     cdef int go_ahead(self) except -1

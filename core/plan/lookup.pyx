@@ -7,7 +7,7 @@ from batchwire.core.dialects.json_index cimport NO_PATH, NO_VALUE
 from batchwire.core.dialects.json_strings cimport unescaped
 from batchwire.core.model cimport Call
 from batchwire.core.plan.index cimport CallIndex
-from batchwire.core.plan.references cimport Kept, References, why_missing
+from batchwire.core.plan.references cimport Kept, References, text_of, why_missing
 from cpython.bytes cimport PyBytes_AS_STRING
 from libc.stdint cimport uint8_t
 
@@ -77,7 +77,7 @@ cdef class Lookup:
             raise ConditionError(f"${quoted(b'/'.join((name, *path)))} asks an array for a member")
         if found == NO_VALUE:
             return None
-        p = <const uint8_t*>PyBytes_AS_STRING(kept.body) + start
+        p = <const uint8_t*>PyBytes_AS_STRING(text_of(kept)) + start
         self.spend(end - start)
         if p[0] == c'{' or p[0] == c'[':
             document = Document.__new__(Document)

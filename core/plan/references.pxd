@@ -21,6 +21,8 @@ cdef class Kept:
     cdef readonly bytes entity_id           # OData-EntityId, or None
     cdef readonly bytes etag                # or None
     cdef readonly bytes body                # a JSON body within bounds, or None
+    cdef bytes media                        # its content-type
+    cdef bytes text                         # the body in UTF-8, where it is in another charset; else None
     cdef bytes content                      # the whole body of any type, or None
     cdef Missing missing                    # why there is no `body`, though the call may have answered JSON
     cdef bint not_json                      # the body was looked at, and is none
@@ -43,11 +45,13 @@ cdef class References:
     cdef Kept forgotten                     # stands for each that is not kept any more
     cdef int no_more(self) except -1
     cdef int find(self, Kept kept, list path, Py_ssize_t* start, Py_ssize_t* end) except -1
+    cdef JsonIndex index_of_odd(self, Kept kept)
     cdef int drop_index(self, Kept kept) except -1
     cdef bytes etag_of(self, Kept kept)
 
 cdef Py_ssize_t cost(Kept kept) noexcept
 cdef str why_missing(Kept kept)
+cdef bytes text_of(Kept kept)
 cdef bytes url_of(Kept kept, UrlRules rules)
 cdef list etag_references(bytes head)
 cdef bytes put_etags(bytes head, dict etags)

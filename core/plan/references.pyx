@@ -6,6 +6,7 @@ waiting calls hold: beyond that a body is not kept, and who refers to it is refu
 """
 from batchwire.core.dialects.codings import decode
 from batchwire.core.dialects.json_index cimport FOUND_VALUE, NO_VALUE, index_of
+from batchwire.core.dialects.json_scan cimport MAX_DEPTH
 from batchwire.core.dialects.json_strings cimport has_half_pair, unescaped
 from batchwire.core.dialects.media cimport MEDIA_JSON, media_kind
 from batchwire.core.model cimport (
@@ -19,6 +20,8 @@ from libc.stdint cimport uint8_t
 
 import re
 from collections import deque
+
+from batchwire.core.dialects import odd_bodies
 
 cdef extern from "<string.h>" nogil:
     void* memmem(const void* haystack, size_t n, const void* needle, size_t k)
@@ -92,6 +95,7 @@ cdef class References:
                 kept.content = plain_body(result, most)
             if is_json_type and kept.content is not None and PyBytes_GET_SIZE(kept.content) <= MAX_BODY:
                 kept.body = kept.content
+                kept.media = PyBytes_FromStringAndSize(header.value, header.value_len)
             elif is_json_type or kept.content is None and whole:
                 kept.missing = MISSING_LARGE
         elif is_json_type or whole:
@@ -179,7 +183,9 @@ cdef class References:
         if kept is None or kept.body is None or kept.not_json:
             return NO_VALUE
         if kept.index is None:
-            kept.index = index_of(kept.body)
+            kept.index = index_of(text_of(kept))
+            if kept.index is None and kept.text is None:
+                kept.index = self.index_of_odd(kept)
             if kept.index is None:
                 kept.not_json = True        # over gRPC nobody else has looked
                 return NO_VALUE
@@ -191,6 +197,21 @@ cdef class References:
         while self.index_bytes > MAX_INDEXES and len(self.indexed) > 1:
             self.drop_index(next(iter(self.indexed)))
         return found
+
+    cdef JsonIndex index_of_odd(self, Kept kept):
+        """AN-02: JSON in another charset, or behind a byte order mark, is what the client sees: JSON."""
+        if kept.media is None:
+            return None
+        kind, text, _, _ = odd_bodies.said_as_json(kept.body, kept.media, MAX_DEPTH)
+        if kind != odd_bodies.JSON:
+            return None
+        kept.text = text
+        # From here on it is a part of what it costs.
+        if kept.holders:
+            self.handed += PyBytes_GET_SIZE(kept.text)
+        if kept.later:
+            self.held += PyBytes_GET_SIZE(kept.text)
+        return index_of(kept.text)
 
     cdef int drop_index(self, Kept kept) except -1:
         if kept.index is not None:
@@ -208,7 +229,7 @@ cdef class References:
             return kept.etag
         for path in ETAG_PATHS:
             if self.find(kept, path, &start, &end) == FOUND_VALUE:
-                p = <const uint8_t*>PyBytes_AS_STRING(kept.body) + start
+                p = <const uint8_t*>PyBytes_AS_STRING(text_of(kept)) + start
                 if p[0] != c'"' or end - start > MAX_ETAG or has_half_pair(p + 1, end - start - 2):
                     return None
                 return unescaped(p + 1, end - start - 2)
@@ -218,7 +239,12 @@ cdef class References:
 cdef Py_ssize_t cost(Kept kept) noexcept:
     """Bytes that it holds; its index is counted for itself."""
     return OVERHEAD + size_of(kept.target) + size_of(kept.group) + size_of(kept.location) + size_of(kept.entity_id) \
-        + size_of(kept.etag) + size_of(kept.content)
+        + size_of(kept.etag) + size_of(kept.content) + size_of(kept.text)
+
+
+cdef bytes text_of(Kept kept):
+    """Where the places of find() are."""
+    return kept.body if kept.text is None else kept.text
 
 
 cdef str why_missing(Kept kept):

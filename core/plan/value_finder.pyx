@@ -4,8 +4,10 @@ Finds what has the form of a reference; whether an earlier call bears the name i
 without `"$` and a query without `$` in a value cost one look. Must never judge the rest of a URL or a body: a
 body that is not valid JSON simply has no references.
 
-In a query, only values of options are looked at. A name that OData defines (`$it`, `$count`, ...) is no
-reference, nor is an option inside parentheses (`$expand=Orders($filter=...)`), nor anything in a quoted string.
+In a query, only values of options are looked at. `$it`, `$root` and `$this` are no references; other names that OData
+defines (`$count`, ...) are where an earlier call bears them, and not behind a slash. None is an option inside
+parentheses (`$expand=Orders($filter=...)`), nor anything in a quoted string, nor what follows a letter, a digit or one of
+`-._~` (`US$5`).
 In OData options, whose names begin with `$` or `@`, a reference must name an earlier call; in others `$5` may
 be a price. `$` and `/` may be percent-encoded, as many clients do.
 
@@ -31,9 +33,11 @@ from urllib.parse import unquote_to_bytes
 cdef extern from "<string.h>" nogil:
     void* memmem(const void* haystack, size_t n, const void* needle, size_t k)
 
-# ID-13: what OData itself may say with a dollar inside the value of a query option.
-PREDEFINED = frozenset(
-    b"it root this all count value ref links each crossjoin entity id metadata filter select expand orderby search "
+# ID-13: these win over ids.
+LITERALS = frozenset((b"it", b"root", b"this"))
+# What OData may say besides with a dollar inside the value of a query option: an id where there is such a call.
+WORDS = frozenset(
+    b"all count value ref links each crossjoin entity id metadata filter select expand orderby search "
     b"top skip format compute apply levels index schemaversion deltatoken skiptoken".split())
 # Options whose value is no expression: a string is put in as it is.
 _OPAQUE = frozenset([b"$skiptoken", b"$deltatoken", b"$format", b"$schemaversion", b"$id"])
@@ -110,13 +114,15 @@ def query_references(bytes target not None):
                 kind = AS_PHRASE
             for found in (_IN_EXPRESSION if expression else _IN_QUERY).finditer(target, equals + 1, end):
                 name = found.group(1)
-                if name is None or name in PREDEFINED:
+                if name is None or name in LITERALS:
                     continue
                 start = found.start()
                 # `/$name` is a segment of a path: one that is not known here may be known to the upstream.
                 in_path = target[start - 1:start] == b"/" or target[start - 3:start].upper() == b"%2F"
+                if in_path and name in WORDS:
+                    continue              # `Items/$count`
                 path = [unquote_to_bytes(part) for part in _SLASH.split(found.group(2))[1:]]
-                yield new_reference(name, path, None, kind, expression and not in_path, start, found.end())
+                yield new_reference(name, path, None, kind, expression and not in_path and name not in WORDS, start, found.end())
         at = end + 1
 
 

@@ -11,7 +11,7 @@ from batchwire.core.dialects.json_scan cimport check
 from batchwire.core.dialects.json_strings cimport has_half_pair, put_escaped, unescaped
 from batchwire.core.errors import quoted
 from batchwire.core.model cimport Buffer, Call
-from batchwire.core.plan.references cimport Kept, MISSING_FORGOTTEN, References, resource_url, why_missing, without_mount
+from batchwire.core.plan.references cimport Kept, MISSING_FORGOTTEN, References, resource_url, text_of, why_missing, without_mount
 from batchwire.core.plan.urls cimport UrlRules, reference_of
 from batchwire.core.plan.value_finder import body_references, query_references
 from batchwire.core.plan.value_finder cimport AS_LITERAL, AS_PHRASE, AS_PLAIN, AS_URL, Reference
@@ -29,7 +29,7 @@ cdef bint place_of(References given, Kept kept, list path, const uint8_t** value
     cdef Py_ssize_t start = 0, end = 0
     if given.find(kept, path, &start, &end) != FOUND_VALUE:
         return False
-    value[0] = <const uint8_t*>PyBytes_AS_STRING(kept.body) + start
+    value[0] = <const uint8_t*>PyBytes_AS_STRING(text_of(kept)) + start
     size[0] = end - start
     return True
 

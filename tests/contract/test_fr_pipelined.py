@@ -254,3 +254,58 @@ def test_FR_13_many_batches_behind_one_that_runs(hasty: Gateway, gate: Gate) -> 
         for _ in range(60):
             wire.expect("POST")
             assert [one["status"] for one in wire.answer().responses] == [200]
+
+
+def plain(gateway: Gateway, sent: bytes, half_close: bool = False) -> bytes:
+    """What comes until the connection ends."""
+    with socket.create_connection(("127.0.0.1", gateway.http_port), timeout=20) as sock:
+        sock.sendall(sent)
+        if half_close:
+            sock.shutdown(socket.SHUT_WR)
+        got = b""
+        while part := sock.recv(65536):
+            got += part
+        return got
+
+
+def post(body: bytes, *fields: bytes) -> bytes:
+    head = [b"POST /svc/$batch HTTP/1.1", b"Host: gw", b"Content-Type: application/json", *fields]
+    return b"\r\n".join([*head, b"Content-Length: %d" % len(body), b"", body])
+
+
+@pytest.mark.parametrize("half_close", [False, True])
+def test_FR_13_a_bad_body_behind_a_batch_leaves_its_answer_whole(
+    half_close: bool, gateway: Gateway, upstream: ScriptedUpstream
+) -> None:
+    upstream.on("GET", "/A", json_reply({}, delay=0.3))
+    bad = b"POST /svc/$batch HTTP/1.1\r\nHost: gw\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n"
+    got = plain(gateway, post(batch("A")) + bad, half_close)
+    assert got.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b'"status":200' in got
+    assert got.count(b"HTTP/1.1 ") == (1 if half_close else 2)
+
+
+@pytest.mark.parametrize("size", [10_000, 17_000, 100_000])
+def test_FR_13_many_requests_and_a_body_in_one_piece_are_all_answered(
+    size: int, gateway: Gateway, upstream: ScriptedUpstream
+) -> None:
+    """More than may wait, and the last of them goes on in what was not parsed meanwhile."""
+    upstream.on("GET", "/A", json_reply({}, delay=0.2))
+    many = b"GET /healthz HTTP/1.1\r\nHost: gw\r\n\r\n" * 20
+    got = plain(gateway, post(batch("A")) + many + post(batch("A") + b" " * size, b"Connection: close"))
+    assert got.count(b"HTTP/1.1 200 OK\r\n") == 22
+
+
+def test_FR_13_nothing_behind_connect_is_a_request(gateway: Gateway) -> None:
+    """The parser passes over what it has read behind it: what comes then would begin in the middle of something."""
+    hidden = b"GET /healthz HTTP/1.1\r\nHost: gw\r\n\r\n"
+    lost = b"POST /svc/$batch HTTP/1.1\r\nHost: gw\r\nContent-Length: %d\r\n\r\n" % len(hidden)
+    with socket.create_connection(("127.0.0.1", gateway.http_port), timeout=20) as sock:
+        sock.sendall(b"CONNECT http://gw/svc/$batch HTTP/1.1\r\nHost: gw\r\n\r\n" + lost)
+        got = sock.recv(65536)
+        with contextlib.suppress(OSError):
+            sock.sendall(hidden)
+            while part := sock.recv(65536):
+                got += part
+    assert got.count(b"HTTP/1.1 ") == 1
+    assert b"connection: close" in got

@@ -215,6 +215,15 @@ def test_OP_05_nor_does_one_that_cancels_all_tasks(gateway: Gateway) -> None:
     assert bodies(gateway, ["x"]) == ["/x"]
 
 
+def test_ER_07_an_answer_of_unknown_length_that_breaks_off_is_reset_in_http_1_0(gateway: Gateway) -> None:
+    """The end of the connection alone would make it look complete."""
+    with socket.create_connection(("127.0.0.1", gateway.http_port), timeout=20) as sock:
+        path = quote("/svc/says/half, then another type").encode()
+        sock.sendall(b"GET %s HTTP/1.0\r\n\r\n" % path)
+        with pytest.raises(ConnectionResetError):
+            list(iter(lambda: sock.recv(65536), b""))
+
+
 def failures(gateway: Gateway, word: str) -> list[str]:
     """Events of the lines of this gateway whose traceback has the word in it."""
     return [line["event"] for line in gateway.logs() if word in line.get("exception", "")]

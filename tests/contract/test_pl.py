@@ -576,3 +576,30 @@ def test_PL_11_what_later_answers_pushed_out_is_not_null(gateway: Gateway, upstr
         assert "limits.reference_bytes" in results[name].json()["error"]["message"]
     assert upstream.lines.count("POST /a") == 1
     assert "POST /d" not in upstream.lines
+
+
+# --- ID-13: words of OData
+
+
+@pytest.mark.parametrize("name", ["search", "count", "value", "index", "top", "filter", "id", "all"])
+def test_ID_13_a_word_of_odata_may_be_an_id(
+    name: str, front: str, gateway: Gateway, upstream: ScriptedUpstream
+) -> None:
+    upstream.fallback = lambda _: json_reply({"n": 3})
+    calls = [
+        Call(name, "a"),
+        Call("plain-option", f"b?q=${name}/n", depends_on=[name]),
+        Call("expression", f"c?$filter=x%20eq%20${name}/n", depends_on=[name]),
+        Call("segment", f"d?$filter=Items/${name}/n", depends_on=[name]),
+    ]
+    assert set(statuses(run_batch(front, gateway, calls)).values()) == {200}
+    lines = ["GET /a", "GET /b?q=3", "GET /c?$filter=x%20eq%203", f"GET /d?$filter=Items/${name}/n"]
+    assert sorted(upstream.lines) == lines
+
+
+@pytest.mark.parametrize("name", ["it", "root", "this"])
+def test_ID_13_a_literal_wins_over_an_id(name: str, front: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
+    upstream.fallback = lambda _: json_reply({"n": 3})
+    calls = [Call(name, "a"), Call("x", f"b?$filter=${name}/n", depends_on=[name])]
+    assert set(statuses(run_batch(front, gateway, calls)).values()) == {200}
+    assert upstream.lines == ["GET /a", f"GET /b?$filter=${name}/n"]

@@ -215,12 +215,16 @@ SMUGGLING = {
 }
 
 
+UNKNOWN_CODINGS = {"chunked in other words", "quoted chunked"}
+"""RFC 9112 6.1: a coding that is not understood."""
+
+
 @pytest.mark.parametrize("name", SMUGGLING)
 def test_smuggling_by_the_head_is_400(name: str, port: int, gateway: Gateway, upstream: ScriptedUpstream) -> None:
     """One answer, and nothing behind the head is taken for another request (RFC 9112 6.3, 11.2)."""
     hidden = SMUGGLED % len(BATCH) + BATCH
     answer = read_all(port, post(*SMUGGLING[name]) + b"0\r\n\r\n" + hidden)
-    assert statuses(answer) == [400], answer
+    assert statuses(answer) == [501 if name in UNKNOWN_CODINGS else 400], answer
     assert b"connection: close" in answer.lower()
     assert upstream.lines == []
     gateway.wait_idle()

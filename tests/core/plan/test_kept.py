@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from plan_driving import driven, json_result, make_call
+from plan_driving import driven, json_result, make_call, result_of
 
 NOT_KEPT = "is not kept any more: there were too many answers after it (limits.reference_bytes)"
 
@@ -74,3 +74,20 @@ def test_PL_11_a_large_answer_is_not_null() -> None:
     plan = plan_after(0, 8 << 20, id=42, text="x" * 70_000)
     status, why = decided(plan, make_call("b", depends_on=["first"], condition="$first/id eq null"))
     assert (status, "is too large to be kept" in why) == (424, True)
+
+
+@pytest.mark.parametrize("codec", ["utf-8-sig", "utf-16", "iso-8859-1"])
+def test_JB_19_json_in_another_charset_is_json(codec: str) -> None:
+    """AN-02: as the client sees it."""
+    plan = driven()
+    first = make_call("first")
+    plan.enter(first)
+    plan.take()
+    media = f"application/json;charset={codec}" if codec == "iso-8859-1" else "application/json"
+    plan.end(first, result_of('{"a":1,"b":"é"}'.encode(codec), media))
+    holding = plan.holding
+    assert decided(plan, make_call("x", depends_on=["first"], condition="$first/a eq 1")) == (0, "")
+    assert decided(plan, make_call("y", depends_on=["first"], condition="$first/b eq 'é'")) == (0, "")
+    assert decided(plan, make_call("z", depends_on=["first"], condition="$first/a eq null"))[0] == 424
+    kept = plan.holding[0] - holding[0]
+    assert (plan.holding[1], 0 < kept < 100) == (0, True), "what is kept besides is counted"
