@@ -9,8 +9,6 @@ import socket
 import stat
 
 BACKLOG = 2048
-UNSENT_BYTES = 1 << 18
-"""What the kernel holds of an answer before it is sent."""
 _LONGEST = (1 << 31) - 1  # of a socket option
 UNIX = "unix:"
 _SHARED = (socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -33,9 +31,6 @@ def listening_socket(address: str, *, shared: bool, user_timeout: float = 0.0) -
     if address.startswith(UNIX):
         return _unix_socket(address.removeprefix(UNIX))
     options = [(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)]
-    if hasattr(socket, "TCP_NOTSENT_LOWAT"):
-        # The kernel would hold megabytes for a slow reader, and hide for minutes that it reads at all (AN-05).
-        options.append((socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES))
     if shared:
         options.append(_SHARED)
     if user_timeout and hasattr(socket, "TCP_USER_TIMEOUT"):
