@@ -75,7 +75,8 @@ cdef class Batch:
     def close(self, str ended not None="ok"):
         """Ends it, stopping what still runs: it is counted, and told. A second call does nothing."""
         cdef Session session = self.session
-        if self.ledger is None:
+        cdef Ledger ledger = self.ledger
+        if ledger is None:
             return
         if not session.finished:
             session.cancel()
@@ -84,8 +85,8 @@ cdef class Batch:
                 ended = "cancelled"
             elif session.failure is not None:
                 ended = "broken"
-        ledger, self.ledger = self.ledger, None
-        (<Ledger>ledger).closed(self, NUMBERS[ended])
+        self.ledger = None
+        ledger.closed(self, NUMBERS[ended])
 
 
 cdef class Ledger:

@@ -3,7 +3,6 @@
 The answer goes into the buffer of the connection, head and first bytes together, as its handler fills it in. Must never
 write to a socket, nor know how requests are told apart.
 """
-from batchwire.core.faults cimport fault
 from batchwire.core.front.stream cimport FILL_LAST, FILL_MORE, FillEnd, Handler
 from batchwire.core.model cimport Buffer, now
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
@@ -203,18 +202,8 @@ cdef class Http1Stream(Stream):
     cdef int close(self, bint whole) except -1:
         """The answer has ended, or the connection."""
         global streams_open
-        cdef Handler handler = self.handler
         streams_open -= 1
-        self.handler = None
-        if handler is not None:
-            try:
-                fault("front.close")
-            finally:
-                try:
-                    handler.on_close(whole)
-                finally:
-                    handler.stream = None
-        return 0
+        return self.leave(whole)
 
 
 cdef int put_field(Buffer out, bytes name, bytes value) except -1:

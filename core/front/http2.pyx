@@ -188,18 +188,8 @@ cdef class Http2Stream(Stream):
 
     cdef int close(self, uint32_t code) except -1:
         global streams_open
-        cdef Handler handler = self.handler
         streams_open -= 1
-        self.handler = None
-        if handler is not None:
-            try:
-                fault("front.close")
-            finally:
-                try:
-                    handler.on_close(code == NGHTTP2_NO_ERROR)
-                finally:
-                    handler.stream = None
-        return 0
+        return self.leave(code == NGHTTP2_NO_ERROR)
 
 
 cdef class Http2Connection(Connection):

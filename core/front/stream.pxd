@@ -46,5 +46,6 @@ cdef class Stream:
     cdef int cut(self) except -1
     cdef int break_off(self) except -1
     cdef int fail(self, object error) except -1
+    cdef int leave(self, bint whole) except -1
 
 cdef Ends ends_of(object loop, object transport, double idle_seconds)

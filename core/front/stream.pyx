@@ -3,6 +3,7 @@
 A Stream carries one request; its Handler takes the body and fills in the answer. Both ways have flow control: what the
 handler has not consumed stops the client, and fill() is asked for no more than the client takes.
 """
+from batchwire.core.faults cimport fault
 from batchwire.core.peers import peer_name
 from libc.time cimport time
 
@@ -91,6 +92,22 @@ cdef class Stream:
     cdef int fail(self, object error) except -1:
         """BU-04: a failure outside of the connection's own callbacks costs the stream that it belongs to."""
         raise NotImplementedError
+
+    # --- for the connection
+
+    cdef int leave(self, bint whole) except -1:
+        """The stream is gone, at its end (whole) or before: its handler hears of it, once."""
+        cdef Handler handler = self.handler
+        self.handler = None
+        if handler is not None:
+            try:
+                fault("front.close")
+            finally:
+                try:
+                    handler.on_close(whole)
+                finally:
+                    handler.stream = None
+        return 0
 
 
 cdef Ends ends_of(object loop, object transport, double idle_seconds):
