@@ -92,6 +92,10 @@ class Warden:
         """Begins the thread. Called from handlers of signals, where threading.Thread may wait for itself."""
         if not self._watching:
             self._watching = True
+            if self._parent is not None:
+                # The thread hears the parent from now on. Python gives every signal that it handles back to the system
+                # when it ends, and SIGIO then, from a parent that speaks late, would kill the process.
+                fcntl.fcntl(self._parent, fcntl.F_SETFL, fcntl.fcntl(self._parent, fcntl.F_GETFL) & ~os.O_ASYNC)
             _thread.start_new_thread(self._count, ())
 
     # --- the thread

@@ -202,7 +202,7 @@ class _Supervisor:
             self._forget_figures(worker)
             code = worker.process.exitcode
             if self._kill_at is not None:
-                self._failed = self._failed or code not in (0, *(-number for number in SIGNALS))
+                self._failed = self._failed or code not in (0, *(-number for number in HELD))
                 continue
             if self._signals:
                 continue
