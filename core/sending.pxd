@@ -9,6 +9,24 @@ cdef extern from "<sys/socket.h>" nogil:
     int MSG_PEEK
     int MSG_NOSIGNAL
 
+cdef extern from *:
+    """
+    #include <sys/ioctl.h>
+    #ifdef __linux__
+    #include <linux/sockios.h>
+    #endif
+    static Py_ssize_t bw_queued(int fd) {
+        int bytes = 0;
+    #ifdef SIOCOUTQ
+        if (fd < 0 || ioctl(fd, SIOCOUTQ, &bytes) < 0)
+            bytes = 0;
+    #endif
+        return bytes;
+    }
+    """
+    # Bytes that the kernel holds for the peer, sent or not, and that it has not acknowledged; 0 where nobody can say.
+    Py_ssize_t queued "bw_queued" (int fd) noexcept nogil
+
 cdef inline Py_ssize_t send_now(int fd, const void* p, size_t n) noexcept nogil:
     """Bytes that the kernel took, 0 if it takes none now; -1: the connection is dead."""
     cdef ssize_t sent = c_send(fd, p, n, MSG_DONTWAIT | MSG_NOSIGNAL)

@@ -133,6 +133,12 @@ cdef class BatchRpc(Rpc):
         put_prefix(self.lead, p - &self.lead[PREFIX] + n)
         return <int>(p - self.lead)
 
+    cdef int on_taken(self, double t) except -1:
+        self.moved = t
+        if self.session is not None:
+            self.session.client.last_take = t
+        return 0
+
     cdef int on_sweep(self, double t) except -1:
         if self.session is not None and not self.done:
             self.session.look()

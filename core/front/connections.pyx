@@ -3,7 +3,7 @@
 The same for HTTP/1.1 and HTTP/2. Must never know how a request is framed.
 """
 from batchwire.core.model cimport now
-from batchwire.core.sending cimport send_now
+from batchwire.core.sending cimport queued, send_now
 from cpython.bytes cimport PyBytes_FromStringAndSize
 
 import socket
@@ -105,6 +105,27 @@ cdef class Connection:
         if out.capacity > KEPT_BYTES:
             out.clear()
         return 0
+
+    cdef Py_ssize_t untaken(self) except -1:
+        """Bytes that were written and that the client's side has not acknowledged, whoever holds them."""
+        return self.transport.get_write_buffer_size() + queued(self.transport.get_extra_info("socket").fileno())
+
+    cdef int begin_pause(self) except -1:
+        """The client takes less than there is for it: from now on it is looked at whether it takes any."""
+        self.paused = True
+        self.taken_at = now()
+        self.untaken_before = self.untaken()
+        return 0
+
+    cdef bint takes(self, double t) except -1:
+        """Whether a client that is behind has taken something since the last look. The kernel may hold megabytes for
+        it, and a transport that has less to send than before is a matter of minutes then."""
+        cdef Py_ssize_t untaken = self.untaken()
+        cdef bint some = untaken < self.untaken_before
+        self.untaken_before = untaken
+        if some:
+            self.taken_at = t
+        return some
 
 
 cdef bint is_gone(sock) except -1:

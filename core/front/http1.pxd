@@ -7,6 +7,7 @@ cdef class Http1Connection(Http1Answers):
     cdef list fields
     cdef int hosts
     cdef bint coded                         # Transfer-Encoding names more than chunked
+    cdef bint trailed                       # fields have come behind the body
     cdef bint head_open                     # no head is complete yet, or a further one has begun
     cdef bint shared_chunk                  # the end of another request came with the beginning of this head
     cdef bint upgrading                     # the head offers another protocol

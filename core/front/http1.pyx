@@ -18,10 +18,11 @@ cdef enum:
     MOST_WAITING = 16         # requests that wait for the answer before them; the rest of what was read is not parsed
 
 cdef frozenset UPGRADE_FIELDS = frozenset((b"upgrade", b"http2-settings", b"connection"))
+cdef bytes HOST_BYTES = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~!$&'()*+;=%:[]"
 cdef bytes TOO_LARGE = last_words("431 Request Header Fields Too Large", "")
 cdef bytes WRONG_VERSION = last_words("505 HTTP Version Not Supported", "")
 cdef bytes CODED = last_words("501 Not Implemented", "")
-cdef bytes NO_HOST = last_words("400 Bad Request", "")
+cdef bytes BAD_HOST = last_words("400 Bad Request", "")
 cdef bytes NO_HTTP = last_words("400 Bad Request", "Invalid HTTP request received.")
 
 Upgrade, ParserError = httptools.HttpParserUpgrade, httptools.HttpParserError
@@ -142,7 +143,7 @@ cdef class Http1Connection(Http1Answers):
         self.url = self.content_type = b""
         self.fields = []
         self.hosts = 0
-        self.coded = False
+        self.coded = self.trailed = False
         self.field_bytes = 0
         if self.head_since == 0:
             self.head_since = self.received
@@ -153,11 +154,13 @@ cdef class Http1Connection(Http1Answers):
 
     def on_header(self, bytes name, bytes value):
         if not self.head_open or self.deaf():
-            return  # a trailer, which is no field of the head, and nothing here asks for it (RFC 9110 6.5.1)
+            self.trailed = True
+            return  # it is no field of the head, and nothing here asks for it (RFC 9110 6.5.1)
         self.field_bytes += PyBytes_GET_SIZE(name) + PyBytes_GET_SIZE(value) + 4
         name = name.lower()
         if PyBytes_GET_SIZE(name) == 4 and name == b"host":
-            self.hosts += 1
+            # RFC 9112 3.2: one that is no host counts as if there were several.
+            self.hosts += 2 if value.translate(None, HOST_BYTES) else 1
         elif PyBytes_GET_SIZE(name) == 12 and name == b"content-type":
             self.content_type = value
         elif PyBytes_GET_SIZE(name) == 17 and name == b"transfer-encoding" and value.lower() != b"chunked":
@@ -205,6 +208,11 @@ cdef class Http1Connection(Http1Answers):
             self.linger_timer.cancel()
             self.linger_timer = None
         stream.ended = True
+        if self.trailed and not self.parser.should_keep_alive():
+            stream.keeps = False          # a Connection in the trailer: the parser hears nothing behind this request
+            if stream.complete and stream is not self.current and not self.waiting:
+                self.end_whole(stream)
+                return
         if stream.handler is not None and not stream.crashed:
             try:
                 fault("front.end")
@@ -221,8 +229,8 @@ cdef class Http1Connection(Http1Answers):
         if version != "1.1" and version != "1.0":
             # The parser lets "HTTP/2.0" pass, and a line without a version for HTTP/0.9.
             return self.refuse(WRONG_VERSION)
-        if version == "1.1" and self.hosts != 1:
-            return self.refuse(NO_HOST)   # RFC 9112 3.2
+        if self.hosts > 1 or (version == "1.1" and self.hosts == 0):
+            return self.refuse(BAD_HOST)  # RFC 9112 3.2
         if self.coded:
             return self.refuse(CODED)     # RFC 9112 6.1
         self.upgrading = self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
@@ -262,6 +270,14 @@ cdef class Http1Connection(Http1Answers):
             return None
         if parsed.path is None or not parsed.path.isascii():
             return None
+        if parsed.schema is not None:
+            # RFC 9112 3.2.2: what the target says of the host counts, and not the field.
+            if parsed.schema.lower() not in (b"http", b"https") or parsed.host is None:
+                return None
+            authority = b"[%s]" % parsed.host if b":" in parsed.host else parsed.host
+            if parsed.port is not None:
+                authority = b"%s:%d" % (authority, parsed.port)
+            self.fields = [*((name, value) for name, value in self.fields if name != b"host"), (b"host", authority)]
         return parsed.path if parsed.query is None else parsed.path + b"?" + parsed.query
 
     cdef int refuse_bytes(self) except -1:
@@ -270,6 +286,7 @@ cdef class Http1Connection(Http1Answers):
         if newest is not None and not newest.ended:
             if newest is self.current:
                 return self.end_broken() if newest.answered else self.end_with(NO_HTTP)
-            if newest.waiting is not None:
-                self.drop_newest()  # it waits for an answer before it, and will never be whole
+            if newest.waiting is None:
+                return self.end_broken()  # it has its answer
+            self.drop_newest()      # it waits for an answer before it, and will never be whole
         return self.refuse(NO_HTTP)

@@ -23,7 +23,6 @@ cdef class Http1Answers(Carrier):
     cdef double head_since                  # when the client's time for a head began; 0: it has not
     cdef double idle_since                  # when the last answer ended; 0: there was none
     cdef double received
-    cdef Py_ssize_t unsent_before           # bytes that the transport had to send at the last look
     cdef object linger_timer, prober
     cdef int flush(self) except -1
     cdef int fill(self, Http1Stream stream) except -1

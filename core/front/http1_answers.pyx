@@ -102,9 +102,7 @@ cdef class Http1Answers(Carrier):
         self.prober = self.loop.call_later(PROBE_SECONDS, self.on_probe)
 
     def pause_writing(self):
-        self.paused = True
-        self.paused_since = now()
-        self.unsent_before = 0
+        self.begin_pause()
 
     def resume_writing(self):
         self.paused = False
@@ -339,17 +337,16 @@ cdef class Http1Answers(Carrier):
         return 0
 
     cdef int start_linger_timer(self, double stuck) except -1:
-        cdef Py_ssize_t unsent = self.transport.get_write_buffer_size()
-        self.linger_timer = self.loop.call_later(LINGER_SECONDS, self.on_lingered, unsent, stuck)
+        self.linger_timer = self.loop.call_later(LINGER_SECONDS, self.on_lingered, self.untaken(), stuck)
         return 0
 
-    def on_lingered(self, Py_ssize_t unsent, double stuck):
+    def on_lingered(self, Py_ssize_t untaken, double stuck):
         """Cuts the connection, unless the client still takes what it was sent; stuck: seconds that it has not."""
         self.linger_timer = None
         if self.closed:
             return
-        stuck = stuck + LINGER_SECONDS if <Py_ssize_t>self.transport.get_write_buffer_size() == unsent else 0.0
-        if unsent == 0 or stuck >= self.home.head_seconds:
+        stuck = stuck + LINGER_SECONDS if self.untaken() == untaken else 0.0
+        if untaken == 0 or stuck >= self.home.head_seconds:
             self.abort()
         else:
             self.start_linger_timer(stuck)
@@ -379,20 +376,19 @@ cdef class Http1Answers(Carrier):
 
     cdef int sweep(self, double t) except -1:
         cdef Http1Stream stream = self.current
-        cdef Py_ssize_t unsent
         if self.closed:
             return 0
         if self.paused:
-            unsent = self.transport.get_write_buffer_size()
-            if unsent < self.unsent_before:
-                self.paused_since = t
+            if self.takes(t):
                 if stream is not None and stream.handler is not None:
-                    stream.handler.moved = t
-            self.unsent_before = unsent
-            if t - self.paused_since > self.home.idle_seconds:
+                    stream.handler.on_taken(t)
+            elif t - self.taken_at > self.home.idle_seconds:
                 self.abort()
                 return 0
         if self.ended:
+            return 0
+        if not self.reading and is_gone(self.transport.get_extra_info("socket")):
+            self.abort()                  # while nothing is read nobody else hears of it
             return 0
         if stream is not None:
             if stream.handler is not None:

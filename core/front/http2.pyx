@@ -307,8 +307,7 @@ cdef class Http2Connection(Connection):
         self.streams.clear()
 
     def pause_writing(self):
-        self.paused = True
-        self.paused_since = now()
+        self.begin_pause()
 
     def resume_writing(self):
         self.paused = False
@@ -505,9 +504,14 @@ cdef class Http2Connection(Connection):
             # Neither preface and settings nor a whole header section: nobody who means it.
             self.transport.abort()
             return 0
-        if self.paused and t - self.paused_since > home.idle_seconds:
-            self.transport.abort()
-            return 0
+        if self.paused:
+            if self.takes(t):
+                for stream in self.streams.values():
+                    if stream.handler is not None:
+                        stream.handler.on_taken(t)
+            elif t - self.taken_at > home.idle_seconds:
+                self.transport.abort()
+                return 0
         if self.closing:
             if self.lingers_since and t - self.lingers_since > LINGER_SECONDS:
                 self.transport.abort()

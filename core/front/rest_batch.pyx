@@ -233,6 +233,12 @@ cdef class RestBatch(Handler):
         self.stream = None
         return self.close("cancelled")
 
+    cdef int on_taken(self, double t) except -1:
+        self.moved = t
+        if self.session is not None:
+            self.session.client.last_take = t
+        return 0
+
     cdef int on_sweep(self, double t) except -1:
         cdef Stream stream = self.stream
         if self.opened is not None:

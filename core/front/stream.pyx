@@ -40,6 +40,11 @@ cdef class Handler(SessionListener):
         """All that came together with the head has been handed over."""
         return 0
 
+    cdef int on_taken(self, double t) except -1:
+        """The client, which takes less than there is for it, has taken some of what was filled in before."""
+        self.moved = t
+        return 0
+
     cdef int on_close(self, bint whole) except -1:
         """The stream is gone, at its end (whole) or before; the last call."""
         raise NotImplementedError

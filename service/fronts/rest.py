@@ -75,7 +75,7 @@ class RestFront:
         """Listens; the bound address. Raises OSError."""
         seconds = self._service.config.limits.client_idle_seconds
         shared = self._service.config.listen.workers > 1
-        listening = listening_socket(self._address, shared=shared, user_timeout=seconds)
+        listening = listening_socket(self._address, shared=shared)
         bounds: dict[str, Any] = {}
         if self._tls is not None:
             # OP-11: of a handshake, and of its end.

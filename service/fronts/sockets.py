@@ -9,7 +9,6 @@ import socket
 import stat
 
 BACKLOG = 2048
-_LONGEST = (1 << 31) - 1  # of a socket option
 UNIX = "unix:"
 _SHARED = (socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
 
@@ -22,19 +21,18 @@ def split_address(address: str) -> tuple[str, int]:
     return host.removeprefix("[").removesuffix("]"), int(port)
 
 
-def listening_socket(address: str, *, shared: bool, user_timeout: float = 0.0) -> socket.socket:
+def listening_socket(address: str, *, shared: bool) -> socket.socket:
     """A bound, non-blocking stream socket.
 
-    shared: other processes bind the same port (SO_REUSEPORT). user_timeout: seconds after which the kernel
-    drops a peer that takes nothing (TCP_USER_TIMEOUT); 0: the kernel's own. Raises OSError, ValueError.
+    shared: other processes bind the same port (SO_REUSEPORT). Raises OSError, ValueError. No TCP_USER_TIMEOUT: it also
+    ends a client that takes less at a time than the kernel's next segment; connections are swept for those that take
+    nothing.
     """
     if address.startswith(UNIX):
         return _unix_socket(address.removeprefix(UNIX))
     options = [(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)]
     if shared:
         options.append(_SHARED)
-    if user_timeout and hasattr(socket, "TCP_USER_TIMEOUT"):
-        options.append((socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, min(int(user_timeout * 1000), _LONGEST)))
     return _bound(address, options)
 
 

@@ -529,6 +529,51 @@ def test_FR_12_a_transfer_coding_besides_chunked_is_501(coding: str, gateway: Ga
         assert wire.head().status == 501
 
 
+@pytest.mark.parametrize("host", ["a b", "a/b", "u@a", "a?", "a,b", "a\tb"])
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+def test_FR_12_a_host_that_is_none(version: str, host: str, gateway: Gateway) -> None:
+    with socket.create_connection(("127.0.0.1", gateway.http_port)) as sock:
+        sock.sendall(f"GET /healthz HTTP/{version}\r\nHost: {host}\r\n\r\n".encode())
+        assert received(sock).startswith(b"HTTP/1.1 400")
+
+
+@pytest.mark.parametrize("host", ["", "a", "a:80", "[::1]:80", "a_b.example", "%C3%A4.example"])
+def test_FR_12_hosts_as_they_may_be(host: str, gateway: Gateway) -> None:
+    with socket.create_connection(("127.0.0.1", gateway.http_port)) as sock:
+        sock.sendall(f"GET /healthz HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+        assert received(sock).startswith(b"HTTP/1.1 200")
+
+
+def test_FR_12_two_hosts_in_http_1_0(gateway: Gateway) -> None:
+    with socket.create_connection(("127.0.0.1", gateway.http_port)) as sock:
+        sock.sendall(b"GET /healthz HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n")
+        assert received(sock).startswith(b"HTTP/1.1 400")
+
+
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [("http://b.example/healthz", 200), ("HTTP://b.example:80/healthz", 200), ("ftp://b.example/healthz", 400)],
+)
+def test_FR_12_a_target_with_a_host(target: str, status: int, gateway: Gateway) -> None:
+    with rest.Wire(gateway.http_port) as wire:
+        wire.begin("GET", target, {"Connection": "close"})
+        assert wire.answer().status == status
+
+
+def test_FR_12_the_host_of_the_target_counts(small_gateway: Gateway, upstream: ScriptedUpstream) -> None:
+    """RFC 9112 3.2.2. Whose URLs the calls' are is judged by it (UR-02)."""
+    upstream.on("GET", "/A")
+    calls = [rest.get_call("1", "http://b.example:81/svc/A"), rest.get_call("2", "http://a.example/svc/A")]
+    body = rest.encode({"requests": calls})
+    with rest.Wire(small_gateway.http_port) as wire:
+        fields = {"Content-Type": "application/json", "Content-Length": str(len(body)), **rest.STRICT}
+        wire.begin("POST", "http://b.example:81/svc/$batch", fields, host="a.example")
+        wire.send(body)
+        found = wire.answer().by_id()
+    assert found["1"]["status"] == 200, found
+    assert found["2"]["status"] != 200
+
+
 @pytest.mark.both_fronts
 def test_FR_12_http_1_0_needs_none(gateway: Gateway) -> None:
     with socket.create_connection(("127.0.0.1", gateway.http_port)) as sock:

@@ -292,3 +292,45 @@ def test_a_length_that_is_said_twice_alike(port: int) -> None:
     length = b"Content-Length: %d" % len(BATCH)
     answer = read_all(port, post(length, length) + BATCH + b"GET /healthz HTTP/1.1\r\nHost: gw.example\r\n\r\n")
     assert statuses(answer) in ([400], [200, 200])
+
+
+# --- the ends of requests
+
+
+def test_a_trailer_may_say_that_the_connection_closes(port: int) -> None:
+    fields = {"Content-Type": "application/json", "Transfer-Encoding": "chunked"}
+    with rest.Wire(port) as wire:
+        wire.begin("POST", "/svc/$batch", fields)
+        wire.chunk(BATCH)
+        wire.send(b"0\r\nConnection: close\r\n\r\n")
+        assert wire.answer().by_id()["1"]["status"] == 200
+        assert wire.closed()
+
+
+def test_so_it_may_behind_an_early_answer(port: int) -> None:
+    with rest.Wire(port) as wire:
+        wire.begin("POST", "/nowhere", {"Transfer-Encoding": "chunked"})
+        assert wire.answer().status == 404
+        wire.send(b"0\r\nConnection: close\r\n\r\n")
+        assert wire.closed()
+
+
+def test_bytes_that_are_no_http_behind_an_early_answer_get_none(port: int) -> None:
+    with rest.Wire(port) as wire:
+        wire.begin("POST", "/nowhere", {"Transfer-Encoding": "chunked"})
+        assert wire.answer().status == 404
+        wire.send(b"no length of a chunk\r\n")
+        assert wire.closed()
+
+
+def test_a_client_that_resets_while_requests_wait(
+    port: int, gateway: Gateway, upstream: ScriptedUpstream, gate: Gate
+) -> None:
+    """Nothing is read meanwhile, so that nobody hears of it unless it is looked for."""
+    held = rest.encode({"requests": [rest.get_call("1", "held")]})
+    with rest.Wire(port) as wire:
+        wire.send((post(b"Content-Length: %d" % len(held)) + held) * 2)
+        upstream.wait_for_calls(1)
+        wire.reset()
+    gateway.wait_idle(20)
+    assert len(upstream.lines) == 1

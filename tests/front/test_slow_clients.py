@@ -278,6 +278,30 @@ def test_a_client_that_never_reads(target: Gateway, large: bytes) -> None:
         target.wait(lambda: in_flight(target) <= 1, "the batches have been given up", PATIENCE)
 
 
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_client_that_takes_little_at_a_time(version: int, target: Gateway, large: bytes) -> None:
+    """The kernel holds more for it than it takes in its time; its transport has nothing new to say all the while."""
+    calls = [rest.get_call(str(n), f"large/{n}") for n in range(100)]
+    body = rest.encode({"requests": calls})
+    with Raw(target.http_port, receive_buffer=4096, timeout=PATIENCE, greet=version == 2) as raw:
+        if version == 2:
+            raw.send(settings({Setting.INITIAL_WINDOW_SIZE: 2**31 - 1}) + window_update(0, 2**30))
+            raw.send(headers(1, JSON, end=False), data(1, body, end=True))
+        else:
+            head = "POST /svc/$batch HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nOData-Version: 4.01\r\n"
+            raw.send(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        end = time.monotonic() + 4 * IDLE_SECONDS
+        got = 0
+        while time.monotonic() < end:
+            time.sleep(IDLE_SECONDS / 8)
+            got += len(raw.socket.recv(3000))
+        assert got < 200_000
+        while got < 10_000_000:
+            more = raw.socket.recv(1 << 20)
+            assert more, f"cut after {got} bytes"
+            got += len(more)
+
+
 def in_flight(target: Gateway) -> float:
     return target.metrics()['batchwire_batches_in_flight{front="grpc"}']
 
