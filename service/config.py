@@ -4,6 +4,7 @@ Every key, its default and its meaning stand here and nowhere else. Must never o
 object.
 """
 
+import contextlib
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -55,6 +56,16 @@ def _address(value: str) -> str:
     if not colon or not host or not port.isdigit() or int(port) > 65535:
         raise ValueError("must be HOST:PORT, unix:/path, or empty")
     return value
+
+
+def _kept_batches(value: object) -> object:
+    """One error for a value of either kind; of a variable a number comes as text."""
+    if isinstance(value, str) and value not in ("all", "failed"):
+        with contextlib.suppress(ValueError):
+            value = float(value)
+    if value in ("all", "failed") or (isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1):
+        return value
+    raise ValueError("must be 'all', 'failed' or a number from 0 to 1")
 
 
 def _is_host_port(value: str) -> bool:
@@ -253,7 +264,7 @@ class Log(_Section):
 
     format: Literal["json", "console"] = Field("json", description="one JSON object a line, or for people")
     level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
-    batches: Literal["all", "failed"] | Annotated[float, Field(ge=0, le=1)] = Field(
+    batches: Annotated[Literal["all", "failed"] | float, BeforeValidator(_kept_batches)] = Field(
         "all",
         description="batches that have a line: all; failed: those that did not end well or had a call that did not "
         "succeed; a number from 0 to 1: those, and that share of the others",

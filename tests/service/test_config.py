@@ -142,6 +142,8 @@ def told(
     ("name", "value", "line"),
     [
         ("LIMITS__MAX_IN_FLIGHT", "0", "input should be greater than or equal to 1 (was '0')"),
+        ("LOG__BATCHES", "some", "must be 'all', 'failed' or a number from 0 to 1 (was 'some')"),
+        ("LOG__BATCHES", "7", "must be 'all', 'failed' or a number from 0 to 1 (was '7')"),
         ("LISTEN__HTTP", "x", "must be HOST:PORT, unix:/path, or empty (was 'x')"),
         ("LISTEN__TRUSTED_PROXIES", '["x"]', "0: must be an address, a network (no bits beyond its mask), or unix"),
         ("LIMITS", '{"max_depth":1}', "max_depth: input should be greater than or equal to 4 (was 1)"),
