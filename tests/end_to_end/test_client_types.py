@@ -49,6 +49,13 @@ async def test_what_is_no_call_or_was_spoiled() -> None:
             blocking.execute(calls)
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
+async def test_numbers_that_are_no_json(number: float) -> None:
+    async with AsyncClient("127.0.0.1:9") as client:
+        with pytest.raises(ValueError, match="not JSON compliant"):
+            await client.execute([Call("a", "POST", json={"n": number})])
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [({"deadline": "5"}, "deadline must be seconds"), ({"headers": "a: b"}, "headers must be a mapping")],
