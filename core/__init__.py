@@ -11,7 +11,7 @@ from .errors import BatchwireError, ConfigError, EnvelopeError
 from .header_rules import header_verdict
 from .inspect import check_document
 from .route import Route
-from .session import OUTCOMES, Session, stats
+from .session.session import OUTCOMES, Session, stats
 from .upstream.asgi import AsgiUpstream
 from .upstream.base import Upstream
 from .upstream.pool import HttpUpstream

@@ -1,5 +1,5 @@
 from batchwire.core.model cimport Buffer
-from batchwire.core.session cimport Session
+from batchwire.core.session.session cimport Session
 from libc.stdint cimport uint64_t
 
 cdef enum:

@@ -11,7 +11,7 @@ from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
 import json
 import time
 
-from batchwire.core.session import OUTCOMES
+from batchwire.core.session.session import OUTCOMES
 
 ENDED = ("ok", "cancelled", "broken", "deadline", "refused")
 """How a batch may end, as Batch.close() is told."""
@@ -78,10 +78,10 @@ cdef class Batch:
         cdef Ledger ledger = self.ledger
         if ledger is None:
             return
-        if not session.finished:
+        if not session.is_over():
             session.cancel()
         if ended == "ok":
-            if session.cancelled:
+            if session.was_cancelled():
                 ended = "cancelled"
             elif session.failure is not None:
                 ended = "broken"
@@ -163,7 +163,7 @@ cdef class Ledger:
             del self.of_clients[batch.client]
         admitted = session.tell(calls)
         account.batches[ending] += 1
-        account.received[ending] += session.fed
+        account.received[ending] += session.fed()
         account.sent[ending] += session.taken()
         for n in range(OUTCOMES_TOLD):
             account.calls[ending][n] += calls[n]
@@ -202,7 +202,7 @@ cdef class Ledger:
         line.put_bytes(WORDS[ending])
         put_thousandths(line, microseconds)
         line.put_bytes(BYTES_IN)
-        line.put_uint(batch.session.fed)
+        line.put_uint(batch.session.fed())
         line.put_bytes(BYTES_OUT)
         line.put_uint(batch.session.taken())
         line.put_bytes(CALLS)

@@ -1,5 +1,8 @@
+from batchwire.core.dispatch.inflow cimport Inflow
 from batchwire.core.model cimport Call, CallQueue, Refusal, Result
-from batchwire.core.upstream.base cimport CallOwner, Upstream
+from batchwire.core.session.bounds cimport Bounds
+from batchwire.core.session.conductor cimport Conductor
+from batchwire.core.upstream.base cimport CallOwner, Inlet, Upstream
 
 cdef class Lane:
     """The ready calls of one batch for one upstream."""
@@ -14,7 +17,10 @@ cdef class Lane:
     cdef int clear(self) except -1
 
 cdef class Dispatcher(CallOwner):
-    """Starts ready calls within bounds. Session completes it. See dispatcher.pyx."""
+    """Starts ready calls within bounds. See dispatcher.pyx."""
+    cdef Conductor batch                    # None: it has ended
+    cdef Bounds bounds
+    cdef Inflow inflow                      # None: no answer has been large
     cdef list lanes
     cdef Lane only                          # the lane of a batch that has one upstream
     cdef readonly int running               # calls handed to upstreams
@@ -25,7 +31,6 @@ cdef class Dispatcher(CallOwner):
     cdef list started                       # the running Calls, each at its rank
     cdef Py_ssize_t queued                  # ready Calls in all lanes
     cdef bint pumping
-    cdef double clock                       # when the last call completed, monotonic seconds
     cdef double began                       # of the batch, monotonic seconds
     cdef double batch_deadline              # monotonic seconds
     cdef int push(self, Call call) except -1
@@ -36,7 +41,11 @@ cdef class Dispatcher(CallOwner):
     cdef Lane lane_of(self, Upstream upstream)
     cdef int abandon_all(self) except -1
     cdef int cut_running(self, Refusal why) except -1
-    cdef int finished_call(self, Call call, Result result) except -1
-    cdef int crashed(self, object error) except -1
     cdef int not_started(self, Lane lane, Call call) except -1
-    cdef int turn(self) except -1
+    cdef list recall(self)
+    cdef int clear(self) except -1
+    cdef bint stuck(self) except -1
+    cdef bint end_by(self, double deadline) except -1
+    cdef int keep_order(self) except -1
+    cdef int tell_inflow(self) except -1
+    cdef int close(self) except -1

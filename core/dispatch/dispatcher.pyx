@@ -3,11 +3,14 @@
 Batches take turns at a busy upstream through its ring (upstream/base.pyx), so that a batch of a million calls does
 not starve a batch of ten. Must never look at what a call says or wait for anything itself.
 """
+from batchwire.core.dispatch.inflow cimport Inflow
 from batchwire.core.faults cimport fault
 from batchwire.core.model cimport (
     CALL_RUNNING, Call, CallQueue, OUTCOME_FAILED, OUTCOME_TIMED_OUT, Refusal, Result, now,
 )
-from batchwire.core.upstream.base cimport CallOwner, Upstream
+from batchwire.core.session.bounds cimport Bounds
+from batchwire.core.session.conductor cimport Conductor
+from batchwire.core.upstream.base cimport CallOwner, Inlet, Upstream
 from libc.stdint cimport uint64_t
 
 import logging
@@ -44,35 +47,52 @@ cdef class Lane:
 
 
 cdef class Dispatcher(CallOwner):
-    """by_number: among the ready calls the earliest of the batch starts first (GW-23: request order)."""
+    """
+    began, deadline: of the batch, seconds of the monotonic clock, and how many it has from then on; 0: any.
+    by_number: among the ready calls the earliest of the batch starts first (GW-23: request order).
+    """
 
-    def __init__(self, int max_running, double deadline, bint by_number=False):
+    def __init__(self, Conductor batch, Bounds bounds, double began, double deadline, bint by_number):
+        self.batch = batch
+        self.bounds = bounds
         self.lanes = []
         self.by_number = by_number
         self.started = []
-        self.max_running = max_running
-        self.began = now()
-        self.batch_deadline = self.began + deadline if deadline > 0 else 1e300
+        self.max_running = bounds.limits.max_in_flight
+        self.began = began
+        self.batch_deadline = began + deadline if deadline > 0 else 1e300
 
-    # --- what Session adds
+    cdef bint end_by(self, double deadline) except -1:
+        """The batch is to end at this time, seconds of the monotonic clock; false: it ends before that anyway."""
+        if deadline >= self.batch_deadline:
+            return False
+        self.batch_deadline = deadline
+        return True
+
+    cdef int keep_order(self) except -1:
+        """by_number, said in the batch itself before its first call is ready."""
+        self.by_number = True
+        return 0
+
+    # --- starting
 
     cdef bint may_start(self, Lane lane) except -1:
         """Whether nothing but the bounds of its upstream keeps the first call of a lane from starting now."""
-        return self.running < self.max_running
+        if self.running >= self.max_running:
+            return False
+        if self.inflow is not None and self.inflow.held and not self.by_number:
+            return False                  # more answers would only wait as well
+        return self.bounds.may_start(lane.first().number if self.by_number else 0)
 
-    cdef int finished_call(self, Call call, Result result) except -1:
-        """A started call has its result."""
-        raise NotImplementedError
-
-    cdef int crashed(self, object error) except -1:
-        """The gateway failed in the middle of the batch, which must end visibly and harm no other. Must not raise."""
-        raise NotImplementedError
-
-    cdef int turn(self) except -1:
-        """Goes on after a rest (core/turns.pyx). Must not raise."""
-        raise NotImplementedError
-
-    # --- starting
+    cdef bint stuck(self) except -1:
+        """Whether nothing runs, nor may any ready call start."""
+        cdef Lane lane
+        if self.running:
+            return False
+        for lane in self.lanes:
+            if lane.size and self.may_start(lane):
+                return False
+        return True
 
     cdef Lane lane_of(self, Upstream upstream):
         cdef Lane lane
@@ -164,7 +184,28 @@ cdef class Dispatcher(CallOwner):
             self.launch(lane)
             return 1 if lane.size and self.may_start(lane) else 0
         except Exception as error:
-            self.crashed(error)
+            if self.batch is not None:
+                self.batch.crashed(error)
+        return 0
+
+    cdef list recall(self):
+        """Takes back what is ready and has not started: calls, and those that carry several."""
+        cdef list calls = []
+        cdef Lane lane
+        for lane in self.lanes:
+            while lane.size:
+                calls.append(lane.pop())
+            lane.upstream.forget(self)
+        self.queued = 0
+        return calls
+
+    cdef int clear(self) except -1:
+        """Forgets what is ready and has not started."""
+        cdef Lane lane
+        for lane in self.lanes:
+            lane.clear()
+            lane.upstream.forget(self)
+        self.queued = 0
         return 0
 
     # --- ending
@@ -177,7 +218,6 @@ cdef class Dispatcher(CallOwner):
             return 0                        # abandoned in the meantime
         last = self.started.pop()
         self.running -= 1
-        self.clock = t
         if last is not call:
             # Taken out in O(1): the last one moves into its place.
             self.started[call.rank] = last
@@ -187,9 +227,9 @@ cdef class Dispatcher(CallOwner):
         call.owner = None
         try:
             fault("complete")
-            return self.finished_call(call, result)
+            return self.batch.finished_call(call, result, t)
         except Exception as error:
-            return self.crashed(error)
+            return self.batch.crashed(error)
 
     cdef int cut_running(self, Refusal why) except -1:
         """Gives every running call its result now; what its upstream would still say is lost."""
@@ -228,11 +268,39 @@ cdef class Dispatcher(CallOwner):
             call.owner = None
             self.abandoned += 1 if call.members is None else len(call.members)
         self.running = 0
-        for lane in self.lanes:
-            lane.clear()
-            lane.upstream.forget(self)
-        self.queued = 0
+        self.clear()
         # The room that this leaves is for the batches that wait in the ring.
         for lane in self.lanes:
             lane.upstream.give_room()
         return 0
+
+    cdef int close(self) except -1:
+        """The batch has ended. What its front has not taken still counts."""
+        self.batch = None
+        if self.inflow is not None:
+            self.tell_inflow()
+            self.inflow.close()
+        return 0
+
+    # --- answers that are being read (AN-05)
+
+    cdef int incoming(self, Inlet inlet, Call call, Py_ssize_t size) except -1:
+        if self.inflow is None:
+            self.inflow = Inflow(self, self.bounds.limits.max_answer_bytes_in_flight,
+                                 self.bounds.limits.max_answer_bytes_in_process, self.batch_deadline)
+            self.tell_inflow()
+        return self.inflow.grew(inlet, call, size)
+
+    cdef int came_in(self, Inlet inlet) except -1:
+        return self.inflow.ended(inlet)
+
+    cdef bint may_overtake(self) except -1:
+        cdef Call call
+        for call in self.started:
+            if self.bounds.is_next(call.number):
+                return call.position < 0
+        return True
+
+    cdef int tell_inflow(self) except -1:
+        """Answers may be read on when results have been taken, or have ended."""
+        return 0 if self.inflow is None else self.bounds.tell(self.inflow)

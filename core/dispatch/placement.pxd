@@ -1,5 +1,4 @@
 from batchwire.core.dispatch.dispatcher cimport Dispatcher
-from batchwire.core.dispatch.limits cimport Limits
 from batchwire.core.inheritance cimport Inheritance
 from batchwire.core.model cimport Call
 from batchwire.core.plan.groups cimport Group
@@ -8,7 +7,6 @@ from batchwire.core.route cimport Route
 cdef class Placement(Dispatcher):
     """Finds the upstream of ready calls. See placement.pyx."""
     cdef Route route
-    cdef Limits limits
     cdef Inheritance inheritance
     cdef int place(self, Call call) except -1
     cdef Call group_carrier(self, Group group)

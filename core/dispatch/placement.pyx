@@ -11,6 +11,8 @@ from batchwire.core.model cimport Call, OUTCOME_DEPENDENCY_FAILED, Refusal
 from batchwire.core.plan.groups cimport Group, no_transaction
 from batchwire.core.plan.urls cimport reference_of
 from batchwire.core.route cimport Route
+from batchwire.core.session.bounds cimport Bounds
+from batchwire.core.session.conductor cimport Conductor
 from batchwire.core.upstream.base cimport Upstream
 from batchwire.core.upstream.native.members cimport lifted_lines
 
@@ -18,12 +20,12 @@ from batchwire.core.upstream.native.base import UnfitMember
 
 
 cdef class Placement(Dispatcher):
-    """inheritance: what the calls of the batch inherit. deadline, by_number: see Dispatcher."""
+    """inheritance: what the calls of the batch inherit. The others: see Dispatcher."""
 
-    def __init__(self, Route route not None, Inheritance inheritance not None, double deadline, bint by_number):
-        super().__init__(route.limits.max_in_flight, deadline, by_number)
+    def __init__(self, Conductor batch, Bounds bounds, double began, double deadline, bint by_number,
+                 Route route not None, Inheritance inheritance not None):
+        super().__init__(batch, bounds, began, deadline, by_number)
         self.route = route
-        self.limits = route.limits
         self.inheritance = inheritance
 
     cdef Call group_carrier(self, Group group):
@@ -89,7 +91,7 @@ cdef class Placement(Dispatcher):
             call = lane.first()
             # A timeout is that of its call alone, and so it must not end the others of its batch.
             if call.alone or call.members is not None or call.timeout != first.timeout \
-                    or size + call.body_len > self.limits.max_call_bytes or not upstream.native.mixes(call) \
+                    or size + call.body_len > self.route.limits.max_call_bytes or not upstream.native.mixes(call) \
                     or not upstream.native.joins(call, upstream.base_path, lifted):
                 break
             call = Dispatcher.next_of(self, lane)

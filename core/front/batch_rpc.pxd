@@ -1,5 +1,5 @@
 from batchwire.core.front.rpc cimport Rpc
-from batchwire.core.session cimport Session
+from batchwire.core.session.session cimport Session
 
 cdef enum Kind:
     KIND_EXECUTE = 0

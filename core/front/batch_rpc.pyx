@@ -8,7 +8,7 @@ from batchwire.core.errors import EnvelopeError
 from batchwire.core.front.grpc_messages cimport put_prefix
 from batchwire.core.front.rpc cimport LEAD, Rpc, STATUS_DEADLINE_EXCEEDED, STATUS_OK
 from batchwire.core.model cimport now
-from batchwire.core.session cimport Session
+from batchwire.core.session.session cimport Session
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 
 cdef enum:
@@ -30,7 +30,7 @@ cdef class BatchRpc(Rpc):
             left = max(self.timeout - (now() - self.began), 0.0)
         self.batch, self.session, self.content_type, self.metadata = self.desk.open(
             self.kind, self.stream.headers, self.stream.ends.peer, first, left)
-        self.session.waker.listener = self
+        self.session.listen(self)
         if self.content_type is not None and PyBytes_GET_SIZE(self.content_type) > MAX_CONTENT_TYPE:
             raise EnvelopeError(500, "InternalError", "the content type of the answer is too long")
         if left >= 0:
@@ -93,7 +93,7 @@ cdef class BatchRpc(Rpc):
     # --- out
 
     cdef int on_output(self) except -1:
-        if self.session.finished:
+        if self.session.is_over():
             self.moved = now()
             self.check_end()
         return self.answer()
@@ -107,7 +107,7 @@ cdef class BatchRpc(Rpc):
             return False
         if self.kind == KIND_EXECUTE:
             # One message, which is known when everything is.
-            if not session.finished or session.unsent() == 0 or session.failure is not None:
+            if not session.is_over() or session.unsent() == 0 or session.failure is not None:
                 return False
             if not self.whole:
                 self.whole = True
@@ -120,7 +120,7 @@ cdef class BatchRpc(Rpc):
             self.send(session.take())
             if self.content_type is not None:
                 self.lead_size = self.wrap(PyBytes_GET_SIZE(self.out))
-        if session.finished:
+        if session.is_over():
             self.check_end()
         return True
 
@@ -136,13 +136,13 @@ cdef class BatchRpc(Rpc):
     cdef int on_taken(self, double t) except -1:
         self.moved = t
         if self.session is not None:
-            self.session.client.last_take = t
+            self.session.client_takes(t)
         return 0
 
     cdef int on_sweep(self, double t) except -1:
         if self.session is not None and not self.done:
             self.session.look()
-            if self.session.finished and not self.done and t - self.moved > self.stream.ends.idle_seconds:
+            if self.session.is_over() and not self.done and t - self.moved > self.stream.ends.idle_seconds:
                 # The session looks after its client until it has finished; what is left to send may be stuck.
                 return self.stream.cut()
         return Rpc.on_sweep(self, t) if self.stream is not None else 0
@@ -155,7 +155,7 @@ cdef class BatchRpc(Rpc):
         cdef object failure = session.failure
         if self.done:
             return 0
-        if failure is None and session.cancelled:
+        if failure is None and session.was_cancelled():
             failure = self.desk.stopped(session)
         if failure is None:
             return self.settle(STATUS_OK, "", None) if session.unsent() == 0 else 0
@@ -167,7 +167,7 @@ cdef class BatchRpc(Rpc):
     cdef int on_gone(self, bint cancelled) except -1:
         batch, self.batch = self.batch, None
         if self.session is not None:
-            self.session.waker.listener = None
+            self.session.listen(None)
         if batch is not None:
             batch.close("cancelled" if cancelled else "ok")
         return 0

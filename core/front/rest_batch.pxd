@@ -1,5 +1,5 @@
 from batchwire.core.front.stream cimport Handler, Stream
-from batchwire.core.session cimport Session
+from batchwire.core.session.session cimport Session
 
 cdef class RestBatch(Handler):
     cdef object opened                      # the service's record of the batch; None: it is closed

@@ -33,7 +33,7 @@ cdef class RestBatch(Handler):
 
     cdef int begin(self, Stream stream) except -1:
         self.stream = stream
-        self.session.waker.listener = self
+        self.session.listen(self)
         for name, value in stream.headers:
             if name == b"expect" and value.lower() == b"100-continue":
                 stream.go_ahead()
@@ -43,7 +43,7 @@ cdef class RestBatch(Handler):
 
     cdef int on_data(self, const char* p, Py_ssize_t n) except -1:
         self.held += n
-        if self.over or self.session.finished:
+        if self.over or self.session.is_over():
             return self.release()
         data = PyBytes_FromStringAndSize(p, n)
         if self.decoder is None:
@@ -109,7 +109,7 @@ cdef class RestBatch(Handler):
         cdef Py_ssize_t held = self.held
         if self.stream is None or not self.session.wants_input():
             return 0
-        if not self.session.finished and (self.pieces is not None or self.encoded):
+        if not self.session.is_over() and (self.pieces is not None or self.encoded):
             return 0
         self.held = 0
         return self.stream.consume(held)
@@ -122,7 +122,7 @@ cdef class RestBatch(Handler):
             return 0
         try:
             fault("front.input_ready")
-            if self.decoder is not None and not self.session.finished:
+            if self.decoder is not None and not self.session.is_over():
                 # The session is in the middle of something.
                 self.more_soon()
             self.release()
@@ -147,18 +147,18 @@ cdef class RestBatch(Handler):
         """There is something to fill in, or the end."""
         cdef Session session = self.session
         cdef Stream stream = self.stream
-        if session.finished:
+        if session.is_over():
             self.moved = now()            # from here on the client has its time to take the rest
         if self.over:
             return 0
         if not stream.answered:
-            if session.failure is not None and not session.finished and self.patience != PATIENCE_OVER:
+            if session.failure is not None and not session.is_over() and self.patience != PATIENCE_OVER:
                 # GW-21: what is ready may be of the last call that ran; then the error is the whole answer.
                 if self.patience == PATIENCE_FRESH:
                     self.patience = PATIENCE_TRIED
                     stream.ends.loop.call_soon(self.on_patient)
                 return 0
-            if session.finished and (session.failure is not None or session.cancelled):
+            if session.is_over() and (session.failure is not None or session.was_cancelled()):
                 # GW-21: nothing of the answer has been said, so that an error can be.
                 error = self.opened.error()
                 self.out = error.body
@@ -167,7 +167,7 @@ cdef class RestBatch(Handler):
                 stream.start(error.status, [(b"date", http_date()), *error.headers], True)
             else:
                 stream.start(self.opened.status, [(b"date", http_date()), *self.opened.headers], True)
-        elif session.cancelled:
+        elif session.was_cancelled():
             # The results that were not taken are gone. A failure says that it was the client who did not take them.
             return self.break_off(session.failure is not None)
         return stream.wake()
@@ -199,8 +199,8 @@ cdef class RestBatch(Handler):
             if self.out_at == PyBytes_GET_SIZE(self.out):
                 self.out = None
                 self.out_at = 0
-        if self.out is None and not self.over and session.finished and session.unsent() == 0:
-            if session.failure is None and not session.cancelled:
+        if self.out is None and not self.over and session.is_over() and session.unsent() == 0:
+            if session.failure is None and not session.was_cancelled():
                 self.over = True
                 self.close("ok")
             elif n == 0:
@@ -224,7 +224,7 @@ cdef class RestBatch(Handler):
         """The batch has ended; what is left to send is in `out`."""
         opened, self.opened = self.opened, None
         self.moved = now()
-        self.session.waker.listener = None
+        self.session.listen(None)
         if opened is not None:
             opened.close(ended)
         return self.release()
@@ -236,7 +236,7 @@ cdef class RestBatch(Handler):
     cdef int on_taken(self, double t) except -1:
         self.moved = t
         if self.session is not None:
-            self.session.client.last_take = t
+            self.session.client_takes(t)
         return 0
 
     cdef int on_sweep(self, double t) except -1:
@@ -244,7 +244,7 @@ cdef class RestBatch(Handler):
         if self.opened is not None:
             self.session.look()
         # The session looks after its client until it has finished; what is left to send may be stuck.
-        if self.stream is not None and self.session.finished and t - self.moved > stream.ends.idle_seconds:
+        if self.stream is not None and self.session.is_over() and t - self.moved > stream.ends.idle_seconds:
             return stream.cut()
         return 0
 

@@ -11,7 +11,7 @@ from batchwire.core.front.http2 cimport field, Http2Stream
 from batchwire.core.front.nghttp2 cimport nghttp2_nv
 from batchwire.core.front.stream cimport FILL_TRAILERS, FillEnd, Handler, Stream
 from batchwire.core.model cimport now
-from batchwire.core.client_clock cimport too_slow
+from batchwire.core.session.client_clock cimport too_slow
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.string cimport memcpy
 

@@ -1,5 +1,5 @@
 # A request and who answers it, whatever carries it: see stream.pyx.
-from batchwire.core.waker cimport SessionListener
+from batchwire.core.session.waker cimport SessionListener
 
 cdef enum FillEnd:
     FILL_MORE = 0             # more may come: nothing now means that wake() will say so

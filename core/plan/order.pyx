@@ -533,6 +533,30 @@ cdef class Plan:
         self.waiting.clear()
         return 0
 
+    cdef int stop_ready(self, Call call, Refusal verdict) except -1:
+        """After stop(): a call that was ready, or one that carries several, has not started and never will."""
+        cdef Call member
+        for member in call.members or (call,):
+            member.upstream = None
+            member.refusal = verdict
+            if member.group_state is not None:
+                (<Group>member.group_state).members = None
+            self.decided.append(member)
+        return 0
+
+    cdef int give_up(self, Call call) except -1:
+        """Lets go what the call was to be filled in with."""
+        self.references.let_go(call)
+        call.values = None
+        return 0
+
+    cdef int clear(self) except -1:
+        """No call is decided any more."""
+        self.decided.clear()
+        self.waiting.clear()
+        self.search = None
+        return 0
+
     cdef bint decide_group(self, Group group, int most) except -1:
         """GW-20: decides all members of a group before the first one runs: all are ready, or all refused.
 

@@ -298,9 +298,11 @@ async def test_BU_04_a_fault_in_a_timer_breaks_its_batch(place: str) -> None:
         client = Client(Route(root="/svc/", upstream=upstream), "p", "json", False, "")
         client.session.feed(client.text[:50])
         arm(Hook(place, 1))
-        {"deadline": client.session.on_deadline, "look": client.session.look, "linger": client.session.on_linger}[
-            place
-        ]()
+        {
+            "deadline": client.session.on_deadline,
+            "look": client.session.look,
+            "linger": client.session.outlet.on_linger,
+        }[place]()
         arm(None)
         assert client.session.finished
         assert client.session.failure is not None

@@ -5,8 +5,9 @@ import json
 from typing import Any
 
 import pytest
-from batchwire.core import Limits, Route, Session, turns
+from batchwire.core import Limits, Route, Session
 from batchwire.core.dialects import json_index
+from batchwire.core.session import turns
 from core_driving import Request, answer, serving, session_of, turned
 
 LARGE = {f"x{n}": n for n in range(4_000)}  # below what is kept for calls that come after its end

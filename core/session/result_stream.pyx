@@ -45,6 +45,19 @@ cdef class ResultStream:
             self.outbox.bound(most)
         return 0
 
+    cdef Py_ssize_t untaken(self) noexcept:
+        """Bytes that are written and that the front has not taken."""
+        return self.outbox.held
+
+    cdef uint64_t taken(self) noexcept:
+        """Bytes that the front has taken."""
+        return self.outbox.taken
+
+    cdef int keep_order(self) except -1:
+        """Results leave in request order: said in the batch itself, before the first of them."""
+        self.ordered = True
+        return 0
+
     cdef bint window_full(self) noexcept:
         return self.waiting_bytes >= self.window_bytes
 

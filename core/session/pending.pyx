@@ -32,6 +32,7 @@ cdef Py_ssize_t weight_of(Call call) except -1:
 cdef class Pending:
     cdef int charge(self, Call call) except -1:
         """The call has been admitted."""
+        self.calls += 1
         call.charged = weight_of(call)
         self.bytes += call.charged
         return self.charge_body(call)
@@ -56,6 +57,7 @@ cdef class Pending:
 
     cdef int discharge(self, Call call) except -1:
         """The call has its result."""
+        self.calls -= 1
         self.bytes -= call.charged
         call.charged = 0
         return self.release(call) if call.holding is not None else 0

@@ -3,12 +3,12 @@
 In between everybody else is served, and all that rest share one slice a turn, however many they are (PL-01). Must never
 put a batch off that has used less than its slice.
 """
-from batchwire.core.dispatch.dispatcher cimport Dispatcher
 from batchwire.core.model cimport now
+from batchwire.core.session.conductor cimport Conductor
 
 from collections import deque
 
-SLICE = 0.004             # seconds
+cdef double SECONDS = 0.004   # that a batch works in one go
 
 cdef Turns current = None
 cdef unsigned long long slices = 0
@@ -19,12 +19,36 @@ def stats():
     return {"slices": slices}
 
 
+cdef class Slice:
+    cdef bint over(self) noexcept:
+        """Whether the batch has to rest before it does more."""
+        return self.worked >= SECONDS
+
+    cdef void begin(self) noexcept:
+        """What follows is measured, up to the next measure()."""
+        self.since = now()
+
+    cdef void measure(self) noexcept:
+        """Counts the time since begin(), or the last measure()."""
+        cdef double t = now()
+        self.worked += t - self.since
+        self.since = t
+
+    cdef void reset(self) noexcept:
+        """It has rested."""
+        self.worked = 0
+
+    cdef void add(self, double seconds) noexcept:
+        """Counts work that was measured, or is known well enough."""
+        self.worked += seconds
+
+
 cdef class Turns:
     def __init__(self, loop):
         self.loop = loop
         self.line = deque()
 
-    cdef int add(self, Dispatcher batch) except -1:
+    cdef int add(self, Conductor batch) except -1:
         """batch.turn() is to be called in a later turn of the loop, once."""
         self.line.append(batch)
         if not self.due:
@@ -34,8 +58,8 @@ cdef class Turns:
 
     def on_turn(self):
         global slices
-        cdef double end = now() + SLICE
-        cdef Dispatcher batch
+        cdef double end = now() + SECONDS
+        cdef Conductor batch
         cdef Py_ssize_t left = len(self.line)
         self.due = False
         try:

@@ -1,6 +1,6 @@
 from batchwire.core.dialects.base cimport Writer
 from batchwire.core.model cimport Buffer, Call, Result
-from batchwire.core.outbox cimport Outbox
+from batchwire.core.session.outbox cimport Outbox
 from libc.stdint cimport uint64_t
 
 cdef class ResultStream:
@@ -11,7 +11,7 @@ cdef class ResultStream:
     cdef bint one_message                   # Execute: all of the answer is one message
     cdef bint opened                        # the beginning of the document is written
     cdef bint said                          # a result is written
-    cdef uint64_t next_number               # of the earliest call without a result; in request order alone
+    cdef uint64_t next_number               # in request order that of the earliest call without a result; else a count
     cdef dict waiting                       # number -> bytes of results that wait for earlier ones
     cdef Py_ssize_t waiting_bytes
     cdef Py_ssize_t window_bytes            # most that they may have; the last may exceed it
@@ -21,6 +21,9 @@ cdef class ResultStream:
     cdef int pass_by(self, Call call) except -1
     cdef int end(self, object summary) except -1
     cdef int discard(self) except -1
+    cdef Py_ssize_t untaken(self) noexcept
+    cdef uint64_t taken(self) noexcept
+    cdef int keep_order(self) except -1
     cdef bint window_full(self) noexcept
     cdef Py_ssize_t write(self, Buffer out, Call call, Result result, uint64_t pending) except -1
     cdef int keep(self, Call call, bytes written) except -1

@@ -1,0 +1,21 @@
+from batchwire.core.dispatch.inflow cimport Inflow
+from batchwire.core.dispatch.limits cimport Limits
+from batchwire.core.plan.order cimport Plan
+from batchwire.core.session.pending cimport Pending
+from batchwire.core.session.result_stream cimport ResultStream
+from libc.stdint cimport uint64_t
+
+cdef class Bounds:
+    """Whether a batch may read, decide and start more, by what it holds. See bounds.pyx."""
+    cdef Limits limits
+    cdef Pending pending
+    cdef Plan plan
+    cdef ResultStream results
+    @staticmethod
+    cdef Bounds of(Limits limits, Pending pending, Plan plan, ResultStream results)
+    cdef bint may_read(self) noexcept
+    cdef bint may_start(self, uint64_t number) noexcept
+    cdef bint output_full(self) noexcept
+    cdef bint bodies_full(self) noexcept
+    cdef bint is_next(self, uint64_t number) noexcept
+    cdef int tell(self, Inflow inflow) except -1

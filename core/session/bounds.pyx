@@ -1,0 +1,54 @@
+"""Whether a batch may read, decide and start more calls, by what it holds already (AN-05, GW-23, PL-02).
+
+One place for all of them, so that what waits for room can always go on when there is room. Must never hold up the
+earliest call without a result of a batch in request order: everything behind it waits for that one.
+"""
+from batchwire.core.dispatch.inflow cimport Inflow
+from batchwire.core.dispatch.limits cimport Limits
+from libc.stdint cimport uint64_t
+
+
+cdef class Bounds:
+    @staticmethod
+    cdef Bounds of(Limits limits, Pending pending, Plan plan, ResultStream results):
+        cdef Bounds made = Bounds.__new__(Bounds)
+        made.limits = limits
+        made.pending = pending
+        made.plan = plan
+        made.results = results
+        return made
+
+    cdef bint may_read(self) noexcept:
+        """Whether one more call may be read."""
+        cdef Limits limits = self.limits
+        if self.pending.calls >= <uint64_t>limits.max_pending or self.bodies_full() or self.output_full():
+            return False
+        return not self.results.ordered or not (
+            self.results.window_full()
+            or self.plan.admitted >= self.results.next_number + <uint64_t>limits.reorder_results)
+
+    cdef bint may_start(self, uint64_t number) noexcept:
+        """Whether the call of this number may be started."""
+        if self.output_full():
+            return False
+        # The earliest call without a result may always start: the window empties through it alone.
+        return not self.results.ordered or number == self.results.next_number or not (
+            self.results.window_full() or number >= self.results.next_number + <uint64_t>self.limits.reorder_results)
+
+    cdef bint output_full(self) noexcept:
+        """Whether results wait that the front should take first. Nobody takes any before the end of one message."""
+        return self.results.untaken() >= self.limits.output_high_bytes and not self.results.one_message
+
+    cdef bint bodies_full(self) noexcept:
+        """Whether the calls that have been read and not finished hold all that they may."""
+        return self.pending.bytes >= self.limits.max_pending_bytes
+
+    cdef bint is_next(self, uint64_t number) noexcept:
+        """Whether all results before that of this call are written; of a batch in request order."""
+        return number == self.results.next_number
+
+    cdef int tell(self, Inflow inflow) except -1:
+        """Tells who reads answers how much of them waits."""
+        cdef ResultStream results = self.results
+        return inflow.update(results.untaken(), results.waiting_bytes, self.output_full(),
+                             results.ordered and results.window_full(), results.next_number)

@@ -1,0 +1,7 @@
+from batchwire.core.model cimport Call, Result
+
+cdef class Conductor:
+    """What the parts of a batch ask of the one who has put them together. See conductor.pyx."""
+    cdef int finished_call(self, Call call, Result result, double t) except -1
+    cdef int crashed(self, object error) except -1
+    cdef int turn(self) except -1

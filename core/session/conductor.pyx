@@ -1,0 +1,16 @@
+"""The interface between the parts of a batch and its session, so that none of them has to know it."""
+from batchwire.core.model cimport Call, Result
+
+
+cdef class Conductor:
+    cdef int finished_call(self, Call call, Result result, double t) except -1:
+        """A call that was handed to an upstream has its result, at the time t (seconds, monotonic)."""
+        raise NotImplementedError
+
+    cdef int crashed(self, object error) except -1:
+        """The gateway failed in the middle of the batch, which must end visibly and harm no other. Never raises."""
+        raise NotImplementedError
+
+    cdef int turn(self) except -1:
+        """Goes on after a rest (turns.pyx). Never raises."""
+        raise NotImplementedError

@@ -1,0 +1,526 @@
+"""One batch in flight: what a front feeds and takes, and the parts that do everything between.
+
+    bytes -> Intake (Reader, Plan) -> Settler -> Placement -> upstreams -> Settler -> ResultStream -> Outlet -> bytes
+
+A front feeds bytes, says end or cancel, and takes bytes; wait_input() and wait_output() are its back-pressure. The
+session makes the parts go on in this order (drive), and says when the batch is over (Life). Must never let a call go
+without exactly one result unless the batch is cancelled or broken, nor know which front it serves.
+"""
+from batchwire.core.dialects.base cimport BatchOptions, Reader
+from batchwire.core.dialects.table cimport reader_of, writer_of
+from batchwire.core.dispatch.limits cimport Limits
+from batchwire.core.dispatch.placement cimport Placement
+from batchwire.core.errors import EnvelopeError
+from batchwire.core.faults cimport fault
+from batchwire.core.inheritance cimport Inheritance
+from batchwire.core.model cimport (
+    Call, OUTCOME_REFUSED, OUTCOME_TIMED_OUT, OUTCOME_UNREACHABLE, Refusal, Result, now,
+)
+from batchwire.core.plan.order cimport Plan
+from batchwire.core.plan.urls cimport UrlRules
+from batchwire.core.route cimport Route
+from batchwire.core.session.bounds cimport Bounds
+from batchwire.core.session.client_clock cimport GRACE_SECONDS, ClientClock
+from batchwire.core.session.intake cimport Intake, STEP_CALL, STEP_NONE, Step
+from batchwire.core.session.outlet cimport Outlet
+from batchwire.core.session.pending cimport Pending
+from batchwire.core.session.result_stream cimport ResultStream
+from batchwire.core.session.settler cimport Settler
+from batchwire.core.session.turns cimport Slice, turns_of
+from batchwire.core.session.waker cimport SessionListener, Waker
+
+import logging
+
+_log = logging.getLogger("batchwire.core")
+cdef unsigned long long sessions_open = 0
+cdef unsigned long long sessions_made = 0
+
+OUTCOMES = ("succeeded", "failed", "refused", "dependency_failed", "unreachable", "timed_out", "abandoned", "not_started")
+"""How a call ended, as Session.summary says it. The last two have no result: their batch was cancelled or broke off,
+while or before they ran."""
+
+
+def stats():
+    """Debug counters: sessions open now and made since the start."""
+    return {"sessions": sessions_open, "sessions_made": sessions_made}
+
+
+cdef double watch_seconds(Limits limits) noexcept:
+    """Between two looks at an idle or slow client."""
+    return max(min(limits.client_idle_seconds / 4, GRACE_SECONDS), 0.05)
+
+
+cdef class Session(Conductor):
+    """
+    dialect, answer: of the request and of the answer, by the names of dialects/table.pyx. strict: the profile
+    (PR-01). boundary, answer_boundary: of multipart request and answer, or None. last_only: the answer is the last
+    result alone (document dialect). nested_errors: the error of a change set has the form of its answer (CL-07).
+    authority: (scheme, host[:port]) of the batch URL, several that it has, or None. headers: inherited outer headers
+    [(name, value)], bytes. authorization: value of the outer Authorization, or None.
+    continue_on_error, ordered (GW-23), deadline (seconds, 0: the route's): of the batch. answer_deadline: seconds from the
+    end of the request, 0: none.
+    watched: the session has a timer of its own for idle clients; else the front calls look().
+    hops: number that the hop header of the calls says. execute: answer in one piece at the end.
+    """
+
+    def __init__(self, loop, Route route not None, *, str dialect="json", str answer=None, bint strict=True,
+                 authority=None, list headers=None, bytes authorization=None, bint continue_on_error=True,
+                 bint ordered=False, double deadline=0, double answer_deadline=0, int hops=1, bint execute=False,
+                 bytes boundary=None, bytes answer_boundary=None, bint last_only=False, bint nested_errors=False,
+                 bint watched=True):
+        global sessions_open, sessions_made
+        cdef Limits limits = route.limits
+        cdef Reader reader = reader_of(dialect, limits, route.header_rules, route.inner_authorization, authorization,
+                                       strict, authority, boundary)
+        cdef UrlRules rules = UrlRules(route.root, authority, strict, route.prefixes, route.bare_batch)
+        cdef Plan plan = Plan(rules, limits.reference_bytes, limits.max_call_bytes, limits.max_depth,
+                              reader.sequential, route.transactional, limits.max_group_calls)
+        cdef double began = now()
+        if deadline <= 0 or 0 < limits.batch_deadline_seconds < deadline:
+            deadline = limits.batch_deadline_seconds
+        plan.result_of = reader.result_of
+        plan.plain = reader.plain
+        writer = writer_of(answer or dialect, dialect, limits, answer_boundary, route.flat_change_sets, last_only,
+                           nested_errors)
+        writer.lowercase = strict
+        self.loop = loop
+        self.limits = limits
+        self.answer_deadline = answer_deadline
+        self.inheritance = Inheritance(headers or [], authorization, hops, (answer or dialect) == "multipart")
+        self.results = ResultStream(writer, began, ordered, execute, limits.reorder_bytes)
+        self.client = ClientClock(began)
+        self.waker = Waker(loop)
+        self.outlet = Outlet.of(self, loop, self.results, self.client, self.waker)
+        self.slice = Slice.__new__(Slice)
+        self.turns = turns_of(loop)
+        self.pending = Pending.__new__(Pending)
+        # A protobuf message is checked whole in any case.
+        self.intake = Intake.of(reader, plan, self.pending, self.slice, limits,
+                                0 if dialect == "proto" else route.streaming_threshold)
+        self.bounds = Bounds.of(limits, self.pending, plan, self.results)
+        self.dispatch = Placement(self, self.bounds, began, deadline, ordered, route, self.inheritance)
+        self.settler = Settler.of(plan, self.dispatch, self.pending, self.bounds, self.slice, self.results, self.outlet,
+                                  rules, continue_on_error, reader.silent_stop)
+        if deadline > 0:
+            self.alarm = loop.call_later(deadline, self.on_deadline)
+        if watched:
+            self.watcher = loop.call_later(watch_seconds(limits), self.on_watch)
+        sessions_open += 1
+        sessions_made += 1
+
+    # --- the front's side: in
+
+    def feed(self, bytes data not None):
+        """Takes bytes of the request: any cut of a document, whole messages of the protobuf dialect. What is wrong
+        with them is in `failure`, then."""
+        if self.life != LIFE_OPEN:
+            return
+        self.client.fed(now())
+        try:
+            self.intake.feed(data)
+            self.drive()
+            if self.wants_input():
+                self.client.may_feed(now())
+        except EnvelopeError as error:
+            self.fail(error)
+        except Exception as error:
+            self.crashed(error)
+
+    def feed_end(self):
+        """Says that the request is complete."""
+        if self.life != LIFE_OPEN or self.intake.ended:
+            return
+        try:
+            if self.answer_deadline > 0:
+                self.end_by(now() + self.answer_deadline)
+            self.intake.end()
+            self.drive()
+        except Exception as error:
+            self.crashed(error)
+
+    async def wait_input(self):
+        """Returns when more of the request may be fed."""
+        while not self.wants_input():
+            await self.waker.input_future()
+
+    cdef bint wants_input(self) noexcept:
+        """Whether more of the request may be fed, or never will have to be."""
+        return self.life != LIFE_OPEN or self.intake.wants_bytes()
+
+    cdef int listen(self, SessionListener listener) except -1:
+        """Who is told of input and output that have become possible; None: nobody any more."""
+        self.waker.listener = listener
+        return 0
+
+    # --- the front's side: out
+
+    async def wait_output(self):
+        """Returns when take() has something worth sending, or the batch is finished."""
+        while not self.has_output():
+            await self.waker.output_future()
+
+    cdef bint has_output(self) noexcept:
+        """Whether take() has something worth sending, or the batch is finished."""
+        return self.is_over() or (self.outlet.ready and self.results.untaken() > 0)
+
+    cdef Py_ssize_t unsent(self) noexcept:
+        """Bytes of the answer that have not been taken."""
+        return self.results.untaken()
+
+    def take(self):
+        """One chunk of the answer, or None. Protobuf: one message."""
+        cdef bytes chunk = self.outlet.take(self.pending.calls)
+        self.dispatch.tell_inflow()
+        if chunk is not None and self.life == LIFE_OPEN:
+            try:
+                fault("take")
+                self.dispatch.pump()
+                if self.intake.waits or self.settler.has_work():
+                    self.drive()
+            except Exception as error:
+                self.crashed(error)
+        return chunk
+
+    cdef int client_takes(self, double t) except -1:
+        """The client has taken some of what the front has taken before."""
+        self.client.last_take = t
+        return 0
+
+    # --- the front's side: the end
+
+    cdef bint is_over(self) noexcept:
+        return self.life >= LIFE_COMPLETE
+
+    cdef bint was_cancelled(self) noexcept:
+        return self.life == LIFE_CANCELLED
+
+    @property
+    def finished(self):
+        """Whether the batch is over: what is still to be taken is all that there is."""
+        return self.is_over()
+
+    @property
+    def cancelled(self):
+        """Whether it is over because it was cancelled."""
+        return self.was_cancelled()
+
+    def fail(self, error):
+        """Breaks the batch off for a reason that the front has found (an EnvelopeError): GW-21."""
+        if self.life == LIFE_OPEN:
+            try:
+                self.break_off(error)
+            except Exception as raised:
+                self.crashed(raised)
+
+    def stop(self):
+        """The gateway stops (FR-03): results that are there are delivered, every other call is told so with 503.
+
+        A batch of which nothing was started is cancelled: its client may try it elsewhere. What is still read of the
+        request is answered so too; the front calls end_reading() when it has waited long enough for the rest.
+        """
+        cdef Refusal running = Refusal(503, "Stopping", "the gateway stopped before the upstream had answered",
+                                       OUTCOME_UNREACHABLE)
+        cdef Refusal rest = Refusal(503, "Stopping", "the gateway stopped before the call was started",
+                                    OUTCOME_REFUSED)
+        if self.is_over():
+            return
+        if self.dispatch.launched == 0:
+            self.cancel()
+            return
+        try:
+            if self.life == LIFE_BROKEN:
+                self.dispatch.cut_running(running)
+            else:
+                self.end_early(running, rest)
+        except Exception as error:
+            self.crashed(error)
+
+    def end_reading(self):
+        """After stop(): a batch whose request has not come whole is broken off (FR-03)."""
+        if not self.intake.whole():
+            self.fail(EnvelopeError(500, "Stopping", "the gateway stopped before its client had taken the results"
+                                    if self.intake.ended else "the gateway stopped before the batch had been read"))
+
+    def cancel(self):
+        """Stops the batch: running calls are abandoned, nothing more is started or sent."""
+        if not self.is_over():
+            self.dispatch.abandon_all()
+            self.results.discard()
+            self.close(LIFE_CANCELLED)
+
+    # --- what is known of it
+
+    @property
+    def summary(self):
+        """Counts of calls, all and by OUTCOMES, and elapsed seconds."""
+        cdef uint64_t[8] told
+        summary = {"calls": self.tell(told)}
+        for n in range(8):
+            summary[OUTCOMES[n]] = told[n]
+        summary["elapsed"] = now() - self.dispatch.began
+        return summary
+
+    cdef uint64_t tell(self, uint64_t* told) noexcept:
+        """How many calls ended in each of the OUTCOMES; returns how many there were."""
+        return self.settler.tell(told)
+
+    cdef uint64_t taken(self) noexcept:
+        """Bytes of the answer that the front has taken."""
+        return self.results.taken()
+
+    cdef uint64_t fed(self) noexcept:
+        """Bytes of the request that have come."""
+        return self.intake.fed
+
+    @property
+    def holds_group(self):
+        """Whether the end of the request would let a group go."""
+        return self.intake.holds_group()
+
+    @property
+    def launched(self):
+        """How many calls were handed to upstreams."""
+        return self.dispatch.launched
+
+    @property
+    def sent_bytes(self):
+        """Bytes taken so far."""
+        return self.taken()
+
+    @property
+    def fed_bytes(self):
+        """Bytes fed so far."""
+        return self.fed()
+
+    # --- going on
+
+    cdef int drive(self) except -1:
+        """Reads, settles and starts what the bounds allow now. Whoever is in the middle of settling goes on itself."""
+        if self.life != LIFE_OPEN or self.settler.settling:
+            return 0
+        if not self.resting:
+            try:
+                self.read()
+            except EnvelopeError as error:
+                return self.break_off(error)
+        if self.intake.checked():
+            self.settle()
+            self.start()
+        self.check_end()
+        if self.waker.is_input_awaited() and self.wants_input():
+            return self.wake_input()
+        return 0
+
+    cdef int read(self) except -1:
+        """Reads calls while the bounds allow. Raises EnvelopeError."""
+        cdef Intake intake = self.intake
+        cdef Step step
+        intake.waits = False
+        self.slice.begin()
+        while not intake.whole() and self.life == LIFE_OPEN:
+            if self.slice.over():
+                intake.waits = True
+                return self.rest()
+            if not intake.must_go_on() and not self.bounds.may_read():
+                intake.waits = True
+                return 0
+            step = intake.step()
+            if intake.options is not None:
+                self.apply(intake.options)
+                intake.options = None
+            if step == STEP_NONE:
+                return 0
+            if step == STEP_CALL and intake.checked():
+                self.settle()
+        return 0
+
+    cdef int settle(self) except -1:
+        return self.rest() if not self.resting and self.settler.settle() else 0
+
+    cdef int start(self) except -1:
+        """Starts what may start. The call that all others wait for may be one that is still to be settled."""
+        self.dispatch.pump()
+        while not self.resting and self.settler.may_settle() and self.dispatch.stuck():
+            self.settle()
+            self.dispatch.pump()
+        return 0
+
+    cdef int rest(self) except -1:
+        """Enough has been done in one go: others are served before it goes on (PL-01)."""
+        if not self.resting:
+            self.resting = True
+            self.turns.add(self)
+        return 0
+
+    cdef int turn(self) except -1:
+        self.resting = False
+        self.slice.reset()
+        try:
+            fault("turn")
+            self.drive()
+            return self.check_end()
+        except Exception as error:
+            return self.crashed(error)
+
+    cdef int apply(self, BatchOptions options) except -1:
+        """The options that came inside the batch itself."""
+        self.settler.go_on_after_errors(options.continue_on_error)
+        self.results.bound(options.max_message, options.takes_parts)
+        if options.ordered:
+            self.results.keep_order()
+            self.dispatch.keep_order()
+        if options.deadline > 0:
+            self.end_by(self.dispatch.began + options.deadline)
+        if options.headers is not None:
+            for line in options.headers.split(b"\r\n"):
+                if line:
+                    name, _, value = line.partition(b": ")
+                    self.inheritance.add(name, value)
+            self.inheritance.freeze()
+        return 0
+
+    cdef int finished_call(self, Call call, Result result, double t) except -1:
+        if call.members is None:
+            self.settler.conclude(call, result, t)
+        else:
+            self.settler.take_apart(call, result, t, self.life == LIFE_OPEN)
+        self.dispatch.tell_inflow()
+        if self.settler.settling:
+            return 0
+        if self.life == LIFE_OPEN:
+            self.settle()
+            # Together with what else becomes ready in this turn of the loop, so that an upstream is woken up once.
+            if (self.dispatch.queued or self.intake.waits or self.settler.has_work()) and not self.drive_due:
+                self.drive_due = True
+                self.loop.call_soon(self.on_drive)
+        return self.check_end()
+
+    def on_drive(self):
+        self.drive_due = False
+        try:
+            fault("pump")
+            self.drive()
+        except Exception as error:
+            self.crashed(error)
+
+    # --- time
+
+    cdef int end_by(self, double deadline) except -1:
+        """The batch has less time than was known when it began, unless it had less already."""
+        if not self.dispatch.end_by(deadline):
+            return 0
+        if self.alarm is not None:
+            self.alarm.cancel()
+        self.alarm = self.loop.call_later(max(deadline - now(), 0.0), self.on_deadline)
+        return 0
+
+    def on_deadline(self):
+        cdef Refusal late = Refusal(504, "BatchTimeout", "the batch did not finish in time", OUTCOME_TIMED_OUT)
+        self.alarm = None
+        if self.life != LIFE_OPEN:
+            return
+        try:
+            fault("deadline")
+            self.end_early(late, late)
+        except Exception as error:
+            self.crashed(error)
+
+    cdef int end_early(self, Refusal running, Refusal rest) except -1:
+        """Every call that has no result gets one of these now: those that run, and those that do not."""
+        self.settler.stop(rest)
+        self.intake.skip_check()
+        # Before what has not begun is answered: MP-09, the first error is the last result.
+        self.dispatch.cut_running(running)
+        self.settle()
+        return self.drive()
+
+    def on_watch(self):
+        self.watcher = None
+        self.look()
+        if not self.is_over():
+            self.watcher = self.loop.call_later(watch_seconds(self.limits), self.on_watch)
+
+    def look(self):
+        """Cuts a client that neither sends nor takes, so that nobody holds a batch open for nothing."""
+        if self.is_over():
+            return
+        try:
+            fault("look")
+            self.cut_idle()
+        except Exception as error:
+            self.crashed(error)
+
+    cdef int cut_idle(self) except -1:
+        cdef double t = now()
+        cdef double idle = self.limits.client_idle_seconds
+        if self.outlet.ready and self.results.untaken() and self.client.takes_nothing(t, idle):
+            self.failure = EnvelopeError(408, "ClientStalled", "the client did not take its results")
+            self.cancel()
+        # When nothing runs, what is pending waits for the client too: for the end of a group, or of the document.
+        elif self.dispatch.running == 0 and self.dispatch.queued == 0 and not self.results.untaken() \
+                and not self.intake.ended and self.client.sends_nothing(t, idle):
+            self.break_off(EnvelopeError(408, "ClientIdle", "the client did not send the rest of its batch"))
+        elif self.life == LIFE_OPEN and self.intake.comes_slowly(self.client, t):
+            self.break_off(EnvelopeError(408, "ClientTooSlow", "the batch comes too slowly"))
+        return 0
+
+    # --- the end
+
+    cdef int break_off(self, object error) except -1:
+        """The envelope is broken (GW-21): start nothing more, let what runs finish, end without an end."""
+        if self.dispatch.launched:
+            error.message += f" ({self.dispatch.launched} calls had been started)"
+        self.failure = error
+        self.life = LIFE_BROKEN
+        self.settler.clear()
+        self.wake_input()
+        return self.check_end()
+
+    cdef int crashed(self, object error) except -1:
+        """BU-04: the batch breaks off at once. What has been written is complete results; no end follows them."""
+        _log.error("the gateway failed in a batch", exc_info=error)
+        if self.is_over():
+            return 0
+        if self.failure is None:
+            self.failure = EnvelopeError(500, "InternalError", "the gateway failed in the middle of the batch")
+        try:
+            self.dispatch.abandon_all()
+            self.settler.clear()
+        except Exception as second:
+            _log.error("a failed batch could not be cleared", exc_info=second)
+        try:
+            self.close(LIFE_CUT)
+        except Exception as second:
+            # Its front did not hear of it now; it sees that the batch is finished whenever it looks.
+            _log.error("a failed batch could not tell its front", exc_info=second)
+        return 0
+
+    cdef int check_end(self) except -1:
+        if self.life == LIFE_OPEN:
+            if self.outlet.overflows:
+                return self.break_off(EnvelopeError(413, "AnswerTooLarge", "the answer does not fit one message; use Batch"))
+            if self.pending.calls == 0 and self.intake.whole() and not self.settler.settling:
+                self.results.end(self.summary)
+                self.close(LIFE_COMPLETE)
+        elif self.life == LIFE_BROKEN and self.dispatch.running == 0:
+            self.close(LIFE_CUT)
+        return 0
+
+    cdef int close(self, Life life) except -1:
+        """The batch is over. It lets its parts go, and they let it go."""
+        global sessions_open
+        if self.is_over():
+            return 0
+        self.life = life
+        sessions_open -= 1
+        self.dispatch.close()
+        for timer in (self.alarm, self.watcher):
+            if timer is not None:
+                timer.cancel()
+        self.alarm = self.watcher = None
+        self.outlet.end()
+        return self.wake_input()
+
+    cdef int wake_input(self) except -1:
+        self.client.may_feed(now())
+        return self.waker.wake_input()

@@ -1,0 +1,53 @@
+from batchwire.core.dispatch.placement cimport Placement
+from batchwire.core.model cimport Call, Refusal, Result
+from batchwire.core.plan.groups cimport Group
+from batchwire.core.plan.order cimport Plan
+from batchwire.core.plan.urls cimport UrlRules
+from batchwire.core.session.bounds cimport Bounds
+from batchwire.core.session.outlet cimport Outlet
+from batchwire.core.session.pending cimport Pending
+from batchwire.core.session.result_stream cimport ResultStream
+from batchwire.core.session.turns cimport Slice
+from libc.stdint cimport uint64_t
+
+cdef enum Course:
+    COURSE_ON = 0             # calls run
+    COURSE_STOPPED = 1        # what has not started gets the verdict
+    COURSE_SILENT = 2         # MP-09: what has not started gets no result
+
+cdef class Settler:
+    """Gives each call that is decided to the dispatcher, or its result. See settler.pyx."""
+    cdef Plan plan
+    cdef Placement dispatch
+    cdef Pending pending
+    cdef Bounds bounds
+    cdef Slice slice
+    cdef ResultStream results
+    cdef Outlet outlet
+    cdef UrlRules rules
+    cdef Result own                         # for answers of the gateway's own
+    cdef Course course                      # only ever goes down the list
+    cdef Refusal verdict                    # of COURSE_STOPPED and COURSE_SILENT
+    cdef bint continue_on_error
+    cdef bint stops_silently                # of the dialect
+    cdef bint settling
+    cdef uint64_t[8] counts                 # by Outcome
+    @staticmethod
+    cdef Settler of(Plan plan, Placement dispatch, Pending pending, Bounds bounds, Slice slice, ResultStream results,
+                    Outlet outlet, UrlRules rules, bint continue_on_error, bint stops_silently)
+    cdef bint settle(self) except -1
+    cdef int settle_one(self, Call call) except -1
+    cdef int decide(self, Call call) except -1
+    cdef int settle_group(self, Group group) except -1
+    cdef int refuse(self, Call call) except -1
+    cdef int drop(self, Call call) except -1
+    cdef int pass_over(self, Call call) except -1
+    cdef int conclude(self, Call call, Result result, double t) except -1
+    cdef int take_apart(self, Call carrier, Result result, double t, bint goes_on) except -1
+    cdef int finish(self, Call call, Result result, bint succeeded, double t) except -1
+    cdef int stop(self, Refusal verdict) except -1
+    cdef int clear(self) except -1
+    cdef bint has_work(self) noexcept
+    cdef bint may_settle(self) noexcept
+    cdef int go_on_after_errors(self, bint wanted) except -1
+    cdef uint64_t tell(self, uint64_t* told) noexcept

@@ -1,0 +1,271 @@
+"""What becomes of a call when all that it waited for has finished: it goes to the dispatcher, or it gets its result.
+
+A result is given in one place, conclude(), whoever it is of. Must never give a call two of them, nor let one fail
+another that does not depend on it (BU-03).
+"""
+from batchwire.core.dispatch.carrier cimport in_pieces, taken_apart
+from batchwire.core.faults cimport fault
+from batchwire.core.model cimport (
+    Call, CallQueue, OUTCOME_DEPENDENCY_FAILED, OUTCOME_FAILED, OUTCOME_REFUSED, OUTCOME_SUCCEEDED, OUTCOME_TIMED_OUT,
+    OUTCOME_UNREACHABLE, Refusal, Result, now,
+)
+from batchwire.core.plan.groups cimport Group
+from batchwire.core.plan.order cimport DEAR
+from batchwire.core.session.public_result cimport publish
+from batchwire.core.session.result_stream cimport spoil
+from batchwire.core.upstream.native.outcomes cimport bad_answer
+
+import logging
+
+cdef enum:
+    LOOKED_AT = 8             # members of a group that are decided between two looks at the clock
+
+# Seconds, about, so that the clock is asked for what is dear alone.
+cdef double DECIDED = 2e-6    # of a call that is decided and has nothing to be filled in
+cdef double ANSWERED = 8e-6   # of one that the gateway answers itself
+
+_log = logging.getLogger("batchwire.core")
+
+# Refusals are not written to, so that one serves for all.
+cdef Refusal FAILED = Refusal(500, "InternalError", "the gateway failed to work on the call", OUTCOME_FAILED)
+cdef Refusal STOPPED = Refusal(424, "BatchStopped", "an earlier call failed and the batch is to stop then",
+                               OUTCOME_DEPENDENCY_FAILED)
+
+
+cdef class Settler:
+    @staticmethod
+    cdef Settler of(Plan plan, Placement dispatch, Pending pending, Bounds bounds, Slice slice, ResultStream results,
+                    Outlet outlet, UrlRules rules, bint continue_on_error, bint stops_silently):
+        cdef Settler made = Settler.__new__(Settler)
+        made.plan = plan
+        made.dispatch = dispatch
+        made.pending = pending
+        made.bounds = bounds
+        made.slice = slice
+        made.results = results
+        made.outlet = outlet
+        made.rules = rules
+        made.continue_on_error = continue_on_error
+        made.stops_silently = stops_silently
+        made.own = Result()
+        return made
+
+    cdef int go_on_after_errors(self, bint wanted) except -1:
+        """Whether a call that fails ends the batch is said in the batch itself."""
+        self.continue_on_error = wanted
+        return 0
+
+    cdef bint has_work(self) noexcept:
+        """Whether calls are decided that are not settled."""
+        return self.plan.decided.first is not None
+
+    cdef bint may_settle(self) noexcept:
+        """Whether it may settle some of them now."""
+        return self.plan.decided.first is not None and not self.bounds.output_full() and not self.outlet.overflows
+
+    cdef bint settle(self) except -1:
+        """Settles the calls that are decided; whether the slice was over before all were.
+
+        All of them, but for two bounds: what the gateway answers itself has no upstream to be slow, and waits for the
+        front as everything else does; and results that are put into bodies can make these large, so that the rest
+        waits until some are gone.
+        """
+        cdef CallQueue decided = self.plan.decided
+        cdef bint progress = False
+        if self.settling:
+            return False
+        self.settling = True
+        try:
+            while self.may_settle():
+                if self.slice.over():
+                    return True
+                if self.bounds.bodies_full() and (progress or self.dispatch.running):
+                    break
+                progress = True
+                self.settle_one(decided.popleft())
+        finally:
+            self.settling = False
+        return False
+
+    cdef int settle_one(self, Call call) except -1:
+        cdef Group group = self.plan.spoken_for(call)
+        if group is not None:
+            return self.settle_group(group)
+        if self.course == COURSE_SILENT:
+            return self.drop(call)
+        if self.verdict is not None and call.refusal is None:
+            call.refusal = self.verdict
+        if call.empty_set and call.refusal is None:
+            return self.pass_over(call)
+        self.decide(call)
+        if call.refusal is None:
+            self.slice.add(DECIDED)
+            return self.dispatch.push(call)
+        self.slice.add(ANSWERED)
+        return self.refuse(call)
+
+    cdef int decide(self, Call call) except -1:
+        """Makes a call ready for its upstream, or refuses it; what fails here fails this call alone (BU-03)."""
+        cdef double since
+        try:
+            fault("plan.decide")
+            if call.flags & DEAR:
+                since = now()
+                self.plan.decide(call)
+                self.pending.charge_body(call)
+                self.slice.add(now() - since)
+            else:
+                self.plan.decide(call)
+            if call.refusal is None:
+                fault("place")
+                self.dispatch.place(call)
+        except Exception as error:
+            _log.error("a call could not be decided", exc_info=error)
+            call.refusal = FAILED
+            self.plan.give_up(call)
+        return 0
+
+    cdef int settle_group(self, Group group) except -1:
+        """GW-04: a group of several runs as one request to an upstream with transactions, or not at all."""
+        cdef list members = group.members
+        cdef Call call, carrier = None
+        cdef double t, since = now()
+        if self.course == COURSE_SILENT:
+            for call in members:
+                self.drop(call)
+            return 0
+        if self.verdict is not None:
+            group.fail_members(self.verdict)
+        try:
+            fault("plan.decide_group")
+            while not self.plan.decide_group(group, LOOKED_AT):
+                t = now()
+                self.slice.add(t - since)
+                since = t
+                if self.slice.over():
+                    return self.plan.decided.append(members[0])
+            for call in members:
+                self.pending.charge_body(call)
+            if (<Call>members[0]).refusal is None:
+                fault("place_group")
+                carrier = self.dispatch.group_carrier(group)
+        except Exception as error:
+            _log.error("a group could not be decided", exc_info=error)
+            carrier = None
+            for call in members:
+                if call.refusal is None:
+                    call.refusal = FAILED
+                self.plan.give_up(call)
+        if carrier is not None:
+            return self.dispatch.push(carrier)
+        for call in members:
+            self.refuse(call)
+        return 0
+
+    # --- results
+
+    cdef int refuse(self, Call call) except -1:
+        """The gateway answers a call itself."""
+        cdef Result result = self.own
+        result.reset()
+        result.set_error(call.refusal.status, call.refusal.outcome, call.refusal.code, call.refusal.message)
+        return self.conclude(call, result, now())
+
+    cdef int drop(self, Call call) except -1:
+        """MP-09: a call that a stop leaves unprocessed has no part in the answer."""
+        cdef Result result = self.own
+        result.reset()
+        result.status = 424
+        result.outcome = OUTCOME_DEPENDENCY_FAILED
+        self.results.pass_by(call)
+        return self.finish(call, result, False, 0)
+
+    cdef int pass_over(self, Call call) except -1:
+        """PL-10: a change set without calls has its answer, which is as empty."""
+        cdef Result result = self.own
+        result.reset()
+        result.status = 204
+        result.outcome = OUTCOME_SUCCEEDED
+        if self.results.writer.nests:
+            self.results.put(call, result, self.pending.calls)
+        else:
+            self.results.pass_by(call)
+        return self.finish(call, result, True, now())
+
+    cdef int conclude(self, Call call, Result result, double t) except -1:
+        """The one place where a call gets its result."""
+        cdef list _owners                 # keep what the headers point to
+        try:
+            fault("conclude")
+            _owners = publish(call, result, self.rules)
+        except Exception as error:
+            spoil(result, error)
+        self.results.put(call, result, self.pending.calls)
+        return self.finish(call, result, 200 <= result.status < 300, t)
+
+    cdef int finish(self, Call call, Result result, bint succeeded, double t) except -1:
+        """The result is written, at the time t; 0: it has none."""
+        self.counts[result.outcome] += 1
+        self.pending.discharge(call)
+        fault("plan.finish")
+        self.plan.finish(call, result, succeeded)
+        if t == 0:
+            return 0
+        if result.status >= 400 and not self.continue_on_error:
+            if self.verdict is None:
+                self.stop(STOPPED)
+            if self.stops_silently:
+                self.course = COURSE_SILENT
+        return self.outlet.added(t, self.dispatch.running, self.pending.calls)
+
+    cdef int take_apart(self, Call carrier, Result result, double t, bint goes_on) except -1:
+        """The result of a request that carried several calls; goes_on: some of them may be sent again."""
+        cdef Call call
+        cdef list results
+        try:
+            fault("taken_apart")
+            if self.verdict is None and goes_on:
+                for call in in_pieces(carrier, result) or ():
+                    self.dispatch.push(call)
+            results = taken_apart(carrier, result)
+            if carrier.group_size:
+                self.plan.references.place(carrier.members, results, self.rules)
+        except Exception as error:
+            _log.error("the answer to a batch could not be taken apart", exc_info=error)
+            results = bad_answer(len(carrier.members), "the upstream's answer to the batch could not be read")
+        for call, result in zip(carrier.members, results):
+            self.conclude(call, result, t)
+        return 0
+
+    cdef uint64_t tell(self, uint64_t* told) noexcept:
+        """How many calls ended in each of session.OUTCOMES; returns how many there were."""
+        cdef uint64_t admitted = self.plan.admitted, known = self.dispatch.abandoned
+        cdef int n
+        told[0] = self.counts[<int>OUTCOME_SUCCEEDED]
+        told[1] = self.counts[<int>OUTCOME_FAILED]
+        told[2] = self.counts[<int>OUTCOME_REFUSED]
+        told[3] = self.counts[<int>OUTCOME_DEPENDENCY_FAILED]
+        told[4] = self.counts[<int>OUTCOME_UNREACHABLE]
+        told[5] = self.counts[<int>OUTCOME_TIMED_OUT]
+        told[6] = self.dispatch.abandoned
+        for n in range(6):
+            known += told[n]
+        told[7] = admitted - known if admitted > known else 0
+        return admitted
+
+    # --- stopping
+
+    cdef int stop(self, Refusal verdict) except -1:
+        """Every call that has not started, now or later, gets this answer."""
+        self.verdict = verdict
+        if self.course == COURSE_ON:
+            self.course = COURSE_STOPPED
+        self.plan.stop(verdict)
+        for call in self.dispatch.recall():
+            self.plan.stop_ready(call, verdict)
+        return 0
+
+    cdef int clear(self) except -1:
+        """No call that has not started gets a result: the batch is broken."""
+        self.plan.clear()
+        return self.dispatch.clear()
