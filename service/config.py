@@ -63,7 +63,8 @@ def _kept_batches(value: object) -> object:
     if isinstance(value, str) and value not in ("all", "failed"):
         with contextlib.suppress(ValueError):
             value = float(value)
-    if value in ("all", "failed") or (isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1):
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if value in ("all", "failed") or (is_number and 0 <= value <= 1):  # type: ignore[operator]
         return value
     raise ValueError("must be 'all', 'failed' or a number from 0 to 1")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import grpc
@@ -14,6 +14,7 @@ from google.api import httpbody_pb2
 from harness import config, grpcc, rest
 from harness.batches import GRPC_BATCH, REST, Call, run_batch
 from harness.gateway import Gateway, Gateways
+from harness.http2 import Raw, grpc_request, headers
 from harness.http2_wire import Http2Wire, request
 from harness.scripted import ScriptedUpstream, json_reply
 from structlog.testing import capture_logs
@@ -134,14 +135,18 @@ def test_OP_14_a_call_of_grpc(name: str, narrow: Gateway) -> None:
 
 
 def test_OP_14_a_grpc_call_that_never_says_which_batch_it_is(narrow: Gateway) -> None:
-    def ask(sent: Iterable[bytes], timeout: float) -> None:
-        with grpcc.Client(narrow.grpc_address) as client, pytest.raises(grpc.RpcError):
-            list(client.channel.stream_stream(f"{SERVICE}/Batch")(iter(sent), timeout=timeout))
+    def say_nothing() -> None:
+        # A gRPC library would cancel the call at the same moment.
+        with Raw(int(narrow.grpc_address.rpartition(":")[2])) as raw:
+            raw.send(headers(1, grpc_request("Batch", ("grpc-timeout", "500m")), end=False))
+            assert raw.answer(1).grpc_status == grpc.StatusCode.DEADLINE_EXCEEDED.value[0]
 
-    silence = grpcc.Feed()
-    told_of(narrow, lambda: ask(silence, 2), "grpc", "", "DeadlineExceeded", 408)
-    silence.close()
-    told_of(narrow, lambda: ask([bytes((4 << 20) + 1)], 10), "grpc", "", "MessageTooLarge", 413)
+    def say_too_much() -> None:
+        with grpcc.Client(narrow.grpc_address) as client, pytest.raises(grpc.RpcError):
+            list(client.channel.stream_stream(f"{SERVICE}/Batch")(iter([bytes((4 << 20) + 1)]), timeout=10))
+
+    told_of(narrow, say_nothing, "grpc", "", "DeadlineExceeded", 408)
+    told_of(narrow, say_too_much, "grpc", "", "MessageTooLarge", 413)
 
 
 @pytest.mark.both_fronts

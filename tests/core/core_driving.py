@@ -74,7 +74,10 @@ class RawServer:
         self.server.close()
         for task in self.tasks:
             task.cancel()
-        await asyncio.gather(*self.tasks)
+        # One that is cancelled before it has begun cannot suppress that.
+        for ended in await asyncio.gather(*self.tasks, return_exceptions=True):
+            if isinstance(ended, Exception):
+                raise ended
 
     @property
     def address(self) -> tuple[str, int]:
