@@ -11,6 +11,7 @@ cdef class Bounds:
     cdef Pending pending
     cdef Plan plan
     cdef ResultStream results
+
     @staticmethod
     cdef Bounds of(Limits limits, Pending pending, Plan plan, ResultStream results)
     cdef bint may_read(self) noexcept

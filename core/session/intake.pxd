@@ -24,6 +24,7 @@ cdef class Intake:
     cdef bint ended                         # no more bytes come
     cdef uint64_t fed                       # bytes
     cdef BatchOptions options               # what has been read of them and not been applied yet, or None
+
     @staticmethod
     cdef Intake of(Reader reader, Plan plan, Pending pending, Slice slice, Limits limits, Py_ssize_t threshold)
     cdef int feed(self, bytes data) except -1

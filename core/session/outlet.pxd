@@ -14,6 +14,7 @@ cdef class Outlet:
     cdef bint ready                         # there is something worth sending
     cdef bint overflows                     # the answer does not fit the one message that it has to be
     cdef object linger                      # timer, or None
+
     @staticmethod
     cdef Outlet of(Conductor batch, object loop, ResultStream results, ClientClock client, Waker waker)
     cdef int added(self, double t, int running, uint64_t pending) except -1

@@ -32,6 +32,7 @@ cdef class Settler:
     cdef bint stops_silently                # of the dialect
     cdef bint settling
     cdef uint64_t[8] counts                 # by Outcome
+
     @staticmethod
     cdef Settler of(Plan plan, Placement dispatch, Pending pending, Bounds bounds, Slice slice, ResultStream results,
                     Outlet outlet, UrlRules rules, bint continue_on_error, bint stops_silently)
