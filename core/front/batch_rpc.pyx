@@ -1,6 +1,6 @@
 """The methods of BatchService on the native front: a session behind each call, bytes straight through.
 
-`desk.open(kind, metadata, peer, first message, seconds left)` gives (batch, session, content type of the answer's
+`desk.open(kind, metadata, peer, first message or content type of a document, seconds left)` gives (batch, session, content type of the answer's
 documents, initial metadata): Python once a batch, nothing once a call. Must never look into a call or a result.
 """
 from batchwire.core.dialects.wire cimport Field, field_at, next_field, varint_at, WIRE_BYTES
@@ -12,6 +12,8 @@ from batchwire.core.session.session cimport Session
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 
 cdef enum:
+    CONTENT_TYPE = 1          # fields of google.api.HttpBody
+    DATA = 2
     PREFIX = 5
     MAX_CONTENT_TYPE = LEAD - PREFIX - 12  # beside two keys and two lengths
 
@@ -73,10 +75,10 @@ cdef class BatchRpc(Rpc):
 
     cdef int on_message(self, bytes message) except -1:
         if self.session is None:
-            self.open(message)
+            self.open(message if self.kind < KIND_JSON else body_field(message, CONTENT_TYPE))
         elif self.kind == KIND_EXECUTE:
             raise EnvelopeError(501, "TooManyMessages", "Execute takes one message")
-        self.session.feed(message if self.kind < KIND_JSON else document_data(message))
+        self.session.feed(message if self.kind < KIND_JSON else body_field(message, DATA))
         return 0
 
     cdef int on_half_close(self) except -1:
@@ -173,8 +175,8 @@ cdef class BatchRpc(Rpc):
         return 0
 
 
-cdef bytes document_data(bytes message):
-    """The data of an HttpBody. Raises EnvelopeError."""
+cdef bytes body_field(bytes message, int number):
+    """A field of an HttpBody. Raises EnvelopeError."""
     cdef const char* p = PyBytes_AS_STRING(message)
     cdef const char* end = p + PyBytes_GET_SIZE(message)
     cdef Field found
@@ -183,6 +185,6 @@ cdef bytes document_data(bytes message):
         p = next_field(p, end, &found)
         if p == NULL:
             raise EnvelopeError(400, "BadMessage", "the message is not a valid protobuf message")
-        if found.number == 2 and found.type == WIRE_BYTES:
+        if found.number == number and found.type == WIRE_BYTES:
             data = PyBytes_FromStringAndSize(found.data, found.size)
     return data

@@ -1,8 +1,7 @@
-"""The gRPC front on grpc.aio, with raw bytes in and out: the core reads and writes the messages itself.
+"""The gRPC front on grpc.aio, with raw bytes in and out: a thin shell over rpc_batch.py.
 
-Maps flow control, cancellation, deadlines and status, and takes documents out of their HttpBody. A message costs as
-much here as ten inner calls, so nothing is read or written that need not be. Must never create a task or future for a
-call, nor look into a result.
+Maps flow control, cancellation, deadlines and status. A message costs as much here as ten inner calls, so nothing is
+read or written that need not be.
 """
 
 import asyncio
@@ -13,17 +12,15 @@ from urllib.parse import unquote
 
 import grpc
 from batchwire.core import EnvelopeError
-from batchwire.core.ledger import Batch
 from batchwire.core.peers import peer_name
-from google.api.httpbody_pb2 import HttpBody
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1._async import HealthServicer
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
 from grpc_status import rpc_status
 
-from ..state import Ending, stopped
+from ..state import Ending
 from .reflection import VERSIONS, Reflection
-from .rpc_desk import SERVICE, RpcDesk, parsed, status_of
+from .rpc_batch import METHODS, RpcBatch
+from .rpc_desk import SERVICE, RpcDesk, status_of
 from .sockets import UNIX, listening_socket
 
 FLUSH_SECONDS = 0.1
@@ -56,7 +53,7 @@ class GrpcFront:
                 ("grpc.keepalive_permit_without_calls", 1),
             ]
         )
-        self._health = HealthServicer()
+        self._health = health.aio.HealthServicer()
         self._server.add_generic_rpc_handlers((_Handlers(service),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self._server.add_generic_rpc_handlers(tuple(_reflection()))
@@ -101,100 +98,58 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
     def __init__(self, service: "Service") -> None:
         self._desk = RpcDesk(service)
         self._loop = service.loop
-        self._methods = {
-            f"/{SERVICE}/Batch": grpc.stream_stream_rpc_method_handler(self._batch),
-            f"/{SERVICE}/Execute": grpc.unary_unary_rpc_method_handler(self._execute),
-            f"/{SERVICE}/BatchJson": grpc.stream_stream_rpc_method_handler(
-                partial(self._batch_document, json_only=True)
-            ),
-            f"/{SERVICE}/BatchHttp": grpc.stream_stream_rpc_method_handler(
-                partial(self._batch_document, json_only=False)
-            ),
-        }
+        self._methods = {f"/{SERVICE}/Execute": grpc.unary_unary_rpc_method_handler(self._execute)}
+        for name in METHODS:
+            if name != "Execute":
+                handler = grpc.stream_stream_rpc_method_handler(partial(self._stream, name))
+                self._methods[f"/{SERVICE}/{name}"] = handler
 
     def service(self, details: Any) -> Any:
         """The handler of a method; called by grpc."""
         return self._methods.get(details.method)
 
-    # --- methods
-
-    async def _open(self, first: bytes, context: Context, execute: bool = False) -> Batch:
-        try:
-            return self._desk.open(first, _metadata(context), _peer(context), context.time_remaining(), execute)
-        except EnvelopeError as error:
-            await self._refuse(context, error)
-            raise
-
-    async def _refuse(self, context: Context, error: EnvelopeError) -> None:
-        self._desk.refused(error, _peer(context))
-        await _abort(context, error)
+    def _call(self, method: str, context: Context) -> RpcBatch:
+        return RpcBatch(self._desk, method, _metadata(context), _peer(context), context.time_remaining())
 
     async def _execute(self, request: bytes, context: Context) -> bytes:
-        batch = await self._open(request, context, execute=True)
-        session, ended = batch.session, "cancelled"
+        call, answer = self._call("Execute", context), b""
+        ended: Ending = "cancelled"
         try:
-            session.feed(request)
-            session.feed_end()
-            await session.wait_output()
-            answer: list[bytes] = []
-            while (chunk := session.take()) is not None:
-                answer.append(chunk)
+            call.feed(request)
+            call.feed_end()
+            async for message in call.answer():
+                answer = message
             ended = "ok"
-            await _abort_if_failed(context, session)
-            return answer[0] if len(answer) == 1 else b"".join(answer)
-        finally:
-            _close(batch, ended)
-
-    async def _batch(self, _requests: Any, context: Context) -> None:
-        first = await context.read()
-        message = b"" if first is grpc.aio.EOF else first
-        batch = await self._open(message, context)
-        batch.session.feed(message)
-        await self._stream(batch, context, first is grpc.aio.EOF, _same, _same)
-
-    async def _batch_document(self, _requests: Any, context: Context, json_only: bool) -> None:
-        first = await context.read()
-        ended = first is grpc.aio.EOF
-        try:
-            body = parsed(b"" if ended else first, HttpBody)
-            batch, answer_type, initial = self._desk.open_document(
-                body.content_type, _metadata(context), _peer(context), context.time_remaining(), json_only
-            )
         except EnvelopeError as error:
-            await self._refuse(context, error)
-        await context.send_initial_metadata(tuple((key.decode(), value.decode()) for key, value in initial))
-        if not ended:
-            batch.session.feed(body.data)
+            await _end(call, context, error)
+        finally:
+            call.close(ended)
+        return answer
 
-        def wrapped(chunk: bytes) -> bytes:
-            return bytes(HttpBody(content_type=answer_type, data=chunk).SerializeToString())
-
-        await self._stream(batch, context, ended, _data_of, wrapped)
-
-    async def _stream(self, batch: Batch, context: Context, input_ended: bool, unwrap: Any, wrap: Any) -> None:
-        """Moves bytes both ways until the session has finished."""
-        session, ended = batch.session, "cancelled"
-        reader = None
-        if input_ended:
-            session.feed_end()
-        else:
-            handler = asyncio.current_task()
-            assert handler is not None
-            reader = self._loop.create_task(_read(session, context, unwrap, handler))
+    async def _stream(self, method: str, _requests: Any, context: Context) -> None:
+        """Moves messages both ways until the session has finished."""
+        first = await context.read()
+        call, reader = self._call(method, context), None
+        ended: Ending = "cancelled"
         try:
-            while True:
-                await session.wait_output()
-                # One at a time: what comes in while a message is written need not be worth one yet.
-                if (chunk := session.take()) is not None:
-                    await context.write(wrap(chunk))
-                elif session.finished:
-                    break
+            if first is grpc.aio.EOF:
+                call.feed_end()
+            else:
+                call.feed(first)
+                handler = asyncio.current_task()
+                assert handler is not None
+                reader = self._loop.create_task(_read(call, context, handler))
+            if call.initial:
+                await context.send_initial_metadata([(key.decode(), value.decode()) for key, value in call.initial])
+            async for message in call.answer():
+                await context.write(message)
             ended = "ok"
-            await _abort_if_failed(context, session)
+        except EnvelopeError as error:
+            await _end(call, context, error)
         finally:
             if reader is not None:
                 reader.cancel()
-            _close(batch, ended)
+            call.close(ended)
 
 
 async def _is_cancelled(context: Context, handler: "asyncio.Task[Any]") -> bool:
@@ -207,30 +162,22 @@ async def _is_cancelled(context: Context, handler: "asyncio.Task[Any]") -> bool:
     return handler.cancelling() > 0
 
 
-async def _read(session: Any, context: Context, unwrap: Any, handler: "asyncio.Task[Any]") -> None:
-    """Feeds the request as fast as the session takes it."""
+async def _read(call: RpcBatch, context: Context, handler: "asyncio.Task[Any]") -> None:
+    """Feeds the request behind its first message as fast as the session takes it."""
+    assert call.batch is not None
+    session = call.batch.session
     while True:
-        message = await context.read()
-        if message is grpc.aio.EOF:
-            if session.holds_group and await _is_cancelled(context, handler):
-                return
-            session.feed_end()
-            return
-        try:
-            data = unwrap(message)
-        except EnvelopeError as error:
-            session.fail(error)
-            return
-        session.feed(data)
         await session.wait_input()
-
-
-def _same(message: bytes) -> bytes:
-    return message
-
-
-def _data_of(message: bytes) -> bytes:
-    return bytes(parsed(message, HttpBody).data)
+        message = await context.read()
+        try:
+            if message is not grpc.aio.EOF:
+                call.feed(message)
+                continue
+            if not (session.holds_group and await _is_cancelled(context, handler)):
+                call.feed_end()
+        except EnvelopeError as error:
+            call.failed(error)
+        return
 
 
 def _peer(context: Context) -> str:
@@ -249,21 +196,11 @@ def _metadata(context: Context) -> list[tuple[bytes, bytes]]:
     ]
 
 
-def _close(batch: Batch, ended: str) -> None:
-    last: Ending = "ok" if ended == "ok" else "cancelled"
-    batch.close(last)
-
-
-async def _abort_if_failed(context: Context, session: Any) -> None:
-    """Ends the RPC of a finished batch that broke off. A client that is gone has ended its handler long before."""
-    if session.failure is not None:
-        await _abort(context, session.failure)
-    if session.cancelled:
-        await _abort(context, stopped(session))
-
-
-async def _abort(context: Context, error: EnvelopeError) -> None:
-    """Ends the RPC with google.rpc.Status details. Raises."""
+async def _end(call: RpcBatch, context: Context, error: EnvelopeError) -> None:
+    """Ends the RPC with google.rpc.Status details. A client that is gone has ended its handler long before. Raises."""
+    if call.batch is None:
+        call.failed(error)
+    call.close("ok")  # which its session knows better
     raw = rpc_status.to_status(status_of(error))
     await context.abort(raw.code, raw.details, raw.trailing_metadata)
     raise asyncio.CancelledError

@@ -11,9 +11,7 @@ from batchwire.core import EnvelopeError, Session
 from batchwire.core.front.acceptor import KINDS, FrontAcceptor
 from batchwire.core.front.http2 import Http2Connection
 from batchwire.core.ledger import Batch
-from google.api.httpbody_pb2 import HttpBody
-from grpc_health.v1 import health_pb2
-from grpc_health.v1._async import HealthServicer
+from grpc_health.v1 import health, health_pb2
 
 from ..state import stopped
 from .entry import Entry
@@ -21,7 +19,7 @@ from .grpc_web import is_grpc_web
 from .http_desk import HttpDesk
 from .rest import App, RestFront
 from .rest_desk import Answer, Opened
-from .rpc_desk import SERVICE, Metadata, RpcDesk, parsed, status_of
+from .rpc_desk import SERVICE, Metadata, RpcDesk, status_of
 from .rpc_methods import Method, StatusError, health_methods, reflection_methods
 from .tls import ListenerTls
 from .web import WebCalls
@@ -36,7 +34,7 @@ class NativeFront(RestFront):
     """A listener of all protocols. address: as for RestFront. tls: or None for plain text."""
 
     def __init__(self, service: "Service", address: str, tls: ListenerTls | None = None) -> None:
-        self._health = HealthServicer()
+        self._health = health.aio.HealthServicer()
         super().__init__(service, address, tls)
         limits = service.config.limits
         self._acceptor = FrontAcceptor(
@@ -100,13 +98,17 @@ class _Desk(HttpDesk):
     def open(
         self, kind: int, metadata: Metadata, peer: str, first: bytes, seconds: float
     ) -> tuple[Batch, Any, bytes | None, list[tuple[bytes, bytes]] | None]:
-        """The batch that a call's first message opens; seconds: to its deadline, negative for none."""
+        """The batch that a call's first message opens; of a document: its content type. seconds: to its deadline,
+        negative for none."""
         remaining = seconds if seconds >= 0 else None
         if kind <= KINDS["Batch"]:
             batch = self._calls.open(first, metadata, peer, remaining, kind == KINDS["Execute"])
             return batch, batch.session, None, None
-        content_type = parsed(first, HttpBody).content_type
         json_only = kind == KINDS["BatchJson"]
+        try:
+            content_type = first.decode()
+        except UnicodeDecodeError:
+            raise EnvelopeError(400, "BadMessage", "the message is not a valid protobuf message") from None
         batch, answer_type, initial = self._calls.open_document(content_type, metadata, peer, remaining, json_only)
         return batch, batch.session, answer_type.encode(), initial
 

@@ -7,8 +7,7 @@ from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool
 from grpc_health.v1 import health_pb2
-from grpc_reflection.v1alpha import reflection_pb2
-from grpc_reflection.v1alpha._async import ReflectionServicer
+from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from .rpc_desk import SERVICE
 
@@ -17,7 +16,7 @@ VERSIONS = tuple(f"{package}.ServerReflection" for package in (OLDER, NEWER))
 HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 
 
-class Reflection(ReflectionServicer):  # type: ignore[misc]
+class Reflection(reflection.aio.ReflectionServicer):  # type: ignore[misc]
     """Knows the services of the gateway, and more symbols than the pool finds: methods, fields, values of enums."""
 
     def __init__(self) -> None:

@@ -8,8 +8,7 @@ from typing import Any
 
 from batchwire.core import EnvelopeError
 from google.protobuf.message import Message
-from grpc_health.v1 import health_pb2
-from grpc_health.v1._async import HealthServicer
+from grpc_health.v1 import health, health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
 from .reflection import HEALTH, VERSIONS, Reflection
@@ -41,7 +40,7 @@ class _Context:
         raise StatusError(code.value[0], details or code.value[1])
 
 
-def health_methods(servicer: HealthServicer) -> dict[str, Method]:
+def health_methods(servicer: health.aio.HealthServicer) -> dict[str, Method]:
     """grpc.health.v1: path → method."""
 
     async def check(rpc: Any) -> None:

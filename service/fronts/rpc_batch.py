@@ -1,0 +1,100 @@
+"""One call of BatchService as messages, whoever carries them: what grpcio's front, gRPC-Web and Connect have in common.
+
+The native front's own gRPC does the same in the core (core/front/batch_rpc.pyx). Must never hold more than one chunk of
+an answer that streams.
+"""
+
+from collections.abc import AsyncIterator
+
+from batchwire.core import EnvelopeError
+from batchwire.core.ledger import Batch
+from google.api.httpbody_pb2 import HttpBody
+
+from ..state import Ending, stopped
+from .rpc_desk import Metadata, RpcDesk, parsed
+
+METHODS = ("Execute", "Batch", "BatchJson", "BatchHttp")
+_DOCUMENTS = ("BatchJson", "BatchHttp")
+
+
+class RpcBatch:
+    """method: one of METHODS. seconds: to the call's deadline, None for none.
+
+    batch: None until the first message has opened it; initial: metadata that go before the answer, then.
+    """
+
+    def __init__(self, desk: RpcDesk, method: str, metadata: Metadata, peer: str, seconds: float | None) -> None:
+        self._desk = desk
+        self._method = method
+        self._metadata = metadata
+        self._peer = peer
+        self._seconds = seconds
+        self._content_type = ""
+        self.batch: Batch | None = None
+        self.initial: list[tuple[bytes, bytes]] = []
+
+    def feed(self, message: bytes) -> None:
+        """Takes a message of the client. Raises EnvelopeError, which failed() takes."""
+        if self.batch is not None and self._method == "Execute":
+            raise EnvelopeError(501, "TooManyMessages", "Execute takes one message")
+        document = parsed(message, HttpBody) if self._method in _DOCUMENTS else None
+        if self.batch is None:
+            self._open(message, document)
+        assert self.batch is not None
+        self.batch.session.feed(message if document is None else document.data)
+
+    def _open(self, message: bytes, document: HttpBody | None) -> None:
+        common = self._metadata, self._peer, self._seconds
+        if document is None:
+            self.batch = self._desk.open(message, *common, self._method == "Execute")
+        else:
+            self.batch, self._content_type, self.initial = self._desk.open_document(
+                document.content_type, *common, self._method == "BatchJson"
+            )
+
+    def feed_end(self) -> None:
+        """The client has said all. Raises EnvelopeError, which failed() takes."""
+        if self.batch is None:
+            if self._method == "Execute":
+                raise EnvelopeError(501, "NoMessage", "Execute takes one message")
+            self.feed(b"")
+        assert self.batch is not None
+        self.batch.session.feed_end()
+
+    def failed(self, error: EnvelopeError) -> bool:
+        """What feed() and others raised breaks the batch off; false: there is none, and the call ends with it."""
+        if self.batch is None:
+            self._desk.refused(error, self._peer)
+            return False
+        self.batch.session.fail(error)
+        return True
+
+    async def answer(self) -> AsyncIterator[bytes]:
+        """The messages of the answer. Raises EnvelopeError where the call ends with an error."""
+        assert self.batch is not None
+        session = self.batch.session
+        whole: list[bytes] = []
+        while True:
+            await session.wait_output()
+            # One at a time: what is added while a message is sent may travel with what follows.
+            chunk = session.take()
+            if chunk is None:
+                if session.finished:
+                    break
+            elif self._method == "Execute":
+                whole.append(chunk)
+            elif self._content_type:
+                yield bytes(HttpBody(content_type=self._content_type, data=chunk).SerializeToString())
+            else:
+                yield chunk
+        if session.failure is not None:
+            raise session.failure
+        if session.cancelled:
+            raise stopped(session)
+        if self._method == "Execute":
+            yield whole[0] if len(whole) == 1 else b"".join(whole)
+
+    def close(self, ended: Ending) -> None:
+        """The call is over. A second time does nothing."""
+        if self.batch is not None:
+            self.batch.close(ended)
