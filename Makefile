@@ -30,8 +30,8 @@ test: setup lint ## lint, types and the whole suite (public clients run in envir
 
 lint: build/installed.stamp ## ruff, mypy, cython-lint
 	$(BIN)/ruff check .
-	$(BIN)/ruff format --check service clients tests bench setup.py
-	$(BIN)/mypy service clients/python
+	$(BIN)/ruff format --check service demo clients tests bench setup.py
+	$(BIN)/mypy service demo clients/python
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/cython-lint core bench
 
 build: build/built.stamp ## compile the core where it changed

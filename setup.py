@@ -29,6 +29,7 @@ TREE = BUILD / "tree"
 ROOMS = {
     "core": "core",
     "service": "service",
+    "demo": "demo",
     "client": "clients/python",
     "v1": "proto/batchwire/v1",
 }

@@ -13,8 +13,8 @@ import click
 from batchwire.core import check_document
 
 from .config import Config, ConfigurationError, Listen, one_route, read
-from .fronts import listeners
-from .fronts.tls import make_context
+from .fronts.listening import listeners
+from .fronts.listening.tls import make_context
 from .routes import RouteTable, make_upstream
 from .variables import say_routes
 

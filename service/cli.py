@@ -10,7 +10,7 @@ import click
 from .config import Config, ConfigurationError, load, one_route
 from .variables import say_routes
 
-_DEMO_APP = "batchwire.service.demo.app:app"
+_DEMO_APP = "batchwire.demo.app:app"
 _DEMO_NEEDS = ("starlette", "docx", "python_multipart")
 _DEMO_ROOTS = {"main": "/v4/words/", "sdk": "/v4.0/words/"}
 _ADDRESS_FORMS = 'HOST:PORT, unix:/path, or "" for none'

@@ -27,7 +27,7 @@ from pydantic import (
 )
 
 from .config_errors import lines, shown
-from .fronts.inheritance import FORWARDED, may_forward
+from .fronts.batches.inheritance import FORWARDED, may_forward
 from .variables import Variables, merged, say_routes
 
 _YEAR = 31_536_000

@@ -17,7 +17,7 @@ from batchwire.core import settle_malloc
 from batchwire.core.errors import ConfigError
 
 from .config import Config, ConfigurationError
-from .fronts import listeners
+from .fronts.listening import listeners
 from .logs import write_in
 from .metrics import Metrics
 from .routes import RouteTable

@@ -17,7 +17,7 @@ from batchwire.core.errors import ConfigError
 
 from .certificates import load_pair, naming
 from .config import Config, ConfigurationError, LimitSettings, RouteSettings, UpstreamSettings
-from .fronts.served_app import ServedApp
+from .fronts.http.served_app import ServedApp
 
 
 class RouteTable:

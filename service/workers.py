@@ -22,7 +22,7 @@ import structlog
 
 from .config import Config, ConfigurationError, Listen
 from .descriptors import allow_many, occupy_standard
-from .fronts.sockets import reserved_socket
+from .fronts.listening.sockets import reserved_socket
 from .logs import set_up
 from .warden import HELD, NOW, SERVING, SIGNALS, STOP, Warden
 

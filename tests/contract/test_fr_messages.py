@@ -13,7 +13,7 @@ import grpc
 import grpc_tools
 import pytest
 from batchwire.core import EnvelopeError
-from batchwire.service.fronts import connect_json
+from batchwire.service.fronts.rpc import connect_json
 from batchwire.v1 import batch_pb2
 from google.api import httpbody_pb2
 from google.protobuf import json_format
@@ -111,7 +111,7 @@ def test_FR_01_a_cut_message_of_grpc_is_invalid(method: str, gateway: Gateway) -
 @given(cut=st.integers(1, 400), pieces=st.integers(1, 50))
 @settings(max_examples=30, deadline=None)
 def test_FR_01_no_cut_goes_unseen(cut: int, pieces: int) -> None:
-    from batchwire.service.fronts.grpc_web import _Unpacking
+    from batchwire.service.fronts.rpc.grpc_web import _Unpacking
 
     whole = b"".join(prefixed(b"x" * size) for size in (0, 50, 120, 200))
     ends, at = set(), 0

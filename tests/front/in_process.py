@@ -16,8 +16,8 @@ from batchwire.core.front.http1 import stats as http1_stats
 from batchwire.core.front.http2 import Http2Connection
 from batchwire.core.front.http2 import stats as http2_stats
 from batchwire.service.config import Config
-from batchwire.service.fronts.native import NativeFront
-from batchwire.service.fronts.rpc_desk import SERVICE
+from batchwire.service.fronts.listening.native import NativeFront
+from batchwire.service.fronts.rpc.rpc_desk import SERVICE
 from batchwire.service.metrics import Metrics
 from batchwire.service.routes import RouteTable
 from batchwire.service.state import Service

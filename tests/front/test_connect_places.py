@@ -7,7 +7,7 @@ import json
 
 import pytest
 from batchwire.core import EnvelopeError
-from batchwire.service.fronts import connect_json
+from batchwire.service.fronts.rpc import connect_json
 from batchwire.v1 import batch_pb2
 from harness import rest
 from harness.gateway import Gateway

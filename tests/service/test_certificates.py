@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from batchwire.service.certificates import load_pair, naming
 from batchwire.service.config import ConfigurationError, TlsSettings, UpstreamSettings
-from batchwire.service.fronts.tls import make_context
+from batchwire.service.fronts.listening.tls import make_context
 from batchwire.service.routes import make_tls
 from harness.certificates import Authority, Pair
 

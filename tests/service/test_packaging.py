@@ -51,7 +51,12 @@ def test_the_core_is_compiled_once() -> None:
 def test_every_package_is_installed() -> None:
     """A folder that pyproject.toml does not name is there in the tree, and missing in a wheel."""
     named = set(PROJECT["tool"]["setuptools"]["packages"])
-    rooms = {"core": TOP / "core", "service": TOP / "service", "client": TOP / "clients" / "python"}
+    rooms = {
+        "core": TOP / "core",
+        "service": TOP / "service",
+        "demo": TOP / "demo",
+        "client": TOP / "clients" / "python",
+    }
     found = {
         ".".join(["batchwire", name, *file.parent.relative_to(room).parts])
         for name, room in rooms.items()
@@ -81,7 +86,7 @@ def test_the_native_front_is_left_out_where_its_library_is_missing(tmp_path: Pat
 
     missing: list[bool] = []
     without = names(str(tmp_path))
-    assert "batchwire.core.session" in without
+    assert "batchwire.core.session.session" in without
     assert "batchwire.core.front.http1" in without
     pretending = tmp_path / "pkg-config"
     pretending.write_text("#!/bin/sh\necho -lnghttp2\n")
@@ -211,7 +216,7 @@ def test_a_batch_goes_through_an_installed_wheel(installed: Path, tmp_path: Path
                 answers = {answer["id"]: answer["status"] for answer in json.loads(called.stdout)["responses"]}
                 assert answers == {"a": 200, "b": 404}, called.stderr
             loaded = set(re.findall(r"/.*", Path(f"/proc/{gateway.process.pid}/maps").read_text()))
-    assert [file for file in loaded if "/batchwire/core/session." in file]
+    assert [file for file in loaded if "/batchwire/core/session/session." in file]
     assert not [file for file in loaded if file.startswith(f"{TOP}/") and not file.startswith(f"{sys.prefix}/")]
     if not subprocess.run(["pkg-config", "--exists", "libnghttp2 >= 1.50"]).returncode:
         [library] = [file for file in loaded if "nghttp2" in file.rpartition("/")[2]]

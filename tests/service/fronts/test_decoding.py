@@ -5,7 +5,7 @@ import zlib
 
 import pytest
 from batchwire.core.errors import EnvelopeError
-from batchwire.service.fronts.decoding import PIECE_BYTES, BodyDecoder
+from batchwire.service.fronts.batches.decoding import PIECE_BYTES, BodyDecoder
 
 TEXT = b'{"requests":[' + b",".join(b'{"id":"%d","method":"GET","url":"a"}' % n for n in range(5000)) + b"]}"
 

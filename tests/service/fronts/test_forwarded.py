@@ -4,7 +4,7 @@ import asyncio
 import re
 from typing import Any
 
-from batchwire.service.fronts.forwarded import TrustedProxies
+from batchwire.service.fronts.http.forwarded import TrustedProxies
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 

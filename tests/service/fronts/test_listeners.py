@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from batchwire.service import config
-from batchwire.service.fronts import listeners
+from batchwire.service.fronts.listening import listeners
 from batchwire.service.metrics import Metrics
 from batchwire.service.routes import RouteTable
 from batchwire.service.state import Service

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from batchwire.service.fronts.negotiation import (
+from batchwire.service.fronts.batches.negotiation import (
     Accepted,
     OuterRequest,
     Policy,

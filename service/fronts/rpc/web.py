@@ -6,7 +6,7 @@ Must never look into a batch.
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
-from .asgi_scope import peer_of
+from ..http.asgi_scope import peer_of
 from .connect_stream import ConnectStream, is_connect_stream
 from .connect_unary import ConnectUnary, is_connect
 from .grpc_web import GrpcWeb, is_grpc_web
@@ -15,7 +15,7 @@ from .rpc_call import method_of
 from .rpc_desk import RpcDesk
 
 if TYPE_CHECKING:
-    from ..state import Service
+    from ...state import Service
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
 Message = MutableMapping[str, Any]

@@ -4,11 +4,11 @@ import asyncio
 import contextvars
 from typing import TYPE_CHECKING, Any
 
+from ..batches.rest_desk import Answer, Head, Opened, RestDesk
 from .asgi_request import App, AsgiRequest, header_fields
-from .rest_desk import Answer, Head, Opened, RestDesk
 
 if TYPE_CHECKING:
-    from ..state import Service
+    from ...state import Service
 
 
 class HttpDesk:

@@ -13,7 +13,7 @@ from urllib.parse import unquote_plus
 from batchwire.core import EnvelopeError, Limits, content_type_of, new_boundary, parse_boundary
 from batchwire.core.errors import quoted
 
-from ..config import RouteSettings
+from ...config import RouteSettings
 from .decoding import DECODINGS
 from .inheritance import FORWARDED, Forwarding, forwarding, inherited_headers
 from .media import (

@@ -11,16 +11,16 @@ from batchwire.core import EnvelopeError, Route
 from batchwire.core.ledger import Account, Batch, TooManyBatchesError
 from batchwire.core.peers import peer_name
 
-from ..state import Ending, stopped
-from .deadlines import PROXY_FIELD, early, proxy_seconds
+from ...state import Ending, stopped
+from ..http.deadlines import PROXY_FIELD, early, proxy_seconds
+from ..http.forwarded import Proxies
 from .decoding import BodyDecoder
 from .endpoints import Endpoint, find
-from .forwarded import Proxies
 from .negotiation import Accepted, OuterRequest, Policy, Probe, Refusal, refuse, version_field, version_within
 from .negotiation_cache import NegotiationCache
 
 if TYPE_CHECKING:
-    from ..state import Service
+    from ...state import Service
 
 MOST_PLACES, LONGEST_PLACE = 256, 1024
 """Paths and media types that led to a route before and are not looked at again; bytes of one."""

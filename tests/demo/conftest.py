@@ -5,8 +5,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from batchwire.service.demo.app import create_app
-from batchwire.service.demo.store import StoreLimits
+from batchwire.demo.app import create_app
+from batchwire.demo.store import StoreLimits
 from demo_server import serving
 from starlette.applications import Starlette
 from starlette.types import Receive, Scope, Send

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 from batchwire.core import EnvelopeError
 
-from ..state import Ending
-from .asgi_scope import EXTENSION, peer_of
+from ...state import Ending
+from ..http.asgi_scope import EXTENSION, peer_of
 from .rpc_batch import METHODS, RpcBatch
 from .rpc_desk import SERVICE, Metadata, RpcDesk
 

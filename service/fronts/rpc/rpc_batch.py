@@ -10,7 +10,7 @@ from batchwire.core import EnvelopeError
 from batchwire.core.ledger import Batch
 from google.api.httpbody_pb2 import HttpBody
 
-from ..state import Ending, stopped
+from ...state import Ending, stopped
 from .rpc_desk import Metadata, RpcDesk, parsed
 
 METHODS = ("Execute", "Batch", "BatchJson", "BatchHttp")

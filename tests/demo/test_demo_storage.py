@@ -5,7 +5,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from batchwire.service.demo.app import create_app
+from batchwire.demo.app import create_app
 from demo_server import serving
 from docx_files import package
 

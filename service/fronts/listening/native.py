@@ -13,19 +13,19 @@ from batchwire.core.front.http2 import Http2Connection
 from batchwire.core.ledger import Batch
 from grpc_health.v1 import health, health_pb2
 
-from ..state import stopped
+from ...state import stopped
+from ..batches.rest_desk import Answer, Opened
+from ..http.http_desk import HttpDesk
+from ..rpc.grpc_web import is_grpc_web
+from ..rpc.rpc_desk import SERVICE, Metadata, RpcDesk, status_of
+from ..rpc.rpc_methods import Method, StatusError, health_methods, reflection_methods
+from ..rpc.web import WebCalls
 from .entry import Entry
-from .grpc_web import is_grpc_web
-from .http_desk import HttpDesk
 from .rest import App, RestFront
-from .rest_desk import Answer, Opened
-from .rpc_desk import SERVICE, Metadata, RpcDesk, status_of
-from .rpc_methods import Method, StatusError, health_methods, reflection_methods
 from .tls import ListenerTls
-from .web import WebCalls
 
 if TYPE_CHECKING:
-    from ..state import Service
+    from ...state import Service
 
 _INTERNAL = 13
 

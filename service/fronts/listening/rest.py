@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Any
 from batchwire.core.front.http1 import Http1Connection
 from batchwire.core.front.http1_acceptor import Http1Acceptor
 
-from .forwarded import TrustedProxies
-from .http_desk import HttpDesk
-from .idle import IdleSweep
-from .negotiation import ErrorForm, refuse, version_within
-from .odata_errors import error_body
-from .rest_desk import Answer, Head, RestDesk
-from .served_app import ServedApp
+from ..batches.negotiation import ErrorForm, refuse, version_within
+from ..batches.odata_errors import error_body
+from ..batches.rest_desk import Answer, Head, RestDesk
+from ..http.forwarded import TrustedProxies
+from ..http.http_desk import HttpDesk
+from ..http.idle import IdleSweep
+from ..http.served_app import ServedApp
 from .sockets import BACKLOG, bound_address, listening_socket, unusable
 from .tls import ListenerTls
 
 if TYPE_CHECKING:
-    from ..state import Service
+    from ...state import Service
 
 CLOSE_SECONDS = 2.0
 """For connections to close once nothing runs on them."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import uvicorn
-from batchwire.service.demo.app import PREFIX
+from batchwire.demo.app import PREFIX
 from starlette.types import ASGIApp
 
 

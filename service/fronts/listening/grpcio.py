@@ -17,16 +17,16 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
 from grpc_status import rpc_status
 
-from ..state import Ending
-from .reflection import VERSIONS, Reflection
-from .rpc_batch import METHODS, RpcBatch
-from .rpc_desk import SERVICE, RpcDesk, status_of
+from ...state import Ending
+from ..rpc.reflection import VERSIONS, Reflection
+from ..rpc.rpc_batch import METHODS, RpcBatch
+from ..rpc.rpc_desk import SERVICE, RpcDesk, status_of
 from .sockets import UNIX, listening_socket
 
 FLUSH_SECONDS = 0.1
 
 if TYPE_CHECKING:
-    from ..state import Service
+    from ...state import Service
 
 Context = Any  # grpc.aio.ServicerContext; grpcio has no types
 _FOREVER = 2**31 - 1

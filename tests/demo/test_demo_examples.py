@@ -11,7 +11,7 @@ import httpx
 import pytest
 from docx_files import opened
 
-EXAMPLES = files("batchwire.service.demo") / "examples"
+EXAMPLES = files("batchwire.demo") / "examples"
 EXPECTED = {
     "three-concurrent": {"info": 200, "page": 200, "words": 200},
     "chain": {"new": 201, "add": 201, "text": 200, "drop": 204},

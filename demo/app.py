@@ -1,6 +1,6 @@
 """The demo upstream: a small cloud word-processing API over real .docx documents.
 
-An ordinary ASGI app; `batchwire demo` serves it in-process and `uvicorn batchwire.service.demo.app:app`
+An ordinary ASGI app; `batchwire demo` serves it in-process and `uvicorn batchwire.demo.app:app`
 does so alone. It has two APIs over the same documents: its own, and the one of the public document SDKs
 (sdk_app.py). It knows nothing of batches. There is no authentication: it must never be reachable
 from anywhere but the machine it runs on.

@@ -12,8 +12,8 @@ from typing import Any
 
 import structlog
 
-from ..certificates import load_pair, naming
-from ..config import ConfigurationError, TlsSettings
+from ...certificates import load_pair, naming
+from ...config import ConfigurationError, TlsSettings
 
 PROTOCOLS = ("h2", "http/1.1")
 _log = structlog.get_logger("batchwire")

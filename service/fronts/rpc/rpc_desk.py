@@ -17,16 +17,16 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import DecodeError, Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
-from ..config import RouteSettings
-from .asgi_scope import peer_of
-from .deadlines import PROXY_FIELD, early, proxy_seconds
-from .endpoints import BY_NAME, Endpoint
-from .forwarded import Proxies
-from .inheritance import forwarding, is_http
-from .negotiation import HOP_HEADER, Accepted, OuterRequest, Policy, Refusal
+from ...config import RouteSettings
+from ..batches.endpoints import BY_NAME, Endpoint
+from ..batches.inheritance import forwarding, is_http
+from ..batches.negotiation import HOP_HEADER, Accepted, OuterRequest, Policy, Refusal
+from ..http.asgi_scope import peer_of
+from ..http.deadlines import PROXY_FIELD, early, proxy_seconds
+from ..http.forwarded import Proxies
 
 if TYPE_CHECKING:
-    from ..state import Service
+    from ...state import Service
 
 Parsed = TypeVar("Parsed", bound=Message)
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
-from ..config import ConfigurationError, Listen
+from ...config import ConfigurationError, Listen
 from .tls import ListenerTls
 
 if TYPE_CHECKING:
-    from ..state import Service
+    from ...state import Service
 
 _log = structlog.get_logger("batchwire")
 

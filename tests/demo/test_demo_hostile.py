@@ -13,9 +13,9 @@ from urllib.parse import quote, urlsplit
 
 import httpx
 import pytest
-from batchwire.service.demo.errors import ApiError
-from batchwire.service.demo.package import with_document
-from batchwire.service.demo.words import statistics
+from batchwire.demo.errors import ApiError
+from batchwire.demo.package import with_document
+from batchwire.demo.words import statistics
 from docx_files import W, lying_bomb, package, paragraph, related, text_run, zipped
 from hypothesis import given
 from hypothesis import strategies as st
@@ -178,9 +178,9 @@ def test_hostile_file_is_refused_by_every_operation(client: httpx.Client, kind: 
 MEASURED = """
 import re, sys
 from pathlib import Path
-from batchwire.service.demo.errors import ApiError
-from batchwire.service.demo.package import with_document
-from batchwire.service.demo.words import statistics
+from batchwire.demo.errors import ApiError
+from batchwire.demo.package import with_document
+from batchwire.demo.words import statistics
 data = sys.stdin.buffer.read()
 def peak():
     return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
