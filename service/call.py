@@ -4,7 +4,6 @@ Neither the batch nor the answer is ever held whole. Must never be imported by t
 """
 
 import contextlib
-import os
 import re
 import signal
 import sys
@@ -16,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from .call_output import written
-from .call_rest import CHUNK, CallError, by_rest, placed
+from .call_rest import CallError, Source, by_rest, placed
 
 _LONGEST_TIMEOUT = 7 * 24 * 3600
 # Every response object begins so (JsonWriter, also of other gateways that follow the member order of ours).
@@ -30,15 +29,19 @@ _UNREAD = 128 + signal.SIGPIPE
 
 
 class Tally:
-    """Counts the response objects of an answer that comes in pieces.
+    """Counts the objects of a batch, or of its answer, that comes in pieces.
 
-    A response object is an object at depth 3 of the document ({"responses":[{...}]}); text is stepped over whole, so
-    that nothing inside a string or a body is taken for one.
+    Such an object stands at depth 3 of the document ({"responses":[{...}]}), in the member `name`; text is stepped over
+    whole, so that nothing inside a string or a body is taken for one.
     """
 
-    def __init__(self) -> None:
-        self.responses = 0
+    def __init__(self, name: str) -> None:
+        self.objects = 0
         self.failed = 0
+        self._name = f'"{name}"'.encode()
+        self._member = b""  # the last text at depth 1
+        self._inside = False
+        self._found = False
         self._begun = False
         self._depth = 0
         self._in_text = False
@@ -49,27 +52,42 @@ class Tally:
         """The next piece of the answer."""
         at = start = 0
         if self._in_text:
-            at = self._text_ends(_REST_OF_TEXT.match(data, 1 if self._escaped else 0))
+            found = _REST_OF_TEXT.match(data, 1 if self._escaped else 0)
+            at = self._text_ends(found)
+            self._note(self._member, data[:at])
         for found in _STRUCTURE.finditer(data, at):
             mark = found.group()
             if mark in (b"{", b"["):
                 self._begun = True
                 self._depth += 1
+                if self._depth == 2:
+                    self._inside = mark == b"[" and self._member == self._name
+                    self._found = self._found or self._inside
                 if self._depth == 3 and mark == b"{":
                     start = found.start()
                     self._head = b""
             elif mark in (b"}", b"]"):
-                if self._depth == 3 and mark == b"}":
+                if self._depth == 3 and mark == b"}" and self._inside:
                     self._count(self._head + data[start : start + _LONGEST_HEAD])
                 self._depth -= 1
             else:
                 self._text_ends(found)
+                self._note(b"", mark)
         if self._depth >= 3 and len(self._head) < _LONGEST_HEAD:
             self._head += data[start : start + _LONGEST_HEAD]
 
     def complete(self) -> bool:
-        """Whether an answer began, and was closed as JSON is."""
+        """Whether a document began, and was closed as JSON is."""
         return self._begun and self._depth == 0 and not self._in_text
+
+    def found(self) -> bool:
+        """Whether the member was there."""
+        return self._found
+
+    def _note(self, before: bytes, text: bytes) -> None:
+        """A text, or more of one, which names the member that follows it if it stands at depth 1."""
+        if self._depth == 1:
+            self._member = (before + text)[: len(self._name) + 1]
 
     def _text_ends(self, found: re.Match[bytes] | None) -> int:
         """Notes whether a string ended in this piece; where the scan goes on."""
@@ -80,7 +98,7 @@ class Tally:
         return found.end()
 
     def _count(self, head: bytes) -> None:
-        self.responses += 1
+        self.objects += 1
         found = _RESPONSE.match(head)
         if found is None or not found.group(1).startswith(b"2"):
             self.failed += 1
@@ -97,10 +115,10 @@ def run_call(
     a pipe that nobody reads.
     """
     shown = sys.stderr.isatty() if progress is None else progress
-    tally = Tally()
+    sent, tally = Tally("requests"), Tally("responses")
     try:
         with _ended_by_signals(), _within(timeout), contextlib.ExitStack() as stack:
-            source = stack.enter_context(_source(file))
+            source = Source(stack.enter_context(_source(file)), sent.add)
             write = stack.enter_context(written(output))
             answer = by_rest(http, source) if http is not None else _by_grpc(grpc or "", route, source)
             # A generator that is left early closes its connection when it is told to, not when it is collected.
@@ -110,9 +128,13 @@ def run_call(
             for piece in answer:
                 tally.add(piece)
                 write(piece)
-                bar.update(task, completed=tally.responses, failed=tally.failed)
+                bar.update(task, completed=tally.objects, failed=tally.failed)
             if not tally.complete():
                 raise CallError("the answer broke off: some results are missing")
+            if not tally.found():
+                raise CallError("the answer is no batch answer (it has no responses): is the URL that of a $batch?")
+            if tally.objects != sent.objects:
+                raise CallError(f"{sent.objects} calls were sent, and {tally.objects} responses came")
     except CallError as error:
         return _told(str(error), 2)
     except BrokenPipeError:
@@ -202,7 +224,7 @@ def _progress(shown: bool) -> Progress:
     )
 
 
-def _by_grpc(target: str, route: str, source: int) -> Generator[bytes, None, None]:
+def _by_grpc(target: str, route: str, source: Source) -> Generator[bytes, None, None]:
     import grpc
     from batchwire.v1 import batch_pb2_grpc
     from google.api.httpbody_pb2 import HttpBody
@@ -217,7 +239,7 @@ def _by_grpc(target: str, route: str, source: int) -> Generator[bytes, None, Non
 
         def messages() -> Iterator[Any]:
             try:
-                while data := os.read(source, CHUNK):
+                while data := source.read():
                     yield HttpBody(content_type="application/json", data=data)
             except OSError as error:
                 broken.append(error)

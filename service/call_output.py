@@ -37,7 +37,11 @@ def written(output: str) -> Iterator[Callable[[bytes], None]]:
     target = Path(os.path.realpath(output))
     draft = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}.part")
     try:
-        with open(draft, "xb", buffering=0) as sink:
+        try:
+            opened = open(draft, "xb", buffering=0)  # noqa: SIM115 - closed below
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, output) from None
+        with opened as sink:
             yield _writer(sink.fileno())
         if target.exists():
             shutil.copymode(target, draft)

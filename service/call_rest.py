@@ -10,7 +10,7 @@ import re
 import select
 import socket
 import ssl
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import ExitStack
 from urllib.parse import urlsplit
 
@@ -23,8 +23,22 @@ class CallError(Exception):
     """The batch could not be sent or was refused as a whole; the message is for a person."""
 
 
-def by_rest(url: str, source: int) -> Generator[bytes, None, None]:
-    """POSTs what the descriptor `source` gives to the URL; yields the answer's body as it comes."""
+class Source:
+    """Where the batch is read from. taken: is given all that is read."""
+
+    def __init__(self, descriptor: int, taken: Callable[[bytes], None]) -> None:
+        self.descriptor = descriptor
+        self._taken = taken
+
+    def read(self) -> bytes:
+        """What comes next; b"" at the end."""
+        data = os.read(self.descriptor, CHUNK)
+        self._taken(data)
+        return data
+
+
+def by_rest(url: str, source: Source) -> Generator[bytes, None, None]:
+    """POSTs what `source` gives to the URL; yields the answer's body as it comes."""
     host, port, secure, request = _request(url)
     protocol = h11.Connection(h11.CLIENT)
     head = protocol.send(request)
@@ -33,6 +47,8 @@ def by_rest(url: str, source: int) -> Generator[bytes, None, None]:
             connection = stack.enter_context(socket.create_connection((host, port)))
         except UnicodeError:
             raise CallError(f"{url} names no host") from None
+        except OSError as error:
+            raise CallError(f"{host}:{port} cannot be connected to: {error.strerror or error}") from None
         if secure:
             context = ssl.create_default_context()
             connection = stack.enter_context(context.wrap_socket(connection, server_hostname=host))
@@ -41,16 +57,17 @@ def by_rest(url: str, source: int) -> Generator[bytes, None, None]:
 
 
 def _answer(
-    protocol: h11.Connection, connection: socket.socket, source: int, unsent: bytearray
+    protocol: h11.Connection, connection: socket.socket, source: Source, unsent: bytearray
 ) -> Generator[bytes, None, None]:
     """Sends `unsent` and then the body, and reads until the answer has ended."""
     sending = True
     status = 0
     refusal = bytearray()
     while True:
-        source_ready, readable, writable = _ready(connection, source if sending and not unsent else None, bool(unsent))
+        wanted = source.descriptor if sending and not unsent else None
+        source_ready, readable, writable = _ready(connection, wanted, bool(unsent))
         if source_ready:
-            data = os.read(source, CHUNK)
+            data = source.read()
             unsent += protocol.send(h11.Data(data) if data else h11.EndOfMessage()) or b""
             sending = bool(data)
         if writable:
@@ -81,6 +98,8 @@ def _answer(
             if status and status not in (200, 202):
                 raise CallError(f"the gateway answered {status}{_reason(bytes(refusal))}") from None
             what = "the answer broke off" if status else "no answer came"
+            if not received:
+                raise CallError(f"{what}: the connection was closed") from None
             raise CallError(f"{what}: {error}") from None
 
 

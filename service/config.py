@@ -362,6 +362,8 @@ class UpstreamSettings(_Section):
                 wrong.append("url: must have a path without . and .. segments, percent-encoded")
         if bool(self.cert_file) != bool(self.key_file):
             wrong.append("cert_file and key_file go together")
+        if bool(self.url) != bool(self.app):
+            wrong += self._without_effect()
         if self.merge == "MERGE" and self.batch == "json":
             wrong.append("merge: a JSON batch has no MERGE (JB-07)")
         if self.coalesce > 1 and not self.batch:
@@ -371,6 +373,23 @@ class UpstreamSettings(_Section):
                 wrong.append(f"addresses: must be HOST:PORT each (was {shown(address)})")
         _refuse(wrong)
         return self
+
+    def _without_effect(self) -> list[str]:
+        """Keys that say nothing of this kind of upstream: who gives one expects it to be heeded."""
+        kind = "app" if self.app else self.url.partition(":")[0]
+        of = {
+            "base": ("app", "unix"),
+            "startup_timeout_seconds": ("app",),
+            "addresses": ("http", "https"),
+            **dict.fromkeys(("host", "connect_timeout_seconds", "idle_seconds"), ("http", "https", "unix")),
+            **dict.fromkeys(("ca_file", "cert_file", "key_file", "verify", "server_name"), ("https",)),
+        }
+        hints = {"base": "; the path of the url is its base"}
+        return [
+            f"{key}: has no effect with {'an app' if kind == 'app' else f'{kind}:'}{hints.get(key, '')}"
+            for key, kinds in of.items()
+            if key in self.model_fields_set and kind not in kinds
+        ]
 
 
 class Mount(_Section):

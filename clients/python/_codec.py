@@ -67,7 +67,10 @@ def encode(call: Call, number: int) -> Any:
     if call.json is not None:
         if call.body is not None:
             raise ValueError("a call has either body or json")
-        made.body = json.dumps(call.json, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+        try:
+            made.body = json.dumps(call.json, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"Call.json of {made.id!r}: {error}") from None
         if not named:
             made.headers.add(name="content-type", value="application/json")
     elif call.body is not None:

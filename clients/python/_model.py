@@ -58,8 +58,8 @@ class Call:
 
     url: relative to the service root, absolute under it, or "$<id>/..." for what an earlier call made.
     id: unique in the batch; left empty, the client numbers the call. body: bytes, text, or with json= any JSON value
-    (content-type application/json). depends_on: ids or groups of earlier calls. condition: replaces "all of
-    depends_on succeeded". timeout: seconds. Raises TypeError for a member of another type.
+    but None, which is no body (content-type application/json). depends_on: ids or groups of earlier calls. condition:
+    replaces "all of depends_on succeeded". timeout: seconds. Raises TypeError for a member of another type.
 
     >>> Call("things/1")
     Call(url='things/1', method='GET', ...)

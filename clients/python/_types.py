@@ -1,7 +1,11 @@
-"""What a call may be made of, checked where it is given: deep inside, a str would pass for a list of its letters."""
+"""What calls and clients may be made of, checked where it is given: deep inside, a str would pass for a list of its
+letters, and what gRPC raises names nothing."""
 
+import re
 from collections.abc import Collection, Mapping
 from typing import Any
+
+_METADATA_NAME = re.compile(r"[0-9A-Za-z_.-]+")
 
 
 def check(call: Any) -> None:
@@ -39,3 +43,25 @@ def is_pairs(headers: Any) -> bool:
             for pair in headers
         )
     )
+
+
+def metadata_of(fields: Any) -> list[tuple[str, str | bytes]]:
+    """What a client sends with every batch, as gRPC wants it. Raises TypeError, ValueError."""
+    pairs = list(fields.items()) if isinstance(fields, Mapping) else list(fields)
+    if not all(isinstance(pair, tuple | list) and len(pair) == 2 and isinstance(pair[0], str) for pair in pairs):
+        raise TypeError("metadata must be a mapping, or pairs of a name (str) and a value")
+    for name, value in pairs:
+        if not _METADATA_NAME.fullmatch(name):
+            raise ValueError(f"metadata: {name!r} is no name of a header")
+        if not isinstance(value, bytes if name.lower().endswith("-bin") else str):
+            raise TypeError(f"metadata: {name} must be {'bytes' if name.lower().endswith('-bin') else 'a str'}")
+        if isinstance(value, str) and not (value.isascii() and value.isprintable()):
+            raise ValueError(f"metadata: {name} must be printable ASCII")
+    return [(name.lower(), value) for name, value in pairs]
+
+
+def checked_target(target: str) -> str:
+    """host:port, or what else gRPC takes, but no URL. Raises ValueError."""
+    if target.startswith(("http://", "https://")):
+        raise ValueError(f"the target of a gRPC client is host:port, not a URL such as {target}")
+    return target

@@ -10,10 +10,12 @@ from batchwire.v1 import batch_pb2, batch_pb2_grpc
 
 from ._codec import DEFAULT_MESSAGE, Joiner, Packer, decode, encode, in_order, options, summary, with_room
 from ._model import Call, Result, Summary
+from ._types import checked_target, metadata_of
 from ._watch import closed
 from .errors import batch_error
 
 Fields = Mapping[str, str] | Sequence[tuple[str, str]]
+Metadata = Mapping[str, str | bytes] | Sequence[tuple[str, str | bytes]]
 MAX_EXECUTE_BYTES = 2 * 1024 * 1024
 MAX_EXECUTE_CALLS = 10_000
 PAUSE_SECONDS = 0.001
@@ -136,7 +138,7 @@ class AsyncClient:
     """A connection to a gateway.
 
     target: "host:port". route: service root of the route, "" for the gateway's default. credentials: TLS, None for
-    plain text. metadata: sent with every batch, such as [("authorization", "Bearer ...")].
+    plain text. metadata: sent with every batch, such as {"authorization": "Bearer ..."}. Raises TypeError, ValueError.
 
     >>> async with AsyncClient("127.0.0.1:50051", route="/svc/") as client:
     ...     results = await client.execute([Call("things/1"), Call("things/2")])
@@ -148,11 +150,12 @@ class AsyncClient:
         *,
         route: str = "",
         credentials: grpc.ChannelCredentials | None = None,
-        metadata: Sequence[tuple[str, str]] = (),
+        metadata: Metadata = (),
         channel_options: Sequence[tuple[str, Any]] = (),
     ) -> None:
         self._route = route
-        self._metadata = tuple(metadata)
+        checked_target(target)
+        self._metadata = tuple(metadata_of(metadata))
         channel_options, self._max_answer = with_room(channel_options)
         self._max_message = min(self._max_answer, DEFAULT_MESSAGE)
         if credentials is None:

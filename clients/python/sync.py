@@ -10,8 +10,9 @@ from batchwire.v1 import batch_pb2, batch_pb2_grpc
 
 from ._codec import DEFAULT_MESSAGE, Joiner, Packer, decode, encode, in_order, options, summary, with_room
 from ._model import Call, Result, Summary
+from ._types import checked_target, metadata_of
 from ._watch import closed
-from .aio import MAX_EXECUTE_BYTES, MAX_EXECUTE_CALLS, PAUSE_SECONDS, Fields
+from .aio import MAX_EXECUTE_BYTES, MAX_EXECUTE_CALLS, PAUSE_SECONDS, Fields, Metadata
 from .errors import batch_error
 
 
@@ -140,11 +141,12 @@ class Client:
         *,
         route: str = "",
         credentials: grpc.ChannelCredentials | None = None,
-        metadata: Sequence[tuple[str, str]] = (),
+        metadata: Metadata = (),
         channel_options: Sequence[tuple[str, Any]] = (),
     ) -> None:
         self._route = route
-        self._metadata = tuple(metadata)
+        checked_target(target)
+        self._metadata = tuple(metadata_of(metadata))
         channel_options, self._max_answer = with_room(channel_options)
         self._max_message = min(self._max_answer, DEFAULT_MESSAGE)
         if credentials is None:

@@ -26,7 +26,7 @@ from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcmp
 
 from batchwire.core.dialects.codings import BrokenCoding, TooLong, UnknownCoding, decode
-from batchwire.core.errors import EnvelopeError
+from batchwire.core.errors import EnvelopeError, quoted
 from batchwire.core.methods import METHODS
 
 cdef enum Member:
@@ -42,6 +42,8 @@ cdef enum Member:
     MEMBER_COUNT = 9
     MEMBER_UNKNOWN = 9
 
+# GW-22: in lower case and without underscores, spellings of members that say which calls run; ignored, these would run.
+cdef dict MEANT = {b"dependson": "dependsOn", b"atomicitygroup": "atomicityGroup", b"if": "if", b"condition": "if"}
 cdef bytes NOTHING = b""
 cdef str HALF_PAIR = "a string has half of a surrogate pair"
 
@@ -140,6 +142,9 @@ cdef class CallBuilder:
             if member == MEMBER_UNKNOWN:
                 if name is None:
                     name = text[mark.key:mark.key_end]
+                meant = MEANT.get(name.replace(b"_", b"").lower())
+                if meant is not None:
+                    call.refuse(400, "UnknownMember", f"{quoted(name)} is no member of a request object: {meant} is")
                 if others is None:
                     others = set()
                 twice = twice or name in others

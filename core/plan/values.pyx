@@ -76,7 +76,11 @@ cdef int unresolved(Call call, Reference reference, str why) except -1:
 
 cdef str why_none(Kept kept):
     """Why a value cannot be had."""
-    return why_missing(kept) if kept is not None and kept.missing else "has no value"
+    if kept is None:
+        return "has no value"
+    if kept.missing:
+        return why_missing(kept)
+    return "has no value" if kept.body is not None else "has no value: the call gave no JSON (application/json)"
 
 
 cdef Kept kept_for(Call call, Reference reference):

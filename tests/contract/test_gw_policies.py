@@ -339,6 +339,26 @@ def test_GW_22_depends_on_is_an_alias(gateway: Gateway, upstream: ScriptedUpstre
     assert "GET /ok" not in upstream.lines
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("dependson", "dependsOn"),
+        ("DependsOn", "dependsOn"),
+        ("Depends_On", "dependsOn"),
+        ("atomicity_group", "atomicityGroup"),
+        ("AtomicityGroup", "atomicityGroup"),
+        ("If", "if"),
+        ("condition", "if"),
+    ],
+)
+def test_GW_22_what_is_nearly_a_member_is_refused(name: str, meant: str, gateway: Gateway) -> None:
+    calls = [rest.get_call("1", "ok", **{name: "x"}), rest.get_call("2", "ok")]
+    found = rest.post(gateway.http_port, {"requests": calls}).by_id()
+    assert (found["1"]["status"], found["1"]["body"]["error"]["code"]) == (400, "UnknownMember")
+    assert found["1"]["body"]["error"]["message"].endswith(f": {meant} is")
+    assert found["2"]["status"] == 200
+
+
 @pytest.mark.parametrize("front", [GRPC_BATCH, GRPC_EXECUTE])
 def test_GW_01_unknown_route_over_grpc(front: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
     with pytest.raises(Refused) as caught:

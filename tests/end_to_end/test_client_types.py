@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from batchwire.client import AsyncClient, Call, Client
 from batchwire.client._model import Headers
+from harness.gateway import Gateway
+from harness.scripted import ScriptedUpstream
 
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"depends_on": "new"}, r"Call.depends_on must be a list or tuple of ids \(str\), not 'new'"),
@@ -49,10 +51,43 @@ async def test_what_is_no_call_or_was_spoiled() -> None:
             blocking.execute(calls)
 
 
+METADATA: list[tuple[Any, type[Exception], str]] = [
+    ({"a b": "c"}, ValueError, "metadata: 'a b' is no name of a header"),
+    ([("a", "b", "c")], TypeError, "metadata must be a mapping, or pairs"),
+    (["ab"], TypeError, "metadata must be a mapping, or pairs"),
+    ([("a", 1)], TypeError, "metadata: a must be a str"),
+    ([("a-bin", "b")], TypeError, "metadata: a-bin must be bytes"),
+    ([("a", "ü")], ValueError, "metadata: a must be printable ASCII"),
+]
+
+
+@pytest.mark.parametrize(("metadata", "kind", "message"), METADATA)
+@pytest.mark.parametrize("client", [AsyncClient, Client])
+async def test_metadata_are_checked_where_they_are_given(
+    client: Any, metadata: Any, kind: type[Exception], message: str
+) -> None:
+    with pytest.raises(kind, match=message):
+        client("127.0.0.1:9", metadata=metadata)
+
+
+@pytest.mark.parametrize("client", [AsyncClient, Client])
+async def test_a_target_is_no_url(client: Any) -> None:
+    with pytest.raises(ValueError, match="host:port, not a URL such as http://a:1"):
+        client("http://a:1")
+
+
+def test_metadata_in_any_case_and_form(gateway: Gateway, upstream: ScriptedUpstream) -> None:
+    upstream.on("GET", "/A")
+    for metadata in ({"X-Request-Id": "one"}, [("X-Request-Id", "one")], [["x-request-id", "one"]]):
+        with Client(gateway.grpc_address, metadata=metadata) as client:
+            assert [result.status for result in client.execute([Call("A")])] == [200]
+        assert upstream.log[-1].header("x-request-id") == "one"
+
+
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
 async def test_numbers_that_are_no_json(number: float) -> None:
     async with AsyncClient("127.0.0.1:9") as client:
-        with pytest.raises(ValueError, match="not JSON compliant"):
+        with pytest.raises(ValueError, match=r"Call.json of '0': .*not JSON compliant"):
             await client.execute([Call("a", "POST", json={"n": number})])
 
 

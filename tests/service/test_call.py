@@ -13,6 +13,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+from batchwire.service.call import Tally
 
 PROGRAM = [sys.executable, "-m", "batchwire.service", "call"]
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n"
@@ -90,7 +91,7 @@ def test_it_reads_while_it_writes(tmp_path: Path) -> None:
         connection.sendall(b"]}")
 
     batch, output = tmp_path / "batch.json", tmp_path / "answer.json"
-    batch.write_bytes(b'{"requests":[' + b" " * 30_000_000 + b"]}")
+    batch.write_bytes(b'{"requests":[' + b",".join([b"{}"] * pieces) + b" " * 30_000_000 + b"]}")
     with serving(serve) as url:
         made = call(batch, "--http", url, "--output", output)
     assert (made.returncode, made.stderr) == (0, b"")
@@ -203,6 +204,40 @@ def test_what_is_no_answer_leaves_the_output_as_it_was(tmp_path: Path, serve: Se
     assert os.listdir(tmp_path) == ["answer.json"]
 
 
+def one_word(text: bytes) -> Serve:
+    def serve(connection: socket.socket) -> None:
+        received(connection, b"\r\n0\r\n\r\n")
+        connection.sendall(HEAD + text)
+
+    return serve
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b'{"hello":1}', "the answer is no batch answer"),
+        (b"[1]", "the answer is no batch answer"),
+        (b'{"error":{"code":"x","message":"y"}}', "the answer is no batch answer"),
+        (b'{"a":{"responses":[{"id":"1","status":200}]}}', "the answer is no batch answer"),
+        (b'{"x":["responses",{}]}', "the answer is no batch answer"),
+        (b'{"responses":[]}', "1 calls were sent, and 0 responses came"),
+        (b'{"responses":[%b,%b]}' % (RESPONSE % (1, b""), RESPONSE % (2, b"")), "1 calls were sent, and 2 responses"),
+    ],
+)
+def test_an_answer_that_is_not_that_of_the_batch(text: bytes, said: str) -> None:
+    with serving(one_word(text)) as url:
+        assert one_line(call("-", "--http", url)).startswith(said)
+
+
+@pytest.mark.parametrize("cut", range(1, 40))
+def test_an_answer_in_any_two_pieces_is_counted(cut: int) -> None:
+    tally = Tally("responses")
+    text = b'{"@context":"a\\"","responses":[%b,%b],"more":[{}]}' % (RESPONSE % (1, b"]}"), RESPONSE % (2, b""))
+    tally.add(text[:cut])
+    tally.add(text[cut:])
+    assert (tally.found(), tally.objects, tally.failed, tally.complete()) == (True, 2, 0, True)
+
+
 @pytest.mark.parametrize(
     "url",
     [
@@ -232,13 +267,15 @@ def test_a_bad_url_is_one_line(url: str) -> None:
 def test_what_cannot_be_reached_or_read_is_one_line(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    assert "refused" in one_line(call("-", "--http", f"http://127.0.0.1:{port}/"))
+    said = one_line(call("-", "--http", f"http://127.0.0.1:{port}/"))
+    assert said == f"127.0.0.1:{port} cannot be connected to: Connection refused"
     assert "UNAVAILABLE" in one_line(call("-", "--grpc", f"127.0.0.1:{port}"))
     assert one_line(call("-", "--grpc", "http://no\nhost"))
     assert one_line(call("-", "--grpc", f"127.0.0.1:{port}", "--route", "/ü/\n"))
     missing = tmp_path / "none" / "x.json"
     assert one_line(call(missing, "--http", f"http://127.0.0.1:{port}/")) == f"{missing}: No such file or directory"
-    assert "No such file" in one_line(call("-", "--http", f"http://127.0.0.1:{port}/", "--output", missing))
+    said = one_line(call("-", "--http", f"http://127.0.0.1:{port}/", "--output", missing))
+    assert said == f"{missing}: No such file or directory"
     for transport in (["--http", f"http://127.0.0.1:{port}/"], ["--grpc", f"127.0.0.1:{port}"]):
         assert one_line(call(tmp_path, *transport))
 

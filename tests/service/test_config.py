@@ -1,11 +1,13 @@
 """What a configuration must not say; each thing that is wrong is one line."""
 
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
-from batchwire.service.config import Config, ConfigurationError, load, one_route
+from batchwire.service.config import Config, ConfigurationError, UpstreamSettings, load, one_route
+from pydantic import ValidationError
 
 
 def wrong(listen: dict[str, Any] | None = None, **upstream: Any) -> list[str]:
@@ -357,3 +359,34 @@ def test_OP_09_numbers_are_numbers_and_finite(key: str, value: float) -> None:
 def test_OP_09_pings_are_a_finite_time_apart(value: float) -> None:
     [line] = wrong({"min_ping_seconds": value})
     assert line.startswith("listen.min_ping_seconds: ")
+
+
+@pytest.mark.parametrize(
+    ("upstream", "said"),
+    [
+        ({"url": "http://h:1", "base": "/b/"}, "base: has no effect with http:; the path of the url is its base"),
+        ({"url": "http://h:1", "ca_file": "x.pem"}, "ca_file: has no effect with http:"),
+        ({"url": "http://h:1", "verify": False}, "verify: has no effect with http:"),
+        ({"url": "http://h:1", "startup_timeout_seconds": 5}, "startup_timeout_seconds: has no effect with http:"),
+        ({"url": "unix:/s", "addresses": ["h:1"]}, "addresses: has no effect with unix:"),
+        ({"url": "unix:/s", "server_name": "h"}, "server_name: has no effect with unix:"),
+        ({"app": "a:b", "addresses": ["h:1"]}, "addresses: has no effect with an app"),
+        ({"app": "a:b", "host": "h"}, "host: has no effect with an app"),
+        ({"app": "a:b", "idle_seconds": 3}, "idle_seconds: has no effect with an app"),
+    ],
+)
+def test_OP_09_a_key_that_says_nothing_of_its_upstream_is_refused(upstream: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError, match=re.escape(said)):
+        UpstreamSettings.model_validate(upstream)
+
+
+@pytest.mark.parametrize(
+    "upstream",
+    [
+        {"url": "https://h:1/b/", "verify": False, "server_name": "h", "addresses": ["i:1"], "host": "h"},
+        {"url": "unix:/s", "base": "/b/", "host": "h", "idle_seconds": 3},
+        {"app": "a:b", "base": "/b/", "startup_timeout_seconds": 5, "max_connections": 3, "max_in_flight": 2},
+    ],
+)
+def test_OP_09_keys_that_do(upstream: dict[str, Any]) -> None:
+    UpstreamSettings.model_validate(upstream)
