@@ -21,6 +21,7 @@ cdef class Http1Stream(Stream):
     cdef bint crashed                       # an exception has ended it
     cdef bint bodiless                      # it has no body, whatever the handler says
     cdef bint chunked
+    cdef bytes closing_field                # a trailer, with the end of its line, or None
     cdef Py_ssize_t left                    # of the Content-Length of the answer; -1: it has none
     cdef Py_ssize_t unconsumed              # bytes of the request
     cdef list waiting                       # what has come of the body before the stream's turn

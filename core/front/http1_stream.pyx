@@ -3,7 +3,7 @@
 The answer goes into the buffer of the connection, head and first bytes together, as its handler fills it in. Must never
 write to a socket, nor know how requests are told apart.
 """
-from batchwire.core.front.stream cimport FILL_LAST, FILL_MORE, FillEnd, Handler
+from batchwire.core.front.stream cimport FILL_MORE, FillEnd, Handler
 from batchwire.core.model cimport Buffer, now
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.string cimport memmove
@@ -128,6 +128,14 @@ cdef class Http1Stream(Stream):
         self.carrier.abort()
         return 0
 
+    cdef bint takes_trailers(self) except -1:
+        return self.chunked and Stream.takes_trailers(self)
+
+    cdef int put_trailer(self, bytes name, bytes value) except -1:
+        self.closing_field = b"%s: %s\r\n" % (name, value)
+        self.keeps = False                # the request may not have been read to its end
+        return 0
+
     cdef int break_off(self) except -1:
         self.broken = True
         return self.carrier.schedule_flush()
@@ -163,8 +171,8 @@ cdef class Http1Stream(Stream):
         if self.broken and n == 0:
             return False
         handler.moved = now()
-        self.frame(at, n, end == FILL_LAST)
-        if end == FILL_LAST:
+        self.frame(at, n, end != FILL_MORE)
+        if end != FILL_MORE:
             self.filling = False
             self.complete = True
             return False
@@ -195,8 +203,12 @@ cdef class Http1Stream(Stream):
             out.data[at + wanted + 1] = b"\n"
             out.size = at + wanted + 2 + n
             out.put(b"\r\n", 2)
-        if last:
+        if last and self.closing_field is None:
             out.put(b"0\r\n\r\n", 5)
+        elif last:
+            out.put(b"0\r\n", 3)
+            out.put_bytes(self.closing_field)
+            out.put(b"\r\n", 2)
         return 0
 
     cdef int close(self, bint whole) except -1:

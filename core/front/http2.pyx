@@ -127,6 +127,11 @@ cdef class Http2Stream(Stream):
         """Ends the answer with trailers; called in fill(), which then says FILL_TRAILERS."""
         return accepted(nghttp2_submit_trailer(self.connection.session, self.id, fields, n))
 
+    cdef int put_trailer(self, bytes name, bytes value) except -1:
+        cdef nghttp2_nv one
+        field(&one, PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name), PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value))
+        return self.trailers(&one, 1)
+
     cdef int cut(self) except -1:
         return self.reset(NGHTTP2_CANCEL)
 

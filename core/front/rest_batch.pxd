@@ -16,6 +16,7 @@ cdef class RestBatch(Handler):
     cdef int patience                       # see answer()
     cdef bint broken                        # the answer has no end
     cdef bint over                          # nothing follows `out`
+    cdef bytes trailing                     # but the error that has cut the answer, or None
     cdef int begin(self, Stream stream) except -1
     cdef int feed_decoded(self) except -1
     cdef int more_soon(self) except -1

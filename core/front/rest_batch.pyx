@@ -1,11 +1,12 @@
 """A batch that is an HTTP request: its body goes to a session, and what that says is the answer.
 
 `opened` is the service's record: `opened.batch.session`, `status` and `headers` of the answer, `decoder` of a body with
-a Content-Encoding, `error()` in the place of the answer, `close(ended)`. Must never look into a call or a result.
+a Content-Encoding, `error()` in the place of the answer, `trailing_error()` behind one that is cut, `close(ended)`. Must
+never look into a call or a result.
 """
 from batchwire.core.errors import EnvelopeError
 from batchwire.core.faults cimport fault
-from batchwire.core.front.stream cimport FILL_LAST, FillEnd, Stream
+from batchwire.core.front.stream cimport FILL_LAST, FILL_TRAILERS, FillEnd, Stream
 from batchwire.core.front.stream import http_date
 from batchwire.core.model cimport now
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -205,16 +206,24 @@ cdef class RestBatch(Handler):
                 self.close("ok")
             elif n == 0:
                 self.break_off(False)
-                return 0
             else:
                 self.stream.wake()        # what has been filled in is sent before that
         if self.over and self.out is None and not self.broken:
             end[0] = FILL_LAST
+            if self.trailing is not None:
+                self.stream.put_trailer(b"odata-error", self.trailing)
+                end[0] = FILL_TRAILERS
         return n
 
     cdef int break_off(self, bint stalled) except -1:
-        self.over = self.broken = True
+        self.over = True
         self.out = None
+        if not stalled and self.session.failure is not None and self.stream.takes_trailers():
+            # GW-21: the body is cut, and who reads trailers learns why.
+            self.trailing = self.opened.trailing_error()
+            self.close("broken")
+            return self.stream.wake()
+        self.broken = True
         self.close("cancelled" if self.session.failure is None else "broken")
         return self.stream.cut() if stalled else self.stream.break_off()
 

@@ -4,7 +4,7 @@ from batchwire.core.session.waker cimport SessionListener
 cdef enum FillEnd:
     FILL_MORE = 0             # more may come: nothing now means that wake() will say so
     FILL_LAST = 1             # what was filled ends the answer
-    FILL_TRAILERS = 2         # trailers have been submitted (HTTP/2)
+    FILL_TRAILERS = 2         # so it does, and trailers follow, which have been submitted
 
 cdef class Ends:
     cdef readonly object loop
@@ -45,6 +45,8 @@ cdef class Stream:
     cdef int consume(self, Py_ssize_t n) except -1
     cdef Py_ssize_t unsent(self) except -1
     cdef int cut(self) except -1
+    cdef bint takes_trailers(self) except -1
+    cdef int put_trailer(self, bytes name, bytes value) except -1
     cdef int break_off(self) except -1
     cdef int fail(self, object error) except -1
     cdef int leave(self, bint whole) except -1

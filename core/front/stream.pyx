@@ -90,6 +90,21 @@ cdef class Stream:
         """Ends the stream at once, because of its client; what that has not taken is lost. on_close() follows."""
         raise NotImplementedError
 
+    cdef bint takes_trailers(self) except -1:
+        """Whether the client has said that it reads trailers (RFC 9110 6.5.1), and this version of HTTP has them."""
+        if self.http_version == "1.0":
+            return False
+        for name, value in self.headers:
+            if name == b"te":
+                for coding in value.lower().split(b","):
+                    if coding.partition(b";")[0].strip() == b"trailers":
+                        return True
+        return False
+
+    cdef int put_trailer(self, bytes name, bytes value) except -1:
+        """A field behind the body; called in fill(), which then says FILL_TRAILERS."""
+        raise NotImplementedError
+
     cdef int break_off(self) except -1:
         """Ends the answer without its end, so that nobody takes it for complete (ER-07); what was filled in is sent."""
         raise NotImplementedError

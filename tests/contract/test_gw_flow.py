@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 
@@ -12,6 +13,7 @@ from batchwire.v1 import batch_pb2
 from harness import grpcc, rest
 from harness.batches import GRPC_BATCH, GRPC_EXECUTE, Call, Refused, by_id, check_error, run_batch, statuses
 from harness.gateway import Gateway
+from harness.http2 import Code, Kind, Raw, data, headers, request
 from harness.scripted import Reply, ScriptedUpstream, json_reply
 
 STREAM = {"Content-Type": "application/json", "Transfer-Encoding": "chunked", **rest.STRICT}
@@ -234,6 +236,45 @@ def test_GW_21_a_truncated_stream_is_no_whole_answer(text: bytes, gateway: Gatew
         except (h11.RemoteProtocolError, ConnectionError):
             answer = None
     assert answer is None or answer.status == 400
+
+
+@pytest.mark.parametrize("te", [None, "trailers", "gzip;q=0.5, Trailers"])
+def test_GW_21_who_reads_trailers_learns_why_an_answer_is_cut(te: str | None, gateway: Gateway) -> None:
+    with rest.Wire(gateway.http_port) as wire:
+        wire.begin("POST", "/stream/$batch", {**STREAM, **({"TE": te} if te else {})})
+        wire.chunk(b'{"requests":[{"id":"1","method":"get","url":"A(1)"},')
+        assert wire.head().status == 200
+        wire.data()
+        wire.chunk(b'{"id":"1","method":"get","url":"\xc3\xa4"}]}')
+        wire.chunk(b"")
+        ended = None
+        with contextlib.suppress(h11.RemoteProtocolError, ConnectionError):
+            while not isinstance(ended := wire.event(), h11.EndOfMessage):
+                assert b"]}" not in getattr(ended, "data", b"")[-2:]
+        if te is None:
+            assert not isinstance(ended, h11.EndOfMessage)
+        else:
+            [(name, value)] = ended.headers
+            assert name == b"odata-error"
+            assert json.loads(value)["error"]["code"] == "DuplicateId"
+            assert wire.closed()
+
+
+@pytest.mark.parametrize("te", [True, False])
+def test_GW_21_so_over_http2(te: bool, gateway: Gateway) -> None:
+    fields = [("content-type", "application/json"), ("odata-version", "4.01"), *([("te", "trailers")] if te else [])]
+    with Raw(gateway.http_port) as raw:
+        raw.send(headers(1, request("POST", "/stream/$batch", *fields), end=False))
+        raw.send(data(1, b'{"requests":[{"id":"1","method":"get","url":"A(1)"},'))
+        raw.until(lambda frame: frame.kind == Kind.DATA)
+        raw.send(data(1, b'{"id":"1","method":"get","url":"x"}]}', end=True))
+        answer = raw.answer(1)
+        assert not answer.body.endswith(b"]}")
+        if te:
+            assert answer.reset is None
+            assert json.loads(answer.trailers["odata-error"])["error"]["code"] == "DuplicateId"
+        else:
+            assert (answer.reset, answer.trailers) == (Code.INTERNAL_ERROR, {})
 
 
 @pytest.mark.both_fronts

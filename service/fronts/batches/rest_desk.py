@@ -4,6 +4,7 @@ Finds endpoint and route, negotiates, opens the batch, or says what is answered 
 never know how bytes travel.
 """
 
+import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -99,6 +100,11 @@ class Opened:
         if self._accepted.version:
             head.append(version_field(self._accepted.version))
         return Answer(failure.status, tuple(head), body)
+
+
+    def trailing_error(self) -> bytes:
+        """The same for a client that reads trailers, when its answer is cut: the value of a header."""
+        return json.dumps(json.loads(self.error().body), separators=(",", ":")).encode()
 
 
 class RestDesk:
