@@ -61,10 +61,6 @@ cdef list in_pieces(Call carrier, Result answer):
     cdef Call more
     cdef list again, pieces
     cdef Py_ssize_t half
-    more = continued(carrier, answer)
-    if more is not None:
-        carrier.members = []
-        return [more]
     if carrier.group_size or carrier.gathered is not None or not (answer.status == 413 or answer.oversized):
         return None
     # BU-08. A batch that is too large to be read was not run; one whose answer is too large was.
@@ -86,7 +82,10 @@ cdef list in_pieces(Call carrier, Result answer):
 
 
 cdef Call continued(Call carrier, Result answer):
-    """BU-07: the request for the rest of an answer that goes on elsewhere (@nextLink), or None."""
+    """BU-07: the request for the rest of an answer that goes on elsewhere (@nextLink), or None.
+
+    It carries the same members, whose requests have been sent: it is no call that a stop could still hold back.
+    """
     cdef Upstream upstream = carrier.upstream
     cdef bytes link = upstream.native.more_at(answer)
     cdef Call more

@@ -36,12 +36,14 @@ cdef class Dispatcher(CallOwner):
     cdef int push(self, Call call) except -1
     cdef int pump(self) except -1
     cdef int launch(self, Lane lane) except -1
+    cdef int go_on_with(self, Call call) except -1
+    cdef int send(self, Call call) except -1
     cdef Call next_of(self, Lane lane)
     cdef bint may_start(self, Lane lane) except -1
     cdef Lane lane_of(self, Upstream upstream)
     cdef int abandon_all(self) except -1
     cdef int cut_running(self, Refusal why) except -1
-    cdef int not_started(self, Lane lane, Call call) except -1
+    cdef int not_started(self, Call call) except -1
     cdef list recall(self)
     cdef int clear(self) except -1
     cdef bint stuck(self) except -1

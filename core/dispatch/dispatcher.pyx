@@ -142,9 +142,16 @@ cdef class Dispatcher(CallOwner):
         return call
 
     cdef int launch(self, Lane lane) except -1:
-        cdef Call call = self.next_of(lane)
-        cdef double timeout
-        timeout = call.timeout if call.timeout > 0 else lane.upstream.call_timeout
+        return self.send(self.next_of(lane))
+
+    cdef int go_on_with(self, Call call) except -1:
+        """Starts a call in the place of one that has just ended, whatever waits: what the batch has begun goes on, also
+        when nothing else of it may start any more."""
+        return self.send(call)
+
+    cdef int send(self, Call call) except -1:
+        cdef Upstream upstream = call.upstream
+        cdef double timeout = call.timeout if call.timeout > 0 else upstream.call_timeout
         call.owner = self
         call.started = now()
         call.deadline = call.started + timeout
@@ -157,15 +164,15 @@ cdef class Dispatcher(CallOwner):
         call.rank = <int>len(self.started)
         self.started.append(call)
         try:
-            return lane.upstream.start(call)
+            return upstream.start(call)
         except Exception as error:
             _log.error("a call could not be started", exc_info=error)
-        return self.not_started(lane, call)
+        return self.not_started(call)
 
-    cdef int not_started(self, Lane lane, Call call) except -1:
+    cdef int not_started(self, Call call) except -1:
         """BU-03: what fails before the call is on its way fails this call alone."""
         cdef Result result
-        lane.upstream.abandon(call)
+        (<Upstream>call.upstream).abandon(call)
         if call.owner is self:
             result = Result()
             result.reset()

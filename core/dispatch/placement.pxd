@@ -9,4 +9,5 @@ cdef class Placement(Dispatcher):
     cdef Route route
     cdef Inheritance inheritance
     cdef int place(self, Call call) except -1
+    cdef int inherit(self, Call call) except -1
     cdef Call group_carrier(self, Group group)

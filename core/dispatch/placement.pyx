@@ -48,7 +48,8 @@ cdef class Placement(Dispatcher):
                 call.mount = placed.mount
                 if is_merge(call.method):
                     call.method = upstream.merge_as
-                call.extra = self.inheritance.lines_for(call, upstream)
+            if call.upstream is not None:
+                self.inherit(call)
         try:
             carrier = carrier_of(group.members, upstream, True)
         except UnfitMember as error:
@@ -60,7 +61,7 @@ cdef class Placement(Dispatcher):
         return carrier
 
     cdef int place(self, Call call) except -1:
-        """Finds the upstream of a ready call, and gives the call what it inherits."""
+        """Finds the upstream of a ready call."""
         cdef Py_ssize_t cut = 0
         cdef Upstream upstream = self.route.upstream_of(call.target, &cut)
         call.upstream = upstream
@@ -69,7 +70,12 @@ cdef class Placement(Dispatcher):
         call.target = upstream.base_path + (call.target[cut:] if cut else call.target)
         if is_merge(call.method):
             call.method = upstream.merge_as
-        call.extra = self.inheritance.lines_for(call, upstream)
+        return 0
+
+    cdef int inherit(self, Call call) except -1:
+        """Gives a call what it inherits: when it starts, since those that only wait should not hold it."""
+        if call.extra is None and call.members is None:
+            call.extra = self.inheritance.lines_for(call, call.upstream)
         return 0
 
     cdef Call next_of(self, Lane lane):
@@ -80,6 +86,7 @@ cdef class Placement(Dispatcher):
         cdef list members
         cdef bytes lifted
         cdef Py_ssize_t size = call.body_len
+        self.inherit(call)
         if upstream.coalesce < 2 or lane.size == 0 or call.alone or call.members is not None \
                 or not upstream.native.mixes(call):
             return call
@@ -89,6 +96,7 @@ cdef class Placement(Dispatcher):
         members = [call]
         while len(members) < upstream.coalesce and lane.size and self.may_start(lane):
             call = lane.first()
+            self.inherit(call)
             # A timeout is that of its call alone, and so it must not end the others of its batch.
             if call.alone or call.members is not None or call.timeout != first.timeout \
                     or size + call.body_len > self.route.limits.max_call_bytes or not upstream.native.mixes(call) \

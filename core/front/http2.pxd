@@ -39,6 +39,7 @@ cdef class Http2Connection(Connection):
     cdef Py_ssize_t stored                  # bytes of unfinished messages, of all its streams
     cdef bint flush_due, receiving, flushing
     cdef bint refusing                      # a GOAWAY was sent: no more streams are taken
+    cdef int32_t last_taken                 # the last stream that is answered, while it refuses
     cdef bint half_closed                   # the client has said all that it will ever say
     cdef double heads_since                 # when an unfinished header section began; 0: none
     cdef double received, pinged

@@ -409,9 +409,11 @@ cdef class Http2Connection(Connection):
         self.flush()
 
     cdef int go_away(self, uint32_t code, bytes why) except -1:
-        self.refusing = True
+        if not self.refusing:
+            self.refusing = True
+            self.last_taken = nghttp2_session_get_last_proc_stream_id(self.session)
         return accepted(nghttp2_submit_goaway(
-            self.session, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(self.session), code,
+            self.session, NGHTTP2_FLAG_NONE, self.last_taken, code,
             <const uint8_t*>PyBytes_AS_STRING(why), PyBytes_GET_SIZE(why)))
 
     cdef int wind_down(self, bytes why) except -1:
@@ -591,7 +593,12 @@ cdef int on_begin_headers(nghttp2_session* session, const nghttp2_frame* frame, 
     cdef Http2Connection connection = <Http2Connection>user_data
     try:
         if frame.headers.cat == NGHTTP2_HCAT_REQUEST:
-            connection.open(frame.hd.stream_id)
+            if connection.refusing and frame.hd.stream_id > connection.last_taken:
+                # The client is told that nothing is done of it, and may have sent it before it could know (RFC 9113 6.8).
+                accepted(nghttp2_submit_rst_stream(
+                    session, NGHTTP2_FLAG_NONE, frame.hd.stream_id, NGHTTP2_REFUSED_STREAM))
+            else:
+                connection.open(frame.hd.stream_id)
         return 0
     except BaseException as error:
         connection.failed(error)

@@ -563,6 +563,7 @@ cdef class Plan:
         most: members that are looked at in one go (PL-01); false: it has to be called again.
         """
         cdef Call call
+        cdef Py_ssize_t before
         cdef set ids = group.ids()
         while group.judged < group.size:
             if most == 0:
@@ -581,8 +582,13 @@ cdef class Plan:
             group.filled += 1
             self.within_group(call, ids)
             if call.refusal is None:
+                before = call.body_len
                 self.fill(call, ids)
+                group.held_bytes += call.body_len - before
                 most -= 1
+                if group.held_bytes > self.max_body and call.refusal is None:
+                    call.refuse(413, "GroupTooLarge", "the references make the calls of the group larger than "
+                                f"limits.max_call_bytes ({self.max_body} bytes) together")
             if call.refusal is not None:
                 group.verdict = call.refusal
         if group.verdict is not None:

@@ -102,6 +102,6 @@ cdef class Intake:
             t, self.fed, self.plan.admitted, self.limits.min_request_rate, self.limits.client_idle_seconds)
 
     cdef int skip_check(self) except -1:
-        """What is still read is answered without being checked whole: the batch has no time left."""
+        """What is still read is not checked whole: the batch has no time left, or holds all that it may."""
         self.validating = False
         return 0

@@ -3,7 +3,7 @@
 A result is given in one place, conclude(), whoever it is of. Must never give a call two of them, nor let one fail
 another that does not depend on it (BU-03).
 """
-from batchwire.core.dispatch.carrier cimport in_pieces, taken_apart
+from batchwire.core.dispatch.carrier cimport continued, in_pieces, taken_apart
 from batchwire.core.faults cimport fault
 from batchwire.core.model cimport (
     Call, CallQueue, OUTCOME_DEPENDENCY_FAILED, OUTCOME_FAILED, OUTCOME_REFUSED, OUTCOME_SUCCEEDED, OUTCOME_TIMED_OUT,
@@ -224,6 +224,9 @@ cdef class Settler:
         cdef list results
         try:
             fault("taken_apart")
+            call = continued(carrier, result)
+            if call is not None:
+                return self.dispatch.go_on_with(call)
             if self.verdict is None and goes_on:
                 for call in in_pieces(carrier, result) or ():
                     self.dispatch.push(call)

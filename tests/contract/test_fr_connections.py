@@ -111,6 +111,34 @@ def test_FR_02_what_runs_beside_a_flood_of_cancels_ends_well(
         assert raw.ending() == Code.ENHANCE_YOUR_CALM
 
 
+def test_FR_02_no_stream_runs_that_the_client_is_told_is_refused(
+    own: Gateway, upstream: ScriptedUpstream, gate: Gate
+) -> None:
+    """RFC 9113 6.8: what is beyond the last stream of GOAWAY is sent again by proxies, POSTs included."""
+    upstream.on("POST", "/made")
+    post = batch_pb2.ExecuteRequest(options=grpcc.options(), calls=[grpcc.call("1", "made", method="POST")])
+    last, frames = 2101, []
+    for stream in range(3, last, 2):
+        frames += [headers(stream, grpc_request("Execute"), end=False), rst_stream(stream)]
+    for stream in range(last, last + 100, 2):
+        frames += [
+            headers(stream, grpc_request("Execute"), end=False),
+            data(stream, prefixed(post.SerializeToString()), end=True),
+        ]
+    with Raw(own.http_port, timeout=40) as raw:
+        raw.send(headers(1, grpc_request("Execute"), end=False), data(1, prefixed(execute("held")), end=True))
+        raw.send(b"".join(frames))
+        raw.until(lambda found: bool(raw.goaways))
+        last_taken = int.from_bytes(raw.goaways[0].payload[:4], "big")
+        assert last_taken < last
+        raw.until(lambda found: raw.answers.get(last + 98, http2.Answer()).reset is not None)
+        refused = [number for number, answer in raw.answers.items() if answer.reset == Code.REFUSED_STREAM]
+        assert set(range(last, last + 100, 2)) <= set(refused)
+        gate.open()
+        assert raw.answer(1).grpc_status == 0
+    assert upstream.lines == ["GET /held"]
+
+
 def test_FR_02_who_goes_on_is_cut(own: Gateway, upstream: ScriptedUpstream, gate: Gate) -> None:
     with Raw(own.http_port, timeout=40) as raw:
         raw.send(headers(1, grpc_request("Execute"), end=False), data(1, prefixed(execute("held")), end=True))

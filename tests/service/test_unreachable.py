@@ -43,6 +43,10 @@ def untrusted(folder: Path) -> Iterator[int]:
     thread.join(5)
 
 
+def lines_of(gateway: Gateway) -> list[dict[str, Any]]:
+    return [entry for entry in gateway.logs() if entry.get("event") == LINE]
+
+
 def test_OP_18_an_upstream_that_cannot_be_reached_is_named_with_the_reason(tmp_path: Path) -> None:
     with untrusted(tmp_path) as port:
         urls = {
@@ -57,7 +61,8 @@ def test_OP_18_an_upstream_that_cannot_be_reached_is_named_with_the_reason(tmp_p
             for name in ("refused", "refused", "refused", "tls", "name", "socket"):
                 [result] = run_batch(REST, gateway, [Call("1", "x")], route=f"/{name}/")
                 assert result.status == 502
-            told = [entry for entry in gateway.logs() if entry.get("event") == LINE]
+            gateway.wait(lambda: len(lines_of(gateway)) == 4, "a line of each")
+            told = lines_of(gateway)
     assert [entry["upstream"] for entry in told] == ["refused", "tls", "name", "socket"]
     assert {entry["level"] for entry in told} == {"warning"}
     assert [entry["address"] for entry in told] == [

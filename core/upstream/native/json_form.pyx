@@ -83,7 +83,7 @@ cdef class JsonForm(NativeForm):
         cdef Buffer out = Buffer()
         cdef dict inner = ordinals_of(members) if atomic else {}
         cdef list left_out = []
-        cdef Py_ssize_t i, before
+        cdef Py_ssize_t i, before, most = CARRIED * self.max_body_bytes
         out.put(b'{"requests":[', 13)
         for i in range(len(members)):
             before = out.size
@@ -91,6 +91,8 @@ cdef class JsonForm(NativeForm):
                 out.put_char(c',')
             try:
                 self.put_member(out, members[i], i - len(left_out), atomic, base_path, inner)
+                if atomic and 0 < most < out.size:
+                    raise UnfitMember(i, "with it the group is larger than the gateway may make it")
             except UnfitMember as error:
                 if atomic:
                     raise
