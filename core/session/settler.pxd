@@ -37,6 +37,7 @@ cdef class Settler:
     cdef Settler of(Plan plan, Placement dispatch, Pending pending, Bounds bounds, Slice slice, ResultStream results,
                     Outlet outlet, UrlRules rules, bint continue_on_error, bint stops_silently)
     cdef bint settle(self) except -1
+    cdef bint grows(self, Call call) noexcept
     cdef int settle_one(self, Call call) except -1
     cdef int decide(self, Call call) except -1
     cdef int settle_group(self, Group group) except -1

@@ -79,13 +79,17 @@ cdef class Settler:
             while self.may_settle():
                 if self.slice.over():
                     return True
-                if self.bounds.bodies_full() and (progress or self.dispatch.running):
+                if self.bounds.bodies_full() and (progress or self.dispatch.running) and self.grows(decided.first):
                     break
                 progress = True
                 self.settle_one(decided.popleft())
         finally:
             self.settling = False
         return False
+
+    cdef bint grows(self, Call call) noexcept:
+        """Whether what the call holds may become more when it is decided."""
+        return call.flags & DEAR != 0 or call.group_state is not None
 
     cdef int settle_one(self, Call call) except -1:
         cdef Group group = self.plan.spoken_for(call)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from collections.abc import Iterable
 from typing import Any
 
@@ -13,7 +14,7 @@ from harness.batches import FRONTS, GRPC_BATCH, REST, Call, by_id, check_error, 
 from harness.batching import BatchingUpstream, _json_answer, _json_members
 from harness.gateway import Gateway
 from harness.grouped import JSON_TYPE, is_json_batch, post, script_customers
-from harness.scripted import Received, Reply, json_reply, odata_error
+from harness.scripted import Gate, Received, Reply, json_reply, odata_error
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -174,8 +175,10 @@ def test_BU_06_what_is_said_of_the_request_is_quoted(
 # --- BU-07: an answer that goes on elsewhere
 
 
-def paged(things: BatchingUpstream, link: str, name: str = "@nextLink", size: int = 3) -> list[str]:
-    """Answers batches in pages of `size` responses; the list of what pages were asked for."""
+def paged(
+    things: BatchingUpstream, link: str, name: str = "@nextLink", size: int = 3, gate: Gate | None = None
+) -> list[str]:
+    """Answers batches in pages of `size` responses, the later ones behind the gate; what pages were asked for."""
     kept: list[dict[str, Any]] = []
     asked: list[str] = []
 
@@ -190,7 +193,7 @@ def paged(things: BatchingUpstream, link: str, name: str = "@nextLink", size: in
         del kept[:size]
         if kept:
             told[name] = link.replace("ORIGIN", things.origin)  # type: ignore[assignment]
-        return json_reply(told)
+        return json_reply(told, gate=None if call.method == "POST" else gate)
 
     things.batch_answer = page
     things.fallback = lambda call: page(call) if "$batch" in call.path else odata_error(404)
@@ -207,6 +210,37 @@ def test_BU_07_a_next_link_is_followed(
     check_gets(found, range(10))
     assert "/$batch?page=2" in asked
     assert len(found) == 10
+
+
+def test_BU_07_the_rest_of_an_answer_is_fetched_whatever_stops_the_batch(
+    json_batching: Gateway, things: BatchingUpstream
+) -> None:
+    """Its calls have been run: what another call does cannot stop them any more."""
+    gate = things.gate()
+    asked = paged(things, "/$batch?page=2", gate=gate)
+    things.on("POST", "/bad", odata_error(500))
+    calls = [*gets(5), Call("bad", "bad", "POST", {"Content-Type": "text/plain"}, b"x")]
+    timer = threading.Timer(0.5, gate.open)
+    timer.start()
+    found = by_id(run_batch(GRPC_BATCH, json_batching, calls, route=COALESCED, continue_on_error=False))
+    timer.join()
+    check_gets(found, range(5))
+    assert found["bad"].status == 500
+    assert asked == ["/$batch", "/$batch?page=2"]
+
+
+def test_BU_07_what_came_before_the_rest_stands_at_the_deadline(
+    json_batching: Gateway, things: BatchingUpstream
+) -> None:
+    gate = things.gate()
+    paged(things, "/$batch?page=2", gate=gate)
+    try:
+        in_time = {"x-envoy-expected-rq-timeout-ms": "1500"}
+        found = by_id(run_batch(REST, json_batching, gets(5), route=COALESCED, headers=in_time))
+    finally:
+        gate.open()
+    check_gets(found, range(3))
+    assert [found[f"c{n}"].status for n in (3, 4)] == [504, 504]
 
 
 @pytest.mark.parametrize(

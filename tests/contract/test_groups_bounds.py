@@ -6,6 +6,9 @@ of which the end was never seen.
 
 from __future__ import annotations
 
+import base64
+import gzip
+import json
 from collections.abc import Iterator
 
 import h11
@@ -249,3 +252,34 @@ def test_GW_04_one_connection_is_enough(front: str, narrow: Gateway, things: Bat
     found = statuses(run_batch(front, narrow, calls, route="/single/"))
     assert found == {"new": 201, **{f"g{n}": 204 for n in range(5)}, "h0": 201, "h1": 204, "end": 200}
     assert things.peak == 1
+
+
+def test_PL_02_a_group_is_bounded_by_what_its_bodies_become(narrow: Gateway, things: BatchingUpstream) -> None:
+    """Each of them is below max_call_bytes; filled in, all together are not."""
+    things.on("GET", "/long", json_reply({"x": "y" * 15_000}))
+    filled = [rest.get_call(f"g{n}", "Customers", method="post", atomicityGroup="g", dependsOn=["a"]) for n in range(3)]
+    for one in filled:
+        one["headers"] = {"content-type": "application/json"}
+        one["body"] = {"Name": "$a/x"}
+    found = rest.post(narrow.http_port, {"requests": [rest.get_call("a", "long"), *filled]}).by_id()
+    assert sorted(found[f"g{n}"]["status"] for n in range(3)) == [413, 424, 424]
+    assert "GroupTooLarge" in str(found)
+    assert not [line for line in things.lines if "$batch" in line]
+
+
+def test_PL_02_a_group_is_bounded_by_what_its_codings_hide(narrow: Gateway, things: BatchingUpstream) -> None:
+    body = gzip.compress(gzip.compress(json.dumps({"Name": "y" * 15_000}).encode()))
+    coded = {"content-type": "application/octet-stream", "content-encoding": "gzip, gzip"}
+    calls = [
+        {
+            **rest.get_call(f"g{n}", "Customers", method="post", atomicityGroup="g"),
+            "headers": coded,
+            "body": base64.urlsafe_b64encode(body).decode().rstrip("="),
+        }
+        for n in range(6)
+    ]
+    found = rest.post(narrow.http_port, {"requests": calls}).by_id()
+    told = sorted(found[f"g{n}"]["status"] for n in range(6))
+    assert told in ([400, *[424] * 5], [201] * 6)
+    if told[0] == 400:
+        assert "larger than the gateway may make it" in str(found)

@@ -1,9 +1,12 @@
 """Work in slices and what is counted (PL-01, PL-02), seen from inside: by counters and not by the clock."""
 
 import asyncio
+import base64
+import gzip
 import json
 from typing import Any
 
+import psutil
 import pytest
 from batchwire.core import Limits, Route, Session
 from batchwire.core.dialects import json_index
@@ -155,3 +158,44 @@ async def test_PL_02_what_was_held_is_given_back() -> None:
         session.feed_end()
         assert set((await waiting).values()) == {200}
         assert len(server.requests) == 200
+
+
+async def test_PL_02_what_is_checked_whole_is_bounded_by_what_its_bodies_hold() -> None:
+    """GW-21: a small document with codings whose end is large streams from where it holds all that it may."""
+    zipped = base64.urlsafe_b64encode(gzip.compress(json.dumps("x" * 200_000).encode())).decode().rstrip("=")
+    coded = {"headers": {"content-type": "application/octet-stream", "transfer-encoding": "gzip"}, "body": zipped}
+    calls = [member(str(n), method="post", **coded) for n in range(40)]
+    go = asyncio.Event()
+
+    async def held(request: Request) -> bytes:
+        await go.wait()
+        return answer(204)
+
+    async with serving(held, limits=Limits(max_pending_bytes=1 << 20, max_in_flight=2)) as (server, _, route):
+        session = session_of(route, dialect="json")
+        session.feed(document(*calls))
+        session.feed_end()
+        await server.until(lambda: len(server.requests) == 2)
+        assert session.summary["calls"] < 10
+        go.set()
+        assert await statuses(session) == {str(n): 204 for n in range(40)}
+
+
+async def test_PL_02_what_calls_inherit_is_held_by_those_alone_that_run() -> None:
+    lines = [(b"x-inherited", b"y" * 50_000)]
+    calls = [member(str(n), headers={"x-own": "1"}) for n in range(1000)]
+    go = asyncio.Event()
+
+    async def held(request: Request) -> bytes:
+        await go.wait()
+        return answer(204)
+
+    async with serving(held, limits=Limits(max_in_flight=2)) as (server, _, route):
+        before = psutil.Process().memory_info().rss
+        session = session_of(route, dialect="json", headers=lines)
+        session.feed(document(*calls))
+        session.feed_end()
+        await server.until(lambda: len(server.requests) == 2)
+        assert psutil.Process().memory_info().rss - before < 20 << 20
+        go.set()
+        assert await statuses(session) == {str(n): 204 for n in range(1000)}
