@@ -30,8 +30,9 @@ cdef enum:
     MAX_BODY = 1 << 20          # a larger answer cannot be referred to by its values
     MAX_BODY_FOR_LATER = 65536
     OVERHEAD = 256              # what a Kept costs beside its bytes
-    MAX_HANDED = 64 << 20       # bytes that waiting calls of a batch hold of what others left
-    MAX_INDEXES = 32 << 20      # bytes of indexes; the oldest goes first
+    MAX_WHOLE = 64 << 20        # bytes of one body that is kept whatever it is
+    HANDED = 8                  # times the budget: bytes that waiting calls of a batch hold of what others left
+    INDEXES = 4                 # the same of indexes; the oldest goes first
     MAX_ETAG = 4096             # of a body; a longer one is no value of a header
 
 cdef list ETAG_PATHS = [[b"@etag"], [b"@odata.etag"]]
@@ -44,7 +45,7 @@ cdef class Kept:
 
 
 cdef class References:
-    """budget: bytes that may be kept for calls that have not been read yet."""
+    """budget: bytes that may be kept for calls that have not been read yet. What waiting calls hold is in proportion."""
 
     def __init__(self, Py_ssize_t budget):
         self.kept = {}
@@ -80,8 +81,8 @@ cdef class References:
         if header != NULL:
             kept.etag = PyBytes_FromStringAndSize(header.value, header.value_len)
         if whole:
-            most = self.budget if for_later else MAX_HANDED
-        if not for_later and self.handed and self.handed + result.body_len > MAX_HANDED:
+            most = self.budget if for_later else MAX_WHOLE
+        if not for_later and self.handed and self.handed + result.body_len > HANDED * self.budget:
             most = -1
         header = result.find(KIND_CONTENT_TYPE)
         is_json_type = header != NULL and media_kind(header.value, header.value_len) == MEDIA_JSON
@@ -194,7 +195,7 @@ cdef class References:
             before = kept.index.size
         found = kept.index.find(path, start, end)
         self.index_bytes += kept.index.size - before
-        while self.index_bytes > MAX_INDEXES and len(self.indexed) > 1:
+        while self.index_bytes > INDEXES * self.budget and len(self.indexed) > 1:
             self.drop_index(next(iter(self.indexed)))
         return found
 
@@ -253,7 +254,7 @@ cdef str why_missing(Kept kept):
     if kept.missing == MISSING_FORGOTTEN:
         return "is not kept any more: there were too many answers after it (limits.reference_bytes)"
     if kept.missing == MISSING_CROWDED:
-        return "is not kept: the answers that calls wait for hold more than 64 MiB"
+        return "is not kept: the answers that calls wait for hold too much (8 times limits.reference_bytes)"
     return "is too large to be kept (1 MiB, 64 KiB for calls that come after its end), or cannot be decoded"
 
 

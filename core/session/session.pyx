@@ -456,7 +456,8 @@ cdef class Session(Conductor):
         cdef double t = now()
         cdef double idle = self.limits.client_idle_seconds
         if self.outlet.ready and self.results.untaken() and self.client.takes_nothing(t, idle):
-            self.failure = EnvelopeError(408, "ClientStalled", "the client did not take its results")
+            self.failure = EnvelopeError(408, "ClientStalled", "the client did not take its results" if self.intake.ended
+                                         else "the client did not take results while it sent its batch (streaming_threshold)")
             self.cancel()
         # When nothing runs, what is pending waits for the client too: for the end of a group, or of the document.
         elif self.dispatch.running == 0 and self.dispatch.queued == 0 and not self.results.untaken() \
