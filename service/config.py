@@ -310,7 +310,10 @@ class LimitSettings(_Section):
     max_answer_bytes_in_process: Bytes = Field(
         256 << 20, description="the same of all batches of a process, above which one answer of all is read on"
     )
-    reference_bytes: Bytes0 = Field(8 << 20, description="kept of finished calls for references to them; calls that wait hold 8 times as much of answers")
+    reference_bytes: Bytes0 = Field(
+        8 << 20,
+        description="kept of finished calls for references to them; calls that wait hold 8 times as much of answers",
+    )
     reorder_bytes: Bytes = Field(8 << 20, description="window of results in request order, bytes")
     reorder_results: Count = Field(1024, description="window of results in request order, results")
     max_group_calls: Count = Field(1000, description="calls of one atomicity group that runs as one")

@@ -101,7 +101,6 @@ class Opened:
             head.append(version_field(self._accepted.version))
         return Answer(failure.status, tuple(head), body)
 
-
     def trailing_error(self) -> bytes:
         """The same for a client that reads trailers, when its answer is cut: the value of a header."""
         return json.dumps(json.loads(self.error().body), separators=(",", ":")).encode()
