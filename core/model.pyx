@@ -16,6 +16,9 @@ cdef extern from "<time.h>" nogil:
     int clock_gettime(int clock, timespec* out)
     int CLOCK_MONOTONIC
 
+cdef extern from "<assert.h>" nogil:
+    void must_hold "assert"(bint)         # of the debug build
+
 cdef extern from "<strings.h>" nogil:
     int strncasecmp(const char* a, const char* b, size_t n)
 
@@ -49,6 +52,7 @@ cdef class Buffer:
         return 0
 
     cdef int put(self, const char* p, Py_ssize_t n) except -1:
+        must_hold(n >= 0)
         if self.size + n > self.capacity:
             self.grow(n)
         if n:                     # memcpy() must not be given NULL, not even for nothing

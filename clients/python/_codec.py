@@ -19,6 +19,20 @@ MAX_RECEIVE = "grpc.max_receive_message_length"
 DEFAULT_MESSAGE = 4 * 1024 * 1024
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 """Of the one message of Execute; Batch has its bodies in parts."""
+MAX_EXECUTE_BYTES = 2 * 1024 * 1024
+MAX_EXECUTE_CALLS = 10_000
+RESULT_BYTES = 128
+"""What the gateway keeps free for each result of Execute besides id and group, or more."""
+
+
+def in_one_message(calls: Sequence[batch_pb2.Call], max_answer: int) -> bool:
+    """Whether Execute takes the calls. max_answer: bytes of a message that the channel takes."""
+    size = sum(call.ByteSize() for call in calls)
+    return (
+        len(calls) <= MAX_EXECUTE_CALLS
+        and size <= MAX_EXECUTE_BYTES
+        and RESULT_BYTES * len(calls) + sum(len(call.id) + len(call.atomicity_group) for call in calls) <= max_answer
+    )
 
 
 def options(

@@ -8,7 +8,18 @@ from typing import Any, Self
 import grpc
 from batchwire.v1 import batch_pb2, batch_pb2_grpc
 
-from ._codec import DEFAULT_MESSAGE, Joiner, Packer, decode, encode, in_order, options, summary, with_room
+from ._codec import (
+    DEFAULT_MESSAGE,
+    Joiner,
+    Packer,
+    decode,
+    encode,
+    in_one_message,
+    in_order,
+    options,
+    summary,
+    with_room,
+)
 from ._model import Call, Result, Summary
 from ._types import checked_target, metadata_of
 from ._watch import closed
@@ -16,8 +27,6 @@ from .errors import batch_error
 
 Fields = Mapping[str, str] | Sequence[tuple[str, str]]
 Metadata = Mapping[str, str | bytes] | Sequence[tuple[str, str | bytes]]
-MAX_EXECUTE_BYTES = 2 * 1024 * 1024
-MAX_EXECUTE_CALLS = 10_000
 PAUSE_SECONDS = 0.001
 """How long a message that is not full waits for a producer's next call."""
 
@@ -210,7 +219,7 @@ class AsyncClient:
         calls = list(calls)
         timeout = batch_options.pop("timeout", None)
         encoded = [encode(call, number) for number, call in enumerate(calls)]
-        if len(encoded) > MAX_EXECUTE_CALLS or sum(call.ByteSize() for call in encoded) > MAX_EXECUTE_BYTES:
+        if not in_one_message(encoded, self._max_answer):
             results = [result async for result in self.run(calls, timeout=timeout, **batch_options)]
         else:
             settings = {"deadline": None, "continue_on_error": True, "ordered": False, "headers": (), **batch_options}

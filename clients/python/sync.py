@@ -8,11 +8,22 @@ from typing import Any, Self
 import grpc
 from batchwire.v1 import batch_pb2, batch_pb2_grpc
 
-from ._codec import DEFAULT_MESSAGE, Joiner, Packer, decode, encode, in_order, options, summary, with_room
+from ._codec import (
+    DEFAULT_MESSAGE,
+    Joiner,
+    Packer,
+    decode,
+    encode,
+    in_one_message,
+    in_order,
+    options,
+    summary,
+    with_room,
+)
 from ._model import Call, Result, Summary
 from ._types import checked_target, metadata_of
 from ._watch import closed
-from .aio import MAX_EXECUTE_BYTES, MAX_EXECUTE_CALLS, PAUSE_SECONDS, Fields, Metadata
+from .aio import PAUSE_SECONDS, Fields, Metadata
 from .errors import batch_error
 
 
@@ -197,7 +208,7 @@ class Client:
         calls = list(calls)
         timeout = batch_options.pop("timeout", None)
         encoded = [encode(call, number) for number, call in enumerate(calls)]
-        if len(encoded) > MAX_EXECUTE_CALLS or sum(call.ByteSize() for call in encoded) > MAX_EXECUTE_BYTES:
+        if not in_one_message(encoded, self._max_answer):
             results = list(self.run(calls, timeout=timeout, **batch_options))
         else:
             settings = {"deadline": None, "continue_on_error": True, "ordered": False, "headers": (), **batch_options}

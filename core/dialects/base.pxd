@@ -55,7 +55,8 @@ cdef class Writer:
     `splits`: the answer is a document that may be cut anywhere; else only between two results.
     bound(): how large a message of the answer may be (0: as the dialect has it), whether a body may come in parts,
     and whether all results share one message. Returns the most bytes of a message, 0 where there are none.
-    expect(n): so many results share the message, the next one included; called before write() where they do.
+    expect(call): the call has been read, so that its result will be written. fits(): whether the results of all calls
+    that are expected can be written within the bound, whatever they are; asked before any of them runs.
     `lowercase` selects the strict profile's header names (PR-02).
     """
     cdef public bint lowercase
@@ -66,4 +67,5 @@ cdef class Writer:
     cdef Py_ssize_t write(self, Buffer out, Call call, Result result) except -1
     cdef int end(self, Buffer out, object summary) except -1
     cdef Py_ssize_t bound(self, Py_ssize_t max_message, bint parts, bint one_message) except -1
-    cdef int expect(self, uint64_t results) except -1
+    cdef int expect(self, Call call) except -1
+    cdef bint fits(self) noexcept

@@ -45,8 +45,11 @@ cdef class Writer:
     cdef Py_ssize_t bound(self, Py_ssize_t max_message, bint parts, bint one_message) except -1:
         return 0
 
-    cdef int expect(self, uint64_t results) except -1:
+    cdef int expect(self, Call call) except -1:
         return 0
+
+    cdef bint fits(self) noexcept:
+        return True
 
     cdef int begin(self, Buffer out) except -1:
         raise NotImplementedError
@@ -56,6 +59,16 @@ cdef class Writer:
 
     cdef int end(self, Buffer out, object summary) except -1:
         raise NotImplementedError
+
+    def bound_to(self, Py_ssize_t max_message, bint parts=False, bint one_message=False):
+        """bound() for tests and tools."""
+        return self.bound(max_message, parts, one_message)
+
+    def expect_all(self, list calls not None):
+        """expect() of each, and then fits(): for tests and tools."""
+        for call in calls:
+            self.expect(<Call?>call)
+        return self.fits()
 
     def write_bytes(self, Call call not None, Result result not None):
         """What write() appends, as bytes: for tests and tools."""

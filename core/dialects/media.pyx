@@ -4,11 +4,13 @@ The reader and the writer must decide alike, so the decision lives here. Must ne
 its type: the media type alone decides.
 """
 from batchwire.core.model cimport Buffer
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t
 
 import codecs
 import re
+from encodings import normalize_encoding
+from encodings.aliases import aliases
 
 cdef extern from "base64.h" nogil:
     void bw_base64_prepare()
@@ -20,12 +22,15 @@ cdef extern from "<strings.h>" nogil:
 
 # RFC 9110 5.6.6: parameters, with quoted strings taken whole so that nothing inside them is mistaken for one.
 PARAMETER = re.compile(rb';[ \t]*([^=;\s"]+)[ \t]*=[ \t]*("(?:[^"\\]|\\.)*"|[^;\s"]*)')
-# The character sets of text that are read and written; Python's registry resolves their many aliases.
+# The character sets of text that are read and written.
 CODECS = frozenset(
     "utf-8 utf-16 utf-16-le utf-16-be utf-32 utf-32-le utf-32-be ascii cp866 cp874 cp932 cp949 cp1250 cp1251 cp1252 "
     "cp1253 cp1254 cp1255 cp1256 cp1257 cp1258 iso8859-1 iso8859-2 iso8859-3 iso8859-4 iso8859-5 iso8859-6 iso8859-7 "
     "iso8859-8 iso8859-9 iso8859-10 iso8859-11 iso8859-13 iso8859-14 iso8859-15 iso8859-16 koi8-r koi8-u mac-roman "
     "shift_jis euc_jp iso2022_jp euc_kr gb2312 gbk gb18030 big5 big5hkscs tis-620".split())
+# All names that Python's registry may be asked for: it keeps every name that it is asked for, known or not, for ever.
+NAMES = frozenset(normalize_encoding(name).replace(".", "_") for name in {*aliases, *aliases.values(), *CODECS})
+LONGEST_NAME = max(len(name) for name in NAMES)
 
 bw_base64_prepare()
 
@@ -69,11 +74,17 @@ cdef bytes with_utf8(bytes content_type):
 
 cdef str codec_of(bytes charset):
     """The name of the Python codec for a charset of CODECS, or None for any other."""
+    cdef str name
     if charset is None:
         return "utf-8"
+    if PyBytes_GET_SIZE(charset) > LONGEST_NAME or not charset.isascii():
+        return None
+    name = normalize_encoding(charset.decode("ascii").lower())
+    if name.replace(".", "_") not in NAMES:
+        return None
     try:
-        name = codecs.lookup(charset.decode("ascii")).name
-    except (LookupError, ValueError):
+        name = codecs.lookup(name).name
+    except LookupError:                   # an alias of a codec that this platform has not
         return None
     return name if name in CODECS else None
 

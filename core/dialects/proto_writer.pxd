@@ -1,13 +1,16 @@
 from batchwire.core.dialects.base cimport Writer
-from batchwire.core.model cimport Buffer, Call, Result
+from batchwire.core.model cimport Buffer, Call, HeaderSlice, Result
 
 cdef class ProtoWriter(Writer):
     cdef Py_ssize_t max_message             # most bytes of a message
-    cdef Py_ssize_t room                    # most bytes of the next result
-    cdef Py_ssize_t reserve                 # one_message: kept free for the results that are still to come
+    cdef Py_ssize_t room                    # bytes that the next result may have; one_message: with all that are to come
+    cdef Py_ssize_t due                     # one_message: what the expected results need at least, together
+    cdef Py_ssize_t expected                # one_message: how many of them are still to come
+    cdef Py_ssize_t largest                 # most that one of the results needs at least
     cdef bint parts                         # a body that does not fit comes in parts
     cdef bint one_message                   # all results share one message
-    cdef int write_large(self, Buffer out, Call call, Result result) except -1
-    cdef int put_head(self, Buffer inner, Call call, Result result, bint headers) except -1
-    cdef int put_part(self, Buffer out, Buffer inner, Result result, Py_ssize_t start, Py_ssize_t n) except -1
+    cdef Py_ssize_t written(self, Py_ssize_t least, Py_ssize_t n) except? -1
+    cdef int write_large(self, Buffer out, Call call, Result result, Py_ssize_t most) except -1
+    cdef int put_parts(self, Buffer out, Buffer inner, Call call, Result result, Py_ssize_t most) except -1
+    cdef Buffer header_of(self, HeaderSlice* header)
     cdef bytes recode(self, bytes value)

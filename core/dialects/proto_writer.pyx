@@ -4,16 +4,24 @@ Each write() appends one `results` field, or several of at most PART bytes each 
 any run of whole fields is a valid message. Bodies are the upstream's bytes. Must never alter a body.
 """
 from batchwire.core.dialects.base cimport Writer
+from batchwire.core.dialects.identifiers cimport MAX_ID
 from batchwire.core.dialects.wire cimport field_at, put_field, put_varint, varint_at, varint_size
-from batchwire.core.model cimport Buffer, Call, HeaderSlice, KIND_HOP, Result
+from batchwire.core.model cimport Buffer, Call, HeaderSlice, KIND_HOP, KIND_OTHER, Result
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint64_t
+
+cdef extern from "<assert.h>" nogil:
+    void must_hold "assert"(bint)         # of the debug build
 
 
 cdef enum:
     PART = 1048576            # bytes of one part of a body
-    HEAD_BYTES = 256          # of a result without its headers and body, about
-    SLACK = 64                # keys and lengths around a result, and fields that only a large one has
+    HEAD_BYTES = 256          # of a result without its body, about
+    FRAME = 6                 # key and length in front of a result
+    BARE = 44                 # status, outcome, timings, body_bytes and body_left_out, at most; id and group come to it
+    NOTE = 48                 # the longest batchwire-note that is short
+    PART_FRAME = 8            # key and length of a part of a body, and body_continues
+    SUMMARY = 128             # BatchSummary, at most
     LEAST_MESSAGE = 65536     # holds the headers of any answer
     MOST_MESSAGE = 67108864
     DEFAULT_MESSAGE = 4194304  # what gRPC clients take unless they are told otherwise
@@ -39,7 +47,19 @@ cdef int put_header(Buffer inner, bytes name, bytes value) except -1:
     return put_field(inner, 0x1A, part.data, part.size)
 
 
-cdef int put_note(Buffer inner, bytes note) except -1:
+cdef Py_ssize_t least_of(Call call) noexcept:
+    """Bytes that are enough for the result of a call, whatever it is, when body and headers are left out."""
+    return (FRAME + BARE + NOTE + length_size(PyBytes_GET_SIZE(call.id))
+            + (0 if call.group is None else length_size(PyBytes_GET_SIZE(call.group))))
+
+
+cdef int put_note(Buffer inner, Py_ssize_t body, bint headers, Py_ssize_t room) except -1:
+    """Says what is left out: the body, by its bytes (0: it is not), and headers; in at most so many bytes."""
+    cdef bytes note = b"body left out: its %d bytes do not fit the message" % body
+    if headers:
+        note = b"body and headers left out" if body else b"headers left out"
+    elif PyBytes_GET_SIZE(note) > room - 20:                        # which the name takes, and keys and lengths
+        note = b"body left out"
     return put_header(inner, b"batchwire-note", note)
 
 
@@ -53,21 +73,26 @@ cdef class ProtoWriter(Writer):
         if max_message == 0:
             max_message = DEFAULT_MESSAGE
         self.max_message = min(max(max_message, <Py_ssize_t>LEAST_MESSAGE), <Py_ssize_t>MOST_MESSAGE)
-        self.room = self.max_message - SLACK
+        self.room = self.max_message - (SUMMARY if one_message else 0)
         self.parts = parts and not one_message
         self.one_message = one_message
         return self.max_message
 
-    cdef int expect(self, uint64_t results) except -1:
-        """Keeps room for the heads of all of them, but not more than half of the message."""
-        self.reserve = min(HEAD_BYTES * <Py_ssize_t>results, self.max_message // 2)
+    cdef int expect(self, Call call) except -1:
+        cdef Py_ssize_t least = least_of(call)
+        self.largest = max(self.largest, least)
+        self.due += least
+        self.expected += 1
         return 0
+
+    cdef bint fits(self) noexcept:
+        return (self.due if self.one_message else self.largest + PART_FRAME) <= self.room
 
     cdef int begin(self, Buffer out) except -1:
         return 0
 
     cdef Py_ssize_t write(self, Buffer out, Call call, Result result) except -1:
-        cdef Py_ssize_t size, before = out.size
+        cdef Py_ssize_t size, before = out.size, least = 0, most = self.room, others = 0
         cdef Py_ssize_t group = 0 if call.group is None else PyBytes_GET_SIZE(call.group)
         cdef int timings = 0, i, j
         cdef HeaderSlice* header
@@ -102,11 +127,15 @@ cdef class ProtoWriter(Writer):
             timings += 1 + varint_size(result.elapsed_us)
         if timings:
             size += 2 + timings
-        if size > self.room - self.reserve:
-            self.write_large(out, call, result)
-            if self.one_message:
-                self.room -= out.size - before
-            return out.size - before
+        if self.one_message:
+            least = least_of(call)
+            most -= self.due - least
+            # A body leaves room for the heads of all others, but not for more than half of the message.
+            if result.body_owner is not None:
+                others = min(HEAD_BYTES * (self.expected - 1), self.max_message // 2) - (self.due - least)
+        if FRAME + size > most - max(others, 0):
+            self.write_large(out, call, result, most)
+            return self.written(least, out.size - before)
         # The size is known, so nothing below looks whether there is room.
         out.grow(size + 12)
         p = out.data + out.size
@@ -149,71 +178,89 @@ cdef class ProtoWriter(Writer):
         p[0] = 0x38                                                 # outcome = 7
         p = varint_at(p + 1, result.outcome)
         out.size = p - out.data
-        if self.one_message:
-            self.room -= out.size - before
-        return out.size - before
+        return self.written(least, out.size - before)
 
-    cdef int write_large(self, Buffer out, Call call, Result result) except -1:
-        """A result that does not fit a message."""
-        cdef Buffer inner = Buffer()
-        cdef Py_ssize_t at, n, total = result.body_len if result.body_owner is not None else 0
-        cdef Py_ssize_t room = self.room - self.reserve
-        self.put_head(inner, call, result, True)
-        if inner.size + SLACK > room:
-            inner.size = 0
-            self.put_head(inner, call, result, False)
-            put_note(inner, b"headers left out: they do not fit the message")
+    cdef Py_ssize_t written(self, Py_ssize_t least, Py_ssize_t n) except? -1:
+        """A result was written, in n bytes; least: what was kept for it. Returns n."""
+        if self.one_message:
+            self.room -= n
+            self.due -= least
+            self.expected -= 1
+            must_hold(self.room >= self.due >= 0)
+        return n
+
+    cdef int write_large(self, Buffer out, Call call, Result result, Py_ssize_t most) except -1:
+        """A result that does not fit as it is, in at most so many bytes. Its body goes first, then its headers."""
+        cdef Py_ssize_t total = result.body_len if result.body_owner is not None else 0
+        # An id that is too long (PL-03) would come again with each part.
+        cdef bint parts = self.parts and total > 0 and PyBytes_GET_SIZE(call.id) <= MAX_ID
+        cdef bint left_out = total > 0 and not parts, all_headers = True
+        cdef bint known
+        cdef Buffer inner = Buffer(), timings = Buffer(), header
+        cdef int i
+        most -= FRAME + NOTE + (PART_FRAME if parts else 0)
+        put_field(inner, 0x0A, PyBytes_AS_STRING(call.id), PyBytes_GET_SIZE(call.id))
+        inner.put_char(0x10)
+        put_varint(inner, result.status)
+        if call.group is not None:
+            put_field(inner, 0x2A, PyBytes_AS_STRING(call.group), PyBytes_GET_SIZE(call.group))
+        if result.started_us:
+            timings.put_char(0x08)
+            put_varint(timings, result.started_us)
+        if result.elapsed_us:
+            timings.put_char(0x10)
+            put_varint(timings, result.elapsed_us)
+        if timings.size:
+            put_field(inner, 0x32, timings.data, timings.size)
+        inner.put_char(0x38)
+        put_varint(inner, result.outcome)
         if total:
             inner.put_char(0x40)                                    # body_bytes = 8
             put_varint(inner, total)
-        if not self.parts or total == 0:
-            if total:
-                put_note(inner, b"body left out: its %d bytes do not fit the message" % total)
-                inner.put(b"\x48\x01", 2)                           # body_left_out = 9
-            return put_field(out, 0x0A, inner.data, inner.size)
-        at = 0
-        while at < total:
-            n = min(total - at, <Py_ssize_t>PART, room - inner.size - SLACK)
-            self.put_part(out, inner, result, at, n)
+        elif result.body_owner is not None:
+            put_field(inner, 0x22, b"", 0)
+        if left_out:
+            inner.put(b"\x48\x01", 2)                               # body_left_out = 9
+        # Where not all fit, those that mean something to a client are first.
+        for known in (True, False):
+            for i in range(result.header_count):
+                if result.headers[i].kind == KIND_HOP or (result.headers[i].kind != KIND_OTHER) != known:
+                    continue
+                header = self.header_of(&result.headers[i])
+                if inner.size + header.size <= most:
+                    inner.put(header.data, header.size)
+                else:
+                    all_headers = False
+        if left_out or not all_headers:
+            put_note(inner, total if left_out else 0, not all_headers, most + NOTE - inner.size)
+        if parts:
+            return self.put_parts(out, inner, call, result, most + NOTE + PART_FRAME)
+        return put_field(out, 0x0A, inner.data, inner.size)
+
+    cdef int put_parts(self, Buffer out, Buffer inner, Call call, Result result, Py_ssize_t most) except -1:
+        """The body in parts, each in a Result of at most so many bytes besides its frame; inner: the first, without body."""
+        cdef Py_ssize_t n, at = 0
+        cdef bint last = False
+        while not last:
+            # Nothing where the head alone is as large as the message; what follows has room, for it has no head.
+            n = max(min(result.body_len - at, <Py_ssize_t>PART, most - PART_FRAME - inner.size), <Py_ssize_t>0)
+            last = at + n == result.body_len
+            out.put_char(0x0A)
+            put_varint(out, inner.size + 1 + varint_size(n) + n + (0 if last else 2))
+            out.put(inner.data, inner.size)
+            put_field(out, 0x22, result.body + at, n)
+            if not last:
+                out.put(b"\x50\x01", 2)                             # body_continues = 10
             at += n
             inner.size = 0
             put_field(inner, 0x0A, PyBytes_AS_STRING(call.id), PyBytes_GET_SIZE(call.id))
         return 0
 
-    cdef int put_part(self, Buffer out, Buffer inner, Result result, Py_ssize_t start, Py_ssize_t n) except -1:
-        """One Result: what `inner` says, and a part of the body."""
-        cdef bint last = start + n == result.body_len
-        out.put_char(0x0A)
-        put_varint(out, inner.size + 1 + varint_size(n) + n + (0 if last else 2))
-        out.put(inner.data, inner.size)
-        put_field(out, 0x22, result.body + start, n)
-        return 0 if last else out.put(b"\x50\x01", 2)               # body_continues = 10
-
-    cdef int put_head(self, Buffer inner, Call call, Result result, bint headers) except -1:
-        """All fields of a Result but its body."""
-        cdef Buffer part = Buffer()
-        cdef HeaderSlice* header
-        cdef int i
-        put_field(inner, 0x0A, PyBytes_AS_STRING(call.id), PyBytes_GET_SIZE(call.id))
-        inner.put_char(0x10)
-        put_varint(inner, result.status)
-        for i in range(result.header_count if headers else 0):
-            header = &result.headers[i]
-            if header.kind != KIND_HOP:
-                put_header(inner, header.name[:header.name_len].lower(),
-                           self.recode(header.value[:header.value_len]))
-        if call.group is not None:
-            put_field(inner, 0x2A, PyBytes_AS_STRING(call.group), PyBytes_GET_SIZE(call.group))
-        if result.started_us:
-            part.put_char(0x08)
-            put_varint(part, result.started_us)
-        if result.elapsed_us:
-            part.put_char(0x10)
-            put_varint(part, result.elapsed_us)
-        if part.size:
-            put_field(inner, 0x32, part.data, part.size)
-        inner.put_char(0x38)
-        return put_varint(inner, result.outcome)
+    cdef Buffer header_of(self, HeaderSlice* header):
+        """The field `headers` of one header."""
+        cdef Buffer made = Buffer()
+        put_header(made, header.name[:header.name_len].lower(), self.recode(header.value[:header.value_len]))
+        return made
 
     cdef bytes recode(self, bytes value):
         """The value in UTF-8: as it is, or read as Latin-1."""

@@ -22,35 +22,37 @@ cdef enum:
 
 _ID = rb"resultOf\(([A-Za-z0-9._~-]{1,256})\)"
 _WHOLE = re.compile(_ID)
+# Between the blank line after the part's headers and the next delimiter (RFC 2046 5.1.1; or bare LF), whose boundary is
+# no part of the pattern: re keeps the patterns that it has compiled, and a client's text could make them large.
+_IN_PART = re.compile(rb"(?<=\n)(\r?\n)" + _ID + rb"(?=(\r?\n--)|\Z)")
 
 
-cdef object part_pattern(Call call):
-    """What finds a part that is one resultOf, or None when the body has no parts."""
+cdef bytes part_boundary(Call call):
+    """What stands between the parts of the body, or None when it has none."""
     cdef bytes media = block_get(call.head, "content-type", 12)
     if media is None or not media.lower().startswith(b"multipart/form-data"):
         return None
     for name, value in PARAMETER.findall(media):
         if name.lower() == b"boundary":
-            boundary = re.sub(rb"\\(.)", rb"\1", value[1:len(value) - 1]) if value.startswith(b'"') else value
-            # Between the blank line after the part's headers and the next delimiter (RFC 2046 5.1.1; or bare LF).
-            return re.compile(rb"(?<=\n)(\r?\n)" + _ID + rb"(?=\r?\n--" + re.escape(boundary) + rb"|\Z)")
+            return re.sub(rb"\\(.)", rb"\1", value[1:len(value) - 1]) if value.startswith(b'"') else value
     return None
 
 
 cdef list occurrences(Call call):
     """(start, end, id) of each resultOf in the body, in order."""
     cdef list found = []
-    cdef bytes body
+    cdef bytes body, boundary
     if call.body_owner is None or memmem(call.body_ptr, call.body_len, b"resultOf(", 9) == NULL:
         return found
     if call.body_len <= MAX_WHOLE:
         whole = _WHOLE.fullmatch(call.body_ptr[:call.body_len])
         if whole is not None:
             return [(0, call.body_len, whole.group(1))]
-    pattern = part_pattern(call)
-    if pattern is not None:
+    boundary = part_boundary(call)
+    if boundary is not None:
         body = call.body_ptr[:call.body_len]
-        found = [(one.end(1), one.end(), one.group(2)) for one in pattern.finditer(body)]
+        found = [(one.end(1), one.end(), one.group(2)) for one in _IN_PART.finditer(body)
+                 if one.end(3) < 0 or body.startswith(boundary, one.end(3))]
     return found
 
 

@@ -1,4 +1,4 @@
-from batchwire.core.dialects.base cimport BatchOptions, Reader
+from batchwire.core.dialects.base cimport BatchOptions, Reader, Writer
 from batchwire.core.dispatch.limits cimport Limits
 from batchwire.core.plan.order cimport Plan
 from batchwire.core.session.client_clock cimport ClientClock
@@ -22,11 +22,13 @@ cdef class Intake:
     cdef bint validating                    # GW-21: it may still fit the threshold
     cdef bint waits                         # reading has stopped at a bound
     cdef bint ended                         # no more bytes come
+    cdef Writer writer                      # is told which results it will have to write
     cdef uint64_t fed                       # bytes
     cdef BatchOptions options               # what has been read of them and not been applied yet, or None
 
     @staticmethod
-    cdef Intake of(Reader reader, Plan plan, Pending pending, Slice slice, Limits limits, Py_ssize_t threshold)
+    cdef Intake of(Reader reader, Plan plan, Pending pending, Slice slice, Limits limits, Py_ssize_t threshold,
+                   Writer writer)
     cdef int feed(self, bytes data) except -1
     cdef int end(self) except -1
     cdef Step step(self) except? STEP_NONE

@@ -17,7 +17,8 @@ cdef enum:
 
 cdef class Intake:
     @staticmethod
-    cdef Intake of(Reader reader, Plan plan, Pending pending, Slice slice, Limits limits, Py_ssize_t threshold):
+    cdef Intake of(Reader reader, Plan plan, Pending pending, Slice slice, Limits limits, Py_ssize_t threshold,
+                   Writer writer):
         cdef Intake made = Intake.__new__(Intake)
         made.reader = reader
         made.plan = plan
@@ -25,6 +26,7 @@ cdef class Intake:
         made.slice = slice
         made.limits = limits
         made.threshold = threshold
+        made.writer = writer
         made.validating = threshold > 0
         return made
 
@@ -67,6 +69,7 @@ cdef class Intake:
         fault("plan.admit")
         admitted = self.plan.admit(call)
         self.pending.charge(call)
+        self.writer.expect(call)
         if reader.calls & 15 == 0 or call.charged + call.body_len > LARGE:
             self.slice.measure()
         return STEP_CALL if admitted else STEP_PART

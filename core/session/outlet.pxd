@@ -12,7 +12,6 @@ cdef class Outlet:
     cdef ClientClock client
     cdef Waker waker
     cdef bint ready                         # there is something worth sending
-    cdef bint overflows                     # the answer does not fit the one message that it has to be
     cdef object linger                      # timer, or None
 
     @staticmethod

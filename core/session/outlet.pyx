@@ -7,9 +7,6 @@ from batchwire.core.model cimport now
 from batchwire.core.session.outbox cimport LINGER, Outbox
 from libc.stdint cimport uint64_t
 
-cdef enum:
-    EXECUTE_BYTES = 67108864  # the largest answer in one piece
-
 
 cdef class Outlet:
     @staticmethod
@@ -26,10 +23,7 @@ cdef class Outlet:
         """A result was written at the time t; running, pending: calls that have none yet."""
         cdef Outbox outbox = self.results.outbox
         cdef double wait = outbox.wait_for_more(t, running)
-        if self.results.one_message:
-            self.overflows = outbox.held > EXECUTE_BYTES
-            return 0
-        if self.ready or outbox.held == 0:
+        if self.results.one_message or self.ready or outbox.held == 0:
             return 0
         if wait <= 0 or pending == 0:
             return self.offer()

@@ -17,7 +17,8 @@ cdef class ResultStream:
     cdef Py_ssize_t window_bytes            # most that they may have; the last may exceed it
     cdef Buffer single                      # one result, before it is known whether it has to wait
     cdef int bound(self, Py_ssize_t max_message, bint parts) except -1
-    cdef int put(self, Call call, Result result, uint64_t pending) except -1
+    cdef int require_fit(self) except -1
+    cdef int put(self, Call call, Result result) except -1
     cdef int pass_by(self, Call call) except -1
     cdef int end(self, object summary) except -1
     cdef int discard(self) except -1
@@ -25,7 +26,7 @@ cdef class ResultStream:
     cdef uint64_t taken(self) noexcept
     cdef int keep_order(self) except -1
     cdef bint window_full(self) noexcept
-    cdef Py_ssize_t write(self, Buffer out, Call call, Result result, uint64_t pending) except -1
+    cdef Py_ssize_t write(self, Buffer out, Call call, Result result) except -1
     cdef int keep(self, Call call, bytes written) except -1
     cdef int open(self) except -1
     cdef int separate(self) except -1

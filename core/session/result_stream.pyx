@@ -3,7 +3,7 @@
 Results leave in the order in which calls finish, or in request order (GW-23): then those that come before their turn
 wait in a window of `window_bytes`. Whether a call may start while the window is full is the session's decision.
 """
-from batchwire.core.errors import BadUpstreamBody
+from batchwire.core.errors import BadUpstreamBody, EnvelopeError
 from batchwire.core.faults cimport fault
 from batchwire.core.model cimport Buffer, Call, OUTCOME_UNREACHABLE, Result
 from cpython.bytes cimport PyBytes_GET_SIZE
@@ -61,15 +61,23 @@ cdef class ResultStream:
     cdef bint window_full(self) noexcept:
         return self.waiting_bytes >= self.window_bytes
 
-    cdef int put(self, Call call, Result result, uint64_t pending) except -1:
-        """Writes a result. pending: results that are still to come, this one included."""
+    cdef int require_fit(self) except -1:
+        """Raises EnvelopeError where the results of the calls that have been read may not fit (AN-07): before they run."""
+        if self.writer.fits():
+            return 0
+        raise EnvelopeError(
+            413, "AnswerTooLarge", "the results may not fit one message (options.max_message_bytes); use Batch"
+            if self.one_message else "the id of a call does not fit a message (options.max_message_bytes)")
+
+    cdef int put(self, Call call, Result result) except -1:
+        """Writes a result."""
         self.open()
         if not self.ordered:
             self.separate()
-            self.outbox.added(self.write(self.outbox.tail, call, result, pending))
+            self.outbox.added(self.write(self.outbox.tail, call, result))
             self.next_number += 1
             return 0
-        self.write(self.single, call, result, pending)
+        self.write(self.single, call, result)
         return self.keep(call, self.single.take())
 
     cdef int pass_by(self, Call call) except -1:
@@ -111,11 +119,9 @@ cdef class ResultStream:
         self.outbox.held = 0
         return 0
 
-    cdef Py_ssize_t write(self, Buffer out, Call call, Result result, uint64_t pending) except -1:
+    cdef Py_ssize_t write(self, Buffer out, Call call, Result result) except -1:
         """Returns bytes. A GET whose answer is beyond a bound of the dialect becomes a 502."""
         cdef uint64_t started = result.started_us, elapsed = result.elapsed_us
-        if self.one_message:
-            self.writer.expect(pending)
         try:
             fault("writer")
             return self.writer.write(out, call, result)

@@ -96,7 +96,7 @@ cdef class Session(Conductor):
         self.pending = Pending.__new__(Pending)
         # A protobuf message is checked whole in any case.
         self.intake = Intake.of(reader, plan, self.pending, self.slice, limits,
-                                0 if dialect == "proto" else route.streaming_threshold)
+                                0 if dialect == "proto" else route.streaming_threshold, writer)
         self.bounds = Bounds.of(limits, self.pending, plan, self.results)
         self.dispatch = Placement(self, self.bounds, began, deadline, ordered, route, self.inheritance)
         self.settler = Settler.of(plan, self.dispatch, self.pending, self.bounds, self.slice, self.results, self.outlet,
@@ -332,6 +332,7 @@ cdef class Session(Conductor):
                 intake.options = None
             if step == STEP_NONE:
                 return 0
+            self.results.require_fit()
             if step == STEP_CALL and intake.checked():
                 self.settle()
         return 0
@@ -500,8 +501,6 @@ cdef class Session(Conductor):
 
     cdef int check_end(self) except -1:
         if self.life == LIFE_OPEN:
-            if self.outlet.overflows:
-                return self.break_off(EnvelopeError(413, "AnswerTooLarge", "the answer does not fit one message; use Batch"))
             if self.pending.calls == 0 and self.intake.whole() and not self.settler.settling:
                 self.results.end(self.summary)
                 self.close(LIFE_COMPLETE)

@@ -61,7 +61,7 @@ cdef class Settler:
 
     cdef bint may_settle(self) noexcept:
         """Whether it may settle some of them now."""
-        return self.plan.decided.first is not None and not self.bounds.output_full() and not self.outlet.overflows
+        return self.plan.decided.first is not None and not self.bounds.output_full()
 
     cdef bint settle(self) except -1:
         """Settles the calls that are decided; whether the slice was over before all were.
@@ -191,7 +191,7 @@ cdef class Settler:
         result.status = 204
         result.outcome = OUTCOME_SUCCEEDED
         if self.results.writer.nests:
-            self.results.put(call, result, self.pending.calls)
+            self.results.put(call, result)
         else:
             self.results.pass_by(call)
         return self.finish(call, result, True, now())
@@ -204,7 +204,7 @@ cdef class Settler:
             _owners = publish(call, result, self.rules)
         except Exception as error:
             spoil(result, error)
-        self.results.put(call, result, self.pending.calls)
+        self.results.put(call, result)
         return self.finish(call, result, 200 <= result.status < 300, t)
 
     cdef int finish(self, Call call, Result result, bint succeeded, double t) except -1:

@@ -4,6 +4,7 @@ come as a gRPC status with details (batch.proto; GW-21, GB-04, GB-09, GB-10, GW-
 
 from __future__ import annotations
 
+import gzip
 import json
 from typing import Any
 
@@ -305,6 +306,28 @@ def test_GB_07_batch_http_with_metadata_that_is_not_for_a_batch(
     for data, content_type in ((PARTS, MULTIPART), (REQUESTS, JSON)):
         assert failure(gateway, http_bodies(data, content_type), [ROUTE, more])[0] is code
     assert upstream.lines == []
+
+
+@pytest.mark.both_fronts
+@pytest.mark.parametrize("method", ["BatchHttp", "BatchJson"])
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "identity, GZIP"])
+@pytest.mark.parametrize("encoded", [False, True])
+def test_HD_19_a_document_in_messages_has_no_content_encoding(
+    method: str, coding: str, encoded: bool, gateway: Gateway, upstream: ScriptedUpstream
+) -> None:
+    body = HttpBody(content_type=JSON, data=gzip.compress(REQUESTS) if encoded else REQUESTS)
+    metadata = [ROUTE, ("content-encoding", coding)]
+    with grpcc.Client(gateway.grpc_address) as client, pytest.raises(grpc.RpcError) as caught:
+        list(getattr(client.stub, method)(iter([body]), timeout=20, metadata=metadata))
+    assert caught.value.code() is Code.INVALID_ARGUMENT
+    assert "content-encoding" in caught.value.details()
+    assert upstream.lines == []
+
+
+@pytest.mark.both_fronts
+def test_HD_19_identity_is_no_content_encoding(gateway: Gateway) -> None:
+    metadata = [ROUTE, ("content-encoding", "Identity")]
+    assert statuses("", call(gateway, http_bodies(REQUESTS, JSON), metadata)) == [200, 200]
 
 
 def test_batch_http_without_its_route_is_not_found(gateway: Gateway, upstream: ScriptedUpstream) -> None:

@@ -100,6 +100,65 @@ def test_AN_07_execute_keeps_room_for_all(gateway: Gateway) -> None:
     assert answer.summary.succeeded == len(asked)
 
 
+@pytest.mark.parametrize("order", [batch_pb2.RESULT_ORDER_COMPLETION, batch_pb2.RESULT_ORDER_REQUEST])
+@pytest.mark.parametrize(
+    ("count", "method", "url"), [(600, "GET", "small"), (500, "POST", "much"), (3, "POST", "much")]
+)
+def test_AN_07_execute_is_never_larger_than_said(
+    count: int, method: str, url: str, order: int, gateway: Gateway, upstream: ScriptedUpstream
+) -> None:
+    """Heads and small bodies that are too large together: every call was run, so every result must be there."""
+    upstream.on("POST", "/much", Reply(201, [*IMAGE, *((f"X-{n}", "v" * 900) for n in range(30))], b"made" * 200))
+    asked = [grpcc.call(str(n), url, method) for n in range(count)]
+    options = grpcc.options(max_message_bytes=65_536, result_order=order)
+    with grpcc.Client(gateway.grpc_address, **{"grpc.max_receive_message_length": 65_536}) as client:
+        answer = client.execute(batch_pb2.ExecuteRequest(options=options, calls=asked))
+    assert {result.id for result in answer.results} == {str(n) for n in range(count)}
+    assert {result.status for result in answer.results} == {201 if url == "much" else 200}
+    assert answer.summary.succeeded == count
+    for result in answer.results:
+        note = "".join(header.value for header in result.headers if header.name == "batchwire-note")
+        assert result.HasField("body") != result.body_left_out
+        assert ("body" in note) == result.body_left_out
+        assert (len(result.headers) >= (32 if url == "much" else 2)) != ("headers left out" in note)
+
+
+def test_AN_07_execute_is_refused_before_any_call_runs_when_its_results_cannot_fit(
+    gateway: Gateway, upstream: ScriptedUpstream
+) -> None:
+    asked = [grpcc.call(str(n), "small") for n in range(1_000)]
+    options = grpcc.options(max_message_bytes=65_536)
+    with grpcc.Client(gateway.grpc_address) as client:
+        with pytest.raises(grpc.RpcError) as caught:
+            client.execute(batch_pb2.ExecuteRequest(options=options, calls=asked))
+        assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert "use Batch" in caught.value.details()
+        assert upstream.lines == []
+        assert len(grpcc.results_of(client.batch([grpcc.message(*asked, options=options)]))) == 1_000
+
+
+def test_AN_07_an_id_that_no_message_of_the_answer_holds_is_refused(
+    gateway: Gateway, upstream: ScriptedUpstream
+) -> None:
+    asked = [grpcc.call("1", "small"), grpcc.call("i" * 65_536, "small")]
+    with grpcc.Client(gateway.grpc_address) as client, pytest.raises(grpc.RpcError) as caught:
+        client.batch([grpcc.message(*asked, options=grpcc.options(max_message_bytes=65_536))])
+    assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert upstream.lines == []
+
+
+def test_AN_07_a_head_as_large_as_a_message_leaves_its_body_whole(gateway: Gateway, upstream: ScriptedUpstream) -> None:
+    """Latin-1 grows when it becomes UTF-8; the lengths of the ids go through all sizes that the head can have."""
+    upstream.on("GET", "/head", Reply(200, [("X-A", "\xe9" * 16_200), ("X-B", "\xe9" * 16_100)], b"body" * 50_000))
+    asked = [grpcc.call("i" * n, "head") for n in range(700, 900)]
+    options = grpcc.options(max_message_bytes=65_536, takes_parts=True)
+    with grpcc.Client(gateway.grpc_address, **{"grpc.max_receive_message_length": 65_536}) as client:
+        results = grpcc.results_of(client.batch([grpcc.message(*asked, options=options)]))
+    assert set(joined_bodies(results).values()) == {b"body" * 50_000}
+    noted = {"headers left out" in result.headers[-1].value for result in results if result.headers}
+    assert noted == {True, False}  # there were heads on both sides of the bound
+
+
 async def test_AN_07_our_clients_have_every_body(gateway: Gateway) -> None:
     asked = [Call("five"), Call("three/1"), Call("small"), Call("five")]
     sizes = [5 * MIB, 3_200_000, 5, 5 * MIB]
@@ -113,6 +172,10 @@ async def test_AN_07_our_clients_have_every_body(gateway: Gateway) -> None:
     with Client(gateway.grpc_address, route="/svc/", channel_options=small) as narrow:
         assert [len(result.body or b"") for result in narrow.run(asked, ordered=True)] == sizes
         assert [result.left_out_bytes for result in narrow.execute(asked)] == [5 * MIB, 3_200_000, 0, 5 * MIB]
+        # So many results do not fit one message for certain: they come in several.
+        assert [result.body for result in narrow.execute([Call("small")] * 1_500)] == [b"small"] * 1_500
+    async with AsyncClient(gateway.grpc_address, route="/svc/", channel_options=small) as narrow_too:
+        assert [result.body for result in await narrow_too.execute([Call("small")] * 1_500)] == [b"small"] * 1_500
 
 
 async def test_AN_08_our_clients_send_large_bodies(gateway: Gateway, upstream: ScriptedUpstream) -> None:

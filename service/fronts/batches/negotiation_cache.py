@@ -13,7 +13,7 @@ from .negotiation import Accepted, OuterRequest, Policy, Probe, Refusal
 
 KEPT = 256
 LONGEST = 4096
-"""Bytes of a head that is remembered."""
+"""Bytes of a head that is remembered, its target included."""
 _PASSING = frozenset(
     (b"authorization", b"b3", b"baggage", b"content-length", b"traceparent", b"tracestate", b"user-agent",
      b"x-b3-parentspanid", b"x-b3-spanid", b"x-b3-traceid", b"x-request-id")
@@ -53,7 +53,8 @@ class NegotiationCache:
             if not isinstance(outcome, Accepted):
                 return outcome
             known = outcome, outcome.session_arguments()
-            if outcome.answer_boundary is None and sum(len(name) + len(value) for name, value in lasting) < LONGEST:
+            size = len(request.query) + len(request.authority) + sum(len(name) + len(value) for name, value in lasting)
+            if outcome.answer_boundary is None and size < LONGEST:
                 self._known[key] = known
                 if len(self._known) > KEPT:
                     self._known.popitem(last=False)

@@ -146,6 +146,9 @@ class RpcDesk:
         route = self._route(names.get(b"batchwire-route", b"").decode("latin-1"))
         root = route.root.decode()
         settings = self._service.table.settings[root]
+        if names.get(b"content-encoding", b"").strip().lower() not in (b"", b"identity"):
+            message = "a document in messages must not have a content-encoding: gRPC compresses messages itself"
+            raise EnvelopeError(415, "UnsupportedContentEncoding", message, "content-encoding", root)
         endpoint = _endpoint(names.get(b"batchwire-dialect", b"odata").decode("latin-1"), settings)
         outcome = endpoint.negotiate(OuterRequest("POST", "http", b"", fields), Policy.of(settings, route.limits))
         if isinstance(outcome, Refusal):

@@ -1,6 +1,8 @@
 """`resultOf(<id>)`: whole results as bodies and as parts of form data."""
 
 import gzip
+import re
+import tracemalloc
 
 import pytest
 from batchwire.core.model import Result
@@ -189,3 +191,17 @@ def test_a_failed_call_has_no_result() -> None:
     plan.end(first, result_of(b"no", status=404))
     assert plan.take() == [second]
     assert second.refusal.status == 424
+
+
+def test_boundaries_of_clients_leave_nothing_behind() -> None:
+    """PL-02: they were compiled into patterns, which re keeps."""
+    re.purge()
+    tracemalloc.start()
+    try:
+        for n in range(100):
+            media = f"multipart/form-data; boundary={n}{'x' * 5_000}"
+            assert ids_in(make_call("2", content=b"--x\r\n\r\nresultOf(a)\r\n--x--", media=media)) == []
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 300_000
