@@ -425,6 +425,8 @@ def _format_option(query: bytes) -> str | None:
     """The value of `$format`. Other options that begin with `$` or `@` are refused (GB-13)."""
     found = None
     for item in query.decode("latin-1").split("&"):
+        if not item.startswith(("$", "@", "%")):
+            continue  # one of thousands that a query may have
         name, _, value = item.partition("=")
         name = unquote_plus(name)
         if not name.startswith(("$", "@")):
