@@ -18,6 +18,9 @@ from batchwire.core.methods import METHODS
 
 from collections import deque
 
+cdef enum:
+    MOST_FIELDS = 4096        # of the options of a message, and of one call besides depends_on: few bytes may say millions (PL-01)
+
 cdef dict DEFAULTS = {"route": "", "deadline": 0.0, "continue_on_error": True, "ordered": False, "headers": (),
                       "max_message": 0, "parts": False}
 
@@ -32,6 +35,7 @@ cpdef object read_options(bytes message):
     cdef const char* end = p + PyBytes_GET_SIZE(message)
     cdef Field field
     cdef object options = None
+    cdef Py_ssize_t left = MOST_FIELDS
     while p < end:
         p = next_field(p, end, &field)
         if p == NULL:
@@ -39,17 +43,19 @@ cpdef object read_options(bytes message):
         if field.number == 1 and field.type == WIRE_BYTES:
             if options is None:
                 options = dict(DEFAULTS, headers=[])
-            merge_options(options, field.data, field.size)
+            left = merge_options(options, field.data, field.size, one_less(left))
     return options
 
 
-cdef int merge_options(dict options, const char* p, Py_ssize_t n) except -1:
+cdef Py_ssize_t merge_options(dict options, const char* p, Py_ssize_t n, Py_ssize_t left) except -1:
+    """left: fields that there may be; how many there may be behind these."""
     cdef const char* end = p + n
     cdef const char* q
     cdef const char* stop
     cdef Field field, part
     while p < end:
         p = next_field(p, end, &field)
+        left = one_less(left)
         if p == NULL:
             raise EnvelopeError(400, "BadMessage", "the options are not a valid protobuf message", "options")
         if field.number == 1 and field.type == WIRE_BYTES:
@@ -72,6 +78,7 @@ cdef int merge_options(dict options, const char* p, Py_ssize_t n) except -1:
             stop = q + field.size
             while q < stop:
                 q = next_field(q, stop, &part)
+                left = one_less(left)
                 if q == NULL:
                     raise EnvelopeError(400, "BadMessage", "the options are not a valid protobuf message", "options.headers")
                 if part.type == WIRE_BYTES and part.number == 1:
@@ -79,7 +86,13 @@ cdef int merge_options(dict options, const char* p, Py_ssize_t n) except -1:
                 elif part.type == WIRE_BYTES and part.number == 2:
                     value = part.data[:part.size]
             options["headers"].append((name, value))
-    return 0
+    return left
+
+
+cdef inline Py_ssize_t one_less(Py_ssize_t left) except -1:
+    if left <= 0:
+        raise EnvelopeError(413, "MessageTooLarge", f"the options must not have more than {MOST_FIELDS} fields", "options")
+    return left - 1
 
 
 def peek_options(bytes message not None):
@@ -170,7 +183,7 @@ cdef class ProtoReader(Reader):
         cdef const char* q
         cdef const char* stop
         cdef Field field, part
-        cdef Py_ssize_t count = 0
+        cdef Py_ssize_t count = 0, fields
         cdef bint named
         self.waiting_bytes -= end - p
         self.message = message
@@ -188,6 +201,7 @@ cdef class ProtoReader(Reader):
                 if field.size > self.max_call_bytes:
                     raise self.too_large(self.calls + count)
                 named = False
+                fields = 0
                 q = field.data
                 stop = q + field.size
                 while q < stop:
@@ -195,8 +209,12 @@ cdef class ProtoReader(Reader):
                     if q == NULL:
                         raise EnvelopeError(400, "BadMessage", "a call is not a valid protobuf message",
                                             f"requests[{self.calls + count}]")
+                    fields += part.number != 6
                     if part.number == 1 and part.type == WIRE_BYTES:
                         named = is_request_id(part.data, part.size)
+                if fields > MOST_FIELDS:
+                    raise EnvelopeError(413, "MessageTooLarge", f"a call must not have more than {MOST_FIELDS} fields besides depends_on",
+                                        f"requests[{self.calls + count}]")
                 if not named:
                     raise EnvelopeError(400, "BadId", "a call has no id, or one with characters that are not allowed",
                                         f"requests[{self.calls + count}].id")

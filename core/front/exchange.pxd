@@ -5,9 +5,11 @@ cdef class Exchange(Handler):
     cdef public object on_lost
     cdef object came, going                 # deques of bytes
     cdef object reading, writing            # futures
+    cdef Py_ssize_t stored                  # bytes of an unfinished message, see store()
     cdef Py_ssize_t unsent         # bytes written and not taken
     cdef Py_ssize_t sent                    # bytes of going[0]
     cdef readonly bint lost                 # the stream is gone before its end
     cdef bint finished
     cdef readonly bint broken               # ended without its end
     cdef int finish(self) except -1
+    cdef int forget_stored(self) except -1

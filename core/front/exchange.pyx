@@ -38,6 +38,17 @@ cdef class Exchange(Handler):
             return data
         return None if self.lost or self.finished else b""
 
+    def store(self, Py_ssize_t size, Py_ssize_t longest):
+        """Whether the connection may keep `size` bytes, in place of those said before, of an unfinished message.
+
+        longest: bytes that one message may have.
+        """
+        cdef Py_ssize_t more = size - self.stored
+        if self.stream is None or self.finished:
+            return True
+        self.stored = size
+        return self.stream.store(more, longest) or size == 0
+
     # --- the answer
 
     def go_ahead(self):
@@ -101,9 +112,15 @@ cdef class Exchange(Handler):
         self.finished = True
         self.moved = now()            # from here on the client has its time to take the rest
         if self.stream is not None:
+            self.forget_stored()
             self.stream.consume(sum(map(len, self.came)))
         self.came.clear()
         return self.stir(self.reading)
+
+    cdef int forget_stored(self) except -1:
+        self.stream.store(-self.stored, 0)
+        self.stored = 0
+        return 0
 
     cdef int on_data(self, const char* p, Py_ssize_t n) except -1:
         if self.finished:
@@ -120,6 +137,7 @@ cdef class Exchange(Handler):
         self.came.clear()
         self.going.clear()
         self.unsent = 0
+        self.forget_stored()
         self.stir(self.reading)
         self.stir(self.writing)
         if self.lost and on_lost is not None:

@@ -36,6 +36,11 @@ cdef class MessageReader:
         """Whether a message has begun and not ended."""
         return self.partial()
 
+    @property
+    def unfinished_bytes(self):
+        """What is kept of a message that has not ended."""
+        return 0 if self.body is None else self.filled
+
     cdef Py_ssize_t read(self, const char* p, Py_ssize_t n, bint* complete) except -1:
         """Reads up to the end of one message; how many bytes were used. complete: `message` holds one."""
         cdef Py_ssize_t used = 0, part, size

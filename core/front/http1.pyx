@@ -5,7 +5,7 @@ request nobody has consumed. An offer to change the protocol is passed over (RFC
 late or no HTTP, is told only after the answers that are due before it (FR-13). Must never know what a request means.
 """
 from batchwire.core.faults cimport fault
-from batchwire.core.front.http1_answers cimport connections_open, last_words
+from batchwire.core.front.http1_answers cimport connections_open, last_words, TURN_BYTES
 from batchwire.core.front.http1_stream cimport Http1Stream, streams_open
 from batchwire.core.front.stream cimport Handler
 from batchwire.core.model cimport now
@@ -15,6 +15,7 @@ import httptools
 
 cdef enum:
     PIECE_BYTES = 16384       # fed to the parser at once, between two looks at how many requests wait
+    REQUEST_BYTES = 512       # what a request counts for besides its head
     MOST_WAITING = 16         # requests that wait for the answer before them; the rest of what was read is not parsed
 
 cdef frozenset UPGRADE_FIELDS = frozenset((b"upgrade", b"http2-settings", b"connection"))
@@ -83,7 +84,7 @@ cdef class Http1Connection(Http1Answers):
         if size <= PIECE_BYTES and not self.waiting:
             return self.take(data)
         while at < size and not self.deaf():
-            if len(self.waiting) >= MOST_WAITING:
+            if len(self.waiting) >= MOST_WAITING or (self.waiting and at >= TURN_BYTES):
                 self.backlog = data[at:]
                 break
             self.take(data[at:at + PIECE_BYTES])
@@ -250,6 +251,7 @@ cdef class Http1Connection(Http1Answers):
         stream.authority = b""                # its Host is one of the fields
         stream.content_type = self.content_type
         stream.headers = self.fields
+        stream.weight = self.field_bytes + REQUEST_BYTES
         # Behind a CONNECT the parser passes over what it has read: nothing of the rest can be taken for a request.
         stream.keeps = version == "1.1" and self.parser.should_keep_alive() and stream.method != b"CONNECT"
         self.newest = stream

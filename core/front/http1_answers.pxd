@@ -3,6 +3,9 @@ from batchwire.core.front.http1_acceptor cimport Http1Acceptor
 from batchwire.core.front.http1_stream cimport Carrier, Http1Stream
 from batchwire.core.front.stream cimport Ends
 
+cdef enum:
+    TURN_BYTES = 65536        # of heads, answered or parsed behind others in one turn of the loop (PL-01)
+
 cdef unsigned long long connections_open
 
 cdef class Http1Answers(Carrier):
@@ -25,6 +28,7 @@ cdef class Http1Answers(Carrier):
     cdef double received
     cdef object linger_timer, prober
     cdef int flush(self) except -1
+    cdef int flush_soon(self) except -1
     cdef int fill(self, Http1Stream stream) except -1
     cdef int begin(self, Http1Stream stream) except -1
     cdef int settle(self, Http1Stream stream) except -1

@@ -123,7 +123,10 @@ cdef class Http1Answers(Carrier):
 
     cdef int schedule_flush(self) except -1:
         # What is read is followed by a flush anyway.
-        if not self.flush_due and not self.receiving and not self.flushing and not self.closed:
+        return 0 if self.receiving or self.flushing else self.flush_soon()
+
+    cdef int flush_soon(self) except -1:
+        if not self.flush_due and not self.closed:
             self.flush_due = True
             self.loop.call_soon(self.on_flush, context=self.home.context)
         return 0
@@ -154,6 +157,7 @@ cdef class Http1Answers(Carrier):
         """Sends what handlers have to say, in as few writes as may be, and begins what waits for its turn."""
         cdef Http1Stream stream
         cdef Buffer out = self.out
+        cdef Py_ssize_t begun = 0
         if self.flushing or self.receiving or self.closed:
             return 0
         self.flushing = True
@@ -163,7 +167,12 @@ cdef class Http1Answers(Carrier):
                 if stream is None:
                     if self.paused or not self.waiting:
                         break
-                    self.begin(self.waiting.popleft())
+                    if begun >= TURN_BYTES:
+                        self.flush_soon()
+                        break
+                    stream = self.waiting.popleft()
+                    begun += stream.weight
+                    self.begin(stream)
                     continue
                 if self.unsettled and not stream.crashed:
                     self.settle(stream)

@@ -14,6 +14,7 @@ cdef class Carrier(Connection):
 
 cdef class Http1Stream(Stream):
     cdef Carrier carrier
+    cdef Py_ssize_t weight                  # what its head counts for in a turn of the loop
     cdef bint keeps                         # the connection goes on behind this answer
     cdef bint filling                       # the handler has not said the end of its answer yet
     cdef bint complete                      # the whole answer has been filled in

@@ -109,8 +109,9 @@ cdef class Http1Stream(Stream):
         return out.put(b"\r\n", 2)
 
     cdef int go_ahead(self) except -1:
-        if self.answered or self.http_version != "1.1":
+        if self.answered or self.continued or self.http_version != "1.1":
             return 0
+        self.continued = True
         return self.carrier.continues(self)
 
     cdef int wake(self) except -1:

@@ -21,6 +21,7 @@ cdef class Http2Stream(Stream):
     cdef Py_ssize_t header_bytes
     cdef double began                       # seconds, monotonic: when its head began to come
     cdef bint heads_done                    # the request's header section is complete
+    cdef bint body_begun                    # some of its body has been handed over
     cdef Py_ssize_t rest                    # bytes that the client may still send of a request that is answered
     cdef int respond(self, const nghttp2_nv* fields, size_t n, bint body) except -1
     cdef int trailers(self, const nghttp2_nv* fields, size_t n) except -1
@@ -37,7 +38,10 @@ cdef class Http2Connection(Connection):
     cdef list fresh                         # handlers made in this read
     cdef Guard guard
     cdef Py_ssize_t stored                  # bytes of unfinished messages, of all its streams
-    cdef bint flush_due, receiving, flushing
+    cdef bytes backlog                      # read and waiting for its turn, or None
+    cdef Py_ssize_t spent                   # in this turn, see TURN_BYTES
+    cdef bint cut_short                     # this turn has ended before the bytes
+    cdef bint flush_due, backlog_due, receiving, flushing
     cdef bint refusing                      # a GOAWAY was sent: no more streams are taken
     cdef int32_t last_taken                 # the last stream that is answered, while it refuses
     cdef bint half_closed                   # the client has said all that it will ever say
@@ -47,6 +51,9 @@ cdef class Http2Connection(Connection):
     cdef double lingers_since               # when the last word was said; 0: not yet
     cdef object finisher, prober, rest_timer
     cdef int begin(self) except -1
+    cdef int take_in(self, bytes data) except -1
+    cdef int keep_back(self, bytes rest) except -1
+    cdef int spend(self, Py_ssize_t n) noexcept
     cdef int open(self, int32_t stream_id) except -1
     cdef int request(self, Http2Stream stream) except -1
     cdef int schedule_flush(self) except -1

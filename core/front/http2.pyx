@@ -20,6 +20,12 @@ from random import random
 cdef enum:
     REST_BYTES = 65536        # of a request that is answered, which are read away
     MAX_RESTS = 64            # requests of a connection of which that is done at once
+    MAX_STORED = 67108864     # bytes of unfinished messages; one message may always be as long as allowed
+    # What is taken from a connection in one turn of the loop, so that others have theirs (PL-01). Heads count as they
+    # are decoded: HPACK makes 4 KB of one byte.
+    TURN_BYTES = 131072
+    HEAD_BYTES = 512          # what a request counts for besides its head, and again when its body begins
+    CHUNK_BYTES = 256         # what a frame of a body counts for
 
 cdef double GOAWAY_SECONDS = 1.0  # between the notice of a shutdown and its last word (RFC 9113 6.8)
 cdef double REST_SECONDS = 1.0    # for a client to end a request that is answered
@@ -117,8 +123,9 @@ cdef class Http2Stream(Stream):
 
     cdef int go_ahead(self) except -1:
         cdef nghttp2_nv[1] fields
-        if self.answered:
+        if self.answered or self.continued:
             return 0
+        self.continued = True
         field(&fields[0], ":status", 7, "100", 3)
         accepted(nghttp2_submit_headers(self.connection.session, NGHTTP2_FLAG_NONE, self.id, NULL, fields, 1, NULL))
         return self.connection.schedule_flush()
@@ -154,6 +161,10 @@ cdef class Http2Stream(Stream):
             if nghttp2_session_want_write(self.connection.session):
                 self.connection.schedule_flush()
         return 0
+
+    cdef bint store(self, Py_ssize_t more, Py_ssize_t longest) except -1:
+        self.connection.stored += more
+        return self.connection.stored <= max(<Py_ssize_t>MAX_STORED, longest)
 
     cdef int fail(self, object error) except -1:
         self.connection.failed(error)
@@ -230,27 +241,44 @@ cdef class Http2Connection(Connection):
         self.flush()
 
     def data_received(self, bytes data):
-        cdef Handler handler
-        cdef ssize_t n
         if self.closing:
             return
         self.received = now()
         self.pinged = 0
+        self.take_in(data if self.backlog is None else self.backlog + data)
+
+    def on_backlog(self):
+        """A further turn for what was read before."""
+        self.backlog_due = False
+        if self.backlog is None or self.closed:
+            return
+        if self.closing:
+            self.backlog = None
+            self.transport.resume_reading()
+            return
+        self.received = now()
+        self.take_in(self.backlog)
+
+    cdef int take_in(self, bytes data) except -1:
+        """As much of what was read as one turn of the loop should bear; the rest, which is all, has its turn later."""
+        cdef Handler handler
+        cdef ssize_t n
+        self.spent = 0
+        self.cut_short = False
         self.receiving = True
         n = nghttp2_session_mem_recv(self.session, <const uint8_t*>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
         self.receiving = False
         if n <= NGHTTP2_ERR_FLOODED:
             # A flood of the kinds that nghttp2 counts itself; the numbers below are of later versions.
             self.calm(b"too many frames at once")
-            self.flush()
-            return
+            return self.flush()
         if n < 0:
             # No preface, or no memory: there is nothing to tell.
             self.closing = True
             self.flush()
             if self.transport is not None:
                 self.transport.close()
-            return
+            return 0
         if self.fresh:
             fresh, self.fresh = self.fresh, []
             for handler in fresh:
@@ -261,6 +289,24 @@ cdef class Http2Connection(Connection):
                     except Exception as error:
                         handler.stream.fail(error)
         self.flush()
+        return self.keep_back(data[n:])
+
+    cdef int keep_back(self, bytes rest) except -1:
+        """Nothing more is read while there is something that waits for its turn."""
+        if self.closed:
+            return 0
+        if not self.cut_short:
+            if self.backlog is not None:
+                self.backlog = None
+                self.transport.resume_reading()
+            return 0
+        if self.backlog is None:
+            self.transport.pause_reading()
+        self.backlog = rest               # even of no bytes: nghttp2 has not come to the end of what it was given
+        if not self.backlog_due:
+            self.backlog_due = True
+            self.home.loop.call_soon(self.on_backlog)
+        return 0
 
     def eof_received(self):
         """FR-06: a client that has asked and closed its side is answered; what it has not said whole ends."""
@@ -351,6 +397,14 @@ cdef class Http2Connection(Connection):
         accepted(nghttp2_session_set_local_window_size(self.session, NGHTTP2_FLAG_NONE, 0, self.home.connection_window))
         return 0
 
+    cdef int spend(self, Py_ssize_t n) noexcept:
+        """Counts what came; what a callback of nghttp2 then says, which may be that this turn is over."""
+        self.spent += n
+        if self.spent <= TURN_BYTES:
+            return 0
+        self.cut_short = True
+        return NGHTTP2_ERR_PAUSE
+
     cdef int open(self, int32_t stream_id) except -1:
         global streams_open
         cdef Http2Stream stream = Http2Stream.__new__(Http2Stream)
@@ -372,6 +426,7 @@ cdef class Http2Connection(Connection):
         cdef Handler handler
         stream.heads_done = True
         self.heads_since = 0
+        self.spent += HEAD_BYTES
         handler = self.home.accept(stream)
         handler.moved = self.received
         stream.handler = handler
@@ -623,7 +678,7 @@ cdef int on_header(nghttp2_session* session, const nghttp2_frame* frame, const u
                 # What goes on for ever after the bound is no head that deserves an answer.
                 if stream.header_bytes > 8 * connection.home.max_header_bytes:
                     connection.calm(b"header section too large")
-        return 0
+        return connection.spend(namelen + valuelen + 32)
     except BaseException as error:
         connection.failed(error)
         return NGHTTP2_ERR_CALLBACK_FAILURE
@@ -716,7 +771,11 @@ cdef int on_data_chunk(nghttp2_session* session, uint8_t flags, int32_t stream_i
             stream.handler.moved = connection.received
             fault("front.data")
             stream.handler.on_data(<const char*>data, n)
-        return 0
+            if not stream.body_begun:
+                # A call of gRPC looks at its head now.
+                stream.body_begun = True
+                connection.spent += HEAD_BYTES + stream.header_bytes
+        return connection.spend(CHUNK_BYTES)
     except BaseException as error:
         connection.failed(error)
         if nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, stream_id, NGHTTP2_INTERNAL_ERROR) != 0:

@@ -84,6 +84,7 @@ cdef extern from "<nghttp2/nghttp2.h>":
         NGHTTP2_CANCEL
         NGHTTP2_ENHANCE_YOUR_CALM
         NGHTTP2_ERR_DEFERRED
+        NGHTTP2_ERR_PAUSE
         NGHTTP2_ERR_CALLBACK_FAILURE
         NGHTTP2_ERR_FLOODED
         NGHTTP2_ERR_NOMEM

@@ -15,9 +15,6 @@ from batchwire.core.session.client_clock cimport too_slow
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.string cimport memcpy
 
-cdef enum:
-    MAX_STORED = 67108864     # bytes of unfinished messages on one connection; one message may always be as long as allowed
-
 cdef bytes CONTENT_TYPE = b"application/grpc"
 
 
@@ -166,12 +163,12 @@ cdef class Rpc(Handler):
     cdef bint store(self) except -1:
         """Counts what is kept of an unfinished message; whether the connection may keep so much."""
         cdef Py_ssize_t now_stored = 0
+        cdef bint fits
         if self.reader.body is not None and not self.done:
             now_stored = self.reader.filled
-        if now_stored != self.stored:
-            self.http2().connection.stored += now_stored - self.stored
-            self.stored = now_stored
-        return now_stored == 0 or self.http2().connection.stored <= max(<Py_ssize_t>MAX_STORED, self.reader.limit)
+        fits = self.stream.store(now_stored - self.stored, self.reader.limit)
+        self.stored = now_stored
+        return now_stored == 0 or fits
 
     cdef int on_end(self) except -1:
         if self.done:

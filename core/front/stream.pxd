@@ -39,11 +39,13 @@ cdef class Stream:
     cdef readonly bint ended                # the client has said all
     cdef bint opaque                        # no end of its own shows that its answer is whole: only the connection does
     cdef bint answered                      # the head of the answer has been sent
+    cdef bint continued                     # 100 Continue has been said
     cdef int start(self, int status, list headers, bint body) except -1
     cdef int go_ahead(self) except -1
     cdef int wake(self) except -1
     cdef int consume(self, Py_ssize_t n) except -1
     cdef Py_ssize_t unsent(self) except -1
+    cdef bint store(self, Py_ssize_t more, Py_ssize_t longest) except -1
     cdef int cut(self) except -1
     cdef bint takes_trailers(self) except -1
     cdef int put_trailer(self, bytes name, bytes value) except -1

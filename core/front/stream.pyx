@@ -71,7 +71,7 @@ cdef class Stream:
         raise NotImplementedError
 
     cdef int go_ahead(self) except -1:
-        """Says 100 Continue (RFC 9110 10.1.1), unless the answer has begun."""
+        """Says 100 Continue (RFC 9110 10.1.1), once, unless the answer has begun."""
         raise NotImplementedError
 
     cdef int wake(self) except -1:
@@ -85,6 +85,13 @@ cdef class Stream:
     cdef Py_ssize_t unsent(self) except -1:
         """Bytes that were filled in and that the client has not taken, where that is known."""
         return 0
+
+    cdef bint store(self, Py_ssize_t more, Py_ssize_t longest) except -1:
+        """Counts `more` bytes (below 0: fewer) that are kept of an unfinished message of at most `longest` bytes.
+
+        Whether the connection may keep so many: one that carries a request at a time keeps one message.
+        """
+        return True
 
     cdef int cut(self) except -1:
         """Ends the stream at once, because of its client; what that has not taken is lost. on_close() follows."""

@@ -13,7 +13,7 @@ import grpc
 import grpc_tools
 import pytest
 from batchwire.core import EnvelopeError
-from batchwire.service.fronts.rpc import connect_json
+from batchwire.service.fronts.rpc import connect_json, grpc_web
 from batchwire.v1 import batch_pb2
 from google.api import httpbody_pb2
 from google.protobuf import json_format
@@ -359,3 +359,47 @@ async def test_FR_10_a_long_message_lets_others_run(tree: dict[str, Any]) -> Non
     await connect_json.parse(json.dumps(tree).encode(), batch_pb2.ExecuteRequest)
     task.cancel()
     assert turns > 200
+
+
+class _Name(str):
+    """A name that counts how often it is compared with another."""
+
+    compared = 0
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        _Name.compared += 1
+        return str(self) == other
+
+
+def test_FR_10_a_member_given_twice_is_found_in_linear_time() -> None:
+    """Comparisons are counted, not seconds."""
+    _Name.compared = 0
+    with pytest.raises(ValueError, match="'999' is given twice"):
+        connect_json._members([(_Name(number), 1) for number in (*range(1000), 999)])
+    assert _Name.compared < 10_000
+
+
+@pytest.mark.parametrize("members", [160_001, 390_000])
+def test_FR_10_members_of_a_message_have_a_bound(members: int) -> None:
+    text = "{" + ",".join(f'"{number:x}":1' for number in range(members)) + "}"
+    with pytest.raises(EnvelopeError) as caught:
+        asyncio.run(connect_json.parse(text.encode(), batch_pb2.ExecuteRequest))
+    assert (caught.value.status, caught.value.code) == (413, "MessageTooLarge")
+
+
+async def test_FR_10_text_of_grpc_web_is_decoded_in_turns() -> None:
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.ensure_future(other())
+    unpack = grpc_web._Unpacking(1 << 20, text=True)
+    found = [message async for message in unpack(base64.b64encode(prefixed(b"a" * (1 << 20))))]
+    task.cancel()
+    assert found == [b"a" * (1 << 20)]
+    assert turns > 16

@@ -64,7 +64,7 @@ async def whole_front(things: str) -> AsyncIterator[tuple[int, Service]]:
         await table.stop()
 
 
-class _Desk:
+class BareDesk:
     """Answers every HTTP request with 200 and every gRPC method with UNIMPLEMENTED."""
 
     methods: dict[str, Any] = {}  # noqa: RUF012
@@ -78,10 +78,10 @@ class _Desk:
 
 
 @asynccontextmanager
-async def bare_front(**bounds: Any) -> AsyncIterator[tuple[int, FrontAcceptor]]:
+async def bare_front(desk: BareDesk | None = None, **bounds: Any) -> AsyncIterator[tuple[int, FrontAcceptor]]:
     """Connections without a service behind; bounds: of FrontAcceptor."""
     loop = asyncio.get_running_loop()
-    acceptor = FrontAcceptor(loop, _Desk(), SERVICE, **bounds)
+    acceptor = FrontAcceptor(loop, desk or BareDesk(), SERVICE, **bounds)
     server = await loop.create_server(lambda: Http2Connection(acceptor), "127.0.0.1", 0, backlog=4096)
     acceptor.begin_sweeps()
     try:

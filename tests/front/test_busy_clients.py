@@ -23,6 +23,7 @@ from harness.http2 import (
     indexed,
     literal,
     request,
+    rst_stream,
     settings,
     window_update,
 )
@@ -110,8 +111,9 @@ def test_a_connection_outlives_a_malformed_request(target: Gateway) -> None:
 def test_a_connection_outlives_a_refused_stream(target: Gateway) -> None:
     with Raw(target.http_port) as raw:
         # A client that opens streams before it has read how many it may.
-        raw.send(*(headers(stream, GET, end=False) for stream in range(1, 2 * 1002, 2)))
+        raw.send(*(headers(stream, grpc_request("Batch"), end=False) for stream in range(1, 2 * 1002, 2)))
         assert raw.answer(2003).reset == Code.REFUSED_STREAM
+        raw.send(*(rst_stream(stream) for stream in range(1, 101, 2)))
         lives_on(raw, 2005)
 
 

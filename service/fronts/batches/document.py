@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 
 from .concurrent import accepted, fields_of
 from .media import parse_media_type
-from .negotiation import Accepted, OuterRequest, Policy, Refusal, RefusedError, request_boundary
+from .negotiation import MOST_ELEMENTS, Accepted, OuterRequest, Policy, Refusal, RefusedError, request_boundary
 
 _MULTIPART = ("multipart/form-data", "multipart/mixed")
 _BARE = "application/http"
@@ -51,6 +51,8 @@ def _negotiate(request: OuterRequest, policy: Policy) -> Accepted:
 
 def _option(query: bytes, name: str) -> str:
     """A query option in lower case; names in any case."""
+    if query.count(b"&") >= MOST_ELEMENTS:
+        raise RefusedError(414, "TooManyElements", f"The query must not have more than {MOST_ELEMENTS} options.")
     for key, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
         if key.lower() == name:
             return value.lower()

@@ -40,6 +40,9 @@ _FORWARDED = forwarding(FORWARDED)
 _AUTHORITY = re.compile(r"(?:[A-Za-z0-9.\-_~%!$&'()*+,=]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?\Z")
 ErrorForm = Callable[[str, str, str], bytes]
 _VERSIONED = (b"odata-version", b"odata-maxversion", b"dataserviceversion", b"maxdataserviceversion")
+MOST_ELEMENTS = 128
+"""Elements and parameters of a field that is parsed: HTTP/2 says thousands of them in one byte (PL-01)."""
+_LISTS = ("accept", "connection", "content-type", "prefer")
 _ONCE = ("content-type", "content-length", "host", "authorization", HOP_HEADER)
 
 
@@ -321,16 +324,21 @@ def _ordered(asked: bool | None, strict: bool, request: Format, answer: Format) 
 def join_fields(headers: Headers) -> dict[str, str]:
     """Name → value; several lines of one name are one list, but for those that may come only once."""
     fields: dict[str, str] = {}
+    repeated: dict[str, list[str]] = {}
     for raw_name, raw_value in headers:
         name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1").strip()
         if name not in fields:
             fields[name] = value
         elif name in _ONCE:
             raise RefusedError(400, "RepeatedHeader", f"The header {quoted(name)} is given more than once.")
-        elif name == "cookie":
-            fields[name] = f"{fields[name]}; {value}"
         else:
-            fields[name] = f"{fields[name]}, {value}"
+            repeated.setdefault(name, [fields[name]]).append(value)
+    for name, values in repeated.items():
+        fields[name] = ("; " if name == "cookie" else ", ").join(values)
+    for name in _LISTS:
+        if name in fields and fields[name].count(",") + fields[name].count(";") >= MOST_ELEMENTS:
+            message = f"The header {name} must not have more than {MOST_ELEMENTS} elements and parameters."
+            raise RefusedError(431, "TooManyElements", message)
     return fields
 
 
@@ -417,6 +425,8 @@ def _format_option(query: bytes) -> str | None:
     """The value of `$format`. Other options that begin with `$` or `@` are refused (GB-13)."""
     found = None
     for item in query.decode("latin-1").split("&"):
+        if not item.startswith(("$", "@", "%")):
+            continue  # one of thousands that a query may have
         name, _, value = item.partition("=")
         name = unquote_plus(name)
         if not name.startswith(("$", "@")):

@@ -12,6 +12,7 @@ from .endpoints import Endpoint
 from .negotiation import Accepted, OuterRequest, Policy, Probe, Refusal
 
 KEPT = 256
+KEPT_REFUSALS = 64
 LONGEST = 4096
 """Bytes of a head that is remembered, its target included."""
 _PASSING = frozenset(
@@ -24,9 +25,10 @@ Outcome = tuple[Accepted, dict[str, Any]] | Refusal | Probe
 
 
 class NegotiationCache:
-    """The last KEPT heads that were accepted."""
+    """The last KEPT heads that were accepted and, apart from them, the last KEPT_REFUSALS that were not."""
 
     def __init__(self) -> None:
+        self._refused: OrderedDict[Any, Refusal] = OrderedDict()
         self._known: OrderedDict[Any, tuple[Accepted, dict[str, Any]]] = OrderedDict()
 
     def negotiate(self, endpoint: Endpoint, root: str, request: OuterRequest, policy: Policy) -> Outcome:
@@ -49,15 +51,20 @@ class NegotiationCache:
         key = endpoint.name, root, request.method, request.scheme, request.authority, request.query, tuple(lasting)
         known = self._known.get(key)
         if known is None:
+            refused = self._refused.get(key)
+            if refused is not None:
+                self._refused.move_to_end(key)
+                return refused
             outcome = endpoint.negotiate(replace(request, headers=lasting), policy)
+            size = len(request.query) + len(request.authority) + sum(len(name) + len(value) for name, value in lasting)
+            short = size < LONGEST
+            if isinstance(outcome, Refusal) and short:
+                _keep(self._refused, key, outcome, KEPT_REFUSALS)
             if not isinstance(outcome, Accepted):
                 return outcome
             known = outcome, outcome.session_arguments()
-            size = len(request.query) + len(request.authority) + sum(len(name) + len(value) for name, value in lasting)
-            if outcome.answer_boundary is None and size < LONGEST:
-                self._known[key] = known
-                if len(self._known) > KEPT:
-                    self._known.popitem(last=False)
+            if outcome.answer_boundary is None and short:
+                _keep(self._known, key, known, KEPT)
         else:
             self._known.move_to_end(key)
         accepted, arguments = known
@@ -67,6 +74,12 @@ class NegotiationCache:
             if b"authorization" in passing:
                 arguments["authorization"] = passing[b"authorization"].strip()
         return accepted, arguments
+
+
+def _keep(known: OrderedDict[Any, Any], key: Any, outcome: Any, most: int) -> None:
+    known[key] = outcome
+    if len(known) > most:
+        known.popitem(last=False)
 
 
 def _forwarded(passing: dict[bytes, bytes], policy: Policy) -> list[tuple[bytes, bytes]]:

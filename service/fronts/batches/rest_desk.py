@@ -169,12 +169,14 @@ class RestDesk:
             closing = (b"connection", b"close")
             return self.turn_away(head, endpoint, root, 503, "Draining", "The gateway is stopping.", closing)
         accepted, arguments = outcome
-        trace = ""
+        trace, told = "", False
         for name, value in head.headers:
             if name == b"traceparent":
                 trace = value.decode("latin-1")
-            elif name == PROXY_FIELD and (seconds := proxy_seconds(head.headers)) is not None:
-                arguments["answer_deadline"] = early(seconds)
+            elif name == PROXY_FIELD:
+                told = True
+        if told and (seconds := proxy_seconds(head.headers)) is not None:
+            arguments["answer_deadline"] = early(seconds)
         try:
             batch = self._service.open_batch(account, route, head.peer, trace, watched=False, **arguments)
         except TooManyBatchesError as error:

@@ -16,6 +16,8 @@ App = Callable[[Scope, Any, Any], Awaitable[None]]
 # Possessive, so that no input makes them backtrack.
 _ELEMENT = re.compile(r'(?:[^",]++|"(?:[^"\\]|\\.?)*+"?+)++')
 _PARAMETER = re.compile(r'(?:[^";]++|"(?:[^"\\]|\\.?)*+"?+)++')
+MOST_HOPS = 32
+"""Entries that are looked at, the last of a list: a client may write thousands before the first proxy's."""
 _HOST = re.compile(r"(?:[A-Za-z0-9.\-_]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?\Z")
 _PORT = re.compile(r":\d{1,5}\Z")
 
@@ -44,7 +46,7 @@ class Proxies:
         if not said:
             return {}
         told = [
-            self._told([_pairs(element) for element in _ELEMENT.findall(", ".join(said.get(b"forwarded", [])))]),
+            self._told([_pairs(element) for element in _elements(said.get(b"forwarded", []))]),
             self._told(_side_by_side([_list(said.get(b"x-forwarded-" + name.encode(), [])) for name in _NAMES])),
         ]
         if all(told):
@@ -104,7 +106,11 @@ def _side_by_side(lists: list[list[str]]) -> list[dict[str, str]]:
 
 
 def _list(values: list[str]) -> list[str]:
-    return [item.strip() for item in ",".join(values).split(",")] if values else []
+    return [item.strip() for item in ",".join(values).split(",")[-MOST_HOPS:]] if values else []
+
+
+def _elements(values: list[str]) -> list[str]:
+    return _ELEMENT.findall(", ".join(values))[-MOST_HOPS:]
 
 
 def _pairs(element: str) -> dict[str, str]:

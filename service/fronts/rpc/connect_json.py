@@ -15,6 +15,7 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 
 MAX_OBJECTS = 40_000
+MAX_MEMBERS = 160_000
 MAX_VALUES = 400_000
 """Of one message, so that json.loads() is done in a moment; what says more in few bytes is no batch."""
 PIECE = 100
@@ -27,7 +28,8 @@ Kind = TypeVar("Kind", bound=Message)
 
 async def parse(body: bytes, kind: type[Kind]) -> Kind:
     """The message that a JSON text says. Raises EnvelopeError, whose target is the member that is wrong."""
-    if body.count(b"{") > MAX_OBJECTS or body.count(b",") + body.count(b"[") > MAX_VALUES:
+    values = body.count(b",") + body.count(b"[")
+    if body.count(b"{") > MAX_OBJECTS or body.count(b":") > MAX_MEMBERS or values > MAX_VALUES:
         raise EnvelopeError(413, "MessageTooLarge", "the JSON has too many values for one message; use protobuf")
     try:
         tree = json.loads(body, object_pairs_hook=_members)
@@ -69,11 +71,11 @@ class _TwiceError(ValueError):
 
 
 def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in found if names.count(name) > 1)
-        raise _TwiceError(f"the member {quoted(twice)!r} is given twice")
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise _TwiceError(f"the member {quoted(name)!r} is given twice")
+        found[name] = value
     return found
 
 

@@ -57,7 +57,9 @@ class ConnectStream:
                 if fields.get(b"connect-content-encoding", b"identity") != b"identity":
                     raise EnvelopeError(501, "UnknownEncoding", "the messages must not be compressed")
                 seconds = seconds_of(fields)
-            call = HttpCall(self._desk, method, _Envelopes(self._max_message, taken if as_json else None))
+            call = HttpCall(
+                self._desk, method, _Envelopes(self._max_message, taken if as_json else None), self._max_message
+            )
             metadata = [(name, value) for name, value in scope["headers"] if name != b"content-type"]
             async for part in call.run(scope, receive, metadata, seconds):
                 message = await connect_json.text_of(given.FromString(part)) if as_json else part
@@ -82,6 +84,11 @@ class _Envelopes:
                 yield message
             else:
                 yield (await connect_json.parse(message, self._kind)).SerializeToString()
+
+    @property
+    def unfinished_bytes(self) -> int:
+        """Those of a message that has not ended."""
+        return self._reader.unfinished_bytes
 
     def finish(self) -> None:
         """FR-01: what was cut is no call that may go missing."""

@@ -13,8 +13,9 @@ from batchwire.v1 import batch_pb2
 from google.protobuf import json_format
 from google.rpc import code_pb2
 
+from ..http.asgi_scope import EXTENSION
 from . import connect_json
-from .rpc_call import HttpCall, method_of
+from .rpc_call import HttpCall, keep_unfinished, method_of
 from .rpc_desk import RpcDesk, status_of
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -56,10 +57,11 @@ class ConnectUnary:
                     raise EnvelopeError(501, "UnknownEncoding", "the body must not be compressed")
                 seconds = seconds_of(fields)
             unpack = _Whole(self._max_message, as_json)
-            call = HttpCall(self._desk, "Execute", unpack)
+            call = HttpCall(self._desk, "Execute", unpack, self._max_message)
             metadata = [(name, value) for name, value in scope["headers"] if name != b"content-type"]
             raw = b""
-            async for part in call.run(scope, unpack.gathering(receive), metadata, seconds):
+            whole = unpack.gathering(receive, scope["extensions"][EXTENSION])
+            async for part in call.run(scope, whole, metadata, seconds):
                 raw = part
             status, body = 200, raw
             if as_json:
@@ -75,12 +77,14 @@ class ConnectUnary:
 class _Whole:
     """Gathers the one message, which is bounded."""
 
+    unfinished_bytes = 0  # those are counted while they are gathered
+
     def __init__(self, limit: int, as_json: bool) -> None:
         self._limit = limit
         self._as_json = as_json
 
-    def gathering(self, receive: Callable[[], Any]) -> Callable[[], Awaitable[Any]]:
-        """Receives the whole body at once."""
+    def gathering(self, receive: Callable[[], Any], exchange: Any) -> Callable[[], Awaitable[Any]]:
+        """Receives the whole body at once; exchange: what carries the request, which counts what is unfinished."""
 
         async def whole() -> Any:
             parts, size, more = [], 0, True
@@ -94,6 +98,7 @@ class _Whole:
                 if size > self._limit:
                     message = f"the message is larger than limits.grpc_max_message_bytes ({self._limit} bytes)"
                     raise EnvelopeError(413, "MessageTooLarge", message)
+                keep_unfinished(exchange, size if more else 0, self._limit)
             return {"type": "http.request", "body": b"".join(parts), "more_body": False}
 
         return whole

@@ -29,17 +29,32 @@ class Unpacking(Protocol):
     def __call__(self, data: bytes, /) -> AsyncIterator[bytes]:
         """The messages that end in these bytes. Raises EnvelopeError."""
 
+    @property
+    def unfinished_bytes(self) -> int:
+        """What is kept of a message that has not ended."""
+
     def finish(self) -> None:
         """The body has ended. Raises EnvelopeError where it was cut within a message (FR-01)."""
 
 
-class HttpCall:
-    """One call. unpack: of the request's body."""
+def keep_unfinished(exchange: Any, size: int, limit: int) -> None:
+    """Counts the bytes of an unfinished message towards those of its connection; limit: of one message.
 
-    def __init__(self, desk: RpcDesk, method: str, unpack: Unpacking) -> None:
+    exchange: a core.front.exchange.Exchange. Raises EnvelopeError where they are too many.
+    """
+    if not exchange.store(size, limit):
+        exchange.store(0, limit)  # or those that come in this turn would be refused for its sake
+        raise EnvelopeError(413, "TooMuchUnfinished", "too many long messages are unfinished on the connection")
+
+
+class HttpCall:
+    """One call. unpack: of the request's body. max_message: bytes of the longest message taken."""
+
+    def __init__(self, desk: RpcDesk, method: str, unpack: Unpacking, max_message: int) -> None:
         self._desk = desk
         self._method = method
         self._unpack = unpack
+        self._max_message = max_message
         self._opened = asyncio.Event()
         self._failure: EnvelopeError | None = None
 
@@ -48,8 +63,9 @@ class HttpCall:
     ) -> AsyncIterator[bytes]:
         """The messages of the answer. Raises EnvelopeError where the call ends with an error."""
         call = RpcBatch(self._desk, self._method, metadata, peer_of(scope), seconds)
-        scope["extensions"][EXTENSION].on_lost = lambda: _client_is_gone(call)
-        reader = asyncio.ensure_future(self._read(call, receive))
+        exchange = scope["extensions"][EXTENSION]
+        exchange.on_lost = lambda: _client_is_gone(call)
+        reader = asyncio.ensure_future(self._read(call, receive, exchange))
         ended: Ending = "cancelled"
         try:
             await self._opened.wait()
@@ -64,7 +80,7 @@ class HttpCall:
             reader.cancel()
             call.close(ended)
 
-    async def _read(self, call: RpcBatch, receive: Receive) -> None:
+    async def _read(self, call: RpcBatch, receive: Receive, exchange: Any) -> None:
         try:
             more = True
             while more:
@@ -78,6 +94,7 @@ class HttpCall:
                     assert call.batch is not None
                     self._opened.set()
                     await call.batch.session.wait_input()
+                keep_unfinished(exchange, self._unpack.unfinished_bytes, self._max_message)
             self._unpack.finish()
             call.feed_end()
         except EnvelopeError as error:

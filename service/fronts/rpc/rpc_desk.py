@@ -102,7 +102,7 @@ class RpcDesk:
             entry = self._entry(self._route(root))
         headers: list[tuple[bytes, bytes]] = []
         authorization, hops, trace = None, 1, ""
-        answer_deadline = 0.0
+        told, answer_deadline = False, 0.0
         wants = entry.wants
         for name, value in metadata:
             if name == b"traceparent":
@@ -113,8 +113,9 @@ class RpcDesk:
                 hops = int(value[:6]) + 1
             elif wants(name):
                 headers.append((name, value))
-            if name == PROXY_FIELD and (seconds := proxy_seconds(metadata)) is not None:
-                answer_deadline = early(seconds)
+            told = told or name == PROXY_FIELD
+        if told and (seconds := proxy_seconds(metadata)) is not None:
+            answer_deadline = early(seconds)
         if hops > entry.route.limits.max_hops:
             message = "the batch has passed through too many gateways"
             raise EnvelopeError(508, "LoopDetected", message, route=entry.route.root.decode())

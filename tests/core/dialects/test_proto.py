@@ -327,6 +327,44 @@ def test_a_deadline_must_be_above_zero(seconds: int, nanos: int) -> None:
     assert found.value.code == "BadDeadline"
 
 
+CALL = field(1, 2, b"1") + field(2, 2, b"GET") + field(3, 2, b"x")
+HEADER = field(1, 2, b"a") + field(2, 2, b"b")
+
+
+@pytest.mark.parametrize(
+    "wire",
+    [
+        field(1, 2, field(5, 2, b"") * 5000),
+        field(1, 2, field(5, 2, HEADER) * 5000),
+        field(1, 2, field(5, 2, HEADER * 5000)),
+        field(1, 2, field(1, 2, b"") * 5000),
+        field(1, 2, field(2, 2, b"\x08\x01") * 5000),
+        field(1, 2, field(5, 2, b"") * 100) * 50,
+        field(1, 2, b"") * 5000,
+    ],
+    ids=["empty headers", "headers", "names of a header", "routes", "deadlines", "in pieces", "empty options"],
+)
+def test_PL_01_options_have_a_bound(wire: bytes) -> None:
+    """A field is two bytes, so that a message could hold millions."""
+    for work in (read, peek_options):
+        with pytest.raises(EnvelopeError) as found:
+            work(wire + field(2, 2, CALL))
+        assert (found.value.status, found.value.code, found.value.target) == (413, "MessageTooLarge", "options")
+
+
+@pytest.mark.parametrize(
+    "more", [field(2, 2, b"NO"), field(4, 2, b""), field(3, 2, b"")], ids=["methods", "headers", "urls"]
+)
+def test_PL_01_fields_of_a_call_have_a_bound(more: bytes) -> None:
+    with pytest.raises(EnvelopeError) as found:
+        read(field(2, 2, CALL + more * 5000))
+    assert (found.value.status, found.value.code, found.value.target) == (413, "MessageTooLarge", "requests[0]")
+
+
+def test_PL_03_ids_that_a_call_depends_on_have_a_bound_of_their_own() -> None:
+    assert len(read(field(2, 2, CALL + field(6, 2, b"1") * 5000))[0]["depends_on"]) == 5000
+
+
 def test_only_the_first_message_carries_options() -> None:
     wire = pb.BatchRequest(options=pb.BatchOptions(route="/a/")).SerializeToString()
     assert read(wire) == []

@@ -4,7 +4,7 @@ import asyncio
 import re
 from typing import Any
 
-from batchwire.service.fronts.http.forwarded import TrustedProxies
+from batchwire.service.fronts.http.forwarded import MOST_HOPS, TrustedProxies
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -79,3 +79,13 @@ def test_the_address_of_the_client() -> None:
     assert seen_behind(chain, None, "unix")["client"] == ("10.0.0.2", 0)
     mapped = ("::ffff:10.0.0.9", 1)
     assert seen_behind(chain, mapped, "10.0.0.0/8")["client"] == ("198.51.100.7", 0)
+
+
+def test_PL_01_only_the_last_of_many_entries_are_looked_at() -> None:
+    """What a client has written before them is thousands of entries, and none of its proxies'."""
+    proxies = [f"10.0.{n}.1" for n in range(MOST_HOPS + 8)]
+    for field in (
+        (b"x-forwarded-for", ", ".join(proxies).encode()),
+        (b"forwarded", ", ".join(f"for={address}" for address in proxies).encode()),
+    ):
+        assert seen_behind([field], ("10.0.0.9", 1), "10.0.0.0/8")["client"] == ("10.0.8.1", 0)

@@ -4,7 +4,11 @@ import json
 from typing import Any
 
 import pytest
+from batchwire.service.fronts.batches import document
+from batchwire.service.fronts.batches.endpoints import Endpoint
+from batchwire.service.fronts.batches.media import parse_accept, parse_media_type
 from batchwire.service.fronts.batches.negotiation import (
+    MOST_ELEMENTS,
     Accepted,
     OuterRequest,
     Policy,
@@ -13,6 +17,8 @@ from batchwire.service.fronts.batches.negotiation import (
     negotiate,
     root_of,
 )
+from batchwire.service.fronts.batches.negotiation_cache import NegotiationCache
+from batchwire.service.fronts.batches.preferences import parse_preferences
 
 
 def head(
@@ -397,8 +403,74 @@ def test_hd15_a_hostile_prefer_header_takes_linear_time() -> None:
         "a=" + " " * 60000,
         ',"' * 30000,
     ):
-        accepted(("Prefer", text))
-        head(("Accept", text), ("Content-Type", text))
+        parse_preferences(text)
+        parse_accept(text)
+        parse_media_type(text)
+
+
+@pytest.mark.parametrize("separator", [",", ";"])
+@pytest.mark.parametrize("name", ["Accept", "Connection", "Content-Type", "Prefer"])
+def test_PL_01_lists_of_the_outer_head_have_a_bound(name: str, separator: str) -> None:
+    """HTTP/2 says thousands of elements in one byte."""
+    refusal = refused((name, separator.join(["a"] * (MOST_ELEMENTS + 1))))
+    assert (refusal.status, refusal.code) == (431, "TooManyElements")
+
+
+def test_PL_01_as_many_elements_as_may_be() -> None:
+    ranges = ", ".join([f"a/b{n}" for n in range(MOST_ELEMENTS - 1)] + ["*/*"])
+    preferences = ", ".join([f"a{n}" for n in range(MOST_ELEMENTS - 1)] + ["continue-on-error=false"])
+    outcome = accepted(("Accept", ranges), ("Prefer", preferences))
+    assert outcome.answer == "json"
+    assert outcome.continue_on_error is False
+
+
+def test_PL_01_elements_in_several_lines_are_counted_together() -> None:
+    lines = [("Accept", "a/b")] * (MOST_ELEMENTS + 1)
+    assert refused(*lines).code == "TooManyElements"
+
+
+def test_PL_01_options_of_the_document_dialect_have_a_bound() -> None:
+    fields = [(b"content-type", b"multipart/mixed; boundary=b")]
+    refusal = document.negotiate(OuterRequest("PUT", "http", b"a&" * MOST_ELEMENTS, fields), Policy())
+    assert isinstance(refusal, Refusal)
+    assert (refusal.status, refusal.code) == (414, "TooManyElements")
+
+
+class Negotiating:
+    """An endpoint that counts how often it is asked."""
+
+    def __init__(self) -> None:
+        self.times = 0
+        self.cache = NegotiationCache()
+        self.endpoint = Endpoint("odata", root_of, self._negotiate)
+
+    def _negotiate(self, request: OuterRequest, policy: Policy) -> Accepted | Refusal | Probe:
+        self.times += 1
+        return negotiate(request, policy)
+
+    def ask(self, accept: bytes) -> Any:
+        fields = [(b"content-type", b"application/json"), (b"accept", accept)]
+        return self.cache.negotiate(self.endpoint, "/", OuterRequest("POST", "http", b"", fields), Policy())
+
+
+def test_PL_01_heads_that_are_refused_are_remembered() -> None:
+    negotiating = Negotiating()
+    first, again = negotiating.ask(b"a/b"), negotiating.ask(b"a/b")
+    assert first.status == 406
+    assert first == again
+    assert negotiating.times == 1
+
+
+def test_PL_01_heads_that_are_refused_drive_out_none_that_are_not() -> None:
+    negotiating = Negotiating()
+    negotiating.ask(b"*/*")
+    for number in range(1000):
+        negotiating.ask(b"a/b%d" % number)
+    assert negotiating.times == 1001
+    negotiating.ask(b"*/*")
+    assert negotiating.times == 1001
+    negotiating.ask(b"a/b0")
+    assert negotiating.times == 1002, "all of them are kept"
 
 
 def test_hd16_json_goes_on_by_default() -> None:
