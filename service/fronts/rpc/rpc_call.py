@@ -79,6 +79,7 @@ class HttpCall:
         finally:
             reader.cancel()
             call.close(ended)
+            self._failure = None  # its traceback leads back here, and would keep what was read of the message
 
     async def _read(self, call: RpcBatch, receive: Receive, exchange: Any) -> None:
         try:
