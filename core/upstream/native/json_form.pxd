@@ -3,5 +3,5 @@ from batchwire.core.upstream.native.base cimport NativeForm
 
 cdef class JsonForm(NativeForm):
     cdef bytes plain_body(self, Call call, dict fields, Py_ssize_t index)
-    cdef int put_body(self, Buffer out, dict fields, Py_ssize_t index, dict inner, dict waits, bytes body) except -1
+    cdef bytes body_text(self, dict fields, Py_ssize_t index, dict inner, dict waits, bytes body)
     cdef int put_text(self, Buffer out, dict fields, Py_ssize_t index, bytes body) except -1

@@ -89,15 +89,13 @@ cdef class JsonForm(NativeForm):
         cdef dict inner = encoding.inner
         cdef dict fields = {}
         cdef dict waits = depends_within(call, inner) if encoding.atomic else {}
-        cdef Buffer inside = None
         cdef bytes name, value, body
         for name, value in fields_of(call, inner):
             name = name.lower()
             fields[name] = fields[name] + b", " + value if name in fields else value
         body = self.plain_body(call, fields, index)
         if body is not None:
-            inside = Buffer()                             # how it is put decides on what comes before it
-            self.put_body(inside, fields, index, inner, waits, body)
+            body = self.body_text(fields, index, inner, waits, body)    # which decides on what comes before it
         if index:
             out.put_char(c',')
         out.put(b'{"id":"', 7)
@@ -121,9 +119,9 @@ cdef class JsonForm(NativeForm):
             out.put(b'":', 2)
             put_string(out, value)
         out.put_char(c'}')
-        if inside is not None:
+        if body is not None:
             out.put(b',"body":', 8)
-            out.put(inside.data, inside.size)
+            out.put_bytes(body)
         return out.put_char(c'}')
 
     cdef bytes plain_body(self, Call call, dict fields, Py_ssize_t index):
@@ -140,10 +138,10 @@ cdef class JsonForm(NativeForm):
                 raise UnfitMember(index, "the body is not what its content-encoding says") from None
         return body or None
 
-    cdef int put_body(self, Buffer out, dict fields, Py_ssize_t index, dict inner, dict waits,
-                      bytes body) except -1:
-        """JB-23..JB-25. Without a media type it is bytes, and that is said, because no type would mean JSON."""
+    cdef bytes body_text(self, dict fields, Py_ssize_t index, dict inner, dict waits, bytes body):
+        """The JSON for a body: JB-23..JB-25. Without a media type it is bytes, and that is said, because no type would mean JSON."""
         cdef bytes media = fields.setdefault(b"content-type", b"application/octet-stream")
+        cdef Buffer out
         cdef MediaKind kind = media_kind(PyBytes_AS_STRING(media), PyBytes_GET_SIZE(media))
         if kind == MEDIA_NONE:
             fields[b"content-type"] = b"application/octet-stream"
@@ -152,12 +150,15 @@ cdef class JsonForm(NativeForm):
                 body = body[3:]
             if check(<const uint8_t*>PyBytes_AS_STRING(body), PyBytes_GET_SIZE(body), self.max_depth) >= 0:
                 raise UnfitMember(index, "the body is not the JSON that its content-type says")
-            return out.put_bytes(renamed_body(body, inner, waits))
+            return renamed_body(body, inner, waits)
+        out = Buffer()
         if kind == MEDIA_TEXT:
-            return self.put_text(out, fields, index, body)
+            self.put_text(out, fields, index, body)
+            return out.take()
         out.put_char(c'"')
         put_base64url(out, <const uint8_t*>PyBytes_AS_STRING(body), PyBytes_GET_SIZE(body))
-        return out.put_char(c'"')
+        out.put_char(c'"')
+        return out.take()
 
     cdef int put_text(self, Buffer out, dict fields, Py_ssize_t index, bytes body) except -1:
         """A JSON string is UTF-8, so that the content-type must not say anything else."""
