@@ -25,9 +25,13 @@ cdef class HeaderBlock:
     cdef bytes authorization         # of the batch: a call may repeat it (CL-09); None: it may not
     cdef Py_ssize_t max_bytes
     cdef set names
+    cdef dict places                 # name in lower case -> (start, length) of the value, of the first `indexed` bytes
+    cdef Py_ssize_t indexed
     cdef int start(self, Call call) except -1
     cdef int add(self, const char* name, Py_ssize_t name_len, const char* value, Py_ssize_t value_len) except -1
     cdef bint may_drop(self, Py_ssize_t name_len, const char* value, Py_ssize_t value_len) noexcept
-    cdef bint find(self, const char* name, Py_ssize_t n, const char** value, Py_ssize_t* value_len) noexcept
+    cdef bint find(self, const char* name, Py_ssize_t n, const char** value, Py_ssize_t* value_len) except -1
+    cdef bint find_among_many(self, const char* name, Py_ssize_t n, const char** value, Py_ssize_t* value_len) except -1
+    cdef bint find_among_few(self, const char* name, Py_ssize_t n, const char** value, Py_ssize_t* value_len) noexcept
     cdef int name_hop_headers(self, bytes value) except -1
     cdef int finish(self) except -1

@@ -15,6 +15,9 @@ from batchwire.core.header_rules import header_rules
 cdef extern from "<strings.h>" nogil:
     int strncasecmp(const char* a, const char* b, size_t n)
 
+cdef enum:
+    SHORT = 1024              # bytes of lines up to which a name is looked for in them
+
 # RFC 9110 5.6.2: tchar.
 cdef uint8_t[256] TCHAR
 for _c in bytearray(b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"):
@@ -83,6 +86,8 @@ cdef class HeaderBlock:
         self.call = call
         self.out.size = 0
         self.names = None
+        self.places = None
+        self.indexed = 0
         self.content_type = None
         self.transfer_encoding = None
         return 0
@@ -144,8 +149,34 @@ cdef class HeaderBlock:
         return self.authorization is not None and name_len == 13 and value_len == PyBytes_GET_SIZE(
             self.authorization) and memcmp(PyBytes_AS_STRING(self.authorization), value, value_len) == 0
 
-    cdef bint find(self, const char* name, Py_ssize_t n, const char** value, Py_ssize_t* value_len) noexcept:
-        """Whether a field of this name is there, and what it says."""
+    cdef bint find(self, const char* name, Py_ssize_t n, const char** value, Py_ssize_t* value_len) except -1:
+        """Whether a field of this name is there, and what the first one says."""
+        if self.out.size > SHORT:
+            return self.find_among_many(name, n, value, value_len)
+        return self.find_among_few(name, n, value, value_len)
+
+    cdef bint find_among_many(self, const char* name, Py_ssize_t n, const char** value, Py_ssize_t* value_len) except -1:
+        """Each line is read once (PL-01)."""
+        cdef const char* p
+        cdef const char* colon
+        cdef const char* stop
+        cdef Py_ssize_t start
+        if self.places is None:
+            self.places = {}
+        while self.indexed < self.out.size:
+            p = self.out.data + self.indexed
+            colon = <const char*>memchr(p, c':', self.out.size - self.indexed)
+            stop = <const char*>memchr(colon, c'\n', self.out.data + self.out.size - colon)
+            self.places.setdefault(p[:colon - p].lower(), (colon + 2 - self.out.data, stop - 1 - (colon + 2)))
+            self.indexed = stop + 1 - self.out.data
+        found = self.places.get(name[:n].lower())
+        if found is None:
+            return False
+        start, value_len[0] = found
+        value[0] = self.out.data + start
+        return True
+
+    cdef bint find_among_few(self, const char* name, Py_ssize_t n, const char** value, Py_ssize_t* value_len) noexcept:
         cdef const char* p = self.out.data
         cdef const char* end = p + self.out.size
         cdef const char* stop

@@ -9,6 +9,10 @@ cdef class Inheritance:
     cdef bytes with_authorization
     cdef bytes all_lines
     cdef bytes all_with_authorization
+    cdef bytes said, tail                   # of the call before: its own lines, and those of every call
+    cdef bytes head, joined                 # and what came of them
     cdef int add(self, bytes name, bytes value) except -1
     cdef int freeze(self) except -1
     cdef bytes lines_for(self, Call call, Upstream upstream)
+    cdef int join(self, Call call, bytes tail) except -1
+    cdef bint is_long(self) noexcept

@@ -13,6 +13,9 @@ import re
 _PREFERENCE = re.compile(rb'(?:[^",]++|"(?:[^"\\]|\\.)*+"?+)++')
 _ASYNC = re.compile(rb"[ \t]*(?:odata\.)?respond-async[ \t]*(?:[;=]|\Z)", re.IGNORECASE)
 
+cdef enum:
+    FEW = 8                   # inherited lines: each is looked for in the call's own; of more, these are read once
+
 
 cdef class Inheritance:
     """headers: [(lower-case name, value)] as bytes. authorization: bytes or None. hop: number sent upstream.
@@ -37,37 +40,62 @@ cdef class Inheritance:
 
     cdef int freeze(self) except -1:
         lines = b"".join([line for _, line in self.lines])
+        self.said = None
         self.all_lines = lines + self.always
         self.all_with_authorization = lines + self.with_authorization
         return 0
 
     cdef bytes lines_for(self, Call call, Upstream upstream):
-        cdef bytes name, line
         cdef bytes tail = self.with_authorization if upstream.forward_authorization else self.always
-        cdef list kept
         if (self.at_once or call.group is not None or call.dependents is not None) and block_has(call.head, b"prefer", 6):
             call.head = without_respond_async(call.head)
         if not self.lines:
             return tail
         if len(call.head) == 0:
             return self.all_with_authorization if upstream.forward_authorization else self.all_lines
-        kept = []
+        # Calls of a batch often say the same; then they also share what is made here.
+        if call.head != self.said or tail is not self.tail:
+            self.join(call, tail)
+        call.head = self.head
+        return self.joined
+
+    cdef int join(self, Call call, bytes tail) except -1:
+        """Sets `joined`, and `head`: the call's own lines, with the inherited preferences."""
+        self.said = None
+        cdef bytes name, line
+        cdef list kept = []
+        cdef set own = names_in(call.head) if len(self.lines) > FEW else None
+        self.head = call.head
         for name, line in self.lines:
-            if not block_has(call.head, name, len(name)):
+            if not (block_has(call.head, name, len(name)) if own is None else name in own):
                 kept.append(line)
             elif name == b"prefer":
-                call.head = with_preferences(call.head, line)
-        kept.append(tail)
-        return b"".join(kept)
+                self.head = with_preferences(self.head, line)
+        if len(kept) == len(self.lines):
+            self.joined = self.all_lines if tail is self.always else self.all_with_authorization
+        else:
+            kept.append(tail)
+            self.joined = b"".join(kept)
+        self.said = call.head
+        self.tail = tail
+        return 0
+
+    cdef bint is_long(self) noexcept:
+        """Whether it is no trifle what a call inherits."""
+        return len(self.lines) > FEW
+
+
+cdef set names_in(bytes head):
+    """The names of header lines, in lower case."""
+    return {line.partition(b":")[0].lower() for line in head.split(b"\r\n")}
 
 
 cdef bytes with_preferences(bytes head, bytes line):
     """HD-05: the call's header lines, its Prefer extended by the inherited preferences that it does not name."""
     cdef bytes own = block_get(head, b"prefer", 6)
-    cdef bytes named = own.lower().replace(b"odata.", b"")
+    cdef set named = {preference_in(part) for part in _PREFERENCE.findall(own)}
     wanted = [
-        part.strip() for part in line.partition(b": ")[2].rstrip().split(b",")
-        if part.strip().partition(b"=")[0].strip().lower().replace(b"odata.", b"") not in named
+        part.strip() for part in _PREFERENCE.findall(line.partition(b": ")[2].rstrip()) if preference_in(part) not in named
     ]
     if not wanted:
         return head
@@ -75,6 +103,11 @@ cdef bytes with_preferences(bytes head, bytes line):
     at = next(i for i, field in enumerate(lines) if field[:7].lower() == b"prefer:")
     lines[at] = b", ".join([lines[at], *wanted])
     return b"\r\n".join(lines)
+
+
+cdef bytes preference_in(bytes part):
+    """The name of a preference (RFC 7240): in lower case, without "odata."."""
+    return part.partition(b";")[0].partition(b"=")[0].strip(b" \t").lower().removeprefix(b"odata.")
 
 
 cdef bytes without_respond_async(bytes head):

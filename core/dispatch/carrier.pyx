@@ -15,16 +15,13 @@ cdef frozenset REPEATABLE = frozenset([b"GET", b"PUT", b"DELETE"])      # GW-15
 _LINK = re.compile(rb"(?!//)(?:(?!/\.\.?(?:/|\?|$))[!-~])+")              # no dot segments, nothing that ends a line
 
 
-cdef Call carrier_of(list members, Upstream upstream, bint atomic):
-    """The carrier of ready calls of one upstream. None: such calls cannot be said together.
+cdef Call carrier_of(list members, Upstream upstream):
+    """The carrier of ready calls that have nothing to do with one another. None: such calls cannot be said together.
 
-    A group raises UnfitMember. Of other calls, those that cannot be said in the form are marked to travel alone.
+    Those that cannot be said in the form are marked to travel alone.
     """
     cdef Call call
-    cdef NativeBatch batch
-    if atomic and not upstream.native.fits(members, atomic, upstream.base_path):
-        return None
-    batch = upstream.native.encode(members, atomic, upstream.base_path)
+    cdef NativeBatch batch = upstream.native.encode(members, False, upstream.base_path)
     if batch.left_out:
         for error in batch.left_out:
             call = members[error.index]
@@ -32,9 +29,19 @@ cdef Call carrier_of(list members, Upstream upstream, bint atomic):
         members = [call for call in members if not (<Call>call).alone]
         if len(members) < 2:
             return None
-    call = carrying(members, upstream, b"POST", upstream.base_path + b"$batch", batch.head)
+    return posting(members, upstream, batch)
+
+
+cdef Call group_carrier(list members, Upstream upstream, NativeBatch batch):
+    """The carrier of a group, which the batch says."""
+    cdef Call call = posting(members, upstream, batch)
+    call.group_size = <int>len(members)
+    return call
+
+
+cdef Call posting(list members, Upstream upstream, NativeBatch batch):
+    cdef Call call = carrying(members, upstream, b"POST", upstream.base_path + b"$batch", batch.head)
     call.set_body(batch.body, PyBytes_AS_STRING(batch.body), PyBytes_GET_SIZE(batch.body))
-    call.group_size = <int>len(members) if atomic else 0
     return call
 
 
@@ -67,11 +74,11 @@ cdef list in_pieces(Call carrier, Result answer):
     again = [call for call in carrier.members if not answer.oversized or (<Call>call).method in REPEATABLE]
     if not again:
         return None
-    carrier.members = [call for call in carrier.members if call not in again] if len(again) < len(carrier.members) else []
+    carrier.members = [call for call in carrier.members if answer.oversized and (<Call>call).method not in REPEATABLE]
     half = (len(again) + 1) // 2
     pieces = []
     for part in (again[:half], again[half:]):
-        more = carrier_of(part, upstream, False) if len(part) > 1 else None
+        more = carrier_of(part, upstream) if len(part) > 1 else None
         if more is not None:
             part = [call for call in part if (<Call>call).alone]
             pieces.append(more)

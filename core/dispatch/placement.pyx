@@ -3,7 +3,7 @@
 A group of several goes as one request to an upstream with transactions (GW-04); calls that have nothing to do with
 one another may be put into one batch of an upstream that takes them (coalesce). Must never decide whether a call runs.
 """
-from batchwire.core.dispatch.carrier cimport carrier_of
+from batchwire.core.dispatch.carrier cimport carrier_of, group_carrier
 from batchwire.core.dispatch.dispatcher cimport Dispatcher, Lane
 from batchwire.core.inheritance cimport Inheritance
 from batchwire.core.methods cimport is_merge
@@ -14,9 +14,19 @@ from batchwire.core.route cimport Route
 from batchwire.core.session.bounds cimport Bounds
 from batchwire.core.session.conductor cimport Conductor
 from batchwire.core.upstream.base cimport Upstream
+from batchwire.core.upstream.native.base cimport PROGRESS_DONE, PROGRESS_ON, Progress
 from batchwire.core.upstream.native.members cimport lifted_lines
+from cpython.bytes cimport PyBytes_GET_SIZE
 
 from batchwire.core.upstream.native.base import UnfitMember
+
+cdef enum:
+    LINES = 262144            # bytes of header lines of calls that are put into one batch in one go (PL-01)
+
+
+cdef inline Py_ssize_t lines_in(Call call) noexcept:
+    """Bytes of header lines of a placed call."""
+    return PyBytes_GET_SIZE(call.head) + (0 if call.extra is None else PyBytes_GET_SIZE(call.extra))
 
 
 cdef class Placement(Dispatcher):
@@ -28,37 +38,52 @@ cdef class Placement(Dispatcher):
         self.route = route
         self.inheritance = inheritance
 
-    cdef Call group_carrier(self, Group group):
-        """The request that runs a group, or None: then its members are refused."""
-        cdef Upstream upstream = None
-        cdef Call call, placed = None, carrier = None
-        cdef Refusal unfit = no_transaction()
-        for call in group.members:
-            if reference_of(call.target) is not None:
-                continue                        # to another member, and so with it
-            self.place(call)
-            if call.upstream.native is None or (upstream is not None and call.upstream is not upstream):
-                group.fail_members(unfit)
-                return None
-            upstream = call.upstream
-            placed = call
-        for call in group.members:
-            if call.upstream is None and placed is not None:
-                call.upstream = upstream
-                call.mount = placed.mount
-                if is_merge(call.method):
-                    call.method = upstream.merge_as
-            if call.upstream is not None:
-                self.inherit(call)
+    cdef bint carry(self, Group group) except -1:
+        """A step towards the request that runs a group, the work of one member (PL-01); whether it was the last.
+
+        group.carrier is that request then, or None: its members are refused.
+        """
+        cdef Upstream upstream
+        cdef Progress progress
+        if group.placed < group.size:
+            group.placed += 1
+            if self.place_member(group, group.members[group.placed - 1]):
+                return False
+            group.fail_members(no_transaction())
+            return True
+        upstream = (<Call>group.members[0]).upstream
         try:
-            carrier = carrier_of(group.members, upstream, True)
+            if group.encoding is None:
+                group.encoding = upstream.native.begin(group.members, True, upstream.base_path)
+            progress = upstream.native.step(group.encoding)
+            if progress == PROGRESS_ON:
+                return False
+            if progress == PROGRESS_DONE:
+                group.carrier = group_carrier(group.members, upstream, upstream.native.end(group.encoding))
+            else:
+                group.fail_members(no_transaction())
         except UnfitMember as error:
             (<Call>group.members[error.index]).refuse(400, "BadBody", error.message)
-            unfit = Refusal(424, "FailedDependency", "another call of the group cannot be run, so none was",
-                            OUTCOME_DEPENDENCY_FAILED)
-        if carrier is None:
-            group.fail_members(unfit)
-        return carrier
+            group.fail_members(Refusal(424, "FailedDependency", "another call of the group cannot be run, so none was",
+                                       OUTCOME_DEPENDENCY_FAILED))
+        group.encoding = None
+        return True
+
+    cdef bint place_member(self, Group group, Call call) except -1:
+        """Whether the upstream of a member can run it with those before it."""
+        cdef Call first = group.members[0]
+        cdef Upstream upstream
+        if call is first or reference_of(call.target) is None:
+            self.place(call)
+            self.inherit(call)
+            return call.upstream.native is not None and call.upstream is first.upstream
+        upstream = first.upstream               # it refers to another member, and so goes with it
+        call.upstream = upstream
+        call.mount = first.mount
+        if is_merge(call.method):
+            call.method = upstream.merge_as
+        self.inherit(call)
+        return True
 
     cdef int place(self, Call call) except -1:
         """Finds the upstream of a ready call."""
@@ -85,8 +110,9 @@ cdef class Placement(Dispatcher):
         cdef Call call = first
         cdef list members
         cdef bytes lifted
-        cdef Py_ssize_t size = call.body_len
+        cdef Py_ssize_t size = call.body_len, lines
         self.inherit(call)
+        lines = lines_in(call)
         if upstream.coalesce < 2 or lane.size == 0 or call.alone or call.members is not None \
                 or not upstream.native.mixes(call):
             return call
@@ -98,16 +124,17 @@ cdef class Placement(Dispatcher):
             call = lane.first()
             self.inherit(call)
             # A timeout is that of its call alone, and so it must not end the others of its batch.
-            if call.alone or call.members is not None or call.timeout != first.timeout \
+            if call.alone or call.members is not None or call.timeout != first.timeout or lines + lines_in(call) > LINES \
                     or size + call.body_len > self.route.limits.max_call_bytes or not upstream.native.mixes(call) \
                     or not upstream.native.joins(call, upstream.base_path, lifted):
                 break
             call = Dispatcher.next_of(self, lane)
             size += call.body_len
+            lines += lines_in(call)
             members.append(call)
         if len(members) == 1:
             return first
-        call = carrier_of(members, upstream, False)
+        call = carrier_of(members, upstream)
         if call is None:
             call = members.pop(0)               # what cannot be said together is said one by one
         else:

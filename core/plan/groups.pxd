@@ -19,6 +19,9 @@ cdef class Group:
     cdef uint64_t judged                    # members that have been judged, of those that are decided as one
     cdef uint64_t filled                    # and filled in
     cdef Refusal verdict                    # of the first one that cannot run
+    cdef uint64_t placed                    # and given to their upstream
+    cdef object encoding                    # upstream.native.base.Encoding: the request that is to run it, unfinished
+    cdef Call carrier                       # that request
     cdef set names                          # ids of its members; None: not asked for yet
     cdef bint finished(self) noexcept
     cdef bint together(self) noexcept

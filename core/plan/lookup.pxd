@@ -8,6 +8,7 @@ cdef class Lookup:
     cdef References given
     cdef Call call
     cdef dict values                        # (id, path) -> what was found there
+    cdef set read                           # ids whose answers count already
     cdef Py_ssize_t left                    # work that may still be done
     cdef object found(self, bytes name, tuple path)
 

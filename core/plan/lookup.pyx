@@ -8,7 +8,7 @@ from batchwire.core.dialects.json_strings cimport unescaped
 from batchwire.core.model cimport Call
 from batchwire.core.plan.index cimport CallIndex
 from batchwire.core.plan.references cimport Kept, References, text_of, why_missing
-from cpython.bytes cimport PyBytes_AS_STRING
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t
 
 from batchwire.core.errors import quoted
@@ -17,7 +17,10 @@ from batchwire.core.plan.conditions import ConditionError
 import json
 
 cdef enum:
-    MAX_WORK = 6 << 20        # about the bytes that an evaluation looks at
+    MAX_WORK = 6 << 20        # about the bytes that an evaluation looks at: some ten milliseconds
+    READ = 2                  # for a byte of an answer that values are taken from
+    BUILT = 16                # for a byte of a text that objects are made of
+    AS_TEXT = 16              # bytes that are compared for one
 
 
 cdef class Document:
@@ -30,9 +33,11 @@ cdef class Document:
         if not isinstance(other, Document):
             return NotImplemented
         also = other
-        if self.text == also.text:
-            return True
-        self.lookup.spend(2 * (len(self.text) + len(also.text)))
+        if len(self.text) == len(also.text):
+            self.lookup.spend(len(self.text) // AS_TEXT)
+            if self.text == also.text:
+                return True
+        self.lookup.spend(BUILT * (len(self.text) + len(also.text)))
         try:
             return json.loads(self.text) == json.loads(also.text)
         except (ValueError, RecursionError):
@@ -72,6 +77,10 @@ cdef class Lookup:
         cdef int found
         if kept is not None and kept.missing:
             raise ConditionError(f"what ${quoted(name)} answered {why_missing(kept)}")
+        if kept is not None and kept.body is not None and name not in self.read:
+            # Whether another condition has had it gone through already must make no difference.
+            self.read.add(name)
+            self.spend(READ * PyBytes_GET_SIZE(kept.body))
         found = self.given.find(kept, list(path), &start, &end)
         if found == NO_PATH:
             raise ConditionError(f"${quoted(b'/'.join((name, *path)))} asks an array for a member")
@@ -103,5 +112,6 @@ cdef Lookup lookup_of(CallIndex index, References given, Call call):
     made.given = given
     made.call = call
     made.values = {}
+    made.read = set()
     made.left = MAX_WORK
     return made

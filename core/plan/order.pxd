@@ -48,6 +48,7 @@ cdef class Plan:
     cdef int decide(self, Call call) except -1
     cdef bint decide_group(self, Group group, int most) except -1
     cdef int within_group(self, Call call, set ids) except -1
+    cdef int refer_within(self, Call call, bytes name) except -1
     cdef Group spoken_for(self, Call call)
     cdef bint holding_group(self) noexcept
     cdef int stop(self, Refusal verdict) except -1

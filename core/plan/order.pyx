@@ -31,6 +31,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 cdef enum:
     FEW = 16                  # names in dependsOn that may be there twice
     PIECE = 65536             # bytes of a body that are searched in one go
+    LONG = 2048               # bytes of a URL and headers that are no trifle to go through
 
 
 cdef class Plan:
@@ -199,7 +200,8 @@ cdef class Plan:
                 self.depend(call, name, False)
         if call.condition is not None and call.refusal is None:
             self.admit_condition(call)
-        if call.values is not None or call.flags & WANTS_BYTES or (
+        if call.values is not None or call.flags & (WANTS_BYTES | URL_REFERENCE | ETAG_REFERENCE) \
+                or PyBytes_GET_SIZE(call.url) + PyBytes_GET_SIZE(call.head) > LONG or (
                 call.condition is not None and PyBytes_GET_SIZE(call.condition) > MAX_PARSED):
             call.flags |= DEAR
         if call.refusal is not None:
@@ -604,19 +606,23 @@ cdef class Plan:
     cdef int within_group(self, Call call, set ids) except -1:
         """References to other members are left to the upstream, where a form of its batch has them."""
         cdef Reference reference
-        cdef bytes name
         if call.values is not None:
             for reference in list(call.values):
                 if reference.name in ids:
                     if reference.kind != AS_URL:
                         return call.refuse(501, "NotImplemented", "values of a call of the same group are not supported")
                     call.values.remove(reference)
-        if call.flags & URL_REFERENCE:
-            name = reference_of(call.target)
-            if name in ids:
-                if self.rules.normal(b"x" + call.target[len(name) + 1:]) is None:
-                    return call.refuse(400, "BadUrl", self.rules.why)
-                call.flags &= ~URL_REFERENCE
+        return 0
+
+    cdef int refer_within(self, Call call, bytes name) except -1:
+        """GW-06: what follows a reference that the upstream resolves is forwarded as it was checked, and stays below it."""
+        cdef bytes rest = call.target[PyBytes_GET_SIZE(name) + 1:]
+        cdef bytes checked = self.rules.normal(b"x" + rest)
+        if checked is None:
+            return call.refuse(400, "BadUrl", self.rules.why)
+        if not stays_below(rest):
+            return call.refuse(400, "BadUrl", "the URL leaves what its reference stands for")
+        call.target = b"$" + name + checked[1:]
         return 0
 
     cdef int decide(self, Call call) except -1:
@@ -678,6 +684,11 @@ cdef class Plan:
         cdef Kept kept
         if call.flags & URL_REFERENCE:
             name = reference_of(call.target)
+            if ids is not None and name in ids:
+                self.refer_within(call, name)
+                if call.refusal is not None:
+                    return 0
+                return self.fill_etags(call, ids) if call.flags & ETAG_REFERENCE else 0
             kept = None if call.inputs is None else call.inputs.get(name)
             if kept is None:
                 return call.refuse(400, "UnresolvedReference", f"${quoted(name)} gave no usable URL")
@@ -729,6 +740,22 @@ cdef class Plan:
     def holding(self):
         """Bytes of bodies kept for calls still to come, and held by waiting calls."""
         return self.references.held, self.references.handed
+
+
+cdef bint stays_below(bytes rest) except -1:
+    """Whether the dot segments behind a reference leave it in front."""
+    cdef int depth = 0
+    cdef bytes segment
+    if b"/.." not in rest:
+        return True
+    for segment in rest.partition(b"?")[0].split(b"/")[1:]:
+        if segment == b"..":
+            depth -= 1
+            if depth < 0:
+                return False
+        elif segment != b".":
+            depth += 1
+    return True
 
 
 def number_of(Call call):

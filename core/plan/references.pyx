@@ -57,29 +57,12 @@ cdef class References:
 
     cdef Kept keep(self, Call call, Result result, bint for_later, bint whole):
         """What `call` leaves; whole: also a body that is not JSON, whatever its size."""
-        cdef Kept kept = Kept.__new__(Kept)
-        cdef Upstream upstream = call.upstream
+        cdef Kept kept = left_by(call, result)
         cdef HeaderSlice* header
         cdef Kept oldest
         cdef bytes name
         cdef Py_ssize_t most = MAX_BODY_FOR_LATER if for_later else MAX_BODY
         cdef bint is_json_type
-        kept.status = result.status
-        kept.method = call.method
-        kept.target = call.target
-        kept.mount = call.mount
-        kept.group = call.group
-        if upstream is not None:
-            kept.origin = upstream.origin
-            kept.base_path = upstream.base_path
-        header = result.find(KIND_LOCATION)
-        if header != NULL:
-            kept.location = PyBytes_FromStringAndSize(header.value, header.value_len)
-        if kept.location is None:
-            kept.entity_id = entity_id_of(result)
-        header = result.find(KIND_ETAG)
-        if header != NULL:
-            kept.etag = PyBytes_FromStringAndSize(header.value, header.value_len)
         if whole:
             most = self.budget if for_later else MAX_WHOLE
         if not for_later and self.handed and self.handed + result.body_len > HANDED * self.budget:
@@ -118,6 +101,7 @@ cdef class References:
     cdef int place(self, list members, list results, UrlRules rules) except -1:
         """A group has run: a member whose URL was a reference to another gets the URL that this stood for (ID-08)."""
         cdef dict earlier = {}
+        cdef dict left = {}
         cdef Call call, other
         cdef Result result, answer
         cdef Kept kept
@@ -125,8 +109,10 @@ cdef class References:
         for call, result in zip(members, results):
             name = reference_of(call.target)
             if name is not None and name in earlier:
-                other, answer = earlier[name]
-                kept = self.keep(other, answer, False, False)
+                if name not in left:
+                    other, answer = earlier[name]
+                    left[name] = left_by(other, answer)
+                kept = left[name]
                 url = resource_url(kept, call.target[len(name) + 1:], rules)
                 url = None if url is None else without_mount(url, kept)
                 if url is not None:
@@ -235,6 +221,30 @@ cdef class References:
                     return None
                 return unescaped(p + 1, end - start - 2)
         return None
+
+
+cdef Kept left_by(Call call, Result result):
+    """What `call` leaves beside its body."""
+    cdef Kept kept = Kept.__new__(Kept)
+    cdef Upstream upstream = call.upstream
+    cdef HeaderSlice* header
+    kept.status = result.status
+    kept.method = call.method
+    kept.target = call.target
+    kept.mount = call.mount
+    kept.group = call.group
+    if upstream is not None:
+        kept.origin = upstream.origin
+        kept.base_path = upstream.base_path
+    header = result.find(KIND_LOCATION)
+    if header != NULL:
+        kept.location = PyBytes_FromStringAndSize(header.value, header.value_len)
+    else:
+        kept.entity_id = entity_id_of(result)
+    header = result.find(KIND_ETAG)
+    if header != NULL:
+        kept.etag = PyBytes_FromStringAndSize(header.value, header.value_len)
+    return kept
 
 
 cdef Py_ssize_t cost(Kept kept) noexcept:

@@ -1,4 +1,6 @@
+from batchwire.core.model cimport Buffer
 from batchwire.core.origins cimport Origins
+from libc.stdint cimport uint8_t
 
 cdef enum UrlVerdict:
     URL_OK = 0
@@ -13,12 +15,17 @@ cdef class UrlRules:
     cdef bint bare
     cdef bint strict
     cdef readonly str why
+    cdef Buffer room                        # for what is decoded to be looked at
     cdef bytes relative(self, bytes url)
     cdef bytes normal(self, bytes rest)
     cdef bytes public(self, bytes location, bytes upstream_origin, bytes base_path, bytes mount=*)
     cdef bytes public_links(self, const char* body, Py_ssize_t n, bytes upstream_origin, bytes base_path,
                             bytes mount=*)
-    cdef bytes relinked(self, bytes text, bytes upstream_origin, bytes base_path, bytes mount)
+    cdef bytes checked(self, bytes rest)
+    cdef bint is_endpoint(self, bytes path) except -1
+    cdef bint hides(self, const uint8_t* p, Py_ssize_t n) except -1
+    cdef bytes below(self, bytes location, bytes upstream_origin, bytes base_path)
+    cdef Py_ssize_t own(self, const char* p, Py_ssize_t n, bytes upstream_origin, bytes base_path) except -2
     cdef bytes locate(self, bytes location, bytes upstream_origin, bytes base_path, bytes own, bytes mount=*)
 
 cdef bytes reference_of(bytes rest)

@@ -3,6 +3,7 @@
 Rules JB-09, JB-10, GW-05, GW-06, GW-10, PR-05, JB-04. What is forwarded is the very text that was checked
 (background: CVE-2019-9901, CVE-2021-29492). Must never let a URL leave the service root.
 """
+from batchwire.core.model cimport Buffer
 from batchwire.core.origins cimport Origins, same_origin
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t
@@ -10,15 +11,18 @@ from libc.string cimport memchr, memcmp
 
 
 import re
-from urllib.parse import unquote_to_bytes
 
 # ID-07: names that mean the system resource and not a call's id.
 SYSTEM_RESOURCES = frozenset([b"batch", b"crossjoin", b"all", b"entity", b"root", b"id", b"metadata"])
 _ORIGIN = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
 _SCHEME = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*:")
-# A link whose text needs no unescaping; others are rare enough to stay as they are.
-_NEXT_LINK = re.compile(rb'("@(?:odata\.)?nextLink"\s*:\s*")([^"\\]*)"')
 _REFERENCE = re.compile(rb"\$([A-Za-z0-9._~-]+)(?=[/?]|$)")
+
+cdef extern from "<strings.h>" nogil:
+    int strncasecmp(const char* a, const char* b, size_t n)
+
+cdef enum:
+    MAX_LAYERS = 4    # of percent-encoding: a URL with as many is refused
 
 cdef enum:
     PLAIN = 0         # as it is
@@ -38,6 +42,8 @@ for _c in range(256):
 
 # What servers leave off a name, or take for nothing.
 cdef bytes EDGES = b" \t\x0b\x0c.()"
+cdef const char* EDGES_PTR = EDGES
+cdef Py_ssize_t N_EDGES = len(EDGES)
 
 cdef bytes HEX = b"0123456789ABCDEF"
 
@@ -53,18 +59,132 @@ cdef bytes reference_of(bytes rest):
     return None if name in SYSTEM_RESOURCES else name
 
 
-cdef bint holds_link(const char* p, Py_ssize_t n) noexcept nogil:
-    """Whether a body has a member that ends in nextLink. It looks for L, which is rare: that costs next to nothing."""
-    cdef const char* end = p + n
+cdef const char* next_link(const char* p, const char* end, Py_ssize_t* size) noexcept nogil:
+    """The next link in a JSON body from p on, without its quotes, or NULL. It looks for L, which is rare: that costs next
+    to nothing. A link whose text would have to be unescaped is passed over: those are rare enough to stay as they are.
+    """
     cdef const char* start = p
+    cdef const char* at
     while p < end:
         p = <const char*>memchr(p, c'L', end - p)
         if p == NULL:
-            return False
-        if p - start >= 4 and end - p >= 5 and memcmp(p - 4, b'nextLink"', 9) == 0:
-            return True
+            return NULL
+        if end - p >= 5 and (
+                (p - start >= 6 and memcmp(p - 6, b'"@nextLink"', 11) == 0)
+                or (p - start >= 12 and memcmp(p - 12, b'"@odata.nextLink"', 17) == 0)):
+            at = value_of(p + 5, end)
+            if at != NULL:
+                p = <const char*>memchr(at, c'"', end - at)
+                if p == NULL:
+                    return NULL
+                if memchr(at, c'\\', p - at) == NULL:
+                    size[0] = p - at
+                    return at
         p += 1
-    return False
+    return NULL
+
+
+cdef const char* value_of(const char* p, const char* end) noexcept nogil:
+    """The inside of the string that is the value of the member whose name ends at p, or NULL."""
+    cdef bint colon = False
+    while p < end:
+        if p[0] == c':' and not colon:
+            colon = True
+        elif p[0] == c'"':
+            return p + 1 if colon else NULL
+        elif p[0] != c' ' and p[0] != c'\n' and p[0] != c'\r' and p[0] != c'\t':
+            return NULL
+        p += 1
+    return NULL
+
+
+cdef Py_ssize_t origin_end(const char* p, Py_ssize_t n, bytes origin) except -2:
+    """Where the origin at the front of a URL ends, when it is this one; else -1."""
+    cdef Py_ssize_t k = PyBytes_GET_SIZE(origin)
+    cdef Py_ssize_t host
+    if begins(p, n, origin) and (n == k or p[k] == c'/' or p[k] == c'?' or p[k] == c'#'):
+        return k
+    # Another spelling (CL-08) has scheme and host in common with it; what has not costs no more.
+    host = origin.rfind(b":")
+    if host < 6:
+        host = k
+    if n < host or strncasecmp(p, PyBytes_AS_STRING(origin), host) != 0:
+        return -1
+    found = _ORIGIN.match(p[:n])
+    return found.end() if found is not None and same_origin(found.group(), origin) else -1
+
+
+cdef bint begins(const char* p, Py_ssize_t n, bytes with_it) noexcept:
+    return n >= PyBytes_GET_SIZE(with_it) and memcmp(p, PyBytes_AS_STRING(with_it), PyBytes_GET_SIZE(with_it)) == 0
+
+
+cdef bint is_dots(const uint8_t* p, Py_ssize_t n) noexcept nogil:
+    return (n == 1 or (n == 2 and p[1] == c'.')) and p[0] == c'.'
+
+
+cdef int digit_of(uint8_t c) noexcept nogil:
+    """What a hexadecimal digit says, or -1."""
+    if c'0' <= c <= c'9':
+        return c - c'0'
+    c |= 32
+    return c - c'a' + 10 if c'a' <= c <= c'f' else -1
+
+
+cdef bint undo_percent(Buffer text) noexcept:
+    """Undoes one layer of percent-encoding; whether there was any."""
+    cdef uint8_t* p = <uint8_t*>text.data
+    cdef Py_ssize_t n = text.size, i = 0, k = 0
+    while i < n:
+        if p[i] == c'%' and n - i > 2 and digit_of(p[i + 1]) >= 0 and digit_of(p[i + 2]) >= 0:
+            p[k] = <uint8_t>(digit_of(p[i + 1]) << 4 | digit_of(p[i + 2]))
+            i += 3
+        else:
+            p[k] = p[i]
+            i += 1
+        k += 1
+    text.size = k
+    return k < n
+
+
+cdef str disguise_of(const uint8_t* p, Py_ssize_t n):
+    """What is wrong with a segment as it stands, as one sentence, or None."""
+    cdef Py_ssize_t at = 0, stop, end, start
+    cdef bint control = False
+    while at <= n:
+        stop = at
+        while stop < n and p[stop] != c'/' and p[stop] != c'\\':
+            control = control or p[stop] == 0 or p[stop] == c'\r' or p[stop] == c'\n'
+            stop += 1
+        end = at
+        while end < stop and p[end] != c';':
+            end += 1
+        if is_dots(p + at, end - at) and n > 1:
+            return "the URL has a disguised dot segment"
+        start = at
+        while start < end and memchr(EDGES_PTR, p[start], N_EDGES) != NULL:
+            start += 1
+        while end > start and memchr(EDGES_PTR, p[end - 1], N_EDGES) != NULL:
+            end -= 1
+        if end - start == 6 and strncasecmp(<const char*>p + start, b"$batch", 6) == 0:
+            return "a batch must not hold a batch"
+        at = stop + 1
+    return "the URL has a character that is not allowed" if control else None
+
+
+cdef bytes encoded(bytes rest):
+    """With what cannot stand in a request line percent-encoded."""
+    cdef const uint8_t* p = rest
+    cdef Py_ssize_t i
+    cdef Buffer out = Buffer()
+    out.grow(PyBytes_GET_SIZE(rest))
+    for i in range(PyBytes_GET_SIZE(rest)):
+        if CLASSES[p[i]] == ENCODE:
+            out.put_char(c'%')
+            out.put_char(PyBytes_AS_STRING(HEX)[p[i] >> 4])
+            out.put_char(PyBytes_AS_STRING(HEX)[p[i] & 15])
+        else:
+            out.put_char(p[i])
+    return out.take()
 
 
 cdef class UrlRules:
@@ -79,6 +199,7 @@ cdef class UrlRules:
         self.strict = strict
         self.mounts = mounts or []
         self.bare = bare
+        self.room = Buffer()
         self.origins = Origins(authority, strict)
         self.origin = self.origins.public
 
@@ -159,52 +280,58 @@ cdef class UrlRules:
             # `./$1`, or a Location that looks like a reference: GW-14 forwards none as it stands.
             self.why = "the URL hides a reference"
             return None
-        if encode:
-            rest = b"".join([
-                bytes((c,)) if CLASSES[c] != ENCODE else b"%" + HEX[c >> 4:(c >> 4) + 1] + HEX[c & 15:(c & 15) + 1]
-                for c in bytearray(rest)
-            ])
-        return rest
+        return encoded(rest) if encode else rest
 
-    def checked(self, bytes rest):
+    cdef bytes checked(self, bytes rest):
         """The careful path: dot segments, what hides behind percent-encoding, nested batches."""
-        path, mark, query = rest.partition(b"?")
-        whole = []
-        root = self.root.strip(b"/").split(b"/") if len(self.root) > 1 else []
-        below = len(root)
-        segments = root + path.split(b"/")
-        for number, segment in enumerate(segments):
-            last = number == len(segments) - 1
-            if segment == b"." or segment == b"..":
-                if segment == b"..":
-                    if not whole:
+        cdef const uint8_t* p = rest
+        cdef Py_ssize_t n = PyBytes_GET_SIZE(rest), at = 0, stop, end
+        cdef bytes root = self.root[1:]
+        cdef Py_ssize_t below = PyBytes_GET_SIZE(root)
+        cdef Buffer whole = Buffer()                # each segment with a slash behind it
+        cdef const char* found = <const char*>memchr(p, c'?', n)
+        cdef bytes path
+        end = n if found == NULL else found - <const char*>p
+        whole.put_bytes(root)
+        while at <= end:
+            stop = at
+            while stop < end and p[stop] != c'/':
+                stop += 1
+            if is_dots(p + at, stop - at):
+                if stop - at == 2:
+                    if whole.size == 0:
                         self.why = "the URL leaves the service root"
                         return None
-                    whole.pop()
-                if last:
-                    whole.append(b"")
-                continue
-            if number >= below and self.hides(segment):
+                    whole.size -= 1
+                    while whole.size and whole.data[whole.size - 1] != c'/':
+                        whole.size -= 1
+                if stop == end:
+                    whole.put_char(c'/')
+            elif self.hides(p + at, stop - at):
                 return None
-            whole.append(segment)
+            else:
+                whole.put(<const char*>p + at, stop - at)
+                whole.put_char(c'/')
+            at = stop + 1
         # `./` + `/host/x` must not become what `//host/x` is refused for.
-        if whole[:below] != root or len(whole) <= below or (whole[below] == b"" and len(whole) > below + 1):
+        if whole.size <= below or memcmp(whole.data, PyBytes_AS_STRING(root), below) != 0 \
+                or (whole.data[below] == c'/' and whole.size > below + 1):
             self.why = "the URL leaves the service root"
             return None
-        path = b"/".join(whole[below:])
+        path = PyBytes_FromStringAndSize(whole.data + below, whole.size - below - 1)
         if self.bare and self.is_endpoint(path):
             self.why = "a batch must not hold a batch"
             return None
-        return path + mark + query
+        return path + rest[end:]
 
-    def is_endpoint(self, bytes path):
+    cdef bint is_endpoint(self, bytes path) except -1:
         """Whether a dialect takes batches there: at `batch` and below it, of the route and of each mount (CL-11)."""
-        while True:
-            decoded = unquote_to_bytes(path)
-            if decoded == path:
-                break
-            path = decoded
-        path = path.replace(b"\\", b"/")
+        cdef Buffer room = self.room
+        room.size = 0
+        room.put_bytes(path)
+        while undo_percent(room):
+            pass
+        path = PyBytes_FromStringAndSize(room.data, room.size).replace(b"\\", b"/")
         for prefix in (b"", *self.mounts):
             if path.startswith(prefix):
                 name = path[len(prefix):].lstrip(b"/").partition(b"/")[0].partition(b";")[0]
@@ -212,27 +339,26 @@ cdef class UrlRules:
                     return True
         return False
 
-    def hides(self, bytes segment):
+    cdef bint hides(self, const uint8_t* p, Py_ssize_t n) except -1:
         """Whether a segment is, after decoding, something other than it seems."""
-        plain = segment
-        for _ in range(4):
-            for part in re.split(rb"[/\\]", plain):
-                name = part.partition(b";")[0]
-                if name in (b".", b"..") and plain != b".":
-                    self.why = "the URL has a disguised dot segment"
-                    return True
-                if name.strip(EDGES).lower() == b"$batch":
-                    self.why = "a batch must not hold a batch"
-                    return True
-            if b"\0" in plain or b"\r" in plain or b"\n" in plain:
-                self.why = "the URL has a character that is not allowed"
+        cdef Buffer room = self.room
+        cdef int left = MAX_LAYERS
+        self.why = disguise_of(p, n)
+        if self.why is not None:
+            return True
+        if memchr(p, c'%', n) == NULL:
+            return False
+        room.size = 0
+        room.put(<const char*>p, n)
+        while undo_percent(room):
+            left -= 1
+            if left == 0:
+                self.why = "the URL is encoded too many times"
                 return True
-            decoded = unquote_to_bytes(plain)
-            if decoded == plain:
-                return False
-            plain = decoded
-        self.why = "the URL is encoded too many times"
-        return True
+            self.why = disguise_of(<const uint8_t*>room.data, room.size)
+            if self.why is not None:
+                return True
+        return False
 
     cdef bytes public(self, bytes location, bytes upstream_origin, bytes base_path, bytes mount=None):
         """An upstream's absolute URL or path as the client may use it (GW-10); others stay as they are.
@@ -251,31 +377,47 @@ cdef class UrlRules:
     cdef bytes public_links(self, const char* body, Py_ssize_t n, bytes upstream_origin, bytes base_path,
                             bytes mount=None):
         """A JSON body whose next links lead to the upstream, with public ones (GW-10); None: nothing to do."""
-        if not holds_link(body, n):
+        cdef const char* at = body
+        cdef const char* end = body + n
+        cdef const char* link
+        cdef Py_ssize_t size = 0, cut
+        cdef bytes path = None, whole = None
+        cdef Buffer out = None
+        link = next_link(body, end, &size)
+        while link != NULL:
+            cut = self.own(link, size, upstream_origin, base_path)
+            if cut >= 0:
+                if out is None:
+                    out = Buffer()
+                    path = self.root if mount is None else self.root + mount
+                    whole = (self.origin or b"") + path
+                out.put(at, link - at)
+                out.put_bytes(path if link[0] == c'/' else whole)
+                at = link + cut
+            link = next_link(link + size + 1, end, &size)
+        if out is None:
             return None
-        return self.relinked(PyBytes_FromStringAndSize(body, n), upstream_origin, base_path, mount)
+        out.put(at, end - at)
+        return out.take()
 
-    cdef bytes relinked(self, bytes text, bytes upstream_origin, bytes base_path, bytes mount):
-        """Apart, because what its closure holds is made anew at each call."""
-        changed = _NEXT_LINK.sub(
-            lambda found: found.group(1) + self.public(found.group(2), upstream_origin, base_path, mount) + b'"', text)
-        return None if changed == text else changed
-
-    def below(self, bytes location, bytes upstream_origin, bytes base_path):
+    cdef bytes below(self, bytes location, bytes upstream_origin, bytes base_path):
         """The part of an upstream's URL below its base path, when it lies there and is not public already."""
-        path = location
-        if not location.startswith(b"/"):
-            found = _ORIGIN.match(location)
-            if found is None or not same_origin(found.group(), upstream_origin):
-                return None
-            path = location[found.end():] or b"/"
-        elif location.startswith(b"//"):
-            return None
-        elif location.startswith(self.root) and len(self.root) >= len(base_path):
-            return None
-        if path.startswith(base_path):
-            return path[len(base_path):]
-        return None
+        cdef Py_ssize_t cut = self.own(PyBytes_AS_STRING(location), PyBytes_GET_SIZE(location), upstream_origin, base_path)
+        return None if cut < 0 else location[cut:]
+
+    cdef Py_ssize_t own(self, const char* p, Py_ssize_t n, bytes upstream_origin, bytes base_path) except -2:
+        """How much of a URL is origin and base path of the upstream; -1: it leads elsewhere, or is public already."""
+        cdef Py_ssize_t k = 0
+        if n == 0 or p[0] != c'/':
+            k = origin_end(p, n, upstream_origin)
+            if k < 0:
+                return -1
+            if k == n:
+                return k if base_path == b"/" else -1
+        elif (n > 1 and p[1] == c'/') or (
+                begins(p, n, self.root) and PyBytes_GET_SIZE(self.root) >= PyBytes_GET_SIZE(base_path)):
+            return -1
+        return k + PyBytes_GET_SIZE(base_path) if begins(p + k, n - k, base_path) else -1
 
     cdef bytes locate(self, bytes location, bytes upstream_origin, bytes base_path, bytes own, bytes mount=None):
         """The part below the root that a Location means (ID-08, GW-10, GW-14); None: it leads elsewhere.

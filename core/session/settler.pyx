@@ -18,7 +18,7 @@ from batchwire.core.upstream.native.outcomes cimport bad_answer
 import logging
 
 cdef enum:
-    LOOKED_AT = 8             # members of a group that are decided between two looks at the clock
+    LOOKED_AT = 1             # member of a group that is decided between two looks at the clock: it may have a long body
 
 # Seconds, about, so that the clock is asked for what is dear alone.
 cdef double DECIDED = 2e-6    # of a call that is decided and has nothing to be filled in
@@ -110,19 +110,18 @@ cdef class Settler:
 
     cdef int decide(self, Call call) except -1:
         """Makes a call ready for its upstream, or refuses it; what fails here fails this call alone (BU-03)."""
-        cdef double since
+        cdef bint dear = call.flags & DEAR or self.dispatch.inheritance.is_long()
+        cdef double since = now() if dear else 0
         try:
             fault("plan.decide")
+            self.plan.decide(call)
             if call.flags & DEAR:
-                since = now()
-                self.plan.decide(call)
                 self.pending.charge_body(call)
-                self.slice.add(now() - since)
-            else:
-                self.plan.decide(call)
             if call.refusal is None:
                 fault("place")
                 self.dispatch.place(call)
+            if dear:
+                self.slice.add(now() - since)
         except Exception as error:
             _log.error("a call could not be decided", exc_info=error)
             call.refusal = FAILED
@@ -152,7 +151,14 @@ cdef class Settler:
                 self.pending.charge_body(call)
             if (<Call>members[0]).refusal is None:
                 fault("place_group")
-                carrier = self.dispatch.group_carrier(group)
+                while not self.dispatch.carry(group):
+                    t = now()
+                    self.slice.add(t - since)
+                    since = t
+                    if self.slice.over():
+                        return self.plan.decided.append(members[0])
+                carrier = group.carrier
+                group.carrier = None
         except Exception as error:
             _log.error("a group could not be decided", exc_info=error)
             carrier = None
@@ -160,9 +166,11 @@ cdef class Settler:
                 if call.refusal is None:
                     call.refusal = FAILED
                 self.plan.give_up(call)
+        self.slice.add(now() - since)
         if carrier is not None:
             return self.dispatch.push(carrier)
         for call in members:
+            self.slice.add(ANSWERED)
             self.refuse(call)
         return 0
 

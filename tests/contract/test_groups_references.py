@@ -79,6 +79,35 @@ def test_GW_06_what_follows_a_reference_must_not_leave_the_root(
     assert things.lines == []
 
 
+@pytest.mark.parametrize("tail", ["/../x", "/..", "/./../x", "/a/../../x", "/../new", "/a/..//../../x?y"])
+def test_GW_06_what_follows_a_reference_must_not_leave_what_it_stands_for(
+    tail: str, front: str, batching_gateway: Gateway, things: BatchingUpstream
+) -> None:
+    results = by_id(run_batch(front, batching_gateway, [post("new"), post("1", f"$new{tail}")]))
+    check_error(results["1"], 400)
+    check_error(results["new"], 424)
+    assert things.lines == []
+
+
+@pytest.mark.parametrize(
+    ("tail", "sent"),
+    [
+        ("/./Orders", "/Orders"),
+        ("/x/../Orders", "/Orders"),
+        ("/x y", "/x%20y"),
+        ("/.", "/"),
+        ("/x?y=/../../z", "/x?y=/../../z"),
+        ("?y= z", "?y=%20z"),
+    ],
+)
+def test_GW_06_what_follows_a_reference_is_forwarded_as_it_was_checked(
+    tail: str, sent: str, front: str, batching_gateway: Gateway, things: BatchingUpstream
+) -> None:
+    run_batch(front, batching_gateway, [post("new"), post("1", f"$new{tail}")])
+    body = things.batches[0].body
+    assert f'"url":"$1{sent}"'.encode() in body or f"POST $1{sent} HTTP/1.1\r\n".encode() in body
+
+
 @pytest.mark.parametrize("name", ["if-match", "If-None-Match"])
 @pytest.mark.parametrize("listed", [True, False])
 def test_ID_09_the_etag_of_another_member(

@@ -105,6 +105,12 @@ def test_HD_05_inner_preference_wins(gateway: Gateway, upstream: ScriptedUpstrea
     assert "allow-entityreferences" in seen["prefer"]
 
 
+def test_HD_05_a_preference_is_known_by_its_whole_name(gateway: Gateway, upstream: ScriptedUpstream) -> None:
+    outer = {"Prefer": "allow-entityreferences"}
+    seen = seen_by_upstream(REST, gateway, upstream, outer, {"prefer": 'x="a, allow-entityreferences"'})
+    assert seen["prefer"] == 'x="a, allow-entityreferences", allow-entityreferences'
+
+
 @pytest.mark.parametrize("name", ["If-Match", "If-None-Match"])
 @pytest.mark.parametrize("value", ['"x"', "*", 'W/"7"'])
 def test_HD_06_conditions_on_the_batch_are_4xx(

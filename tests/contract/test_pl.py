@@ -343,6 +343,29 @@ def test_PL_07_a_condition_that_is_too_much_work(front: str, gateway: Gateway, u
     assert "too much work" in results["much"].json()["error"]["message"]
 
 
+def test_PL_07_objects_that_are_compared_and_answers_that_are_read_are_bounded(
+    front: str, gateway: Gateway, upstream: ScriptedUpstream
+) -> None:
+    for name, size, last in (("a", 300_000, 1), ("b", 300_000, 2), ("c", 50_000, 3), ("d", 50_000, 3.0)):
+        upstream.on("GET", f"/{name}", json_reply({"l": [*[[]] * (size // 4), last]}))
+    for n in range(4):
+        upstream.on("GET", f"/t{n}", json_reply({"t": "x" * 900_000}))
+    upstream.on("GET", "/x")
+    calls = [Call(name, name) for name in ("a", "b", "c", "d", "t0", "t1", "t2", "t3")]
+    conditions = {
+        "large": "$a/l ne $b/l",
+        "small": "$c/l eq $d/l",
+        "many": " or ".join(f"$t{n}/none ne null" for n in range(4)),
+        "few": "not " + " and not ".join(f"($t{n}/none ne null)" for n in range(3)),
+    }
+    waited = [call.id for call in calls]
+    calls += [Call(name, "x", depends_on=waited, condition=text) for name, text in conditions.items()]
+    results = by_id(run_batch(front, gateway, calls))
+    assert {name: results[name].status for name in conditions} == {"large": 424, "small": 200, "many": 424, "few": 200}
+    for name in ("large", "many"):
+        assert "too much work" in results[name].json()["error"]["message"]
+
+
 @pytest.mark.parametrize(
     ("condition", "runs"),
     [

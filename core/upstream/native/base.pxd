@@ -1,11 +1,30 @@
 # Many calls as one $batch request to one upstream, and its answer as one Result a call. No I/O.
-from batchwire.core.model cimport Call, Result
+from batchwire.core.model cimport Buffer, Call, Result
+
+cdef enum Progress:
+    PROGRESS_ON = 0           # there is more to do
+    PROGRESS_DONE = 1         # all is said: end() gives it
+    PROGRESS_UNFIT = 2        # such members cannot be put into one batch
 
 cdef class NativeBatch:
     """What is to be POSTed to the upstream's $batch."""
     cdef readonly bytes head                # header lines, b"Name: value\r\n...": Content-Type, Accept, what is lifted
     cdef readonly bytes body
     cdef readonly list left_out             # an UnfitMember for each member that it does not hold; empty for a group
+
+
+cdef class Encoding:
+    """A batch that is being written, member by member. See NativeForm."""
+    cdef list members
+    cdef bint atomic
+    cdef bytes base_path
+    cdef dict inner                         # the client's ids of a group -> those in this batch
+    cdef Py_ssize_t looked_at               # members of which is known that they fit
+    cdef bytes lifted                       # lifted_lines() of all of these
+    cdef Py_ssize_t written
+    cdef Buffer out
+    cdef list parts
+    cdef list left_out
 
 
 cdef class NativeForm:
@@ -17,11 +36,13 @@ cdef class NativeForm:
     atomic: they are one group or change set: all or none. Else they have nothing to do with one another.
     base_path: of the upstream; its $batch lies at base_path + b"$batch".
 
-    fits(): whether they may be put into one batch; cheap, looks at no body.
+    fits(): whether a member may be put into a batch with those before it; looks at no body.
     mixes(): whether a call may share a batch with calls that it has nothing to do with.
     joins(): the same of one call and others that it has nothing to do with; lifted: lifted_lines() of these.
-    encode(): a member of a group that cannot be said in this form raises UnfitMember; then nothing has happened.
-      Any other is left out.
+    begin(), step(), end(): write a batch. Each step is the work of one member, so that others can be served in between
+      (PL-01). A member of a group that cannot be said in this form raises UnfitMember; any other is left out.
+    encode(): all of it in one go, for members that are known to fit.
+    put_member(): writes the next member; raises UnfitMember.
     decode(): never raises for what the upstream answered. A list of Results, one a member in the order of
       members; none is shared. `answer` may be let go afterwards. gathered: what gather() gave of answers before.
     more_at(): where the rest of an answer is to be had (@nextLink), or None.
@@ -30,9 +51,13 @@ cdef class NativeForm:
     cdef readonly Py_ssize_t max_body_bytes
     cdef readonly int max_depth
     cdef bint mixes(self, Call call) except -1
-    cdef bint fits(self, list members, bint atomic, bytes base_path) except -1
+    cdef bint fits(self, Encoding encoding, Call call) except -1
     cdef bint joins(self, Call call, bytes base_path, bytes lifted) except -1
+    cdef Encoding begin(self, list members, bint atomic, bytes base_path)
+    cdef Progress step(self, Encoding encoding) except? PROGRESS_UNFIT
+    cdef NativeBatch end(self, Encoding encoding)
     cdef NativeBatch encode(self, list members, bint atomic, bytes base_path)
+    cdef int put_member(self, Encoding encoding, Call call, Py_ssize_t index) except -1
     cdef list decode(self, Result answer, list members, bint atomic, list gathered)
     cdef bytes more_at(self, Result answer)
     cdef list gather(self, Result answer, list members, list gathered)

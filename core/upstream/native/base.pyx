@@ -5,7 +5,8 @@ read. Must never know sockets, order or policies, and never send a client's ids 
 """
 from batchwire.core.dialects.json_scan cimport MAX_DEPTH
 from batchwire.core.methods cimport is_odata
-from batchwire.core.model cimport Call, Result
+from batchwire.core.model cimport Buffer, CARRIED, Call, Result
+from batchwire.core.upstream.native.members cimport fits_in, lifted_lines, ordinals_of
 
 from batchwire.core.errors import ConfigError
 
@@ -45,13 +46,61 @@ cdef class NativeForm:
     cdef bint mixes(self, Call call) except -1:
         return is_odata(call.method)              # CL-03: others cannot be said in a batch
 
-    cdef bint fits(self, list members, bint atomic, bytes base_path) except -1:
-        raise NotImplementedError
+    cdef bint fits(self, Encoding encoding, Call call) except -1:
+        if not fits_in(call, encoding.base_path, encoding.inner):
+            return False
+        # One request carries them all, so that they must be sent in one name.
+        if encoding.lifted is None:
+            encoding.lifted = lifted_lines(call)
+            return True
+        return encoding.lifted == lifted_lines(call)
 
     cdef bint joins(self, Call call, bytes base_path, bytes lifted) except -1:
         raise NotImplementedError
 
+    cdef Encoding begin(self, list members, bint atomic, bytes base_path):
+        cdef Encoding encoding = Encoding.__new__(Encoding)
+        encoding.members = members
+        encoding.atomic = atomic
+        encoding.base_path = base_path
+        encoding.inner = ordinals_of(members) if atomic else {}
+        encoding.out = Buffer()
+        encoding.parts = []
+        encoding.left_out = []
+        return encoding
+
+    cdef Progress step(self, Encoding encoding) except? PROGRESS_UNFIT:
+        cdef Py_ssize_t before = encoding.out.size, number = encoding.written
+        if encoding.looked_at < len(encoding.members):
+            encoding.looked_at += 1
+            return PROGRESS_ON if self.fits(encoding, encoding.members[encoding.looked_at - 1]) else PROGRESS_UNFIT
+        if number == len(encoding.members):
+            return PROGRESS_DONE
+        encoding.written += 1
+        try:
+            self.put_member(encoding, encoding.members[number], number - len(encoding.left_out))
+            # PL-02: bodies become larger when their codings are undone.
+            if encoding.atomic and 0 < self.max_body_bytes and encoding.out.size > CARRIED * self.max_body_bytes:
+                raise UnfitMember(number, "with it the group is larger than the gateway may make it")
+        except UnfitMember as error:
+            if encoding.atomic:
+                raise
+            error.index = number
+            encoding.out.size = before
+            encoding.left_out.append(error)
+        return PROGRESS_ON
+
     cdef NativeBatch encode(self, list members, bint atomic, bytes base_path):
+        cdef Encoding encoding = self.begin(members, atomic, base_path)
+        encoding.looked_at = len(members)
+        while self.step(encoding) != PROGRESS_DONE:
+            pass
+        return self.end(encoding)
+
+    cdef NativeBatch end(self, Encoding encoding):
+        raise NotImplementedError
+
+    cdef int put_member(self, Encoding encoding, Call call, Py_ssize_t index) except -1:
         raise NotImplementedError
 
     cdef list decode(self, Result answer, list members, bint atomic, list gathered):
@@ -65,7 +114,8 @@ cdef class NativeForm:
 
     def fits_batch(self, list members not None, bint atomic, bytes base_path not None):
         """fits() for tests and tools."""
-        return self.fits(members, atomic, base_path)
+        cdef Encoding encoding = self.begin(members, atomic, base_path)
+        return all([self.fits(encoding, call) for call in members])
 
     def encode_batch(self, list members not None, bint atomic, bytes base_path not None):
         """encode() for tests and tools."""

@@ -2,8 +2,6 @@ from batchwire.core.model cimport Buffer, Call, Result
 from batchwire.core.upstream.native.base cimport NativeForm
 
 cdef class JsonForm(NativeForm):
-    cdef int put_member(self, Buffer out, Call call, Py_ssize_t index, bint atomic, bytes base_path,
-                        dict inner) except -1
     cdef bytes plain_body(self, Call call, dict fields, Py_ssize_t index)
-    cdef int put_body(self, Buffer out, dict fields, Py_ssize_t index, dict inner, list waits, bytes body) except -1
+    cdef bytes body_text(self, dict fields, Py_ssize_t index, dict inner, dict waits, bytes body)
     cdef int put_text(self, Buffer out, dict fields, Py_ssize_t index, bytes body) except -1

@@ -19,15 +19,13 @@ from batchwire.core.dialects.media cimport (
 )
 from batchwire.core.headers cimport block_get
 from batchwire.core.model cimport CARRIED, Buffer, Call, Result
-from batchwire.core.upstream.native.base cimport NativeBatch, NativeForm
+from batchwire.core.upstream.native.base cimport Encoding, NativeBatch, NativeForm
 from batchwire.core.upstream.native.json_answer cimport link_in, responses_in
 from batchwire.core.upstream.native.members cimport (
     depends_within,
     fields_of,
-    fit_together,
     fits_in,
     lifted_lines,
-    ordinals_of,
     relative_url,
     renamed_body,
 )
@@ -73,55 +71,40 @@ cdef class JsonForm(NativeForm):
         return at < call.body_len and call.body_ptr[at] == c'{' \
             and media_kind(PyBytes_AS_STRING(media), PyBytes_GET_SIZE(media)) == MEDIA_JSON
 
-    cdef bint fits(self, list members, bint atomic, bytes base_path) except -1:
-        return fit_together(members, base_path, ordinals_of(members) if atomic else {})
-
     cdef bint joins(self, Call call, bytes base_path, bytes lifted) except -1:
         return fits_in(call, base_path, {}) and lifted_lines(call) == lifted
 
-    cdef NativeBatch encode(self, list members, bint atomic, bytes base_path):
-        cdef Buffer out = Buffer()
-        cdef dict inner = ordinals_of(members) if atomic else {}
-        cdef list left_out = []
-        cdef Py_ssize_t i, before, most = CARRIED * self.max_body_bytes
-        out.put(b'{"requests":[', 13)
-        for i in range(len(members)):
-            before = out.size
-            if i > len(left_out):
-                out.put_char(c',')
-            try:
-                self.put_member(out, members[i], i - len(left_out), atomic, base_path, inner)
-                if atomic and 0 < most < out.size:
-                    raise UnfitMember(i, "with it the group is larger than the gateway may make it")
-            except UnfitMember as error:
-                if atomic:
-                    raise
-                error.index = i
-                out.size = before
-                left_out.append(error)
-        out.put(b"]}", 2)
-        return NativeBatch(HEAD + (b"" if atomic else GO_ON) + lifted_lines(members[0]), out.take(), left_out)
+    cdef Encoding begin(self, list members, bint atomic, bytes base_path):
+        cdef Encoding encoding = NativeForm.begin(self, members, atomic, base_path)
+        encoding.out.put(b'{"requests":[', 13)
+        return encoding
 
-    cdef int put_member(self, Buffer out, Call call, Py_ssize_t index, bint atomic, bytes base_path,
-                        dict inner) except -1:
+    cdef NativeBatch end(self, Encoding encoding):
+        encoding.out.put(b"]}", 2)
+        return NativeBatch(HEAD + (b"" if encoding.atomic else GO_ON) + lifted_lines(encoding.members[0]),
+                           encoding.out.take(), encoding.left_out)
+
+    cdef int put_member(self, Encoding encoding, Call call, Py_ssize_t index) except -1:
+        cdef Buffer out = encoding.out
+        cdef dict inner = encoding.inner
         cdef dict fields = {}
-        cdef list waits = depends_within(call, inner) if atomic else []
-        cdef Buffer inside = None
+        cdef dict waits = depends_within(call, inner) if encoding.atomic else {}
         cdef bytes name, value, body
         for name, value in fields_of(call, inner):
             name = name.lower()
             fields[name] = fields[name] + b", " + value if name in fields else value
         body = self.plain_body(call, fields, index)
         if body is not None:
-            inside = Buffer()                             # how it is put decides on what comes before it
-            self.put_body(inside, fields, index, inner, waits, body)
+            body = self.body_text(fields, index, inner, waits, body)    # which decides on what comes before it
+        if index:
+            out.put_char(c',')
         out.put(b'{"id":"', 7)
         out.put_uint(index + 1)
         out.put(b'","method":"', 12)
         out.put_bytes(call.method.lower())
         out.put(b'","url":', 8)
-        put_string(out, relative_url(call, base_path, inner))
-        if atomic:
+        put_string(out, relative_url(call, encoding.base_path, inner))
+        if encoding.atomic:
             out.put(b',"atomicityGroup":"g"', 21)
             if waits:
                 out.put_bytes(b',"dependsOn":["' + b'","'.join(waits) + b'"]')
@@ -136,9 +119,9 @@ cdef class JsonForm(NativeForm):
             out.put(b'":', 2)
             put_string(out, value)
         out.put_char(c'}')
-        if inside is not None:
+        if body is not None:
             out.put(b',"body":', 8)
-            out.put(inside.data, inside.size)
+            out.put_bytes(body)
         return out.put_char(c'}')
 
     cdef bytes plain_body(self, Call call, dict fields, Py_ssize_t index):
@@ -155,10 +138,10 @@ cdef class JsonForm(NativeForm):
                 raise UnfitMember(index, "the body is not what its content-encoding says") from None
         return body or None
 
-    cdef int put_body(self, Buffer out, dict fields, Py_ssize_t index, dict inner, list waits,
-                      bytes body) except -1:
-        """JB-23..JB-25. Without a media type it is bytes, and that is said, because no type would mean JSON."""
+    cdef bytes body_text(self, dict fields, Py_ssize_t index, dict inner, dict waits, bytes body):
+        """The JSON for a body: JB-23..JB-25. Without a media type it is bytes, and that is said, because no type would mean JSON."""
         cdef bytes media = fields.setdefault(b"content-type", b"application/octet-stream")
+        cdef Buffer out
         cdef MediaKind kind = media_kind(PyBytes_AS_STRING(media), PyBytes_GET_SIZE(media))
         if kind == MEDIA_NONE:
             fields[b"content-type"] = b"application/octet-stream"
@@ -167,12 +150,15 @@ cdef class JsonForm(NativeForm):
                 body = body[3:]
             if check(<const uint8_t*>PyBytes_AS_STRING(body), PyBytes_GET_SIZE(body), self.max_depth) >= 0:
                 raise UnfitMember(index, "the body is not the JSON that its content-type says")
-            return out.put_bytes(renamed_body(body, inner, waits))
+            return renamed_body(body, inner, waits)
+        out = Buffer()
         if kind == MEDIA_TEXT:
-            return self.put_text(out, fields, index, body)
+            self.put_text(out, fields, index, body)
+            return out.take()
         out.put_char(c'"')
         put_base64url(out, <const uint8_t*>PyBytes_AS_STRING(body), PyBytes_GET_SIZE(body))
-        return out.put_char(c'"')
+        out.put_char(c'"')
+        return out.take()
 
     cdef int put_text(self, Buffer out, dict fields, Py_ssize_t index, bytes body) except -1:
         """A JSON string is UTF-8, so that the content-type must not say anything else."""

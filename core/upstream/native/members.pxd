@@ -2,10 +2,9 @@
 from batchwire.core.model cimport Call
 
 cdef dict ordinals_of(list members)                                 # client id -> b"1", b"2", ...
-cdef bint fit_together(list members, bytes base_path, dict inner) except -1
 cdef bint fits_in(Call call, bytes base_path, dict inner) except -1
 cdef bytes relative_url(Call call, bytes base_path, dict inner)
 cdef list fields_of(Call call, dict inner)                          # [(name, value)], without what is lifted
 cdef bytes lifted_lines(Call call)                                  # what belongs to the POST and not into a member
-cdef list depends_within(Call call, dict inner)
-cdef bytes renamed_body(bytes body, dict inner, list waits)
+cdef dict depends_within(Call call, dict inner)                     # ids in the upstream's batch -> None
+cdef bytes renamed_body(bytes body, dict inner, dict waits)

@@ -4,20 +4,23 @@ References between members (`$<id>` as first segment, in If-Match and in links o
 that the members have in the upstream's batch: the upstream resolves them, inside its transaction. Must never
 let an Authorization of the batch into a member (MB-17): it is lifted to the request that carries them all.
 """
+from batchwire.core.dialects.json_strings cimport unescaped
+from batchwire.core.dialects.json_walk cimport skip_space, string_end
 from batchwire.core.model cimport Call
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.stdint cimport uint8_t
+from libc.string cimport memchr
 
 import json
 import re
 
+cdef extern from "<strings.h>" nogil:
+    int strncasecmp(const char* a, const char* b, size_t n)
+
 cdef frozenset METHODS = frozenset([b"GET", b"POST", b"PUT", b"PATCH", b"DELETE", b"MERGE"])      # JB-07, CL-03
-cdef frozenset LIFTED = frozenset([b"authorization", b"proxy-authorization", b"batchwire-hop"])
 
 _REFERENCE = re.compile(rb"\$([A-Za-z0-9._~-]+)(?=[/?]|$)")
 _ETAG_REFERENCE = re.compile(rb"\$([A-Za-z0-9._~-]+)$")
-# In valid JSON a quote outside of these is impossible, so that this finds every string and nothing else.
-# Possessive: to be able to go back, the engine would need a hundred times the memory of a long string.
-_STRING = re.compile(rb'"([^"\\]*+(?:\\.[^"\\]*+)*+)"([ \t\r\n]*:[ \t\r\n]*)?')
-_LINK_NAME = re.compile(r"(?:^|@)(?:odata\.)?(?:bind|id)$")
 
 
 cdef dict ordinals_of(list members):
@@ -44,21 +47,6 @@ cdef bint fits_in(Call call, bytes base_path, dict inner) except -1:
     return call.target.startswith(base_path) or referred_to(call) in inner
 
 
-cdef bint fit_together(list members, bytes base_path, dict inner) except -1:
-    """What does not depend on the form."""
-    cdef bytes lifted = None
-    cdef Call call
-    for call in members:
-        if not fits_in(call, base_path, inner):
-            return False
-        # One request carries them all, so that they must be sent in one name.
-        if lifted is None:
-            lifted = lifted_lines(call)
-        elif lifted != lifted_lines(call):
-            return False
-    return True
-
-
 cdef bytes relative_url(Call call, bytes base_path, dict inner):
     """MB-19: a colon in the path of a relative URL could be taken for the end of a scheme."""
     cdef bytes url
@@ -75,88 +63,141 @@ cdef list lines_of(Call call):
     return (call.head if call.extra is None else call.head + call.extra).split(b"\r\n")
 
 
-cdef bytes etag_referred_to(bytes line):
-    """The id in a header line that takes the ETag of another member, or None."""
-    cdef bytes name, value
-    name, _, value = line.partition(b":")
-    if name.lower() not in (b"if-match", b"if-none-match"):
+cdef bytes etag_referred_to(bytes name, bytes value):
+    """The id in a header field that takes the ETag of another member, or None."""
+    if not value.startswith(b"$") or name.lower() not in (b"if-match", b"if-none-match"):
         return None
-    found = _ETAG_REFERENCE.match(value.strip(b" \t"))    # ID-10: unquoted
+    found = _ETAG_REFERENCE.match(value)                  # ID-10: unquoted
     return None if found is None else found.group(1)
 
 
 cdef list fields_of(Call call, dict inner):
     cdef list fields = []
+    cdef bytes line, name, value
     for line in lines_of(call):
         name, _, value = line.partition(b":")
-        if not name or name.lower() in LIFTED:
+        if not name or is_lifted(PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name)):
             continue
         value = value.strip(b" \t")
-        referred = etag_referred_to(line)
-        if referred in inner:
-            value = b"$" + inner[referred]
+        if inner:
+            referred = etag_referred_to(name, value)
+            if referred in inner:
+                value = b"$" + inner[referred]
         fields.append((name, value))
     return fields
 
 
+cdef bint is_lifted(const char* name, Py_ssize_t n) noexcept nogil:
+    return (n == 13 and (strncasecmp(name, b"authorization", 13) == 0 or strncasecmp(name, b"batchwire-hop", 13) == 0)) \
+        or (n == 19 and strncasecmp(name, b"proxy-authorization", 19) == 0)
+
+
 cdef bytes lifted_lines(Call call):
-    return b"".join([
-        line + b"\r\n" for line in lines_of(call) if line.partition(b":")[0].lower() in LIFTED
-    ])
+    return lifted_in(call.head) if call.extra is None else lifted_in(call.head) + lifted_in(call.extra)
 
 
-cdef list depends_within(Call call, dict inner):
+cdef bytes lifted_in(bytes block):
+    cdef const char* p = block
+    cdef const char* end = p + PyBytes_GET_SIZE(block)
+    cdef const char* stop
+    cdef const char* colon
+    cdef bytes found = b""
+    while p < end:
+        stop = <const char*>memchr(p, c'\n', end - p)
+        stop = end if stop == NULL else stop + 1
+        if p[0] in (c'A', c'a', c'B', c'b', c'P', c'p'):
+            colon = <const char*>memchr(p, c':', stop - p)
+            if colon != NULL and is_lifted(p, colon - p):
+                found += p[:stop - p]
+        p = stop
+    return found
+
+
+cdef dict depends_within(Call call, dict inner):
     """The members that this one waits for by dependsOn, URL and ETag: JB-11, and JP-03 for what may run in any order."""
-    cdef list found = []
-    cdef bytes name
+    cdef dict found = {}
+    cdef bytes name, line, value
     for name in call.depends_on or ():
         wait_for(found, inner.get(name))
     if not call.target.startswith(b"/"):
         wait_for(found, inner.get(referred_to(call)))
-    for line in lines_of(call):
-        name = etag_referred_to(line)
-        if name is not None:
-            wait_for(found, inner.get(name))
+    if b"$" in call.head or call.extra is not None and b"$" in call.extra:
+        for line in lines_of(call):
+            name, _, value = line.partition(b":")
+            name = etag_referred_to(name, value.strip(b" \t"))
+            if name is not None:
+                wait_for(found, inner.get(name))
     return found
 
 
-cdef int wait_for(list waits, bytes ordinal) except -1:
-    if ordinal is not None and ordinal not in waits:
-        waits.append(ordinal)
+cdef int wait_for(dict waits, bytes ordinal) except -1:
+    if ordinal is not None:
+        waits[ordinal] = None
     return 0
 
 
-cdef bytes renamed_body(bytes body, dict inner, list waits):
+cdef bytes renamed_body(bytes body, dict inner, dict waits):
     """A valid JSON text with the references in its links renamed (ID-11); every other byte stays as it is.
 
     Links are `Nav@odata.bind`, `@odata.id` and their 4.01 spellings; what stands elsewhere is text. waits: gets
     the members that they lead to.
     """
+    cdef const uint8_t* p = body
+    cdef Py_ssize_t n = PyBytes_GET_SIZE(body)
+    cdef Py_ssize_t at = 0, done = 0, start, stop
+    cdef const uint8_t* quote
+    cdef bint escaped = False, linking = False
+    cdef bytes renamed
     cdef list pieces = []
-    cdef Py_ssize_t done = 0, before = 0
-    cdef bint linking = False
-    if not inner or b"@" not in body and b"\\u" not in body or b"$" not in body and b"\\u" not in body:
+    if not inner or not may_link(body):
         return body
-    for found in _STRING.finditer(body):
-        if found.group(2) is not None:
-            name = plain(found.group(1))
-            linking = "@" in name and _LINK_NAME.search(name) is not None
-        elif linking and not body[before:found.start()].strip(b"[, \t\r\n"):
-            reference = _REFERENCE.match(plain(found.group(1)).encode("utf-8", "surrogatepass"))
-            if reference is not None and reference.group(1) in inner:
-                pieces.append(body[done:found.start()])
-                wait_for(waits, inner[reference.group(1)])
-                renamed = b"$" + inner[reference.group(1)] + reference.string[reference.end():]
-                pieces.append(json.dumps(renamed.decode("utf-8", "surrogatepass")).encode())
-                done = found.end()
-        else:
-            linking = False
-        before = found.end()
+    while at < n:
+        if linking:
+            # A link, or several in an array, up to the first byte that belongs to something else.
+            while at < n and (p[at] == c'[' or p[at] == c',' or is_space(p[at])):
+                at += 1
+            linking = at < n and p[at] == c'"'
+        quote = <const uint8_t*>memchr(p + at, c'"', n - at)
+        if quote == NULL:
+            break
+        start = quote - p + 1
+        stop = string_end(p, start, n, &escaped)
+        at = skip_space(p, stop + 1, n)
+        if at < n and p[at] == c':':
+            at += 1
+            linking = (escaped or p[stop - 1] == c'd') and is_link_name(
+                unescaped(p + start, stop - start) if escaped else p[start:stop])
+        elif linking and (p[start] == c'$' or escaped):
+            renamed = renamed_link(unescaped(p + start, stop - start) if escaped else p[start:stop], inner, waits)
+            if renamed is not None:
+                pieces.append(body[done:start - 1])
+                pieces.append(renamed)
+                done = stop + 1
     if not pieces:
         return body
     pieces.append(body[done:])
     return b"".join(pieces)
 
 
-cdef str plain(bytes inside):
-    return json.loads(b'"' + inside + b'"') if b"\\" in inside else inside.decode()
+cdef bint may_link(bytes body) except -1:
+    """Whether a JSON text may have a link that is a reference; this looks for what is rare."""
+    return b"\\u" in body or (b'"$' in body and (
+        b'@id"' in body or b'@bind"' in body or b'@odata.id"' in body or b'@odata.bind"' in body))
+
+
+cdef bint is_space(uint8_t c) noexcept nogil:
+    return c == c' ' or c == c'\n' or c == c'\r' or c == c'\t'
+
+
+cdef bint is_link_name(bytes name) except -1:
+    return name.endswith((b"@id", b"@bind", b"@odata.id", b"@odata.bind"))
+
+
+cdef bytes renamed_link(bytes link, dict inner, dict waits):
+    """The JSON string for a link that is a reference to a member, or None."""
+    found = _REFERENCE.match(link)
+    if found is None or found.group(1) not in inner:
+        return None
+    wait_for(waits, inner[found.group(1)])
+    link = b"$" + inner[found.group(1)] + link[found.end():]
+    return json.dumps(link.decode("utf-8", "surrogatepass")).encode()

@@ -6,13 +6,11 @@ Must never choose a boundary that a body holds.
 from batchwire.core.dialects.json_scan cimport check
 from batchwire.core.dialects.media cimport MEDIA_JSON, media_kind
 from batchwire.core.model cimport CARRIED, Buffer, Call, HeaderSlice, KIND_CONTENT_TYPE, Result
-from batchwire.core.upstream.native.base cimport NativeBatch, NativeForm
+from batchwire.core.upstream.native.base cimport Encoding, NativeBatch, NativeForm
 from batchwire.core.upstream.native.members cimport (
     fields_of,
-    fit_together,
     fits_in,
     lifted_lines,
-    ordinals_of,
     relative_url,
     renamed_body,
 )
@@ -39,50 +37,32 @@ cdef bint is_sayable(bytes url) noexcept:
 
 
 cdef class MultipartForm(NativeForm):
-    cdef bint fits(self, list members, bint atomic, bytes base_path) except -1:
+    cdef bint fits(self, Encoding encoding, Call call) except -1:
         """A change set takes no GET (MB-07), and a request line no empty URL (the service document)."""
-        cdef dict inner = ordinals_of(members) if atomic else {}
-        cdef Call call
-        if not fit_together(members, base_path, inner):
-            return False
-        for call in members:
-            if atomic and call.method == b"GET" or not is_sayable(relative_url(call, base_path, inner)):
-                return False
-        return True
+        return NativeForm.fits(self, encoding, call) and not (encoding.atomic and call.method == b"GET") \
+            and is_sayable(relative_url(call, encoding.base_path, encoding.inner))
 
     cdef bint joins(self, Call call, bytes base_path, bytes lifted) except -1:
         return fits_in(call, base_path, {}) and lifted_lines(call) == lifted \
             and is_sayable(relative_url(call, base_path, {}))
 
-    cdef NativeBatch encode(self, list members, bint atomic, bytes base_path):
-        cdef dict inner = ordinals_of(members) if atomic else {}
-        cdef list parts = []
-        cdef Buffer out = Buffer()
-        cdef list left_out = []
-        cdef Py_ssize_t i
-        for i in range(len(members)):
-            try:
-                self.put_member(out, members[i], i - len(left_out), base_path, inner)
-            except UnfitMember as error:
-                if atomic:
-                    raise
-                error.index = i
-                left_out.append(error)
-            else:
-                parts.append(out.take())
+    cdef NativeBatch end(self, Encoding encoding):
+        cdef list parts = encoding.parts
         cdef bytes boundary = fresh_boundary(b"batch_", parts)
         cdef bytes head = b"Content-Type: multipart/mixed; boundary=" + boundary + b"\r\nAccept: multipart/mixed\r\n"
-        if atomic:
+        if encoding.atomic:
             change_set = fresh_boundary(b"changeset_", parts)
             parts = [b"Content-Type: multipart/mixed; boundary=" + change_set + b"\r\n\r\n" + joined(parts, change_set)]
         else:
             # HD-16: multipart stops at the first error by default, but these calls have nothing in common.
             head += b"Prefer: odata.continue-on-error\r\n"
-        return NativeBatch(head + lifted_lines(members[0]), joined(parts, boundary), left_out)
+        return NativeBatch(head + lifted_lines(encoding.members[0]), joined(parts, boundary), encoding.left_out)
 
-    cdef int put_member(self, Buffer out, Call call, Py_ssize_t index, bytes base_path, dict inner) except -1:
+    cdef int put_member(self, Encoding encoding, Call call, Py_ssize_t index) except -1:
+        cdef Buffer out = encoding.out
+        cdef dict inner = encoding.inner
         cdef bytes name, value
-        cdef bytes url = relative_url(call, base_path, inner)
+        cdef bytes url = relative_url(call, encoding.base_path, inner)
         cdef bytes body = None
         cdef bint is_json = False
         if not is_sayable(url):
@@ -102,10 +82,13 @@ cdef class MultipartForm(NativeForm):
             body = call.body_ptr[:call.body_len]
             if is_json and inner and b"$" in body and check(
                     <const uint8_t*>PyBytes_AS_STRING(body), PyBytes_GET_SIZE(body), self.max_depth) < 0:
-                body = renamed_body(body, inner, [])
+                body = renamed_body(body, inner, {})
             out.put_bytes(b"Content-Length: %d\r\n" % len(body))
         out.put(b"\r\n", 2)
-        return 0 if body is None else out.put_bytes(body)
+        if body is not None:
+            out.put_bytes(body)
+        encoding.parts.append(out.take())
+        return 0
 
     cdef list decode(self, Result answer, list members, bint atomic, list gathered):
         cdef Py_ssize_t count = len(members)

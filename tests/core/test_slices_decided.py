@@ -1,0 +1,88 @@
+"""What is done for calls before they start is counted, so that a batch rests in between (PL-01): seen by counters."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from batchwire.core import Route
+from batchwire.core.session import turns
+from core_driving import RawServer, Request, answer, session_of, turned, upstream_of
+
+INHERITED = [(b"x-%d" % n, b"1") for n in range(2_000)]
+
+
+def call(name: str, url: str = "x", **more: Any) -> dict[str, Any]:
+    return {"id": name, "method": "get", "url": url, **more}
+
+
+@asynccontextmanager
+async def gated(form: str | None = None) -> AsyncIterator[tuple[RawServer, Route, asyncio.Event]]:
+    """An upstream that answers `slow` when the event is set, all else at once, and batches with a 200 for each call."""
+    released = asyncio.Event()
+
+    async def answering(request: Request) -> bytes:
+        if request.target.endswith(b"slow"):
+            await released.wait()
+        value: Any = {}
+        if request.target.endswith(b"$batch"):
+            value = {"responses": [{"id": one["id"], "status": 200} for one in json.loads(request.body)["requests"]]}
+        return answer(200, json.dumps(value).encode(), [("Content-Type", "application/json")])
+
+    async with RawServer(answering) as server, upstream_of(server) as upstream:
+        if form is not None:
+            upstream.take_batches(form)
+        yield server, Route(root="/svc/", upstream=upstream), released
+
+
+async def rests(
+    calls: list[dict[str, Any]], headers: list[tuple[bytes, bytes]] | None = None, form: str | None = None
+) -> int:
+    """How often the batch rests when all of the calls are decided at once; they wait for `slow`."""
+    async with gated(form) as (server, route, released):
+        session = session_of(route, dialect="json", headers=headers)
+        session.feed(json.dumps({"requests": [call("slow", "slow"), *calls]}).encode())
+        session.feed_end()
+        await server.until(lambda: len(server.requests) == 1)
+        await turned(lambda: session.summary["calls"] == len(calls) + 1)
+        before = turns.stats()["slices"]
+        released.set()
+        async with asyncio.timeout(60):
+            text = b""
+            while not session.finished:
+                await session.wait_output()
+                while (chunk := session.take()) is not None:
+                    text += chunk
+        assert {one["status"] for one in json.loads(text)["responses"]} == {200}
+        return int(turns.stats()["slices"] - before)
+
+
+async def test_PL_01_long_urls_behind_references_are_worked_on_in_slices() -> None:
+    assert await rests([call(f"c{n}", "$slow/" + "a;/" * 10_000, dependsOn=["slow"]) for n in range(400)]) > 1
+
+
+async def test_PL_01_many_inherited_lines_are_joined_in_slices() -> None:
+    own = {f"y{n}": "" for n in range(500)}
+    calls = [call(f"c{n}", dependsOn=["slow"], headers={f"x-{n}": "", **own}) for n in range(100)]
+    assert await rests(calls, INHERITED) > 1
+
+
+async def test_PL_01_a_group_is_written_in_slices() -> None:
+    calls = [call(f"c{n}", dependsOn=["slow"], atomicityGroup="g", headers={"a": ""}) for n in range(50)]
+    assert await rests(calls, INHERITED, "json") > 1
+
+
+async def test_PL_01_a_group_that_is_stopped_between_slices_does_not_run() -> None:
+    members = [call(f"c{n}", dependsOn=["slow"], atomicityGroup="g", headers={"a": ""}) for n in range(100)]
+    async with gated("json") as (server, route, released):
+        session = session_of(route, dialect="json", headers=INHERITED)
+        session.feed(json.dumps({"requests": [call("slow", "slow"), *members]}).encode())
+        session.feed_end()
+        await server.until(lambda: len(server.requests) == 1)
+        before = turns.stats()["slices"]
+        released.set()
+        await turned(lambda: turns.stats()["slices"] > before)
+        session.cancel()
+        await turned(lambda: session.finished)
+        assert [one.target for one in server.requests] == [b"/slow"]
