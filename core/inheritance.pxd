@@ -15,4 +15,5 @@ cdef class Inheritance:
     cdef int freeze(self) except -1
     cdef bytes lines_for(self, Call call, Upstream upstream)
     cdef int join(self, Call call, bytes tail) except -1
+    cdef bint is_large(self) noexcept
     cdef bint is_long(self) noexcept

@@ -7,6 +7,7 @@ override a field of the call; of Prefer, each preference counts as a field, and 
 from batchwire.core.headers cimport block_get, block_has
 from batchwire.core.model cimport Call
 from batchwire.core.upstream.base cimport Upstream
+from cpython.bytes cimport PyBytes_GET_SIZE
 
 import re
 
@@ -14,6 +15,7 @@ _PREFERENCE = re.compile(rb'(?:[^",]++|"(?:[^"\\]|\\.)*+"?+)++')
 _ASYNC = re.compile(rb"[ \t]*(?:odata\.)?respond-async[ \t]*(?:[;=]|\Z)", re.IGNORECASE)
 
 cdef enum:
+    LARGE = 1024              # bytes of inherited lines
     FEW = 8                   # inherited lines: each is looked for in the call's own; of more, these are read once
 
 
@@ -79,6 +81,10 @@ cdef class Inheritance:
         self.said = call.head
         self.tail = tail
         return 0
+
+    cdef bint is_large(self) noexcept:
+        """Whether a call holds much more when it has what it inherits."""
+        return PyBytes_GET_SIZE(self.all_lines) > LARGE
 
     cdef bint is_long(self) noexcept:
         """Whether it is no trifle what a call inherits."""

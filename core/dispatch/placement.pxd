@@ -9,6 +9,5 @@ cdef class Placement(Dispatcher):
     cdef Route route
     cdef Inheritance inheritance
     cdef int place(self, Call call) except -1
-    cdef int inherit(self, Call call) except -1
     cdef bint carry(self, Group group) except -1
     cdef bint place_member(self, Group group, Call call) except -1

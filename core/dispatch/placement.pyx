@@ -75,18 +75,17 @@ cdef class Placement(Dispatcher):
         cdef Upstream upstream
         if call is first or reference_of(call.target) is None:
             self.place(call)
-            self.inherit(call)
             return call.upstream.native is not None and call.upstream is first.upstream
         upstream = first.upstream               # it refers to another member, and so goes with it
         call.upstream = upstream
         call.mount = first.mount
         if is_merge(call.method):
             call.method = upstream.merge_as
-        self.inherit(call)
+        call.extra = self.inheritance.lines_for(call, upstream)
         return True
 
     cdef int place(self, Call call) except -1:
-        """Finds the upstream of a ready call."""
+        """Finds the upstream of a ready call, and gives the call what it inherits."""
         cdef Py_ssize_t cut = 0
         cdef Upstream upstream = self.route.upstream_of(call.target, &cut)
         call.upstream = upstream
@@ -95,12 +94,7 @@ cdef class Placement(Dispatcher):
         call.target = upstream.base_path + (call.target[cut:] if cut else call.target)
         if is_merge(call.method):
             call.method = upstream.merge_as
-        return 0
-
-    cdef int inherit(self, Call call) except -1:
-        """Gives a call what it inherits: when it starts, since those that only wait should not hold it."""
-        if call.extra is None and call.members is None:
-            call.extra = self.inheritance.lines_for(call, call.upstream)
+        call.extra = self.inheritance.lines_for(call, upstream)
         return 0
 
     cdef Call next_of(self, Lane lane):
@@ -110,9 +104,7 @@ cdef class Placement(Dispatcher):
         cdef Call call = first
         cdef list members
         cdef bytes lifted
-        cdef Py_ssize_t size = call.body_len, lines
-        self.inherit(call)
-        lines = lines_in(call)
+        cdef Py_ssize_t size = call.body_len, lines = lines_in(call)
         if upstream.coalesce < 2 or lane.size == 0 or call.alone or call.members is not None \
                 or not upstream.native.mixes(call):
             return call
@@ -122,7 +114,6 @@ cdef class Placement(Dispatcher):
         members = [call]
         while len(members) < upstream.coalesce and lane.size and self.may_start(lane):
             call = lane.first()
-            self.inherit(call)
             # A timeout is that of its call alone, and so it must not end the others of its batch.
             if call.alone or call.members is not None or call.timeout != first.timeout or lines + lines_in(call) > LINES \
                     or size + call.body_len > self.route.limits.max_call_bytes or not upstream.native.mixes(call) \

@@ -55,6 +55,15 @@ cdef class Pending:
         call.holding = self.newest
         return 0
 
+    cdef int charge_extra(self, Call call) except -1:
+        """Counts the lines that the call inherits, unless the call before it has the same ones."""
+        if call.extra is None or call.extra is self.extra:
+            return 0
+        self.extra = call.extra
+        call.charged += PyBytes_GET_SIZE(call.extra)
+        self.bytes += PyBytes_GET_SIZE(call.extra)
+        return 0
+
     cdef int discharge(self, Call call) except -1:
         """The call has its result."""
         self.calls -= 1

@@ -89,7 +89,7 @@ cdef class Settler:
 
     cdef bint grows(self, Call call) noexcept:
         """Whether what the call holds may become more when it is decided."""
-        return call.flags & DEAR != 0 or call.group_state is not None
+        return call.flags & DEAR != 0 or call.group_state is not None or self.dispatch.inheritance.is_large()
 
     cdef int settle_one(self, Call call) except -1:
         cdef Group group = self.plan.spoken_for(call)
@@ -120,6 +120,7 @@ cdef class Settler:
             if call.refusal is None:
                 fault("place")
                 self.dispatch.place(call)
+                self.pending.charge_extra(call)
             if dear:
                 self.slice.add(now() - since)
         except Exception as error:
@@ -157,6 +158,8 @@ cdef class Settler:
                     since = t
                     if self.slice.over():
                         return self.plan.decided.append(members[0])
+                for call in members:
+                    self.pending.charge_extra(call)
                 carrier = group.carrier
                 group.carrier = None
         except Exception as error:
