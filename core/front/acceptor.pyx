@@ -5,15 +5,20 @@ does for HTTP requests; desk.methods names the gRPC methods in Python.
 """
 from batchwire.core.errors import EnvelopeError
 from batchwire.core.front.batch_rpc cimport BatchRpc, KIND_BATCH, KIND_EXECUTE, KIND_HTTP, KIND_JSON
-from batchwire.core.front.http2 cimport Acceptor, Http2Stream
+from batchwire.core.front.http2 cimport Acceptor
+from batchwire.core.front.http2_stream cimport Http2Stream
 from batchwire.core.front.http_requests cimport answer_of
 from batchwire.core.front.python_rpc import PythonRpc
 from batchwire.core.front.rpc cimport Rpc, STATUS_UNIMPLEMENTED
 from batchwire.core.front.stream cimport Handler
 
+from batchwire.core.front.http2_callbacks import prepare
+
 KINDS = {"Execute": <int>KIND_EXECUTE, "Batch": <int>KIND_BATCH, "BatchJson": <int>KIND_JSON,
          "BatchHttp": <int>KIND_HTTP}
 """The methods of BatchService, as desk.open is told of them."""
+
+prepare()
 
 
 cdef class FrontAcceptor(Acceptor):

@@ -1,43 +1,34 @@
 # HTTP/2 as the native front needs it. How the classes are used stands in http2.pyx.
-from batchwire.core.front.connections cimport Connection, Connections
+from batchwire.core.front.connections cimport Connections
 from batchwire.core.front.guard cimport Guard
-from batchwire.core.front.nghttp2 cimport nghttp2_nv, nghttp2_session
-from batchwire.core.front.stream cimport Ends, Handler, Stream
+from batchwire.core.front.http2_stream cimport Http2Link, Http2Stream
+from batchwire.core.front.nghttp2 cimport (
+    nghttp2_data_source_read_callback, nghttp2_option, nghttp2_session_callbacks,
+)
+from batchwire.core.front.stream cimport Ends, Handler
 from libc.stdint cimport int32_t, uint32_t
+
+cdef enum:
+    HEAD_BYTES = 512          # what a request counts for besides its head, and again when its body begins
+    CHUNK_BYTES = 256         # what a frame of a body counts for
 
 cdef class Acceptor(Connections):
     """What connections have in common: bounds, and who answers a stream."""
     cdef int max_streams, stream_window, connection_window
     cdef Py_ssize_t max_header_bytes
     cdef double keepalive_seconds, keepalive_timeout, ping_seconds
-    cdef readonly double request_rate
+    cdef double request_rate
     cdef double connection_seconds
     cdef object calm_log
     cdef Handler accept(self, Http2Stream stream)
 
-cdef class Http2Stream(Stream):
-    cdef Http2Connection connection
-    cdef int32_t id
-    cdef Py_ssize_t header_bytes
-    cdef double began                       # seconds, monotonic: when its head began to come
-    cdef bint heads_done                    # the request's header section is complete
-    cdef bint body_begun                    # some of its body has been handed over
-    cdef Py_ssize_t rest                    # bytes that the client may still send of a request that is answered
-    cdef int respond(self, const nghttp2_nv* fields, size_t n, bint body) except -1
-    cdef int trailers(self, const nghttp2_nv* fields, size_t n) except -1
-    cdef int reset(self, uint32_t code) except -1
-    cdef int add(self, const char* name, size_t name_len, const char* value, size_t value_len) except -1
-    cdef int close(self, uint32_t code) except -1
-
-cdef class Http2Connection(Connection):
-    cdef nghttp2_session* session
+cdef class Http2Connection(Http2Link):
     cdef Acceptor home
     cdef Ends ends
     cdef dict streams                       # id -> Stream
     cdef dict rests                         # id -> when its answer ended, of those whose rest is read away
     cdef list fresh                         # handlers made in this read
     cdef Guard guard
-    cdef Py_ssize_t stored                  # bytes of unfinished messages, of all its streams
     cdef bytes backlog                      # read and waiting for its turn, or None
     cdef Py_ssize_t spent                   # in this turn, see TURN_BYTES
     cdef bint cut_short                     # this turn has ended before the bytes
@@ -56,7 +47,6 @@ cdef class Http2Connection(Connection):
     cdef int spend(self, Py_ssize_t n) noexcept
     cdef int open(self, int32_t stream_id) except -1
     cdef int request(self, Http2Stream stream) except -1
-    cdef int schedule_flush(self) except -1
     cdef int flush(self) except -1
     cdef int hear_out(self, Http2Stream stream) except -1
     cdef int go_away(self, uint32_t code, bytes why) except -1
@@ -64,4 +54,4 @@ cdef class Http2Connection(Connection):
     cdef int calm(self, bytes why) except -1
     cdef int check_end(self) except -1
 
-cdef void field(nghttp2_nv* nv, const char* name, size_t name_len, const char* value, size_t value_len) noexcept
+cdef int use(nghttp2_session_callbacks* made, nghttp2_option* chosen, nghttp2_data_source_read_callback read) except -1

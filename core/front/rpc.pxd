@@ -1,6 +1,6 @@
 # What all gRPC methods of the native front have in common: see rpc.pyx.
 from batchwire.core.front.grpc_messages cimport MessageReader
-from batchwire.core.front.http2 cimport Http2Stream
+from batchwire.core.front.http2_stream cimport Http2Stream
 from batchwire.core.front.nghttp2 cimport nghttp2_nv
 from batchwire.core.front.stream cimport Handler
 

@@ -7,7 +7,7 @@ from batchwire.core.errors import EnvelopeError
 from batchwire.core.faults cimport fault
 from batchwire.core.front.grpc_messages cimport MessageReader, put_prefix
 from batchwire.core.front.grpc_words import CODINGS, decompressed, percent_encoded, timeout_seconds
-from batchwire.core.front.http2 cimport field, Http2Stream
+from batchwire.core.front.http2_stream cimport field, Http2Stream
 from batchwire.core.front.nghttp2 cimport nghttp2_nv
 from batchwire.core.front.stream cimport FILL_TRAILERS, FillEnd, Handler, Stream
 from batchwire.core.model cimport now
@@ -36,7 +36,7 @@ cdef class Rpc(Handler):
                 self.coding = CODINGS[value]
         if stream.too_large:
             raise EnvelopeError(413, "HeadersTooLarge", "the metadata are larger than limits.max_header_bytes "
-                                f"({stream.connection.home.max_header_bytes} bytes)")
+                                f"({stream.connection.max_header_bytes} bytes)")
         return 0
 
     cdef Http2Stream http2(self):
@@ -244,7 +244,7 @@ cdef class Rpc(Handler):
 
     cdef int on_sweep(self, double t) except -1:
         if not self.done and self.message_began and too_slow(
-                t - self.message_began, self.reader.filled, self.http2().connection.home.request_rate,
+                t - self.message_began, self.reader.filled, self.http2().connection.request_rate,
                 self.stream.ends.idle_seconds):
             return self.fail(EnvelopeError(408, "ClientTooSlow", "the message comes too slowly"))
         # A client that takes nothing of what is decided: nobody else looks after it any more.
