@@ -56,7 +56,8 @@ bench: setup ## measure, with peers and the limit in the same run (ARGS="--quick
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || bash .ci/packages nginx-light; \
 		command -v wrk >/dev/null || bash .ci/packages wrk; \
-		command -v h2load >/dev/null || bash .ci/packages nghttp2-client; fi
+		command -v h2load >/dev/null || bash .ci/packages nghttp2-client; \
+		command -v cargo >/dev/null || bash .ci/packages cargo || true; fi
 	$(BIN)/python -m bench $(ARGS)
 
 wheel: setup ## an optimised, stripped wheel with nghttp2 in it (DIST=dist)

@@ -1,4 +1,4 @@
-"""Part `front`: what batches and messages cost in batchwire's two fronts and the Go peer, and what connections hold.
+"""Part `front`: what batches and messages cost in batchwire's two fronts and its peers, and what connections hold.
 
 All contenders run at once and take turns. Small batches show a front at its dearest: the CPU of the gateway's
 process alone is counted, so neither the generator nor the upstream is in a figure. Must never measure an answer
@@ -20,12 +20,13 @@ from .settings import Settings
 from .table import Outcome, Sample, median
 from .upstream import NotInstalled, Upstream
 
-NATIVE, GRPCIO, GO = "native", "grpcio", "go"
+NATIVE, GRPCIO, GO, RUST = "native", "grpcio", "go", "rust"
 
 _STARTS: dict[str, Callable[[Upstream], AbstractContextManager[Gateway]]] = {
     NATIVE: partial(servers.batchwire, front=NATIVE),
     GRPCIO: partial(servers.batchwire, front=GRPCIO),
     GO: servers.go_peer,
+    RUST: servers.rust_peer,
 }
 _LOADS = (Load(1, 1), Load(4, 4))
 _REST = ((NATIVE, False), (NATIVE, True), (GRPCIO, True))

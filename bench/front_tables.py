@@ -2,7 +2,12 @@
 
 from .table import Sample, Table, median, number, spread
 
-_NAMES = {"native": "batchwire, native front", "grpcio": "batchwire, grpcio front", "go": "grpc-go + net/http"}
+_NAMES = {
+    "native": "batchwire, native front",
+    "grpcio": "batchwire, grpcio front",
+    "go": "grpc-go + net/http",
+    "rust": "tonic + hyper",
+}
 
 Samples = dict[tuple[str, ...], list[Sample]]
 

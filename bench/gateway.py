@@ -15,7 +15,7 @@ from .settings import CONNECTIONS, Settings
 from .table import Outcome, Sample, Table, median, number, spread
 from .upstream import NotInstalled, Upstream
 
-_STARTS = (servers.batchwire, servers.peer, servers.go_peer, servers.floor)
+_STARTS = (servers.batchwire, servers.peer, servers.go_peer, servers.rust_peer, servers.floor)
 
 Key = tuple[str, str, int, int]
 """Gateway, front, calls a batch, batches at once."""

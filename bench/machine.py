@@ -33,6 +33,7 @@ def describe() -> list[tuple[str, str]]:
         ("nginx", _said("nginx", "-v").removeprefix("nginx version: nginx/")),
         ("wrk", _said("wrk", "-v").split(" Copyright")[0].removeprefix("wrk ")),
         ("Go", _said("go", "version").removeprefix("go version ")),
+        ("Rust", _said("rustc", "--version").removeprefix("rustc ")),
         ("revision", _revision()),
         ("load average before", "{:.2f} (1 min), {:.2f} (5 min)".format(*os.getloadavg()[:2])),
     ]

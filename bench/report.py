@@ -38,6 +38,10 @@ def _configuration(settings: Settings, arguments: Sequence[str]) -> Table:
             "peer in Go",
             f"grpc-go, net/http ({UPSTREAM_CONNECTIONS} connections), {CONNECTIONS} calls of a batch at once",
         ],
+        [
+            "peer in Rust",
+            f"tonic, hyper ({UPSTREAM_CONNECTIONS} connections), {CONNECTIONS} calls of a batch at once, one thread",
+        ],
         ["peer", f"grpc.aio, aiohttp ({CONNECTIONS} connections), gather, generated classes, uvloop"],
         ["bare client", f"Cython asyncio protocol on uvloop, {CONNECTIONS} connections"],
         [

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from . import go_build
+from . import go_build, rust_build
 from .processes import ROOT
 from .settings import CONNECTIONS, UPSTREAM_CONNECTIONS
 from .upstream import Upstream
@@ -66,6 +66,15 @@ def go_peer(upstream: Upstream) -> Iterator[Gateway]:
     command = [str(go_build.binary()), "-upstream", upstream.url]
     command += ["-connections", str(UPSTREAM_CONNECTIONS), "-in-flight", str(CONNECTIONS)]
     with _running("grpc-go + net/http", command, {"grpc"}) as gateway:
+        yield gateway
+
+
+@contextmanager
+def rust_peer(upstream: Upstream) -> Iterator[Gateway]:
+    """The same gateway in Rust, on tonic and hyper. Raises NotInstalled where it cannot be built."""
+    command = [str(rust_build.binary()), "--upstream", upstream.url]
+    command += ["--connections", str(UPSTREAM_CONNECTIONS), "--in-flight", str(CONNECTIONS)]
+    with _running("tonic + hyper", command, {"grpc"}) as gateway:
         yield gateway
 
 

@@ -6,7 +6,7 @@ CONNECTIONS = 64
 """Connections of the bare client and of the peer: batchwire's default `max_in_flight` of a batch."""
 
 UPSTREAM_CONNECTIONS = 128
-"""Connections of the Go peer: batchwire's default `max_connections` of an upstream, shared by all batches."""
+"""Connections of the Go and Rust peers: batchwire's default `max_connections` of an upstream, shared by all batches."""
 
 CALLS_PER_MESSAGE = 1000
 """Most calls the load generator puts in one gRPC message."""
