@@ -35,7 +35,10 @@ ROOMS = {
 }
 SOURCES = {".py", ".pyi", ".pyx", ".pxd", ".h", ".typed"}
 # What is made of HTTP/2, which is nghttp2's.
-OVER_NGHTTP2 = {f"front/{name}" for name in ("acceptor", "batch_rpc", "http2", "http2_callbacks", "http2_stream", "python_rpc", "rpc")}
+OVER_NGHTTP2 = {
+    f"front/{name}"
+    for name in ("acceptor", "batch_rpc", "http2", "http2_callbacks", "http2_stream", "python_rpc", "rpc")
+}
 RELEASE_FLAGS = ["-O3"]
 # NDEBUG comes from how Python itself was built. BATCHWIRE_FAULTS lets tests raise an exception in any callback.
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-omit-frame-pointer"]

@@ -42,8 +42,8 @@ cdef enum Member:
     MEMBER_COUNT = 9
     MEMBER_UNKNOWN = 9
 
-# GW-22: in lower case and without underscores, spellings of members that say which calls run; ignored, these would run.
-cdef dict MEANT = {b"dependson": "dependsOn", b"atomicitygroup": "atomicityGroup", b"if": "if", b"condition": "if"}
+# GW-22: names that members have in gRPC and say which calls run; ignored, these would run.
+cdef dict MEANT = {b"atomicity_group": "atomicityGroup", b"condition": "if"}
 cdef bytes NOTHING = b""
 cdef str HALF_PAIR = "a string has half of a surrogate pair"
 
@@ -142,7 +142,7 @@ cdef class CallBuilder:
             if member == MEMBER_UNKNOWN:
                 if name is None:
                     name = text[mark.key:mark.key_end]
-                meant = MEANT.get(name.replace(b"_", b"").lower())
+                meant = MEANT.get(name)
                 if meant is not None:
                     call.refuse(400, "UnknownMember", f"{quoted(name)} is no member of a request object: {meant} is")
                 if others is None:

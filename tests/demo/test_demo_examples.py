@@ -71,7 +71,7 @@ def test_what_travelled(client: httpx.Client) -> None:
 
 
 def test_the_readme_shows_the_chain_as_it_is() -> None:
-    readme = (Path(__file__).parents[3] / "README.md").read_text("utf-8")
+    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
     shown = re.search(r"\(`chain\.json`\).*?```json\n(.*?)```", readme, re.DOTALL)
     assert shown is not None
     assert shown[1] == (EXAMPLES / "chain.json").read_text("utf-8")
