@@ -36,7 +36,6 @@ cdef class Dispatcher(CallOwner):
     cdef int push(self, Call call) except -1
     cdef int pump(self) except -1
     cdef int launch(self, Lane lane) except -1
-    cdef int go_on_with(self, Call call) except -1
     cdef int send(self, Call call) except -1
     cdef Call next_of(self, Lane lane)
     cdef bint may_start(self, Lane lane) except -1

@@ -144,12 +144,8 @@ cdef class Dispatcher(CallOwner):
     cdef int launch(self, Lane lane) except -1:
         return self.send(self.next_of(lane))
 
-    cdef int go_on_with(self, Call call) except -1:
-        """Starts a call in the place of one that has just ended, whatever waits: what the batch has begun goes on, also
-        when nothing else of it may start any more."""
-        return self.send(call)
-
     cdef int send(self, Call call) except -1:
+        """Starts a call, for which its upstream has room."""
         cdef Upstream upstream = call.upstream
         cdef double timeout = call.timeout if call.timeout > 0 else upstream.call_timeout
         call.owner = self

@@ -3,11 +3,13 @@ from batchwire.core.inheritance cimport Inheritance
 from batchwire.core.model cimport Call
 from batchwire.core.plan.groups cimport Group
 from batchwire.core.route cimport Route
+from batchwire.core.upstream.base cimport Upstream
 
 cdef class Placement(Dispatcher):
     """Finds the upstream of ready calls. See placement.pyx."""
     cdef Route route
     cdef Inheritance inheritance
     cdef int place(self, Call call) except -1
+    cdef int give_to(self, Call call, Upstream upstream) except -1
     cdef bint carry(self, Group group) except -1
     cdef bint place_member(self, Group group, Call call) except -1

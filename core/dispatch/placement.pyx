@@ -72,26 +72,24 @@ cdef class Placement(Dispatcher):
     cdef bint place_member(self, Group group, Call call) except -1:
         """Whether the upstream of a member can run it with those before it."""
         cdef Call first = group.members[0]
-        cdef Upstream upstream
         if call is first or reference_of(call.target) is None:
             self.place(call)
             return call.upstream.native is not None and call.upstream is first.upstream
-        upstream = first.upstream               # it refers to another member, and so goes with it
-        call.upstream = upstream
-        call.mount = first.mount
-        if is_merge(call.method):
-            call.method = upstream.merge_as
-        call.extra = self.inheritance.lines_for(call, upstream)
+        call.mount = first.mount                # it refers to another member, and so goes with it
+        self.give_to(call, first.upstream)
         return True
 
     cdef int place(self, Call call) except -1:
         """Finds the upstream of a ready call, and gives the call what it inherits."""
         cdef Py_ssize_t cut = 0
         cdef Upstream upstream = self.route.upstream_of(call.target, &cut)
-        call.upstream = upstream
         if cut:
             call.mount = call.target[:cut]
         call.target = upstream.base_path + (call.target[cut:] if cut else call.target)
+        return self.give_to(call, upstream)
+
+    cdef int give_to(self, Call call, Upstream upstream) except -1:
+        call.upstream = upstream
         if is_merge(call.method):
             call.method = upstream.merge_as
         call.extra = self.inheritance.lines_for(call, upstream)

@@ -53,7 +53,7 @@ cdef class Plan:
     cdef bint holding_group(self) noexcept
     cdef int stop(self, Refusal verdict) except -1
     cdef int stop_ready(self, Call call, Refusal verdict) except -1
-    cdef int give_up(self, Call call) except -1
+    cdef int let_inputs_go(self, Call call) except -1
     cdef int clear(self) except -1
     cdef int judge(self, Call call) except -1
     cdef int fill(self, Call call, set ids) except -1

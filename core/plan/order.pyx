@@ -546,8 +546,8 @@ cdef class Plan:
             self.decided.append(member)
         return 0
 
-    cdef int give_up(self, Call call) except -1:
-        """Lets go what the call was to be filled in with."""
+    cdef int let_inputs_go(self, Call call) except -1:
+        """Lets go what the call is filled in with, or was to be."""
         self.references.let_go(call)
         call.values = None
         return 0
@@ -597,8 +597,7 @@ cdef class Plan:
             group.fail_members(Refusal(424, "FailedDependency", "another call of the group cannot be run, so none was",
                                        OUTCOME_DEPENDENCY_FAILED))
         for call in group.members:
-            self.references.let_go(call)
-            call.values = None
+            self.let_inputs_go(call)
             if group.verdict is None:
                 call.state = CALL_READY
         return True
@@ -633,9 +632,7 @@ cdef class Plan:
             self.fill(call, None)
         if call.refusal is None:
             call.state = CALL_READY
-        self.references.let_go(call)
-        call.values = None
-        return 0
+        return self.let_inputs_go(call)
 
     def why_not(self, Call call not None):
         """What is wrong with a condition that was found not evaluable when the call came."""

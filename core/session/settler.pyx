@@ -126,14 +126,14 @@ cdef class Settler:
         except Exception as error:
             _log.error("a call could not be decided", exc_info=error)
             call.refusal = FAILED
-            self.plan.give_up(call)
+            self.plan.let_inputs_go(call)
         return 0
 
     cdef int settle_group(self, Group group) except -1:
         """GW-04: a group of several runs as one request to an upstream with transactions, or not at all."""
         cdef list members = group.members
         cdef Call call, carrier = None
-        cdef double t, since = now()
+        cdef double since = now()
         if self.course == COURSE_SILENT:
             for call in members:
                 self.drop(call)
@@ -143,20 +143,14 @@ cdef class Settler:
         try:
             fault("plan.decide_group")
             while not self.plan.decide_group(group, LOOKED_AT):
-                t = now()
-                self.slice.add(t - since)
-                since = t
-                if self.slice.over():
+                if self.slice.spend_since(&since):
                     return self.plan.decided.append(members[0])
             for call in members:
                 self.pending.charge_body(call)
             if (<Call>members[0]).refusal is None:
                 fault("place_group")
                 while not self.dispatch.carry(group):
-                    t = now()
-                    self.slice.add(t - since)
-                    since = t
-                    if self.slice.over():
+                    if self.slice.spend_since(&since):
                         return self.plan.decided.append(members[0])
                 for call in members:
                     self.pending.charge_extra(call)
@@ -168,7 +162,7 @@ cdef class Settler:
             for call in members:
                 if call.refusal is None:
                     call.refusal = FAILED
-                self.plan.give_up(call)
+                self.plan.let_inputs_go(call)
         self.slice.add(now() - since)
         if carrier is not None:
             return self.dispatch.push(carrier)
@@ -241,7 +235,7 @@ cdef class Settler:
             fault("taken_apart")
             call = continued(carrier, result)
             if call is not None:
-                return self.dispatch.go_on_with(call)
+                return self.dispatch.send(call)   # at once: what the batch has begun goes on, whatever stops it
             if self.verdict is None and goes_on:
                 for call in in_pieces(carrier, result) or ():
                     self.dispatch.push(call)

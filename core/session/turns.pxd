@@ -8,6 +8,7 @@ cdef class Slice:
     cdef void begin(self) noexcept
     cdef void measure(self) noexcept
     cdef void add(self, double seconds) noexcept
+    cdef bint spend_since(self, double* since) noexcept
     cdef void reset(self) noexcept
 
 cdef class Turns:

@@ -42,6 +42,13 @@ cdef class Slice:
         """Counts work that was measured, or is known well enough."""
         self.worked += seconds
 
+    cdef bint spend_since(self, double* since) noexcept:
+        """Counts the time since then, which is now afterwards; whether the batch has to rest before it does more."""
+        cdef double t = now()
+        self.add(t - since[0])
+        since[0] = t
+        return self.over()
+
 
 cdef class Turns:
     def __init__(self, loop):
