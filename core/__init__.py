@@ -4,13 +4,13 @@ Must never import grpc, read a configuration file or open a file.
 """
 
 from .dialects.multipart.boundaries import content_type_of, new_boundary, parse_boundary
-from .dialects.proto_reader import peek_options
 from .dispatch.inflow import settle_malloc
 from .dispatch.limits import Limits
 from .errors import BatchwireError, ConfigError, EnvelopeError
 from .header_rules import header_verdict
 from .inspect import check_document
 from .route import Route
+from .session.batch_head import BatchHead
 from .session.session import OUTCOMES, Session, stats
 from .upstream.asgi import AsgiUpstream
 from .upstream.base import Upstream
@@ -19,6 +19,7 @@ from .upstream.pool import HttpUpstream
 __all__ = [
     "OUTCOMES",
     "AsgiUpstream",
+    "BatchHead",
     "BatchwireError",
     "ConfigError",
     "EnvelopeError",
@@ -32,7 +33,6 @@ __all__ = [
     "header_verdict",
     "new_boundary",
     "parse_boundary",
-    "peek_options",
     "settle_malloc",
     "stats",
 ]

@@ -128,16 +128,26 @@ class Route:
         bare_batch: bool = True,
     ) -> None: ...
 
-class Session:
-    finished: bool
-    cancelled: bool
+class BatchHead:
+    dialect: str
+    answer: str
+    strict: bool
+    authority: tuple[str, str] | Sequence[tuple[str, str]] | None
+    headers: list[tuple[bytes, bytes]] | None
+    authorization: bytes | None
+    continue_on_error: bool
     ordered: bool
-    failure: EnvelopeError | None
-    launched: int
+    deadline: float
+    answer_deadline: float
+    hops: int
+    execute: bool
+    boundary: bytes | None
+    answer_boundary: bytes | None
+    last_only: bool
+    nested_errors: bool
+    watched: bool
     def __init__(
         self,
-        loop: asyncio.AbstractEventLoop,
-        route: Route,
         *,
         dialect: str = "json",
         answer: str | None = None,
@@ -156,6 +166,21 @@ class Session:
         last_only: bool = False,
         nested_errors: bool = False,
         watched: bool = True,
+    ) -> None: ...
+    def copy(self) -> BatchHead: ...
+
+class Session:
+    finished: bool
+    cancelled: bool
+    ordered: bool
+    failure: EnvelopeError | None
+    launched: int
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        route: Route,
+        head: BatchHead | None = None,
+        **fields: Any,
     ) -> None: ...
     def feed(self, data: bytes) -> None: ...
     def feed_end(self) -> None: ...
@@ -186,6 +211,5 @@ def content_type_of(flavour: str, boundary: bytes) -> str: ...
 def header_verdict(name: bytes) -> str: ...
 def new_boundary(flavour: str) -> bytes: ...
 def parse_boundary(content_type: str) -> bytes: ...
-def peek_options(message: bytes) -> dict[str, Any]: ...
 def settle_malloc() -> None: ...
 def stats() -> dict[str, int]: ...

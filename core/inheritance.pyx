@@ -14,13 +14,15 @@ import re
 _PREFERENCE = re.compile(rb'(?:[^",]++|"(?:[^"\\]|\\.)*+"?+)++')
 _ASYNC = re.compile(rb"[ \t]*(?:odata\.)?respond-async[ \t]*(?:[;=]|\Z)", re.IGNORECASE)
 
+cdef bytes FIRST_HOP = b"Batchwire-Hop: 1\r\n"
+
 cdef enum:
     LARGE = 1024              # bytes of inherited lines
     FEW = 8                   # inherited lines: each is looked for in the call's own; of more, these are read once
 
 
 cdef class Inheritance:
-    """headers: [(lower-case name, value)] as bytes. authorization: bytes or None. hop: number sent upstream.
+    """headers: [(lower-case name, value)] as bytes, or None. authorization: bytes or None. hop: number sent upstream.
 
     at_once: no call may be answered by an interim 202 (AS-09).
     """
@@ -28,12 +30,13 @@ cdef class Inheritance:
     def __init__(self, list headers, bytes authorization, int hop, bint at_once=False):
         self.lines = []
         self.at_once = at_once
-        self.always = b"Batchwire-Hop: %d\r\n" % hop
+        self.always = FIRST_HOP if hop == 1 else b"Batchwire-Hop: %d\r\n" % hop
         self.with_authorization = self.always
         if authorization is not None:
             self.with_authorization += b"Authorization: " + authorization + b"\r\n"
-        for name, value in headers:
-            self.add(name, value)
+        if headers is not None:
+            for name, value in headers:
+                self.add(name, value)
         self.freeze()
 
     cdef int add(self, bytes name, bytes value) except -1:
@@ -41,8 +44,12 @@ cdef class Inheritance:
         return 0
 
     cdef int freeze(self) except -1:
-        lines = b"".join([line for _, line in self.lines])
         self.said = None
+        if not self.lines:
+            self.all_lines = self.always
+            self.all_with_authorization = self.with_authorization
+            return 0
+        lines = b"".join([line for _, line in self.lines])
         self.all_lines = lines + self.always
         self.all_with_authorization = lines + self.with_authorization
         return 0

@@ -8,20 +8,21 @@ from batchwire.core.plan.groups cimport no_transaction
 from batchwire.core.plan.order cimport NOT_EVALUABLE, Plan
 from batchwire.core.plan.urls cimport UrlRules, reference_of
 from batchwire.core.route cimport Route
+from batchwire.core.session.batch_head cimport BatchHead
 from batchwire.core.upstream.base cimport Upstream
 
 
 def check_document(bytes data not None, Route route not None, *, bint strict=False, authority=None):
     """What is wrong with a JSON batch document for a route, and where, in the words of a session.
 
-    strict, authority: see Session. An Authorization inside a call is taken for that of the batch, which is not known.
+    strict, authority: see BatchHead. An Authorization inside a call is taken for that of the batch, which is not known.
     Returns a list of dicts: target ("requests[3]" with its id, or a place in the envelope), status, code,
     message; an empty list when every call could start. An error of the envelope is the last entry, because
     nothing behind it can be read (GW-01); the others are those of single calls (GW-02).
     """
     cdef Limits limits = route.limits
     cdef str inner = "drop" if route.inner_authorization == "same" else route.inner_authorization
-    cdef Reader reader = reader_of("json", limits, route.header_rules, inner, None, strict, authority, None)
+    cdef Reader reader = reader_of(BatchHead(strict=strict), limits, route.header_rules, inner)
     cdef Plan plan = Plan(
         UrlRules(route.root, authority, strict, route.prefixes, route.bare_batch), limits.reference_bytes,
         limits.max_call_bytes, limits.max_depth, reader.sequential, route.transactional, limits.max_group_calls)

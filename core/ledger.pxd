@@ -1,4 +1,6 @@
 from batchwire.core.model cimport Buffer
+from batchwire.core.route cimport Route
+from batchwire.core.session.batch_head cimport BatchHead
 from batchwire.core.session.session cimport Session
 from libc.stdint cimport uint64_t
 
@@ -24,16 +26,22 @@ cdef class Batch:
     cdef Ledger ledger
     cdef str client
     cdef double began
+    cpdef close(self, str ended=*)
 
 cdef class Ledger:
     cdef readonly set batches
     cdef dict accounts
     cdef dict of_clients                    # client -> its running batches
     cdef Py_ssize_t most, most_of_client
-    cdef object write, say, on_idle
+    cdef object loop, write, say
+    cdef public object on_idle
+    cdef public bint draining
     cdef double share, due
-    cdef Buffer line
+    cdef Buffer line                        # lines that wait for others
+    cdef bint due_lines                     # on_lines() will be called
+    cpdef Batch open(self, Account account, Route route, str peer, str trace, BatchHead head)
     cdef int closed(self, Batch batch, int ending) except -1
+    cpdef write_on(self)
     cdef bint is_told(self, int ending, uint64_t* calls, uint64_t admitted) noexcept
     cdef int write_line(self, Batch batch, int ending, uint64_t* calls, uint64_t admitted,
                         double elapsed) except -1

@@ -2,7 +2,7 @@ from asyncio import AbstractEventLoop
 from collections.abc import Callable
 from typing import Any
 
-from batchwire.core import Route, Session
+from batchwire.core import BatchHead, Route, Session
 
 ENDED: tuple[str, ...]
 LASTED: tuple[float, ...]
@@ -28,18 +28,19 @@ class Batch:
 
 class Ledger:
     batches: set[Batch]
+    on_idle: Callable[[], object] | None
+    draining: bool
     def __init__(
         self,
+        loop: AbstractEventLoop,
         most: int,
         most_of_client: int,
         *,
         write: Callable[[bytes], object] | None = None,
         say: Callable[[Batch, str, dict[str, Any], float, int, int], None] | None = None,
         share: float = 1.0,
-        on_idle: Callable[[], object] | None = None,
     ) -> None: ...
+    def write_on(self) -> None: ...
     def account(self, front: str, route: str) -> Account: ...
     def all_accounts(self) -> list[Account]: ...
-    def open(
-        self, account: Account, loop: AbstractEventLoop, route: Route, peer: str, trace: str, **arguments: Any
-    ) -> Batch: ...
+    def open(self, account: Account, route: Route, peer: str, trace: str, head: BatchHead) -> Batch: ...

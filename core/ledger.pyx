@@ -4,9 +4,15 @@ Nothing here is done once a call, and next to nothing in Python once a batch: co
 takes over when it likes (Account.take), and a line is formatted in place. Must never look into a batch.
 """
 from batchwire.core.model cimport now
+from batchwire.core.route cimport Route
+from batchwire.core.session.batch_head cimport BatchHead
 from libc.stdint cimport uint64_t
 from libc.string cimport memset
 from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
+
+cdef extern from "Python.h":
+    bint PyUnicode_IS_ASCII(object text)
+    const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size) except NULL
 
 import json
 import time
@@ -21,6 +27,10 @@ cdef double[BUCKETS] BOUNDS = LASTED
 cdef dict NUMBERS = {ended: number for number, ended in enumerate(ENDED)}
 cdef tuple WORDS = tuple(f', "ended": "{ended}", "elapsed_ms": '.encode() for ended in ENDED)
 cdef tuple NAMES = tuple(f', "{outcome}": '.encode() for outcome in OUTCOMES)
+cdef enum:
+    GATHERED = 3072           # bytes of lines that are enough to be handed on
+
+cdef double GATHER_SECONDS = 0.005  # that lines wait for others
 cdef bytes BYTES_IN = b', "bytes_in": '
 cdef bytes BYTES_OUT = b', "bytes_out": '
 cdef bytes CALLS = b', "calls": '
@@ -72,7 +82,7 @@ cdef class Batch:
         """The root of its route."""
         return self.account.route
 
-    def close(self, str ended not None="ok"):
+    cpdef close(self, str ended="ok"):
         """Ends it, stopping what still runs: it is counted, and told. A second call does nothing."""
         cdef Session session = self.session
         cdef Ledger ledger = self.ledger
@@ -92,14 +102,15 @@ cdef class Batch:
 cdef class Ledger:
     """
     most: batches at once; most_of_client: of one client, whose peers differ in the port alone.
-    write: takes the line of a batch as JSON, bytes with its end; None: there is no such writer, and `say` is called.
+    write: takes lines of batches as JSON, bytes with their ends; None: there is no such writer, and `say` is called.
     say: takes (batch, ended, Session.summary, seconds, bytes in, bytes out) of a batch of which more is to be said.
     share: of the batches that went well, those which are told; the others always are.
-    on_idle: called when no batch runs any more.
+    on_idle: called when no batch runs any more; None: nobody waits for it.
+    draining: nobody should open a batch any more.
     """
 
-    def __init__(self, Py_ssize_t most, Py_ssize_t most_of_client, *, write=None, say=None, double share=1.0,
-                 on_idle=None):
+    def __init__(self, loop, Py_ssize_t most, Py_ssize_t most_of_client, *, write=None, say=None, double share=1.0):
+        self.loop = loop
         self.batches = set()
         self.accounts = {}
         self.of_clients = {}
@@ -108,7 +119,6 @@ cdef class Ledger:
         self.write = write
         self.say = say
         self.share = share
-        self.on_idle = on_idle
         self.line = Buffer()
 
     def account(self, str front not None, str route not None):
@@ -122,8 +132,8 @@ cdef class Ledger:
         """Those that there are."""
         return list(self.accounts.values())
 
-    def open(self, Account account not None, loop, route, str peer not None, str trace not None, **arguments):
-        """Opens a session (arguments: Session) and counts it. Raises TooManyBatchesError."""
+    cpdef Batch open(self, Account account, Route route, str peer, str trace, BatchHead head):
+        """Opens a session and counts it. trace: the client's traceparent, or "". Raises TooManyBatchesError."""
         cdef Batch batch
         cdef Py_ssize_t of_client
         # A UNIX socket is everybody's.
@@ -134,7 +144,8 @@ cdef class Ledger:
         if client and of_client >= self.most_of_client:
             raise TooManyBatchesError("too many batches of this client are running")
         batch = Batch.__new__(Batch)
-        batch.session = Session(loop, route, **arguments)
+        batch.session = Session.__new__(Session)
+        batch.session.begin(self.loop, route, head)
         batch.peer = peer
         batch.trace = trace
         batch.account = account
@@ -179,6 +190,7 @@ cdef class Ledger:
         if self.write is not None and session.failure is None:
             return self.write_line(batch, ending, calls, admitted, elapsed)
         if self.say is not None:
+            self.write_on()
             self.say(batch, ENDED[ending], session.summary, elapsed, session.fed_bytes, session.sent_bytes)
         return 0
 
@@ -198,7 +210,7 @@ cdef class Ledger:
         cdef timespec t
         cdef int n
         line.put_bytes(batch.account.opening)
-        line.put_bytes((<str>_quoted(batch.peer)).encode())
+        put_quoted(line, batch.peer)
         line.put_bytes(WORDS[ending])
         put_thousandths(line, microseconds)
         line.put_bytes(BYTES_IN)
@@ -213,14 +225,43 @@ cdef class Ledger:
                 line.put_uint(calls[n])
         if batch.trace:
             line.put_bytes(TRACE)
-            line.put_bytes((<str>_quoted(batch.trace)).encode())
+            put_quoted(line, batch.trace)
         line.put_bytes(CLOSING)
         clock_gettime(CLOCK_REALTIME, &t)
         line.put_bytes(second_text(t.tv_sec))
         put_digits(line, t.tv_nsec // 1000, 6)
         line.put_bytes(END)
-        self.write(line.take())
+        if line.size > GATHERED:
+            self.write_on()
+        elif not self.due_lines:
+            self.due_lines = True
+            self.loop.call_later(GATHER_SECONDS, self.on_lines)
         return 0
+
+    def on_lines(self):
+        self.due_lines = False
+        self.write_on()
+
+    cpdef write_on(self):
+        """Hands on the lines that wait for others."""
+        if self.line.size:
+            self.write(self.line.take())
+
+
+cdef int put_quoted(Buffer line, str text) except -1:
+    """A text, as JSON in ASCII."""
+    cdef Py_ssize_t n, i
+    cdef const char* p
+    if PyUnicode_IS_ASCII(text):
+        p = PyUnicode_AsUTF8AndSize(text, &n)
+        for i in range(n):
+            if p[i] < 32 or p[i] == 34 or p[i] == 92:
+                break
+        else:
+            line.put_char(34)
+            line.put(p, n)
+            return line.put_char(34)
+    return line.put_bytes((<str>_quoted(text)).encode())
 
 
 cdef int put_thousandths(Buffer line, uint64_t n) except -1:

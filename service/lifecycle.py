@@ -107,7 +107,7 @@ async def _serve(
             announce(addresses.get("http") or addresses.get("all", ""))
         await _told(stopping)
         service.ready = False
-        service.draining = True
+        service.ledger.draining = True
         _log.info("draining", running=service.running, grace_seconds=config.listen.grace_seconds)
         await _stop(service, started, config.listen.grace_seconds)
         started.clear()

@@ -5,10 +5,10 @@ look at bytes of a batch.
 """
 
 import asyncio
-from typing import Any, Literal
+from typing import Literal
 
-from batchwire.core import EnvelopeError, Route, Session
-from batchwire.core.ledger import Account, Batch, Ledger
+from batchwire.core import EnvelopeError, Session
+from batchwire.core.ledger import Account, Ledger
 
 from .config import Config
 from .logs import batch_line, plain_writer
@@ -35,7 +35,7 @@ def stopped(session: Session) -> EnvelopeError:
 
 
 class Service:
-    """One worker's state. `ready`: takes batches; `draining`: finishes those that run."""
+    """One worker's state. `ready`: takes batches."""
 
     def __init__(self, config: Config, table: RouteTable, metrics: Metrics, loop: asyncio.AbstractEventLoop) -> None:
         self.config = config
@@ -43,18 +43,16 @@ class Service:
         self.metrics = metrics
         self.loop = loop
         self.ready = False
-        self.draining = False
         self.refusals = RefusalLog()
         self._idle = asyncio.Event()
-        self._idle.set()
         most = config.limits.max_batches
         self.ledger = Ledger(
+            loop,
             most,
             config.limits.max_batches_per_client or most - most // 4,
             write=plain_writer(),
             say=batch_line,
             share=config.log.share(),
-            on_idle=self._idle.set,
         )
 
     @property
@@ -71,12 +69,6 @@ class Service:
         self.metrics.hand_over(self.ledger.all_accounts())
         self.metrics.copy_upstreams(self.table.upstreams.values())
 
-    def open_batch(self, account: Account, route: Route, peer: str, trace: str = "", **session_args: Any) -> Batch:
-        """Opens a session (arguments: batchwire.core.Session). Raises TooManyBatchesError."""
-        batch = self.ledger.open(account, self.loop, route, peer, trace, **session_args)
-        self._idle.clear()
-        return batch
-
     def refused(self, front: str, route: str, status: int, code: str, peer: str) -> None:
         """Counts and logs a batch that was refused before it was opened (OP-14). route: its root, "" for none."""
         self.metrics.batch_refused(front, route, code)
@@ -84,10 +76,13 @@ class Service:
 
     async def drained(self, seconds: float) -> bool:
         """Waits until no batch and no app's own work behind its answer runs, at most so long; False: some still do."""
+        self.ledger.on_idle = self._idle.set
         try:
             async with asyncio.timeout(seconds):
                 while self.ledger.batches or self.table.apps_at_work():
-                    await self._idle.wait()
+                    if self.ledger.batches:
+                        self._idle.clear()
+                        await self._idle.wait()
                     await self.table.apps_idle()
         except TimeoutError:
             return False
@@ -106,3 +101,4 @@ class Service:
                 await self.drained(LAST_WORDS_SECONDS / 2)
             for batch in list(self.ledger.batches):
                 batch.session.cancel()
+        self.ledger.write_on()

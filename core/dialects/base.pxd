@@ -3,13 +3,19 @@ from batchwire.core.model cimport Buffer, Call, Result
 from libc.stdint cimport uint64_t
 
 cdef class BatchOptions:
-    """What a batch says about itself inside its own document."""
-    cdef bint continue_on_error
-    cdef bint ordered                   # GW-23
-    cdef bint takes_parts               # bodies that do not fit a message may come in parts (AN-07)
-    cdef Py_ssize_t max_message         # most bytes of a message of the answer; 0: not said
-    cdef double deadline                # seconds; 0: not said
+    cdef readonly bint continue_on_error
+    cdef readonly bint ordered          # GW-23
+    cdef readonly bint takes_parts               # bodies that do not fit a message may come in parts (AN-07)
+    cdef readonly Py_ssize_t max_message    # most bytes of a message of the answer; 0: not said
+    cdef readonly double deadline       # seconds; 0: not said
     cdef bytes headers                  # lines that all calls inherit, b"Name: value\r\n...", or None
+
+
+cdef struct Summary:
+    # Of a whole batch.
+    uint64_t calls
+    uint64_t[8] outcomes                # in the order of session.OUTCOMES
+    double elapsed                      # seconds
 
 
 cdef class Reader:
@@ -65,7 +71,7 @@ cdef class Writer:
     cdef readonly bint nests            # change sets have answers of their own, also those without calls
     cdef int begin(self, Buffer out) except -1
     cdef Py_ssize_t write(self, Buffer out, Call call, Result result) except -1
-    cdef int end(self, Buffer out, object summary) except -1
+    cdef int end(self, Buffer out, const Summary* summary) except -1
     cdef Py_ssize_t bound(self, Py_ssize_t max_message, bint parts, bint one_message) except -1
     cdef int expect(self, Call call) except -1
     cdef bint fits(self) noexcept

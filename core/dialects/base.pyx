@@ -9,6 +9,10 @@ cdef bint is_read(Call call, Result result) noexcept:
     return 200 <= result.status < 300 and call.method == b"GET"
 
 
+cdef class BatchOptions:
+    """What a batch says about itself inside its own document."""
+
+
 cdef class Reader:
     cdef int feed(self, bytes data) except -1:
         raise NotImplementedError
@@ -57,7 +61,7 @@ cdef class Writer:
     cdef Py_ssize_t write(self, Buffer out, Call call, Result result) except -1:
         raise NotImplementedError
 
-    cdef int end(self, Buffer out, object summary) except -1:
+    cdef int end(self, Buffer out, const Summary* summary) except -1:
         raise NotImplementedError
 
     def bound_to(self, Py_ssize_t max_message, bint parts=False, bint one_message=False):

@@ -4,7 +4,7 @@ An upstream's JSON is validated and put in as the bytes it is; nothing is parsed
 leave half of a response object in the output: a body that is beyond a bound raises BadUpstreamBody before a byte of
 it counts. A body that is not what its content-type says is put in as what it is (AN-01, AN-02).
 """
-from batchwire.core.dialects.base cimport Writer, is_read
+from batchwire.core.dialects.base cimport is_read, Summary, Writer
 from batchwire.core.dialects.header_names cimport put_name
 from batchwire.core.dialects.json_scan cimport MAX_DEPTH, check, too_deep
 from batchwire.core.dialects.json_strings cimport put_escaped
@@ -75,7 +75,7 @@ cdef class JsonWriter(Writer):
     cdef int begin(self, Buffer out) except -1:
         return out.put(b'{"responses":[', 14)
 
-    cdef int end(self, Buffer out, object summary) except -1:
+    cdef int end(self, Buffer out, const Summary* summary) except -1:
         return out.put(b"]}", 2)
 
     cdef Py_ssize_t write(self, Buffer out, Call call, Result result) except -1:

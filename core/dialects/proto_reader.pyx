@@ -6,113 +6,41 @@ Must never copy a body that comes in one piece.
 """
 from batchwire.core.dialects.base cimport Reader
 from batchwire.core.dialects.identifiers cimport MAX_DEPENDENCIES, MAX_ID, is_request_id
+from batchwire.core.dialects.proto_options cimport options_of, ProtoOptions
 from batchwire.core.dialects.wire cimport Field, WIRE_BYTES, WIRE_VARINT, next_field, read_duration
 from batchwire.core.errors import EnvelopeError
 from batchwire.core.headers cimport HeaderBlock
 from batchwire.core.methods cimport is_bodyless, is_head, method_of
 from batchwire.core.model cimport Buffer, Call
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.stdint cimport uint64_t
 
 from batchwire.core.methods import METHODS
 
 from collections import deque
 
 cdef enum:
-    MOST_FIELDS = 4096        # of the options of a message, and of one call besides depends_on: few bytes may say millions (PL-01)
-
-cdef dict DEFAULTS = {"route": "", "deadline": 0.0, "continue_on_error": True, "ordered": False, "headers": (),
-                      "max_message": 0, "parts": False}
-
-
-cpdef object read_options(bytes message):
-    """The BatchOptions of a BatchRequest or ExecuteRequest as a dict, or None when it has none.
-
-    Keys: route (str), deadline (seconds, 0: unset), continue_on_error (bool), ordered (bool),
-    headers (list of (name, value) bytes), max_message (bytes, 0: unset), parts (bool). EnvelopeError when the message is malformed.
-    """
-    cdef const char* p = PyBytes_AS_STRING(message)
-    cdef const char* end = p + PyBytes_GET_SIZE(message)
-    cdef Field field
-    cdef object options = None
-    cdef Py_ssize_t left = MOST_FIELDS
-    while p < end:
-        p = next_field(p, end, &field)
-        if p == NULL:
-            raise EnvelopeError(400, "BadMessage", "the message is not a valid protobuf message")
-        if field.number == 1 and field.type == WIRE_BYTES:
-            if options is None:
-                options = dict(DEFAULTS, headers=[])
-            left = merge_options(options, field.data, field.size, one_less(left))
-    return options
-
-
-cdef Py_ssize_t merge_options(dict options, const char* p, Py_ssize_t n, Py_ssize_t left) except -1:
-    """left: fields that there may be; how many there may be behind these."""
-    cdef const char* end = p + n
-    cdef const char* q
-    cdef const char* stop
-    cdef Field field, part
-    while p < end:
-        p = next_field(p, end, &field)
-        left = one_less(left)
-        if p == NULL:
-            raise EnvelopeError(400, "BadMessage", "the options are not a valid protobuf message", "options")
-        if field.number == 1 and field.type == WIRE_BYTES:
-            options["route"] = field.data[:field.size].decode("utf-8", "replace")
-        elif field.number == 2 and field.type == WIRE_BYTES:
-            options["deadline"] = read_duration(field.data, field.size)
-            if options["deadline"] <= 0:
-                raise EnvelopeError(400, "BadDeadline", "the deadline must be greater than 0", "options.deadline")
-        elif field.number == 3 and field.type == WIRE_VARINT:
-            options["continue_on_error"] = field.value != 0
-        elif field.number == 4 and field.type == WIRE_VARINT:
-            options["ordered"] = field.value == 2
-        elif field.number == 6 and field.type == WIRE_VARINT:
-            options["max_message"] = min(field.value, <uint64_t>1 << 40)
-        elif field.number == 7 and field.type == WIRE_VARINT:
-            options["parts"] = field.value != 0
-        elif field.number == 5 and field.type == WIRE_BYTES:
-            name = value = b""
-            q = field.data
-            stop = q + field.size
-            while q < stop:
-                q = next_field(q, stop, &part)
-                left = one_less(left)
-                if q == NULL:
-                    raise EnvelopeError(400, "BadMessage", "the options are not a valid protobuf message", "options.headers")
-                if part.type == WIRE_BYTES and part.number == 1:
-                    name = part.data[:part.size]
-                elif part.type == WIRE_BYTES and part.number == 2:
-                    value = part.data[:part.size]
-            options["headers"].append((name, value))
-    return left
-
-
-cdef inline Py_ssize_t one_less(Py_ssize_t left) except -1:
-    if left <= 0:
-        raise EnvelopeError(413, "MessageTooLarge", f"the options must not have more than {MOST_FIELDS} fields", "options")
-    return left - 1
-
-
-def peek_options(bytes message not None):
-    """The options of a first message, defaults where it has none; see read_options."""
-    options = read_options(message)
-    return dict(DEFAULTS) if options is None else options
+    MOST_FIELDS = 4096        # of a call besides depends_on: few bytes may say millions (PL-01)
 
 
 cdef class ProtoReader(Reader):
-    """max_call_bytes: of one encoded Call. max_calls: in one message, since it is checked whole."""
+    """max_call_bytes: of one encoded Call. max_calls: in one message, since it is checked whole. options: those of the
+    first message, where they have been read before."""
 
-    def __init__(self, HeaderBlock headers not None, Py_ssize_t max_call_bytes=16 << 20, Py_ssize_t max_calls=16384):
-        self.messages = deque()
+    def __init__(self, HeaderBlock headers not None, Py_ssize_t max_call_bytes=16 << 20, Py_ssize_t max_calls=16384,
+                 ProtoOptions options=None):
+        self.options = options
         self.takes_messages = True
         self.headers = headers
         self.max_call_bytes = max_call_bytes
         self.max_calls = max_calls
 
     cdef int feed(self, bytes data) except -1:
-        self.messages.append(data)
+        if self.upcoming is None:
+            self.upcoming = data
+        else:
+            if self.later is None:
+                self.later = deque()
+            self.later.append(data)
         self.waiting_bytes += PyBytes_GET_SIZE(data)
         return 0
 
@@ -145,35 +73,24 @@ cdef class ProtoReader(Reader):
                     self.calls += 1
                     return call
             self.message = None
-            if not self.messages:
+            if self.upcoming is None:
                 if self.finished and self.unfinished is not None:
                     raise self.bad_part("the batch ends within a body that comes in parts")
                 self.ended = self.finished
                 return None
-            self.begin_message(self.messages.popleft())
+            self.begin_message(self.next_message())
+
+    cdef bytes next_message(self):
+        cdef bytes message = self.upcoming
+        self.upcoming = self.later.popleft() if self.later else None
+        return message
 
     cdef BatchOptions take_options(self):
-        cdef BatchOptions options
-        cdef Call screen
-        cdef dict said = self.options
-        if said is None:
-            return None
+        cdef ProtoOptions options = self.options
         self.options = None
-        options = BatchOptions()
-        options.continue_on_error = said["continue_on_error"]
-        options.ordered = said["ordered"]
-        options.takes_parts = said["parts"]
-        options.max_message = said["max_message"]
-        options.deadline = said["deadline"]
-        if said["headers"]:
-            screen = Call()
-            self.headers.start(screen)
-            for name, value in said["headers"]:
-                self.headers.add(name, len(name), value, len(value))
-            self.headers.finish()
-            if screen.refusal is not None:
-                raise EnvelopeError(400, screen.refusal.code, screen.refusal.message, "options.headers")
-            options.headers = screen.head
+        if options is None or not options.said:
+            return None
+        options.screen(self.headers)
         return options
 
     cdef int begin_message(self, bytes message) except -1:
@@ -223,7 +140,8 @@ cdef class ProtoReader(Reader):
             raise EnvelopeError(413, "MessageTooLarge", f"a message must not hold more than {self.max_calls} calls")
         if not self.any:
             self.any = True
-            self.options = read_options(message)
+            if self.options is None:
+                self.options = options_of(message)
         self.left = count
         self.holding = count > 0
         return 0

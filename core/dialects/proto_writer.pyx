@@ -3,7 +3,7 @@
 Each write() appends one `results` field, or several of at most PART bytes each for a body that comes in parts, so
 any run of whole fields is a valid message. Bodies are the upstream's bytes. Must never alter a body.
 """
-from batchwire.core.dialects.base cimport Writer
+from batchwire.core.dialects.base cimport Summary, Writer
 from batchwire.core.dialects.identifiers cimport MAX_ID
 from batchwire.core.dialects.wire cimport field_at, put_field, put_varint, varint_at, varint_size
 from batchwire.core.model cimport Buffer, Call, HeaderSlice, KIND_HOP, KIND_OTHER, Result
@@ -22,6 +22,7 @@ cdef enum:
     NOTE = 48                 # the longest batchwire-note that is short
     PART_FRAME = 8            # key and length of a part of a body, and body_continues
     SUMMARY = 128             # BatchSummary, at most
+    TOLD = 6                  # outcomes in it
     LEAST_MESSAGE = 65536     # holds the headers of any answer
     MOST_MESSAGE = 67108864
     DEFAULT_MESSAGE = 4194304  # what gRPC clients take unless they are told otherwise
@@ -270,24 +271,26 @@ cdef class ProtoWriter(Writer):
             return value.decode("latin-1").encode()
         return value
 
-    cdef int end(self, Buffer out, object summary) except -1:
-        """Appends BatchSummary; summary: dict of Session.summary."""
-        cdef Buffer inner = Buffer()
-        cdef Buffer elapsed = Buffer()
-        cdef uint64_t n
-        cdef int number = 0
-        for key in ("calls", "succeeded", "failed", "refused", "dependency_failed", "unreachable", "timed_out"):
-            number += 1
-            n = summary[key]
-            if n:
-                inner.put_char(<char>(number << 3))
-                put_varint(inner, n)
-        n = <uint64_t>(summary["elapsed"] * 1e9)
-        if n // 1000000000:
-            elapsed.put_char(0x08)
-            put_varint(elapsed, n // 1000000000)
-        if n % 1000000000:
-            elapsed.put_char(0x10)
-            put_varint(elapsed, n % 1000000000)
-        put_field(inner, 0x42, elapsed.data, elapsed.size)          # elapsed = 8
-        return put_field(out, 0x12, inner.data, inner.size)         # summary = 2
+    cdef int end(self, Buffer out, const Summary* summary) except -1:
+        """Appends BatchSummary."""
+        cdef char[SUMMARY] inner
+        cdef char[32] elapsed
+        cdef char* p = inner
+        cdef char* q = elapsed
+        cdef uint64_t nanoseconds = <uint64_t>(summary.elapsed * 1e9)
+        cdef int i
+        p = number_at(p, 1, summary.calls)
+        for i in range(TOLD):
+            p = number_at(p, 2 + i, summary.outcomes[i])
+        q = number_at(q, 1, nanoseconds // 1000000000)
+        q = number_at(q, 2, nanoseconds % 1000000000)
+        p = field_at(p, 0x42, elapsed, q - elapsed)                 # elapsed = 8
+        return put_field(out, 0x12, inner, p - inner)               # summary = 2
+
+
+cdef inline char* number_at(char* p, int field, uint64_t n) noexcept nogil:
+    """Writes a varint field unless it is 0; returns what follows."""
+    if n == 0:
+        return p
+    p[0] = <char>(field << 3)
+    return varint_at(p + 1, n)

@@ -3,8 +3,6 @@ from typing import Any
 
 from batchwire.core.front.http2 import Http2Connection
 
-KINDS: dict[str, int]
-
 class FrontAcceptor:
     connections: set[Http2Connection]
     def __init__(

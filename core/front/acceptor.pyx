@@ -10,31 +10,47 @@ from batchwire.core.front.http2_stream cimport Http2Stream
 from batchwire.core.front.http_requests cimport answer_of
 from batchwire.core.front.python_rpc import PythonRpc
 from batchwire.core.front.rpc cimport Rpc, STATUS_UNIMPLEMENTED
+from batchwire.core.front.rpc_opener cimport RpcOpener
 from batchwire.core.front.stream cimport Handler
 
 from batchwire.core.front.http2_callbacks import prepare
 
 KINDS = {"Execute": <int>KIND_EXECUTE, "Batch": <int>KIND_BATCH, "BatchJson": <int>KIND_JSON,
          "BatchHttp": <int>KIND_HTTP}
-"""The methods of BatchService, as desk.open is told of them."""
+"""The methods of BatchService."""
 
 prepare()
+
+cdef bytes GRPC = b"application/grpc"
+
+
+cdef bint is_grpc(bytes media) except -1:
+    return media == GRPC or (media.startswith(GRPC) and media[16:17] in (b"+", b";"))
+
+
+cdef bytes codec_of(bytes media):
+    """What follows application/grpc unless it is a parameter: "+proto"."""
+    return b"" if media == GRPC or media[16:17] == b";" else media[16:]
 
 
 cdef class FrontAcceptor(Acceptor):
     """service: full name of BatchService. For the other arguments see Acceptor."""
     cdef object desk
+    cdef RpcOpener opener
+    cdef Py_ssize_t max_message
     cdef dict kinds, others
 
     def __init__(self, loop, desk, str service not None, **bounds):
         super().__init__(loop, **bounds)
         self.desk = desk
+        self.opener = desk.opener
+        self.max_message = desk.max_message
         self.kinds = {f"/{service}/{name}".encode(): kind for name, kind in KINDS.items()}
         self.others = {path.encode(): method for path, method in desk.methods.items()}
 
     cdef Handler accept(self, Http2Stream stream):
         cdef bytes media = stream.content_type
-        if media.startswith(b"application/grpc") and media[16:17] in (b"", b"+", b";") and stream.method == b"POST":
+        if is_grpc(media) and stream.method == b"POST":
             return self.rpc(stream)
         return answer_of(self.desk, stream)
 
@@ -43,14 +59,15 @@ cdef class FrontAcceptor(Acceptor):
         cdef object method = self.others.get(stream.path) if kind is None else None
         cdef Rpc rpc
         if kind is not None:
-            rpc = BatchRpc(self.desk, kind)
+            rpc = BatchRpc.of(self.desk, self.opener, self.max_message, kind)
         elif method is not None:
             rpc = PythonRpc(self.desk, method)
         else:
-            rpc = Rpc(self.desk)
+            rpc = Rpc.__new__(Rpc)
+            rpc.expect(self.desk, self.max_message)
         rpc.stream = stream
         try:
-            if stream.content_type[16:17] == b"+" and stream.content_type[16:] != b"+proto":
+            if codec_of(stream.content_type) not in (b"", b"+proto"):
                 raise EnvelopeError(501, "UnknownEncoding", "messages are application/grpc+proto")
             rpc.begin(stream)
             if kind is None and method is None:

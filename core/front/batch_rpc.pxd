@@ -1,4 +1,6 @@
 from batchwire.core.front.rpc cimport Rpc
+from batchwire.core.front.rpc_opener cimport RpcOpener
+from batchwire.core.ledger cimport Batch
 from batchwire.core.session.session cimport Session
 
 cdef enum Kind:
@@ -9,11 +11,15 @@ cdef enum Kind:
 
 cdef class BatchRpc(Rpc):
     cdef int kind
-    cdef object batch                       # the service's record of the batch, or None
+    cdef RpcOpener opener
+    cdef Batch batch                        # None before the first message and behind the last
     cdef Session session                    # None before the first message
     cdef bytes content_type                 # of the answer's documents, or None
     cdef list metadata                      # initial metadata, or None
     cdef bint whole                         # Execute: the prefix of the one message has been made
+
+    @staticmethod
+    cdef BatchRpc of(object desk, RpcOpener opener, Py_ssize_t max_message, int kind)
     cdef int open(self, bytes first) except -1
     cdef int refused(self, object error) except -1
     cdef int check_end(self) except -1

@@ -1,7 +1,8 @@
 """The methods of BatchService on the native front: a session behind each call, bytes straight through.
 
-`desk.open(kind, metadata, peer, first message or content type of a document, seconds left)` gives (batch, session, content type of the answer's
-documents, initial metadata): Python once a batch, nothing once a call. Must never look into a call or a result.
+`desk.opener` opens a batch of messages; `desk.open_document(content type, metadata, peer, seconds left, only JSON)` one of
+documents: it gives (batch, content type of the answer's documents, initial metadata). Must never look into a call or a
+result.
 """
 from batchwire.core.dialects.wire cimport Field, field_at, next_field, varint_at, WIRE_BYTES
 from batchwire.core.errors import EnvelopeError
@@ -19,19 +20,28 @@ cdef enum:
 
 
 cdef class BatchRpc(Rpc):
-    """kind: which method it is."""
-
-    def __init__(self, desk, int kind):
-        super().__init__(desk)
-        self.kind = kind
+    @staticmethod
+    cdef BatchRpc of(object desk, RpcOpener opener, Py_ssize_t max_message, int kind):
+        """kind: which method it is. max_message: see Rpc."""
+        cdef BatchRpc made = BatchRpc.__new__(BatchRpc)
+        made.expect(desk, max_message)
+        made.opener = opener
+        made.kind = kind
+        return made
 
     cdef int open(self, bytes first) except -1:
         """Opens the batch that the first message is for. Raises EnvelopeError."""
         cdef double left = -1
         if self.timeout >= 0:
             left = max(self.timeout - (now() - self.began), 0.0)
-        self.batch, self.session, self.content_type, self.metadata = self.desk.open(
-            self.kind, self.stream.headers, self.stream.ends.peer, first, left)
+        if self.kind < KIND_JSON:
+            self.batch = self.opener.open(first, self.stream.headers, self.stream.ends.peer, left,
+                                          self.kind == KIND_EXECUTE)
+        else:
+            self.batch, self.content_type, self.metadata = self.desk.open_document(
+                body_field(first, CONTENT_TYPE), self.stream.headers, self.stream.ends.peer, left,
+                self.kind == KIND_JSON)
+        self.session = self.batch.session
         self.session.listen(self)
         if self.content_type is not None and PyBytes_GET_SIZE(self.content_type) > MAX_CONTENT_TYPE:
             raise EnvelopeError(500, "InternalError", "the content type of the answer is too long")
@@ -48,12 +58,14 @@ cdef class BatchRpc(Rpc):
         return 0
 
     cdef int on_time_out(self) except -1:
+        cdef Batch batch
         cdef double more = self.moved + self.stream.ends.idle_seconds - now()
         if self.timeout < 0 and more > 0:
             # A first message that is on its way may take its time.
             return self.start_alarm(more)
         # Settled first: the end of the session would say that the gateway stopped it.
-        batch, self.batch = self.batch, None
+        batch = self.batch
+        self.batch = None
         if self.session is None:
             self.refused(EnvelopeError(408, "DeadlineExceeded", ""))
         self.settle(STATUS_DEADLINE_EXCEEDED, "the deadline of the call is over", None)
@@ -75,7 +87,7 @@ cdef class BatchRpc(Rpc):
 
     cdef int on_message(self, bytes message) except -1:
         if self.session is None:
-            self.open(message if self.kind < KIND_JSON else body_field(message, CONTENT_TYPE))
+            self.open(message)
         elif self.kind == KIND_EXECUTE:
             raise EnvelopeError(501, "TooManyMessages", "Execute takes one message")
         self.session.feed(message if self.kind < KIND_JSON else body_field(message, DATA))
@@ -167,7 +179,8 @@ cdef class BatchRpc(Rpc):
         return self.settle(code, message, details)
 
     cdef int on_gone(self, bint cancelled) except -1:
-        batch, self.batch = self.batch, None
+        cdef Batch batch = self.batch
+        self.batch = None
         if self.session is not None:
             self.session.listen(None)
         if batch is not None:

@@ -14,7 +14,7 @@ cdef class PythonRpc(Rpc):
     cdef bint no_more
 
     def __init__(self, desk, method):
-        super().__init__(desk)
+        self.expect(desk, desk.max_message)
         self.method = method
         self.came = deque()
         self.going = deque()

@@ -1,4 +1,5 @@
 # What all gRPC methods of the native front have in common: see rpc.pyx.
+from batchwire.core.alarms cimport Alarm
 from batchwire.core.front.grpc_messages cimport MessageReader
 from batchwire.core.front.http2_stream cimport Http2Stream
 from batchwire.core.front.nghttp2 cimport nghttp2_nv
@@ -18,7 +19,7 @@ cdef class Rpc(Handler):
     cdef int coding                         # windowBits of grpc-encoding, 0: identity
     cdef double timeout                     # seconds, of grpc-timeout; -1: none
     cdef double began
-    cdef object alarm
+    cdef Alarm alarm                        # of the deadline, or None
     cdef Py_ssize_t held                    # bytes of the request that are not consumed yet
     cdef Py_ssize_t stored                  # bytes of an unfinished message
     cdef double message_began               # when the unfinished message began; 0: there is none
@@ -29,6 +30,7 @@ cdef class Rpc(Handler):
     cdef bytes out
     cdef Py_ssize_t out_at
     cdef bytes status, detail, details      # of the trailers: grpc-status, grpc-message, grpc-status-details-bin
+    cdef int expect(self, object desk, Py_ssize_t max_message) except -1
     cdef Http2Stream http2(self)
     cdef int begin(self, Http2Stream stream) except -1
     cdef int on_message(self, bytes message) except -1
@@ -39,7 +41,7 @@ cdef class Rpc(Handler):
     cdef int on_gone(self, bint cancelled) except -1
     cdef int send(self, bytes message) except -1
     cdef int answer(self) except -1
-    cdef int settle(self, object code, str message, bytes details) except -1
+    cdef int settle(self, int code, str message, bytes details) except -1
     cdef int fail(self, object error) except -1
     cdef int release(self) except -1
     cdef bint store(self) except -1

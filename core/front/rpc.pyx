@@ -3,6 +3,7 @@
 Subclasses say what happens with a message and what is sent. `desk` is the service behind: desk.status(error) gives
 (code, message, details) of an EnvelopeError. Must never know HTTP but for gRPC's use of it.
 """
+from batchwire.core.alarms cimport alarms_of
 from batchwire.core.errors import EnvelopeError
 from batchwire.core.faults cimport fault
 from batchwire.core.front.grpc_messages cimport MessageReader, put_prefix
@@ -19,10 +20,12 @@ cdef bytes CONTENT_TYPE = b"application/grpc"
 
 
 cdef class Rpc(Handler):
-    def __init__(self, desk):
+    cdef int expect(self, object desk, Py_ssize_t max_message) except -1:
+        """What a new call has; max_message: bytes of the longest message taken."""
         self.desk = desk
         self.timeout = -1
-        self.reader = MessageReader(desk.max_message)
+        self.reader = MessageReader(max_message)
+        return 0
 
     cdef int begin(self, Http2Stream stream) except -1:
         """Reads the head. Raises EnvelopeError."""
@@ -97,13 +100,13 @@ cdef class Rpc(Handler):
         field(&fields[1], "content-type", 12, PyBytes_AS_STRING(CONTENT_TYPE), PyBytes_GET_SIZE(CONTENT_TYPE))
         return self.http2().respond(fields, 2, True)
 
-    cdef int settle(self, object code, str message, bytes details) except -1:
+    cdef int settle(self, int code, str message, bytes details) except -1:
         """Decides the status, which is sent when everything else has been."""
         if self.done:
             return 0
         self.done = True
         self.moved = now()        # from here on the client has its time to take what is decided
-        self.status = b"%d" % code
+        self.status = b"0" if code == 0 else b"%d" % code
         self.detail = percent_encoded(message) if message else None
         self.details = details
         self.stop_alarm()
@@ -210,7 +213,7 @@ cdef class Rpc(Handler):
 
     cdef int start_alarm(self, double seconds) except -1:
         self.stop_alarm()
-        self.alarm = self.stream.ends.loop.call_later(max(seconds, 0.0), self.on_alarm)
+        self.alarm = alarms_of(self.stream.ends.loop).after(seconds, self.on_alarm)
         return 0
 
     cdef int stop_alarm(self) except -1:

@@ -49,7 +49,6 @@ cdef class References:
 
     def __init__(self, Py_ssize_t budget):
         self.kept = {}
-        self.order = deque()
         self.indexed = {}
         self.budget = budget
         self.forgotten = Kept.__new__(Kept)
@@ -87,6 +86,8 @@ cdef class References:
         if for_later:
             kept.later = True
             self.kept[call.id] = kept
+            if self.order is None:
+                self.order = deque()
             self.order.append(call.id)
             self.held += cost(kept) + PyBytes_GET_SIZE(call.id)
             while self.held > self.budget and self.order:
@@ -133,7 +134,7 @@ cdef class References:
             if kept.index is not None and kept.holders == 0:
                 self.drop_index(kept)
         self.kept.clear()
-        self.order.clear()
+        self.order = None
         self.held = 0
         return 0
 

@@ -4,7 +4,7 @@ cdef double LINGER
 
 cdef class Outbox:
     cdef Buffer tail                        # where the writer appends
-    cdef object chunks                      # deque of bytes, full chunks
+    cdef object chunks                      # deque of bytes, full chunks; or None
     cdef bint splits                        # a chunk may end anywhere: it is a piece of a document
     cdef Py_ssize_t max_message             # most bytes of a chunk, which is a protobuf message; 0: none
     cdef Py_ssize_t enough                  # bytes that make a chunk
@@ -15,6 +15,8 @@ cdef class Outbox:
     cdef double last_added
     cdef double gap                         # smoothed seconds between results
     cdef int added(self, Py_ssize_t n) except -1
+    cdef int push(self, bytes chunk) except -1
+    cdef int clear(self) except -1
     cdef int cut(self) except -1
     cdef double wait_for_more(self, double t, int running) noexcept
     cdef bytes take(self)

@@ -24,7 +24,6 @@ cdef class Outbox:
     def __init__(self, double began):
         self.tail = Buffer()
         self.enough = CHUNK
-        self.chunks = deque()
         self.last_added = began
         self.last_taken = began - LINGER
         self.gap = -1
@@ -42,7 +41,20 @@ cdef class Outbox:
             if (self.splits and self.tail.size > PIECE) or 0 < self.max_message < self.tail.size:
                 self.cut()
             else:
-                self.chunks.append(self.tail.take())
+                self.push(self.tail.take())
+        return 0
+
+    cdef int push(self, bytes chunk) except -1:
+        if self.chunks is None:
+            self.chunks = deque()
+        self.chunks.append(chunk)
+        return 0
+
+    cdef int clear(self) except -1:
+        """Nobody will take what is there."""
+        self.chunks = None
+        self.tail.clear()
+        self.held = 0
         return 0
 
     cdef int cut(self) except -1:
@@ -54,17 +66,17 @@ cdef class Outbox:
         cdef Field field
         if self.splits:
             while end - p > PIECE:
-                self.chunks.append(PyBytes_FromStringAndSize(p, PIECE))
+                self.push(PyBytes_FromStringAndSize(p, PIECE))
                 p += PIECE
-            self.chunks.append(PyBytes_FromStringAndSize(p, end - p))
+            self.push(PyBytes_FromStringAndSize(p, end - p))
         else:
             while p < end:
                 before = p
                 p = next_field(p, end, &field)
                 if p - start > self.max_message and before > start:
-                    self.chunks.append(PyBytes_FromStringAndSize(start, before - start))
+                    self.push(PyBytes_FromStringAndSize(start, before - start))
                     start = before
-            self.chunks.append(PyBytes_FromStringAndSize(start, end - start))
+            self.push(PyBytes_FromStringAndSize(start, end - start))
         self.tail.size = 0
         if self.tail.capacity > 4 << 20:
             self.tail.clear()

@@ -1,4 +1,4 @@
-from batchwire.core.dialects.base cimport Writer
+from batchwire.core.dialects.base cimport Summary, Writer
 from batchwire.core.model cimport Buffer, Call, Result
 from batchwire.core.session.outbox cimport Outbox
 from libc.stdint cimport uint64_t
@@ -20,7 +20,7 @@ cdef class ResultStream:
     cdef int require_fit(self) except -1
     cdef int put(self, Call call, Result result) except -1
     cdef int pass_by(self, Call call) except -1
-    cdef int end(self, object summary) except -1
+    cdef int end(self, const Summary* summary) except -1
     cdef int discard(self) except -1
     cdef Py_ssize_t untaken(self) noexcept
     cdef uint64_t taken(self) noexcept

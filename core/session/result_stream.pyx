@@ -104,7 +104,7 @@ cdef class ResultStream:
             self.next_number += 1
         return 0
 
-    cdef int end(self, object summary) except -1:
+    cdef int end(self, const Summary* summary) except -1:
         """All results are written."""
         cdef Py_ssize_t before
         self.open()
@@ -114,10 +114,7 @@ cdef class ResultStream:
 
     cdef int discard(self) except -1:
         """Nobody will take what is written."""
-        self.outbox.chunks.clear()
-        self.outbox.tail.clear()
-        self.outbox.held = 0
-        return 0
+        return self.outbox.clear()
 
     cdef Py_ssize_t write(self, Buffer out, Call call, Result result) except -1:
         """Returns bytes. A GET whose answer is beyond a bound of the dialect becomes a 502."""

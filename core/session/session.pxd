@@ -1,8 +1,11 @@
-from batchwire.core.dialects.base cimport BatchOptions
+from batchwire.core.alarms cimport Alarm
+from batchwire.core.dialects.base cimport BatchOptions, Summary
 from batchwire.core.dispatch.limits cimport Limits
 from batchwire.core.dispatch.placement cimport Placement
 from batchwire.core.inheritance cimport Inheritance
 from batchwire.core.model cimport Call, Refusal, Result
+from batchwire.core.route cimport Route
+from batchwire.core.session.batch_head cimport BatchHead
 from batchwire.core.session.bounds cimport Bounds
 from batchwire.core.session.client_clock cimport ClientClock
 from batchwire.core.session.conductor cimport Conductor
@@ -46,8 +49,14 @@ cdef class Session(Conductor):
     # what it waits for
     cdef bint resting                       # turn() will be called, and nothing is read or decided before
     cdef bint drive_due                     # on_drive() will be called
-    cdef object alarm                       # deadline timer, or None
+    cdef Alarm alarm                        # of the deadline, or None
     cdef object watcher                     # idle timer, or None
+    cdef int begin(self, object loop, Route route, BatchHead head) except -1
+    cpdef feed(self, bytes data)
+    cpdef feed_end(self)
+    cpdef bytes take(self)
+    cpdef look(self)
+    cdef void sum_up(self, Summary* summary) noexcept
     cdef int listen(self, SessionListener listener) except -1
     cdef bint is_over(self) noexcept
     cdef bint was_cancelled(self) noexcept

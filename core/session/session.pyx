@@ -6,7 +6,8 @@ A front feeds bytes, says end or cancel, and takes bytes; wait_input() and wait_
 session makes the parts go on in this order (drive), and says when the batch is over (Life). Must never let a call go
 without exactly one result unless the batch is cancelled or broken, nor know which front it serves.
 """
-from batchwire.core.dialects.base cimport BatchOptions, Reader
+from batchwire.core.alarms cimport alarms_of
+from batchwire.core.dialects.base cimport BatchOptions, Reader, Summary, Writer
 from batchwire.core.dialects.table cimport reader_of, writer_of
 from batchwire.core.dispatch.limits cimport Limits
 from batchwire.core.dispatch.placement cimport Placement
@@ -19,6 +20,7 @@ from batchwire.core.model cimport (
 from batchwire.core.plan.order cimport Plan
 from batchwire.core.plan.urls cimport UrlRules
 from batchwire.core.route cimport Route
+from batchwire.core.session.batch_head cimport BatchHead
 from batchwire.core.session.bounds cimport Bounds
 from batchwire.core.session.client_clock cimport GRACE_SECONDS, ClientClock
 from batchwire.core.session.intake cimport Intake, STEP_CALL, STEP_NONE, Step
@@ -51,43 +53,32 @@ cdef double watch_seconds(Limits limits) noexcept:
 
 
 cdef class Session(Conductor):
-    """
-    dialect, answer: of the request and of the answer, by the names of dialects/table.pyx. strict: the profile
-    (PR-01). boundary, answer_boundary: of multipart request and answer, or None. last_only: the answer is the last
-    result alone (document dialect). nested_errors: the error of a change set has the form of its answer (CL-07).
-    authority: (scheme, host[:port]) of the batch URL, several that it has, or None. headers: inherited outer headers
-    [(name, value)], bytes. authorization: value of the outer Authorization, or None.
-    continue_on_error, ordered (GW-23), deadline (seconds, 0: the route's): of the batch. answer_deadline: seconds from the
-    end of the request, 0: none.
-    watched: the session has a timer of its own for idle clients; else the front calls look().
-    hops: number that the hop header of the calls says. execute: answer in one piece at the end.
-    """
+    """head: what is known of the batch; or its fields one by one, see BatchHead."""
 
-    def __init__(self, loop, Route route not None, *, str dialect="json", str answer=None, bint strict=True,
-                 authority=None, list headers=None, bytes authorization=None, bint continue_on_error=True,
-                 bint ordered=False, double deadline=0, double answer_deadline=0, int hops=1, bint execute=False,
-                 bytes boundary=None, bytes answer_boundary=None, bint last_only=False, bint nested_errors=False,
-                 bint watched=True):
+    def __init__(self, loop, Route route not None, BatchHead head=None, **fields):
+        self.begin(loop, route, BatchHead(**fields) if head is None else head)
+
+    cdef int begin(self, object loop, Route route, BatchHead head) except -1:
+        """What a new session does first."""
         global sessions_open, sessions_made
         cdef Limits limits = route.limits
-        cdef Reader reader = reader_of(dialect, limits, route.header_rules, route.inner_authorization, authorization,
-                                       strict, authority, boundary)
-        cdef UrlRules rules = UrlRules(route.root, authority, strict, route.prefixes, route.bare_batch)
+        cdef Reader reader = reader_of(head, limits, route.header_rules, route.inner_authorization)
+        cdef Writer writer = writer_of(head, limits, route.flat_change_sets)
+        cdef UrlRules rules = UrlRules(route.root, head.authority, head.strict, route.prefixes, route.bare_batch)
         cdef Plan plan = Plan(rules, limits.reference_bytes, limits.max_call_bytes, limits.max_depth,
                               reader.sequential, route.transactional, limits.max_group_calls)
         cdef double began = now()
+        cdef double deadline = head.deadline
         if deadline <= 0 or 0 < limits.batch_deadline_seconds < deadline:
             deadline = limits.batch_deadline_seconds
         plan.result_of = reader.result_of
         plan.plain = reader.plain
-        writer = writer_of(answer or dialect, dialect, limits, answer_boundary, route.flat_change_sets, last_only,
-                           nested_errors)
-        writer.lowercase = strict
+        writer.lowercase = head.strict
         self.loop = loop
         self.limits = limits
-        self.answer_deadline = answer_deadline
-        self.inheritance = Inheritance(headers or [], authorization, hops, (answer or dialect) == "multipart")
-        self.results = ResultStream(writer, began, ordered, execute, limits.reorder_bytes)
+        self.answer_deadline = head.answer_deadline
+        self.inheritance = Inheritance(head.headers, head.authorization, head.hops, head.answer == "multipart")
+        self.results = ResultStream(writer, began, head.ordered, head.execute, limits.reorder_bytes)
         self.client = ClientClock(began)
         self.waker = Waker(loop)
         self.outlet = Outlet.of(self, loop, self.results, self.client, self.waker)
@@ -96,23 +87,26 @@ cdef class Session(Conductor):
         self.pending = Pending.__new__(Pending)
         # A protobuf message is checked whole in any case.
         self.intake = Intake.of(reader, plan, self.pending, self.slice, limits,
-                                0 if dialect == "proto" else route.streaming_threshold, writer)
+                                0 if reader.takes_messages else route.streaming_threshold, writer)
         self.bounds = Bounds.of(limits, self.pending, plan, self.results)
-        self.dispatch = Placement(self, self.bounds, began, deadline, ordered, route, self.inheritance)
+        self.dispatch = Placement(self, self.bounds, began, deadline, head.ordered, route, self.inheritance)
         self.settler = Settler.of(plan, self.dispatch, self.pending, self.bounds, self.slice, self.results, self.outlet,
-                                  rules, continue_on_error, reader.silent_stop)
+                                  rules, head.continue_on_error, reader.silent_stop)
         if deadline > 0:
-            self.alarm = loop.call_later(deadline, self.on_deadline)
-        if watched:
+            self.alarm = alarms_of(loop).after(deadline, self.on_deadline)
+        if head.watched:
             self.watcher = loop.call_later(watch_seconds(limits), self.on_watch)
         sessions_open += 1
         sessions_made += 1
+        return 0
 
     # --- the front's side: in
 
-    def feed(self, bytes data not None):
+    cpdef feed(self, bytes data):
         """Takes bytes of the request: any cut of a document, whole messages of the protobuf dialect. What is wrong
         with them is in `failure`, then."""
+        if data is None:
+            raise TypeError("bytes are fed")
         if self.life != LIFE_OPEN:
             return
         self.client.fed(now())
@@ -126,7 +120,7 @@ cdef class Session(Conductor):
         except Exception as error:
             self.crashed(error)
 
-    def feed_end(self):
+    cpdef feed_end(self):
         """Says that the request is complete."""
         if self.life != LIFE_OPEN or self.intake.ended:
             return
@@ -167,7 +161,7 @@ cdef class Session(Conductor):
         """Bytes of the answer that have not been taken."""
         return self.results.untaken()
 
-    def take(self):
+    cpdef bytes take(self):
         """One chunk of the answer, or None. Protobuf: one message."""
         cdef bytes chunk = self.outlet.take(self.pending.calls)
         self.dispatch.tell_inflow()
@@ -253,12 +247,17 @@ cdef class Session(Conductor):
     @property
     def summary(self):
         """Counts of calls, all and by OUTCOMES, and elapsed seconds."""
-        cdef uint64_t[8] told
-        summary = {"calls": self.tell(told)}
+        cdef Summary known
+        self.sum_up(&known)
+        summary = {"calls": known.calls}
         for n in range(8):
-            summary[OUTCOMES[n]] = told[n]
-        summary["elapsed"] = now() - self.dispatch.began
+            summary[OUTCOMES[n]] = known.outcomes[n]
+        summary["elapsed"] = known.elapsed
         return summary
+
+    cdef void sum_up(self, Summary* summary) noexcept:
+        summary.calls = self.tell(summary.outcomes)
+        summary.elapsed = now() - self.dispatch.began
 
     cdef uint64_t tell(self, uint64_t* told) noexcept:
         """How many calls ended in each of the OUTCOMES; returns how many there were."""
@@ -414,7 +413,7 @@ cdef class Session(Conductor):
             return 0
         if self.alarm is not None:
             self.alarm.cancel()
-        self.alarm = self.loop.call_later(max(deadline - now(), 0.0), self.on_deadline)
+        self.alarm = alarms_of(self.loop).after(deadline - now(), self.on_deadline)
         return 0
 
     def on_deadline(self):
@@ -443,7 +442,7 @@ cdef class Session(Conductor):
         if not self.is_over():
             self.watcher = self.loop.call_later(watch_seconds(self.limits), self.on_watch)
 
-    def look(self):
+    cpdef look(self):
         """Cuts a client that neither sends nor takes, so that nobody holds a batch open for nothing."""
         if self.is_over():
             return
@@ -500,9 +499,11 @@ cdef class Session(Conductor):
         return 0
 
     cdef int check_end(self) except -1:
+        cdef Summary summary
         if self.life == LIFE_OPEN:
             if self.pending.calls == 0 and self.intake.whole() and not self.settler.settling:
-                self.results.end(self.summary)
+                self.sum_up(&summary)
+                self.results.end(&summary)
                 self.close(LIFE_COMPLETE)
         elif self.life == LIFE_BROKEN and self.dispatch.running == 0:
             self.close(LIFE_CUT)
@@ -516,10 +517,12 @@ cdef class Session(Conductor):
         self.life = life
         sessions_open -= 1
         self.dispatch.close()
-        for timer in (self.alarm, self.watcher):
-            if timer is not None:
-                timer.cancel()
-        self.alarm = self.watcher = None
+        if self.alarm is not None:
+            self.alarm.cancel()
+            self.alarm = None
+        if self.watcher is not None:
+            self.watcher.cancel()
+            self.watcher = None
         self.outlet.end()
         return self.wake_input()
 

@@ -25,7 +25,7 @@ cdef class Settler:
     cdef ResultStream results
     cdef Outlet outlet
     cdef UrlRules rules
-    cdef Result own                         # for answers of the gateway's own
+    cdef Result own                         # for answers of the gateway's own, or None
     cdef Course course                      # only ever goes down the list
     cdef Refusal verdict                    # of COURSE_STOPPED and COURSE_SILENT
     cdef bint continue_on_error
@@ -41,6 +41,7 @@ cdef class Settler:
     cdef int settle_one(self, Call call) except -1
     cdef int decide(self, Call call) except -1
     cdef int settle_group(self, Group group) except -1
+    cdef Result own_result(self)
     cdef int refuse(self, Call call) except -1
     cdef int drop(self, Call call) except -1
     cdef int pass_over(self, Call call) except -1

@@ -47,7 +47,6 @@ cdef class Settler:
         made.rules = rules
         made.continue_on_error = continue_on_error
         made.stops_silently = stops_silently
-        made.own = Result()
         return made
 
     cdef int go_on_after_errors(self, bint wanted) except -1:
@@ -173,17 +172,23 @@ cdef class Settler:
 
     # --- results
 
+    cdef Result own_result(self):
+        """An empty one, for an answer of the gateway's own."""
+        if self.own is None:
+            self.own = Result()           # large, and most batches need none
+        else:
+            self.own.reset()
+        return self.own
+
     cdef int refuse(self, Call call) except -1:
         """The gateway answers a call itself."""
-        cdef Result result = self.own
-        result.reset()
+        cdef Result result = self.own_result()
         result.set_error(call.refusal.status, call.refusal.outcome, call.refusal.code, call.refusal.message)
         return self.conclude(call, result, now())
 
     cdef int drop(self, Call call) except -1:
         """MP-09: a call that a stop leaves unprocessed has no part in the answer."""
-        cdef Result result = self.own
-        result.reset()
+        cdef Result result = self.own_result()
         result.status = 424
         result.outcome = OUTCOME_DEPENDENCY_FAILED
         self.results.pass_by(call)
@@ -191,8 +196,7 @@ cdef class Settler:
 
     cdef int pass_over(self, Call call) except -1:
         """PL-10: a change set without calls has its answer, which is as empty."""
-        cdef Result result = self.own
-        result.reset()
+        cdef Result result = self.own_result()
         result.status = 204
         result.outcome = OUTCOME_SUCCEEDED
         if self.results.writer.nests:

@@ -12,9 +12,9 @@ from typing import Any
 import grpc
 import pytest
 from batchwire.core.errors import quoted
+from batchwire.core.front.deadlines import early, proxy_seconds
 from batchwire.core.front.guard import Guard
 from batchwire.service.config import Listen
-from batchwire.service.fronts.http.deadlines import early, proxy_seconds
 from batchwire.v1 import batch_pb2
 from harness import config, grpcc, http2, rest
 from harness.gateway import Gateway, Gateways

@@ -69,6 +69,7 @@ class BareDesk:
 
     methods: dict[str, Any] = {}  # noqa: RUF012
     max_message = 1 << 20
+    opener = None
 
     def open_rest(self, _stream: Any) -> tuple[None, None]:
         return None, None

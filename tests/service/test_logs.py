@@ -43,7 +43,7 @@ def test_a_batch_line_is_what_structlog_would_write() -> None:
     """It is written without structlog where there is nothing out of the ordinary to say."""
     say = """
 import asyncio
-from batchwire.core import Limits, HttpUpstream, Route
+from batchwire.core import BatchHead, Limits, HttpUpstream, Route
 from batchwire.core.ledger import Ledger
 from batchwire.service import logs
 
@@ -52,14 +52,15 @@ async def main():
     route = Route(root="/svc/", upstream=HttpUpstream(loop, name="a", addresses=[("127.0.0.1", 1)]), limits=Limits())
     logs.set_up("json", "info")
     for write in (logs.plain_writer(), None):
-        ledger = Ledger(10, 10, write=write, say=logs.batch_line)
+        ledger = Ledger(loop, 10, 10, write=write, say=logs.batch_line)
         account = ledger.account("grpc", '/a"b/')
-        batch = ledger.open(account, loop, route, "127.0.0.1:5", "00-\u00e9-1", dialect="json")
+        batch = ledger.open(account, route, "127.0.0.1:5", "00-\u00e9-1", BatchHead(dialect="json"))
         batch.session.feed(b'{"requests":[{"id":"1","method":"get","url":"http://elsewhere/"}]}')
         batch.session.feed_end()
         while batch.session.take():
             pass
         batch.close("deadline")
+        ledger.write_on()
 
 asyncio.run(main())
 """

@@ -3,7 +3,7 @@
 Written for clients that cut the text apart by hand: canonical names, CRLF, no preamble, a Content-Length in each
 part. Must never leave half of a part in the output, and never alter a body that is not JSON.
 """
-from batchwire.core.dialects.base cimport Writer
+from batchwire.core.dialects.base cimport Summary, Writer
 from batchwire.core.dialects.header_names cimport put_name
 from batchwire.core.dialects.json_scan cimport MAX_DEPTH, check
 from batchwire.core.dialects.media cimport MEDIA_JSON, media_kind
@@ -84,7 +84,7 @@ cdef class MultipartWriter(Writer):
     cdef int begin(self, Buffer out) except -1:
         return 0
 
-    cdef int end(self, Buffer out, object summary) except -1:
+    cdef int end(self, Buffer out, const Summary* summary) except -1:
         if self.open_set is not None:
             self.put_set(out)
         out.put(self.last.data, self.last.size)
@@ -125,7 +125,7 @@ cdef class MultipartWriter(Writer):
     def end_bytes(self):
         """What end() appends, as bytes: for tests and tools."""
         cdef Buffer out = Buffer()
-        self.end(out, None)
+        self.end(out, NULL)
         return out.take()
 
     cdef int write_member(self, Buffer out, Call call, Result result) except -1:

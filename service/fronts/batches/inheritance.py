@@ -64,11 +64,10 @@ class Forwarding:
         lower = [text.lower() for text in wanted]
         self._names = frozenset(text for text in lower if not text.endswith("*"))
         self._beginnings = tuple(text[:-1] for text in lower if text.endswith("*"))
-        self.wants_metadata = _remembered(self._wants_metadata)
         self.wants_field = _remembered(lambda name: self.wants(name.decode("latin-1")))
 
-    def _wants_metadata(self, name: bytes) -> bool:
-        """The same of metadata of gRPC, of which some stand for headers. Asked as wants_metadata()."""
+    def wants_metadata(self, name: bytes) -> bool:
+        """The same of metadata of gRPC, of which some stand for headers."""
         return is_http(name) and self.wants(name.decode("latin-1"))
 
     def wants(self, name: str) -> bool:

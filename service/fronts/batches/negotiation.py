@@ -7,10 +7,9 @@ may do I/O, look at a body or start anything: a refused head means that no call 
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import unquote_plus
 
-from batchwire.core import EnvelopeError, Limits, content_type_of, new_boundary, parse_boundary
+from batchwire.core import BatchHead, EnvelopeError, Limits, content_type_of, new_boundary, parse_boundary
 from batchwire.core.errors import quoted
 
 from ...config import RouteSettings
@@ -146,23 +145,24 @@ class Accepted:
     nested_errors: bool = False
     form: ErrorForm = error_body
 
-    def session_arguments(self) -> dict[str, Any]:
-        """The keyword arguments of core.Session that the head decides."""
-        return {
-            "dialect": self.dialect,
-            "answer": self.answer,
-            "strict": self.strict,
-            "authority": self.authority,
-            "headers": self.inherited,
-            "authorization": self.authorization,
-            "continue_on_error": self.continue_on_error,
-            "ordered": self.ordered,
-            "hops": self.hops,
-            "boundary": self.boundary,
-            "answer_boundary": self.answer_boundary,
-            "last_only": self.last_only,
-            "nested_errors": self.nested_errors,
-        }
+    def batch_head(self) -> BatchHead:
+        """What the core has to know of it. Its connection looks after an idle client."""
+        return BatchHead(
+            dialect=self.dialect,
+            answer=self.answer,
+            strict=self.strict,
+            authority=self.authority,
+            headers=self.inherited,
+            authorization=self.authorization,
+            continue_on_error=self.continue_on_error,
+            ordered=self.ordered,
+            hops=self.hops,
+            boundary=self.boundary,
+            answer_boundary=self.answer_boundary,
+            last_only=self.last_only,
+            nested_errors=self.nested_errors,
+            watched=False,
+        )
 
 
 class RefusedError(Exception):

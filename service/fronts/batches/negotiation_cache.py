@@ -8,6 +8,8 @@ from collections import OrderedDict
 from dataclasses import replace
 from typing import Any
 
+from batchwire.core import BatchHead
+
 from .endpoints import Endpoint
 from .negotiation import Accepted, OuterRequest, Policy, Probe, Refusal
 
@@ -20,8 +22,8 @@ _PASSING = frozenset(
      b"x-b3-parentspanid", b"x-b3-spanid", b"x-b3-traceid", b"x-request-id")
 )  # fmt: skip
 _USUAL = frozenset((b"close", b"keep-alive"))
-Outcome = tuple[Accepted, dict[str, Any]] | Refusal | Probe
-"""Accepted comes with the arguments of its session, a dict of the caller's own."""
+Outcome = tuple[Accepted, BatchHead] | Refusal | Probe
+"""The head that comes with Accepted is the caller's own."""
 
 
 class NegotiationCache:
@@ -29,7 +31,7 @@ class NegotiationCache:
 
     def __init__(self) -> None:
         self._refused: OrderedDict[Any, Refusal] = OrderedDict()
-        self._known: OrderedDict[Any, tuple[Accepted, dict[str, Any]]] = OrderedDict()
+        self._known: OrderedDict[Any, tuple[Accepted, BatchHead]] = OrderedDict()
 
     def negotiate(self, endpoint: Endpoint, root: str, request: OuterRequest, policy: Policy) -> Outcome:
         """endpoint.negotiate(); policy: that of the route at this root."""
@@ -62,18 +64,17 @@ class NegotiationCache:
                 _keep(self._refused, key, outcome, KEPT_REFUSALS)
             if not isinstance(outcome, Accepted):
                 return outcome
-            known = outcome, outcome.session_arguments()
+            known = outcome, outcome.batch_head()
             if outcome.answer_boundary is None and short:
                 _keep(self._known, key, known, KEPT)
         else:
             self._known.move_to_end(key)
-        accepted, arguments = known
-        arguments = arguments.copy()
+        accepted, head = known[0], known[1].copy()
         if passing:
-            arguments["headers"] = [*arguments["headers"], *_forwarded(passing, policy)]
+            head.headers = [*(head.headers or ()), *_forwarded(passing, policy)]
             if b"authorization" in passing:
-                arguments["authorization"] = passing[b"authorization"].strip()
-        return accepted, arguments
+                head.authorization = passing[b"authorization"].strip()
+        return accepted, head
 
 
 def _keep(known: OrderedDict[Any, Any], key: Any, outcome: Any, most: int) -> None:
@@ -89,4 +90,4 @@ def _forwarded(passing: dict[bytes, bytes], policy: Policy) -> list[tuple[bytes,
 
 def _afresh(endpoint: Endpoint, request: OuterRequest, policy: Policy) -> Outcome:
     outcome = endpoint.negotiate(request, policy)
-    return (outcome, outcome.session_arguments()) if isinstance(outcome, Accepted) else outcome
+    return (outcome, outcome.batch_head()) if isinstance(outcome, Accepted) else outcome

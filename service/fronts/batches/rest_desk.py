@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from batchwire.core import EnvelopeError, Route
+from batchwire.core.front.deadlines import PROXY_FIELD, early, proxy_seconds
 from batchwire.core.ledger import Account, Batch, TooManyBatchesError
 from batchwire.core.peers import peer_name
 
 from ...state import Ending, stopped
-from ..http.deadlines import PROXY_FIELD, early, proxy_seconds
 from ..http.forwarded import Proxies
 from .decoding import BodyDecoder
 from .endpoints import Endpoint, find
@@ -165,10 +165,10 @@ class RestDesk:
             return Answer(200, (*outcome.headers, (b"content-length", b"0")), b"")
         if isinstance(outcome, Refusal):
             return self._refused(head, root, outcome)
-        if self._service.draining:
+        if self._service.ledger.draining:
             closing = (b"connection", b"close")
             return self.turn_away(head, endpoint, root, 503, "Draining", "The gateway is stopping.", closing)
-        accepted, arguments = outcome
+        accepted, batch_head = outcome
         trace, told = "", False
         for name, value in head.headers:
             if name == b"traceparent":
@@ -176,9 +176,9 @@ class RestDesk:
             elif name == PROXY_FIELD:
                 told = True
         if told and (seconds := proxy_seconds(head.headers)) is not None:
-            arguments["answer_deadline"] = early(seconds)
+            batch_head.answer_deadline = early(seconds)
         try:
-            batch = self._service.open_batch(account, route, head.peer, trace, watched=False, **arguments)
+            batch = self._service.ledger.open(account, route, head.peer, trace, batch_head)
         except TooManyBatchesError as error:
             retry = (b"retry-after", b"1")
             return self.turn_away(head, endpoint, root, 429, "TooManyBatches", str(error), retry)

@@ -8,7 +8,7 @@ import binascii
 from typing import TYPE_CHECKING, Any
 
 from batchwire.core import EnvelopeError, Session
-from batchwire.core.front.acceptor import KINDS, FrontAcceptor
+from batchwire.core.front.acceptor import FrontAcceptor
 from batchwire.core.front.http2 import Http2Connection
 from batchwire.core.ledger import Batch
 from grpc_health.v1 import health, health_pb2
@@ -92,25 +92,21 @@ class _Desk(HttpDesk):
     def __init__(self, service: "Service", front: NativeFront) -> None:
         super().__init__(service, front.application)
         self._calls = RpcDesk(service, watched=False)
+        self.opener = self._calls.opener
         self.methods = front.methods()
         self.max_message = service.config.limits.grpc_max_message_bytes
 
-    def open(
-        self, kind: int, metadata: Metadata, peer: str, first: bytes, seconds: float
-    ) -> tuple[Batch, Any, bytes | None, list[tuple[bytes, bytes]] | None]:
-        """The batch that a call's first message opens; of a document: its content type. seconds: to its deadline,
-        negative for none."""
-        remaining = seconds if seconds >= 0 else None
-        if kind <= KINDS["Batch"]:
-            batch = self._calls.open(first, metadata, peer, remaining, kind == KINDS["Execute"])
-            return batch, batch.session, None, None
-        json_only = kind == KINDS["BatchJson"]
+    def open_document(
+        self, content_type: bytes, metadata: Metadata, peer: str, seconds: float, json_only: bool
+    ) -> tuple[Batch, bytes, list[tuple[bytes, bytes]]]:
+        """The batch that the first HttpBody of a call opens; seconds: to its deadline, negative for none."""
         try:
-            content_type = first.decode()
+            named = content_type.decode()
         except UnicodeDecodeError:
             raise EnvelopeError(400, "BadMessage", "the message is not a valid protobuf message") from None
-        batch, answer_type, initial = self._calls.open_document(content_type, metadata, peer, remaining, json_only)
-        return batch, batch.session, answer_type.encode(), initial
+        remaining = seconds if seconds >= 0 else None
+        batch, answer_type, initial = self._calls.open_document(named, metadata, peer, remaining, json_only)
+        return batch, answer_type.encode(), initial
 
     def status(self, error: BaseException) -> tuple[int, str, bytes | None]:
         """grpc-status, grpc-message, grpc-status-details-bin (base64 without padding) of an error."""

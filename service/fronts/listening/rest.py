@@ -149,7 +149,7 @@ class _Application:
         return f"batches go to {root}{'$batch' if 'odata' in self._service.table.settings[root].dialects else 'batch'}"
 
     async def _serve(self, app: ServedApp, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._service.draining:
+        if self._service.ledger.draining:
             await _turn_away(scope, send, 503, "Draining", "The gateway is stopping.", (b"connection", b"close"))
         elif not await app.answer(scope, receive, send, self._idle):
             await _turn_away(scope, send, 500, "InternalError", "The application failed.")

@@ -4,13 +4,14 @@ Reads the first message and the metadata only. Must never know how messages trav
 """
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from batchwire.core import EnvelopeError, Route, peek_options
+from batchwire.core import BatchHead, EnvelopeError, Route
 from batchwire.core.errors import quoted
-from batchwire.core.ledger import Account, Batch, TooManyBatchesError
+from batchwire.core.front.deadlines import early, proxy_seconds
+from batchwire.core.front.rpc_opener import RpcOpener, RpcRoute
+from batchwire.core.ledger import Batch
 from batchwire.core.peers import peer_name
 from batchwire.v1 import batch_pb2
 from google.protobuf.any_pb2 import Any as AnyMessage
@@ -20,9 +21,8 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from ...config import RouteSettings
 from ..batches.endpoints import BY_NAME, Endpoint
 from ..batches.inheritance import forwarding, is_http
-from ..batches.negotiation import HOP_HEADER, Accepted, OuterRequest, Policy, Refusal
+from ..batches.negotiation import Accepted, OuterRequest, Policy, Refusal
 from ..http.asgi_scope import peer_of
-from ..http.deadlines import PROXY_FIELD, early, proxy_seconds
 from ..http.forwarded import Proxies
 
 if TYPE_CHECKING:
@@ -47,7 +47,6 @@ _CODES = {
     503: code_pb2.UNAVAILABLE,
     508: code_pb2.FAILED_PRECONDITION,
 }
-_HOP_HEADER = HOP_HEADER.encode()
 
 
 def parsed(message: bytes, kind: type[Parsed]) -> Parsed:
@@ -73,16 +72,6 @@ def status_of(error: EnvelopeError) -> status_pb2.Status:
     return status
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """A route, and what was made of its settings. wants: whether metadata of this name go to the calls."""
-
-    route: Route
-    account: Account
-    origins: list[tuple[str, str]]
-    wants: Callable[[bytes], bool]
-
-
 class RpcDesk:
     """Opens the batches of one service."""
 
@@ -92,47 +81,12 @@ class RpcDesk:
         self._watched = watched
         self._proxies = Proxies(service.config.listen.trusted_proxies)
         self._proxied = bool(self._proxies)
-        self._entries: dict[str, _Entry] = {}  # by what clients call a route
+        self.opener = RpcOpener(service.ledger, self._named, self._client if self._proxied else None)
+        self._routes: dict[Route, RpcRoute] = {}
 
     def open(self, first: bytes, metadata: Metadata, peer: str, remaining: float | None, execute: bool) -> Batch:
         """A batch of the protobuf dialect. remaining: seconds to the call's deadline. Raises EnvelopeError."""
-        root = peek_options(first)["route"]
-        entry = self._entries.get(root)
-        if entry is None:
-            entry = self._entry(self._route(root))
-        headers: list[tuple[bytes, bytes]] = []
-        authorization, hops, trace = None, 1, ""
-        told, answer_deadline = False, 0.0
-        wants = entry.wants
-        for name, value in metadata:
-            if name == b"traceparent":
-                trace = value.decode("latin-1")
-            if name == b"authorization":
-                authorization = value
-            elif name == _HOP_HEADER and value.isdigit():
-                hops = int(value[:6]) + 1
-            elif wants(name):
-                headers.append((name, value))
-            told = told or name == PROXY_FIELD
-        if told and (seconds := proxy_seconds(metadata)) is not None:
-            answer_deadline = early(seconds)
-        if hops > entry.route.limits.max_hops:
-            message = "the batch has passed through too many gateways"
-            raise EnvelopeError(508, "LoopDetected", message, route=entry.route.root.decode())
-        return self._begin(
-            entry,
-            self._client(peer, metadata) if self._proxied else peer,
-            trace,
-            remaining,
-            dialect="proto",
-            strict=True,
-            authority=entry.origins,
-            headers=headers,
-            authorization=authorization,
-            hops=hops,
-            execute=execute,
-            answer_deadline=answer_deadline,
-        )
+        return self.opener.open(first, metadata, peer, -1 if remaining is None else remaining, execute)
 
     def open_document(
         self, content_type: str, metadata: Metadata, peer: str, remaining: float | None, json_only: bool
@@ -158,13 +112,16 @@ class RpcDesk:
         if json_only and (outcome.dialect, outcome.answer) != ("json", "json"):
             raise EnvelopeError(415, "UnsupportedMediaType", "BatchJson takes and gives JSON only", route=root)
         trace = names.get(b"traceparent", b"").decode("latin-1")
-        batch = self._begin(
-            self._entry(route),
+        batch_head = outcome.batch_head()
+        batch_head.watched = self._watched
+        if (seconds := proxy_seconds(metadata)) is not None:
+            batch_head.answer_deadline = early(seconds)
+        batch = self.opener.begin(
+            self._rpc_route(route),
+            batch_head,
             self._client(peer, metadata),
             trace,
-            remaining,
-            answer_deadline=early(seconds) if (seconds := proxy_seconds(metadata)) is not None else 0.0,
-            **outcome.session_arguments(),
+            -1 if remaining is None else remaining,
         )
         answer = dict(outcome.answer_headers)
         initial = [(name, value) for name, value in answer.items() if name != b"content-type"]
@@ -177,28 +134,18 @@ class RpcDesk:
         found = self._proxies.believed(None if peer == "unix" else peer.rpartition(":")[0].strip("[]"), metadata)
         return peer_name(found["for"], 0) if "for" in found else peer
 
-    def _begin(self, entry: "_Entry", peer: str, trace: str, remaining: float | None, **arguments: Any) -> Batch:
-        if remaining is not None:
-            arguments["deadline"] = early(remaining)
-        if self._service.draining:
-            raise EnvelopeError(503, "Draining", "the gateway is stopping", route=entry.route.root.decode())
-        try:
-            return self._service.open_batch(entry.account, entry.route, peer, trace, watched=self._watched, **arguments)
-        except TooManyBatchesError as error:
-            raise EnvelopeError(429, "TooManyBatches", str(error), route=entry.route.root.decode()) from None
+    def _named(self, name: str) -> RpcRoute:
+        return self._rpc_route(self._route(name))
 
-    def _entry(self, route: Route) -> "_Entry":
-        """What is needed of a route for each batch; it may be called by its root, or not be named at all."""
-        root = route.root.decode()
-        entry = self._entries.get(root)
-        if entry is None:
+    def _rpc_route(self, route: Route) -> RpcRoute:
+        found = self._routes.get(route)
+        if found is None:
+            root = route.root.decode()
             settings = self._service.table.settings[root]
+            head = BatchHead(dialect="proto", authority=settings.public_origins(), watched=self._watched)
             wants = forwarding(settings.forward_headers, settings.drop_headers, settings.keep_headers).wants_metadata
-            entry = _Entry(route, self._service.account("grpc", root), settings.public_origins(), wants)
-            for name in {root, root.rstrip("/"), ""}:
-                if self._service.table.by_root(name) is route:
-                    self._entries[name] = entry
-        return entry
+            found = self._routes[route] = RpcRoute(route, self._service.account("grpc", root), head, wants)
+        return found
 
     def refused(self, error: EnvelopeError, peer: str) -> None:
         """A call ends with this error before its batch was opened; said by the front, once (OP-14)."""

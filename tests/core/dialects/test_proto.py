@@ -5,7 +5,8 @@ import tracemalloc
 from typing import Any
 
 import pytest
-from batchwire.core import EnvelopeError, peek_options
+from batchwire.core import EnvelopeError
+from batchwire.core.dialects.proto_options import read_options
 from batchwire.core.dialects.proto_reader import ProtoReader
 from batchwire.core.dialects.proto_writer import ProtoWriter
 from batchwire.core.headers import HeaderBlock
@@ -192,7 +193,7 @@ def test_any_cut_or_change_gives_calls_or_an_envelope_error(message: pb.BatchReq
 @given(st.binary(max_size=200))
 @settings(max_examples=300)
 def test_random_bytes_never_raise_anything_else(wire: bytes) -> None:
-    for work in (read, peek_options):
+    for work in (read, read_options):
         try:
             work(wire)
         except EnvelopeError as error:
@@ -299,21 +300,21 @@ def test_options_are_read_as_written(options: pb.BatchOptions, millis: int | Non
     if millis is not None:
         options.deadline.FromMilliseconds(millis)
     message.options.CopyFrom(options)
-    assert peek_options(message.SerializeToString()) == {
-        "route": options.route,
-        "deadline": pytest.approx((millis or 0) / 1000),
-        "continue_on_error": options.continue_on_error if options.HasField("continue_on_error") else True,
-        "ordered": options.result_order == pb.RESULT_ORDER_REQUEST,
-        "headers": [(h.name.encode(), h.value.encode()) for h in options.headers],
-        "max_message": min(options.max_message_bytes, 1 << 40),
-        "parts": options.takes_parts,
-    }
+    found = read_options(message.SerializeToString())
+    assert found.said
+    assert found.route == options.route
+    assert found.deadline == pytest.approx((millis or 0) / 1000)
+    assert found.continue_on_error is (options.continue_on_error if options.HasField("continue_on_error") else True)
+    assert found.ordered is (options.result_order == pb.RESULT_ORDER_REQUEST)
+    assert (found.pairs or []) == [(h.name.encode(), h.value.encode()) for h in options.headers]
+    assert found.max_message == min(options.max_message_bytes, 1 << 40)
+    assert found.takes_parts is options.takes_parts
 
 
 def test_defaults_without_options() -> None:
-    found = peek_options(b"")
-    assert (found["route"], found["deadline"], found["continue_on_error"], found["ordered"]) == ("", 0.0, True, False)
-    assert list(found["headers"]) == []
+    found = read_options(b"")
+    assert (found.said, found.route, found.deadline, found.continue_on_error) == (False, "", 0.0, True)
+    assert (found.ordered, found.pairs) == (False, None)
 
 
 @pytest.mark.parametrize(("seconds", "nanos"), [(0, 0), (-1, 0), (0, -1)])
@@ -323,7 +324,7 @@ def test_a_deadline_must_be_above_zero(seconds: int, nanos: int) -> None:
     message.options.deadline.nanos = nanos
     message.options.deadline.SetInParent()
     with pytest.raises(EnvelopeError) as found:
-        peek_options(message.SerializeToString())
+        read_options(message.SerializeToString())
     assert found.value.code == "BadDeadline"
 
 
@@ -346,7 +347,7 @@ HEADER = field(1, 2, b"a") + field(2, 2, b"b")
 )
 def test_PL_01_options_have_a_bound(wire: bytes) -> None:
     """A field is two bytes, so that a message could hold millions."""
-    for work in (read, peek_options):
+    for work in (read, read_options):
         with pytest.raises(EnvelopeError) as found:
             work(wire + field(2, 2, CALL))
         assert (found.value.status, found.value.code, found.value.target) == (413, "MessageTooLarge", "options")

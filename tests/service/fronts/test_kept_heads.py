@@ -25,11 +25,11 @@ def kept_by(act: Callable[[int], object]) -> int:
 
 def test_PL_02_long_names_of_headers_are_not_kept() -> None:
     wanted = Forwarding(["x-b3-*", "x-" + "y" * LONG])
-    for ask in (wanted.wants_field, wanted.wants_metadata):
-        assert kept_by(lambda n, ask=ask: ask(b"%d" % n + b"n" * LONG)) < LONG  # type: ignore[misc]
-        assert ask(b"x-" + b"y" * LONG)
-        assert [ask(b"x-b3-%d" % (n % 2)) for n in range(4)] == [True] * 4
-        assert not ask(b"other")
+    ask = wanted.wants_field
+    assert kept_by(lambda n: ask(b"%d" % n + b"n" * LONG)) < LONG
+    assert ask(b"x-" + b"y" * LONG)
+    assert [ask(b"x-b3-%d" % (n % 2)) for n in range(4)] == [True] * 4
+    assert not ask(b"other")
 
 
 def test_PL_02_long_heads_are_not_kept() -> None:

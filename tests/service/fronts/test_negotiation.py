@@ -625,22 +625,13 @@ def test_pr08_head_is_a_probe() -> None:
     assert (b"odata-version", b"4.0") in outcome.headers
 
 
-def test_the_arguments_are_those_of_the_session() -> None:
-    assert set(accepted().session_arguments()) == {
-        "dialect",
-        "answer",
-        "strict",
-        "authority",
-        "headers",
-        "authorization",
-        "continue_on_error",
-        "ordered",
-        "hops",
-        "boundary",
-        "answer_boundary",
-        "last_only",
-        "nested_errors",
-    }
+def test_the_head_of_the_batch_says_what_was_negotiated() -> None:
+    found = accepted(("accept", "multipart/mixed"), ("batchwire-hop", "2"), ("authorization", "Bearer a"))
+    head = found.batch_head()
+    assert (head.dialect, head.answer, head.strict, head.hops) == ("json", "multipart", found.strict, 3)
+    assert (head.headers, head.authorization, head.authority) == (found.inherited, b"Bearer a", found.authority)
+    assert (head.answer_boundary, head.boundary, head.ordered) == (found.answer_boundary, None, found.ordered)
+    assert not head.watched
 
 
 @pytest.mark.parametrize(

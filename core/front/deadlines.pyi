@@ -1,0 +1,6 @@
+from collections.abc import Iterable
+
+PROXY_FIELD: bytes
+
+def early(seconds: float) -> float: ...
+def proxy_seconds(fields: Iterable[tuple[bytes, bytes]]) -> float | None: ...
