@@ -1,8 +1,12 @@
+from batchwire.core.front.rest_opener cimport Negotiated
 from batchwire.core.front.stream cimport Handler, Stream
+from batchwire.core.ledger cimport Batch
 from batchwire.core.session.session cimport Session
 
 cdef class RestBatch(Handler):
-    cdef object opened                      # the service's record of the batch; None: it is closed
+    cdef object desk                        # see rest_batch.pyx
+    cdef Batch batch                        # None: it is closed
+    cdef Negotiated known
     cdef Session session
     cdef object decoder                     # undoes Content-Encoding, or None
     cdef object encoded                     # deque of bytes that are still to be decoded
@@ -17,6 +21,9 @@ cdef class RestBatch(Handler):
     cdef bint broken                        # the answer has no end
     cdef bint over                          # nothing follows `out`
     cdef bytes trailing                     # but the error that has cut the answer, or None
+
+    @staticmethod
+    cdef RestBatch of(object desk, Batch batch, Negotiated known)
     cdef int begin(self, Stream stream) except -1
     cdef int feed_decoded(self) except -1
     cdef int more_soon(self) except -1

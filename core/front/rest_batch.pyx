@@ -1,8 +1,8 @@
 """A batch that is an HTTP request: its body goes to a session, and what that says is the answer.
 
-`opened` is the service's record: `opened.batch.session`, `status` and `headers` of the answer, `decoder` of a body with
-a Content-Encoding, `error()` in the place of the answer, `trailing_error()` behind one that is cut, `close(ended)`. Must
-never look into a call or a result.
+`desk` is the service behind: `desk.decoder(coding)` undoes a Content-Encoding, `desk.batch_error(outcome, session)` is
+what is answered in the place of results, `desk.trailing_error(outcome, session)` what stands behind results that are
+cut; outcome: of the negotiation. Must never look into a call or a result.
 """
 from batchwire.core.errors import EnvelopeError
 from batchwire.core.faults cimport fault
@@ -24,13 +24,18 @@ cdef enum:                    # before the answer of a batch that has failed beg
 
 
 cdef class RestBatch(Handler):
-    def __init__(self, opened):
-        self.opened = opened
-        self.session = opened.batch.session
-        self.decoder = opened.decoder
-        self.hears_out = True
-        if self.decoder is not None:
-            self.encoded = deque()
+    @staticmethod
+    cdef RestBatch of(object desk, Batch batch, Negotiated known):
+        cdef RestBatch made = RestBatch.__new__(RestBatch)
+        made.desk = desk
+        made.batch = batch
+        made.known = known
+        made.session = batch.session
+        made.hears_out = True
+        if known.decoding:
+            made.decoder = desk.decoder(known.decoding)
+            made.encoded = deque()
+        return made
 
     cdef int begin(self, Stream stream) except -1:
         self.stream = stream
@@ -161,13 +166,13 @@ cdef class RestBatch(Handler):
                 return 0
             if session.is_over() and (session.failure is not None or session.was_cancelled()):
                 # GW-21: nothing of the answer has been said, so that an error can be.
-                error = self.opened.error()
+                error = self.desk.batch_error(self.known.outcome, session)
                 self.out = error.body
                 self.over = True
                 self.close("cancelled" if session.failure is None else "refused")
                 stream.start(error.status, [(b"date", http_date()), *error.headers], True)
             else:
-                stream.start(self.opened.status, [(b"date", http_date()), *self.opened.headers], True)
+                stream.start(self.known.status, [(b"date", http_date()), *self.known.headers], True)
         elif session.was_cancelled():
             # The results that were not taken are gone. A failure says that it was the client who did not take them.
             return self.break_off(session.failure is not None)
@@ -220,7 +225,7 @@ cdef class RestBatch(Handler):
         self.out = None
         if not stalled and self.session.failure is not None and self.stream.takes_trailers():
             # GW-21: the body is cut, and who reads trailers learns why.
-            self.trailing = self.opened.trailing_error()
+            self.trailing = self.desk.trailing_error(self.known.outcome, self.session)
             self.close("broken")
             return self.stream.wake()
         self.broken = True
@@ -231,11 +236,12 @@ cdef class RestBatch(Handler):
 
     cdef int close(self, str ended) except -1:
         """The batch has ended; what is left to send is in `out`."""
-        opened, self.opened = self.opened, None
+        cdef Batch batch = self.batch
+        self.batch = None
         self.moved = now()
         self.session.listen(None)
-        if opened is not None:
-            opened.close(ended)
+        if batch is not None:
+            batch.close(ended)
         return self.release()
 
     cdef int on_close(self, bint whole) except -1:
@@ -250,7 +256,7 @@ cdef class RestBatch(Handler):
 
     cdef int on_sweep(self, double t) except -1:
         cdef Stream stream = self.stream
-        if self.opened is not None:
+        if self.batch is not None:
             self.session.look()
         # The session looks after its client until it has finished; what is left to send may be stuck.
         if self.stream is not None and self.session.is_over() and t - self.moved > stream.ends.idle_seconds:

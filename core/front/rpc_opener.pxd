@@ -1,3 +1,4 @@
+from batchwire.core.front.forwarded_names cimport ForwardedNames
 from batchwire.core.ledger cimport Account, Batch, Ledger
 from batchwire.core.route cimport Route
 from batchwire.core.session.batch_head cimport BatchHead
@@ -7,9 +8,7 @@ cdef class RpcRoute:
     cdef readonly Route route
     cdef Account account
     cdef BatchHead head
-    cdef object wants
-    cdef dict verdicts                      # name of metadata -> whether calls get it
-    cdef bint forwards(self, bytes name) except -1
+    cdef ForwardedNames forwarded
 
 cdef class RpcOpener:
     """Opens the batches of calls of BatchService. See rpc_opener.pyx."""

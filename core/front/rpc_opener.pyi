@@ -1,13 +1,14 @@
 from collections.abc import Callable, Sequence
 
 from batchwire.core import BatchHead, Route
+from batchwire.core.front.forwarded_names import ForwardedNames
 from batchwire.core.ledger import Account, Batch, Ledger
 
 Metadata = Sequence[tuple[bytes, bytes]]
 
 class RpcRoute:
     route: Route
-    def __init__(self, route: Route, account: Account, head: BatchHead, wants: Callable[[bytes], bool]) -> None: ...
+    def __init__(self, route: Route, account: Account, head: BatchHead, forwarded: ForwardedNames) -> None: ...
 
 class RpcOpener:
     def __init__(

@@ -12,31 +12,17 @@ from batchwire.core.ledger import TooManyBatchesError
 cdef bytes PROXY = PROXY_FIELD
 cdef bytes HOP = b"batchwire-hop", TRACE = b"traceparent", AUTHORIZATION = b"authorization"
 
-cdef enum:
-    MOST_NAMES = 1024         # of metadata whose verdict is kept, for each route
-    LONGEST_NAME = 64         # bytes
-
 
 cdef class RpcRoute:
-    """head: what all batches of the route have in common. wants: whether metadata of a name, bytes in lower case, go to
-    the calls (CL-10)."""
+    """head: what all batches of the route have in common. forwarded: metadata that go to the calls (CL-10)."""
 
-    def __init__(self, Route route not None, Account account not None, BatchHead head not None, wants not None):
+    def __init__(self, Route route not None, Account account not None, BatchHead head not None,
+                 ForwardedNames forwarded not None):
         self.route = route
         self.account = account
         self.head = head
-        self.wants = wants
-        self.verdicts = {}
-
-    cdef bint forwards(self, bytes name) except -1:
-        cdef object verdict = self.verdicts.get(name)
-        if verdict is None:
-            verdict = self.wants(name)
-            if len(name) <= LONGEST_NAME:
-                if len(self.verdicts) >= MOST_NAMES:
-                    self.verdicts.clear()
-                self.verdicts[name] = verdict
-        return verdict
+        self.forwarded = forwarded
+        head.settle(route)
 
 
 cdef class RpcOpener:
@@ -73,7 +59,7 @@ cdef class RpcOpener:
                     trace = value.decode("latin-1")
                 elif name == PROXY and seconds == 0:
                     seconds = proxy_seconds_in(value)
-                if route.forwards(name):
+                if route.forwarded.holds(name):
                     if head.headers is None:
                         head.headers = []
                     head.headers.append((name, value))

@@ -7,7 +7,7 @@ cdef enum UrlVerdict:
     URL_REFUSED = 1
 
 cdef class UrlRules:
-    """How inner URLs of one batch resolve. See urls.pyx."""
+    """How inner URLs of batches resolve. See urls.pyx."""
     cdef readonly bytes root                # b"/svc/"
     cdef Origins origins
     cdef bytes origin                       # b"http://gw.example" in lower case, or None

@@ -1,4 +1,6 @@
 from batchwire.core.dialects.proto_options cimport ProtoOptions
+from batchwire.core.plan.urls cimport UrlRules
+from batchwire.core.route cimport Route
 
 cdef class BatchHead:
     """What is known of a batch before its first byte. See batch_head.pyx."""
@@ -15,4 +17,6 @@ cdef class BatchHead:
     cdef public bint last_only, nested_errors
     cdef public bint watched
     cdef ProtoOptions options               # those of the first message, where they have been read; or None
+    cdef UrlRules rules                     # of the route, or None
     cpdef BatchHead copy(self)
+    cdef int settle(self, Route route) except -1

@@ -57,4 +57,10 @@ cdef class BatchHead:
         made.nested_errors = self.nested_errors
         made.watched = self.watched
         made.options = self.options
+        made.rules = self.rules
         return made
+
+    cdef int settle(self, Route route) except -1:
+        """All batches with this head, and with copies of it, go to this route."""
+        self.rules = UrlRules(route.root, self.authority, self.strict, route.prefixes, route.bare_batch)
+        return 0

@@ -64,11 +64,15 @@ cdef class Session(Conductor):
         cdef Limits limits = route.limits
         cdef Reader reader = reader_of(head, limits, route.header_rules, route.inner_authorization)
         cdef Writer writer = writer_of(head, limits, route.flat_change_sets)
-        cdef UrlRules rules = UrlRules(route.root, head.authority, head.strict, route.prefixes, route.bare_batch)
-        cdef Plan plan = Plan(rules, limits.reference_bytes, limits.max_call_bytes, limits.max_depth,
-                              reader.sequential, route.transactional, limits.max_group_calls)
+        cdef UrlRules rules
+        cdef Plan plan
         cdef double began = now()
         cdef double deadline = head.deadline
+        if head.rules is None:
+            head.settle(route)
+        rules = head.rules
+        plan = Plan(rules, limits.reference_bytes, limits.max_call_bytes, limits.max_depth, reader.sequential,
+                    route.transactional, limits.max_group_calls)
         if deadline <= 0 or 0 < limits.batch_deadline_seconds < deadline:
             deadline = limits.batch_deadline_seconds
         plan.result_of = reader.result_of

@@ -69,10 +69,10 @@ class BareDesk:
 
     methods: dict[str, Any] = {}  # noqa: RUF012
     max_message = 1 << 20
-    opener = None
+    opener = rest_opener = None
 
-    def open_rest(self, _stream: Any) -> tuple[None, None]:
-        return None, None
+    def open_rest(self, _stream: Any) -> tuple[None, None, None]:
+        return None, None, None
 
     def serve(self, exchange: Any) -> None:
         exchange.start(200, [], False)

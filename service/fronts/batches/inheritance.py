@@ -5,7 +5,7 @@ fields, no other preference ever reaches a call from here, and no identity that 
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import lru_cache
 
 from batchwire.core.header_rules import header_rules
@@ -22,8 +22,6 @@ _AS_THEY_ARE = (
 )
 FORWARDED = ("x-request-id", "traceparent", "tracestate", "baggage", "b3", "x-b3-*")
 """What calls get where a route says nothing: what ties logs and traces together (W3C Trace Context and Baggage, B3)."""
-LONGEST_KEPT = 64
-"""Bytes of the name of a header of which it is remembered whether it is forwarded."""
 _USUAL = frozenset(("", "close", "keep-alive"))
 _NOT_HTTP = frozenset((b"content-type", b"user-agent", b"host", b"te"))
 _PREFERENCES = ("include-annotations", "allow-entityreferences")
@@ -46,12 +44,6 @@ def is_http(name: bytes) -> bool:
     return name not in _NOT_HTTP and not name.startswith(b"grpc-") and not name.endswith(b"-bin")
 
 
-def _remembered(ask: Callable[[bytes], bool]) -> Callable[[bytes], bool]:
-    """The same, with its answers for the last names kept; not for long names, of which nobody has many."""
-    kept = lru_cache(maxsize=1024)(ask)
-    return lambda name: kept(name) if len(name) <= LONGEST_KEPT else ask(name)
-
-
 class Forwarding:
     """Which outer headers the calls get besides: names, or patterns that end in `*` (CL-10).
 
@@ -64,7 +56,10 @@ class Forwarding:
         lower = [text.lower() for text in wanted]
         self._names = frozenset(text for text in lower if not text.endswith("*"))
         self._beginnings = tuple(text[:-1] for text in lower if text.endswith("*"))
-        self.wants_field = _remembered(lambda name: self.wants(name.decode("latin-1")))
+
+    def wants_field(self, name: bytes) -> bool:
+        """Whether a header field is forwarded, by its name in lower case."""
+        return self.wants(name.decode("latin-1"))
 
     def wants_metadata(self, name: bytes) -> bool:
         """The same of metadata of gRPC, of which some stand for headers."""

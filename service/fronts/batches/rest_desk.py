@@ -5,24 +5,28 @@ never know how bytes travel.
 """
 
 import json
+from collections import OrderedDict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from batchwire.core import EnvelopeError, Route
-from batchwire.core.front.deadlines import PROXY_FIELD, early, proxy_seconds
+from batchwire.core import EnvelopeError, Route, Session
+from batchwire.core.front.forwarded_names import ForwardedNames
+from batchwire.core.front.rest_opener import Negotiated, RestOpener, lasting_fields
 from batchwire.core.ledger import Account, Batch, TooManyBatchesError
 from batchwire.core.peers import peer_name
 
-from ...state import Ending, stopped
+from ...state import stopped
 from ..http.forwarded import Proxies
-from .decoding import BodyDecoder
 from .endpoints import Endpoint, find
 from .negotiation import Accepted, OuterRequest, Policy, Probe, Refusal, refuse, version_field, version_within
-from .negotiation_cache import NegotiationCache
 
 if TYPE_CHECKING:
+    from batchwire.core.front.stream import Stream
+
     from ...state import Service
 
+KEPT_REFUSALS = 64
+"""Heads that were refused and need not be looked at again."""
 MOST_PLACES, LONGEST_PLACE = 256, 1024
 """Paths and media types that led to a route before and are not looked at again; bytes of one."""
 Fields = tuple[tuple[bytes, bytes], ...]
@@ -33,7 +37,8 @@ class Head:
     """Of a request.
 
     headers: names in lower case, with one Host. client: its address, None behind a UNIX socket. peer: host:port of the
-    client, port 0 where a proxy has told it. authority: what stands in for a Host field.
+    client, port 0 where a proxy has told it. authority: what stands in for a Host field. told_host: what a trusted
+    proxy says of it, or None.
     """
 
     method: str
@@ -44,6 +49,7 @@ class Head:
     client: str | None
     peer: str
     authority: str
+    told_host: bytes | None = None
 
     @classmethod
     def of(cls, scope: Any) -> "Head":
@@ -70,42 +76,6 @@ class Answer:
     body: bytes
 
 
-class Opened:
-    """A batch that runs. status, headers: of its answer. decoder: of its body, or None."""
-
-    __slots__ = ("_accepted", "batch", "decoder", "headers", "status")
-
-    def __init__(self, batch: Batch, accepted: Accepted) -> None:
-        self.batch = batch
-        self.status = accepted.status
-        self.headers = accepted.answer_headers
-        self.decoder = BodyDecoder(accepted.decoding) if accepted.decoding else None
-        self._accepted = accepted
-
-    def close(self, ended: Ending) -> None:
-        """Ends the batch."""
-        self.batch.close(ended)
-
-    def error(self) -> Answer:
-        """What is answered when the batch has broken off before its answer had begun (GW-21)."""
-        session = self.batch.session
-        failure: EnvelopeError = session.failure or stopped(session)
-        body = self._accepted.form(failure.code, failure.message, failure.target)
-        head = [
-            (b"content-type", b"application/json"),
-            (b"content-language", b"en"),
-            (b"connection", b"close"),
-            (b"content-length", b"%d" % len(body)),
-        ]
-        if self._accepted.version:
-            head.append(version_field(self._accepted.version))
-        return Answer(failure.status, tuple(head), body)
-
-    def trailing_error(self) -> bytes:
-        """The same for a client that reads trailers, when its answer is cut: the value of a header."""
-        return json.dumps(json.loads(self.error().body), separators=(",", ":")).encode()
-
-
 class RestDesk:
     """Opens the batches of one service. Their connections look after idle clients."""
 
@@ -113,8 +83,9 @@ class RestDesk:
         self._service = service
         self._proxies = Proxies(service.config.listen.trusted_proxies)
         self._proxied = bool(self._proxies)
-        self._negotiated = NegotiationCache()
-        self._routes: dict[Route, tuple[str, Policy, Account]] = {}
+        self.opener = RestOpener(service.ledger, service.config.limits.max_request_bytes, not self._proxied)
+        self._refused: OrderedDict[bytes, Refusal] = OrderedDict()
+        self._routes: dict[Route, tuple[str, Policy, Account, ForwardedNames]] = {}
         self._places: dict[tuple[str, str, bytes], tuple[Endpoint, Route]] = {}
 
     def believe(self, head: Head) -> None:
@@ -125,7 +96,8 @@ class RestDesk:
         head.scheme = found.get("proto", head.scheme)
         if "host" in found:
             fields = [(name, value) for name, value in head.headers if name != b"host"]
-            head.headers = [(b"host", found["host"].encode("latin-1")), *fields]
+            head.told_host = found["host"].encode("latin-1")
+            head.headers = [(b"host", head.told_host), *fields]
         if "for" in found:
             head.client, head.peer = found["for"], peer_name(found["for"], 0)
 
@@ -151,38 +123,61 @@ class RestDesk:
             self._places[key] = endpoint, route
         return endpoint, route
 
-    def open(self, head: Head, endpoint: Endpoint, route: Route) -> Opened | Answer:
+    def open(self, stream: "Stream", head: Head, endpoint: Endpoint, route: Route) -> tuple[Batch, Negotiated] | Answer:
         """The batch of a request, or what is answered in its place."""
-        known = self._routes.get(route)
-        if known is None:
+        place = self._routes.get(route)
+        if place is None:
             root = route.root.decode()
             policy = Policy.of(self._service.table.settings[root], route.limits)
-            known = self._routes[route] = root, policy, self._service.account("rest", root)
-        root, policy, account = known
-        request = OuterRequest(head.method, head.scheme, head.query, head.headers, head.authority)
-        outcome = self._negotiated.negotiate(endpoint, root, request, policy)
-        if isinstance(outcome, Probe):
-            return Answer(200, (*outcome.headers, (b"content-length", b"0")), b"")
-        if isinstance(outcome, Refusal):
-            return self._refused(head, root, outcome)
+            forwarded = ForwardedNames(policy.forward.wants_field)
+            place = self._routes[route] = root, policy, self._service.account("rest", root), forwarded
+        root, policy, account, forwarded = place
+        key = self.opener.key_of(stream, head.scheme, head.told_host)
+        known = self.opener.known(key)
+        if known is None:
+            outcome = self._negotiate(key, head, endpoint, policy)
+            if isinstance(outcome, Probe):
+                return Answer(200, (*outcome.headers, (b"content-length", b"0")), b"")
+            if isinstance(outcome, Refusal):
+                return self._refuse(head, root, outcome)
+            known = Negotiated(
+                outcome,
+                route,
+                account,
+                outcome.batch_head(),
+                status=outcome.status,
+                headers=outcome.answer_headers,
+                decoding=outcome.decoding,
+                forwarded=forwarded,
+                whole=key is None,
+            )
+            if key is not None and outcome.answer_boundary is None:
+                self.opener.keep(key, known)
         if self._service.ledger.draining:
             closing = (b"connection", b"close")
             return self.turn_away(head, endpoint, root, 503, "Draining", "The gateway is stopping.", closing)
-        accepted, batch_head = outcome
-        trace, told = "", False
-        for name, value in head.headers:
-            if name == b"traceparent":
-                trace = value.decode("latin-1")
-            elif name == PROXY_FIELD:
-                told = True
-        if told and (seconds := proxy_seconds(head.headers)) is not None:
-            batch_head.answer_deadline = early(seconds)
         try:
-            batch = self._service.ledger.open(account, route, head.peer, trace, batch_head)
+            return self.opener.begin(known, head.headers, head.peer), known
         except TooManyBatchesError as error:
             retry = (b"retry-after", b"1")
             return self.turn_away(head, endpoint, root, 429, "TooManyBatches", str(error), retry)
-        return Opened(batch, accepted)
+
+    def _negotiate(
+        self, key: bytes | None, head: Head, endpoint: Endpoint, policy: Policy
+    ) -> Accepted | Refusal | Probe:
+        """key: by which a head is known again, whose passing fields decide nothing; else None."""
+        if key is None:
+            return endpoint.negotiate(_request(head, head.headers), policy)
+        refused = self._refused.get(key)
+        if refused is not None:
+            self._refused.move_to_end(key)
+            return refused
+        outcome = endpoint.negotiate(_request(head, lasting_fields(head.headers)), policy)
+        if isinstance(outcome, Refusal):
+            self._refused[key] = outcome
+            if len(self._refused) > KEPT_REFUSALS:
+                self._refused.popitem(last=False)
+        return outcome
 
     def turn_away(
         self,
@@ -196,9 +191,33 @@ class RestDesk:
     ) -> Answer:
         """An error of the dialect, which is logged and counted (OP-14)."""
         refusal = refuse(status, code, message, *fields, version=version_within(head.headers))
-        return self._refused(head, root, replace(refusal, form=endpoint.form))
+        return self._refuse(head, root, replace(refusal, form=endpoint.form))
 
-    def _refused(self, head: Head, root: str, refusal: Refusal) -> Answer:
+    def _refuse(self, head: Head, root: str, refusal: Refusal) -> Answer:
         self._service.refused("rest", root, refusal.status, refusal.code, head.peer)
         body = refusal.body()
         return Answer(refusal.status, (*refusal.headers, (b"content-length", b"%d" % len(body))), body)
+
+
+def _request(head: Head, fields: list[tuple[bytes, bytes]]) -> OuterRequest:
+    return OuterRequest(head.method, head.scheme, head.query, fields, head.authority)
+
+
+def batch_error(outcome: Accepted, session: Session) -> Answer:
+    """What is answered when the batch has broken off before its answer had begun (GW-21)."""
+    failure: EnvelopeError = session.failure or stopped(session)
+    body = outcome.form(failure.code, failure.message, failure.target)
+    head = [
+        (b"content-type", b"application/json"),
+        (b"content-language", b"en"),
+        (b"connection", b"close"),
+        (b"content-length", b"%d" % len(body)),
+    ]
+    if outcome.version:
+        head.append(version_field(outcome.version))
+    return Answer(failure.status, tuple(head), body)
+
+
+def trailing_error(outcome: Accepted, session: Session) -> bytes:
+    """The same for a client that reads trailers, when its answer is cut: the value of a header."""
+    return json.dumps(json.loads(batch_error(outcome, session).body), separators=(",", ":")).encode()

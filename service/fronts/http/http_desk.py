@@ -4,7 +4,13 @@ import asyncio
 import contextvars
 from typing import TYPE_CHECKING, Any
 
-from ..batches.rest_desk import Answer, Head, Opened, RestDesk
+from batchwire.core import Session
+from batchwire.core.front.rest_opener import Negotiated
+from batchwire.core.ledger import Batch
+
+from ..batches.decoding import BodyDecoder
+from ..batches.negotiation import Accepted
+from ..batches.rest_desk import Answer, Head, RestDesk, batch_error, trailing_error
 from .asgi_request import App, AsgiRequest, header_fields
 
 if TYPE_CHECKING:
@@ -17,14 +23,15 @@ class HttpDesk:
     def __init__(self, service: "Service", application: App) -> None:
         self._loop = service.loop
         self._rest = RestDesk(service)
+        self.rest_opener = self._rest.opener
         self._application = application
         self._tasks: set[asyncio.Task[None]] = set()
         self._context = contextvars.copy_context()
 
-    def open_rest(self, stream: Any) -> tuple[Opened | None, Answer | None]:
+    def open_rest(self, stream: Any) -> tuple[Batch | None, Negotiated | None, Answer | None]:
         """A batch, or what is answered at once; neither: the request is for serve()."""
         if stream.too_large or not stream.path.startswith(b"/"):
-            return None, None
+            return None, None, None
         raw_path, _, query = stream.path.partition(b"?")
         ends = stream.ends
         head = Head(
@@ -40,9 +47,21 @@ class HttpDesk:
         self._rest.believe(head)
         endpoint, route = self._rest.endpoint(head)
         if endpoint is None or route is None:
-            return None, None
-        outcome = self._rest.open(head, endpoint, route)
-        return (outcome, None) if isinstance(outcome, Opened) else (None, outcome)
+            return None, None, None
+        outcome = self._rest.open(stream, head, endpoint, route)
+        return (None, None, outcome) if isinstance(outcome, Answer) else (*outcome, None)
+
+    def decoder(self, coding: str) -> BodyDecoder:
+        """Of a body with a Content-Encoding."""
+        return BodyDecoder(coding)
+
+    def batch_error(self, outcome: Accepted, session: Session) -> Answer:
+        """What is answered in the place of results; see rest_desk."""
+        return batch_error(outcome, session)
+
+    def trailing_error(self, outcome: Accepted, session: Session) -> bytes:
+        """What stands behind results that are cut; see rest_desk."""
+        return trailing_error(outcome, session)
 
     def serve(self, exchange: Any) -> None:
         """Begins to answer an HTTP request."""

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 from batchwire.core import EnvelopeError, Session
 from batchwire.core.front.acceptor import FrontAcceptor
 from batchwire.core.front.http2 import Http2Connection
+from batchwire.core.front.rest_opener import Negotiated
 from batchwire.core.ledger import Batch
 from grpc_health.v1 import health, health_pb2
 
 from ...state import stopped
-from ..batches.rest_desk import Answer, Opened
+from ..batches.rest_desk import Answer
 from ..http.http_desk import HttpDesk
 from ..rpc.grpc_web import is_grpc_web
 from ..rpc.rpc_desk import SERVICE, Metadata, RpcDesk, status_of
@@ -125,9 +126,9 @@ class _Desk(HttpDesk):
         """Why a batch ends that the gateway stopped."""
         return stopped(session)
 
-    def open_rest(self, stream: Any) -> tuple[Opened | None, Answer | None]:
+    def open_rest(self, stream: Any) -> tuple[Batch | None, Negotiated | None, Answer | None]:
         """A batch, or what is answered at once; neither: the request is for serve()."""
-        return (None, None) if is_grpc_web(stream.content_type) else super().open_rest(stream)
+        return (None, None, None) if is_grpc_web(stream.content_type) else super().open_rest(stream)
 
 
 def _base64(raw: bytes) -> bytes:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from batchwire.core import BatchHead, EnvelopeError, Route
 from batchwire.core.errors import quoted
 from batchwire.core.front.deadlines import early, proxy_seconds
+from batchwire.core.front.forwarded_names import ForwardedNames
 from batchwire.core.front.rpc_opener import RpcOpener, RpcRoute
 from batchwire.core.ledger import Batch
 from batchwire.core.peers import peer_name
@@ -143,8 +144,9 @@ class RpcDesk:
             root = route.root.decode()
             settings = self._service.table.settings[root]
             head = BatchHead(dialect="proto", authority=settings.public_origins(), watched=self._watched)
-            wants = forwarding(settings.forward_headers, settings.drop_headers, settings.keep_headers).wants_metadata
-            found = self._routes[route] = RpcRoute(route, self._service.account("grpc", root), head, wants)
+            wanted = forwarding(settings.forward_headers, settings.drop_headers, settings.keep_headers)
+            forwarded = ForwardedNames(wanted.wants_metadata)
+            found = self._routes[route] = RpcRoute(route, self._service.account("grpc", root), head, forwarded)
         return found
 
     def refused(self, error: EnvelopeError, peer: str) -> None:

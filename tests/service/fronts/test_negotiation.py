@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 from batchwire.service.fronts.batches import document
-from batchwire.service.fronts.batches.endpoints import Endpoint
 from batchwire.service.fronts.batches.media import parse_accept, parse_media_type
 from batchwire.service.fronts.batches.negotiation import (
     MOST_ELEMENTS,
@@ -17,7 +16,6 @@ from batchwire.service.fronts.batches.negotiation import (
     negotiate,
     root_of,
 )
-from batchwire.service.fronts.batches.negotiation_cache import NegotiationCache
 from batchwire.service.fronts.batches.preferences import parse_preferences
 
 
@@ -434,43 +432,6 @@ def test_PL_01_options_of_the_document_dialect_have_a_bound() -> None:
     refusal = document.negotiate(OuterRequest("PUT", "http", b"a&" * MOST_ELEMENTS, fields), Policy())
     assert isinstance(refusal, Refusal)
     assert (refusal.status, refusal.code) == (414, "TooManyElements")
-
-
-class Negotiating:
-    """An endpoint that counts how often it is asked."""
-
-    def __init__(self) -> None:
-        self.times = 0
-        self.cache = NegotiationCache()
-        self.endpoint = Endpoint("odata", root_of, self._negotiate)
-
-    def _negotiate(self, request: OuterRequest, policy: Policy) -> Accepted | Refusal | Probe:
-        self.times += 1
-        return negotiate(request, policy)
-
-    def ask(self, accept: bytes) -> Any:
-        fields = [(b"content-type", b"application/json"), (b"accept", accept)]
-        return self.cache.negotiate(self.endpoint, "/", OuterRequest("POST", "http", b"", fields), Policy())
-
-
-def test_PL_01_heads_that_are_refused_are_remembered() -> None:
-    negotiating = Negotiating()
-    first, again = negotiating.ask(b"a/b"), negotiating.ask(b"a/b")
-    assert first.status == 406
-    assert first == again
-    assert negotiating.times == 1
-
-
-def test_PL_01_heads_that_are_refused_drive_out_none_that_are_not() -> None:
-    negotiating = Negotiating()
-    negotiating.ask(b"*/*")
-    for number in range(1000):
-        negotiating.ask(b"a/b%d" % number)
-    assert negotiating.times == 1001
-    negotiating.ask(b"*/*")
-    assert negotiating.times == 1001
-    negotiating.ask(b"a/b0")
-    assert negotiating.times == 1002, "all of them are kept"
 
 
 def test_hd16_json_goes_on_by_default() -> None:
