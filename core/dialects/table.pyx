@@ -31,7 +31,7 @@ cdef Reader reader_of(BatchHead head, Limits limits, HeaderRules rules, str inne
         dialect == "json", limits.max_header_bytes, rules, "drop" if dialect == "google" else inner_authorization,
         head.authorization)
     if dialect == "json":
-        return JsonReader(block, limits.max_call_bytes, limits.max_depth, not head.strict)
+        return JsonReader(limits.max_call_bytes, limits.max_depth, integer_ids=not head.strict, block=block)
     if dialect == "proto":
         return ProtoReader(block, limits.max_call_bytes, limits.max_calls_per_message, head.options)
     if dialect in FLAVOURS:
