@@ -33,6 +33,7 @@ cdef class Dispatcher(CallOwner):
     cdef bint pumping
     cdef double began                       # of the batch, monotonic seconds
     cdef double batch_deadline              # monotonic seconds
+    cdef int begin(self, Conductor batch, Bounds bounds, double began, double deadline, bint by_number) except -1
     cdef int push(self, Call call) except -1
     cdef int pump(self) except -1
     cdef int launch(self, Lane lane) except -1

@@ -47,12 +47,11 @@ cdef class Lane:
 
 
 cdef class Dispatcher(CallOwner):
-    """
-    began, deadline: of the batch, seconds of the monotonic clock, and how many it has from then on; 0: any.
-    by_number: among the ready calls the earliest of the batch starts first (GW-23: request order).
-    """
-
-    def __init__(self, Conductor batch, Bounds bounds, double began, double deadline, bint by_number):
+    cdef int begin(self, Conductor batch, Bounds bounds, double began, double deadline, bint by_number) except -1:
+        """
+        began, deadline: of the batch, seconds of the monotonic clock, and how many it has from then on; 0: any.
+        by_number: among the ready calls the earliest of the batch starts first (GW-23: request order).
+        """
         self.batch = batch
         self.bounds = bounds
         self.lanes = []
@@ -61,6 +60,7 @@ cdef class Dispatcher(CallOwner):
         self.max_running = bounds.limits.max_in_flight
         self.began = began
         self.batch_deadline = began + deadline if deadline > 0 else 1e300
+        return 0
 
     cdef bint end_by(self, double deadline) except -1:
         """The batch is to end at this time, seconds of the monotonic clock; false: it ends before that anyway."""

@@ -30,13 +30,15 @@ cdef inline Py_ssize_t lines_in(Call call) noexcept:
 
 
 cdef class Placement(Dispatcher):
-    """inheritance: what the calls of the batch inherit. The others: see Dispatcher."""
-
-    def __init__(self, Conductor batch, Bounds bounds, double began, double deadline, bint by_number,
-                 Route route not None, Inheritance inheritance not None):
-        super().__init__(batch, bounds, began, deadline, by_number)
-        self.route = route
-        self.inheritance = inheritance
+    @staticmethod
+    cdef Placement of(Conductor batch, Bounds bounds, double began, double deadline, bint by_number, Route route,
+                      Inheritance inheritance):
+        """inheritance: what the calls of the batch inherit. The others: see Dispatcher."""
+        cdef Placement made = Placement.__new__(Placement)
+        made.begin(batch, bounds, began, deadline, by_number)
+        made.route = route
+        made.inheritance = inheritance
+        return made
 
     cdef bint carry(self, Group group) except -1:
         """A step towards the request that runs a group, the work of one member (PL-01); whether it was the last.

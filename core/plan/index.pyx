@@ -4,6 +4,7 @@ An entry is a 64-bit hash and a payload: a borrowed pointer to the unfinished Ca
 one its status and 48 more bits of hash. Two ids are taken for the same only if all 112 bits agree, both
 hashes being keyed with random numbers. Must never hold a call alive or keep an id's text.
 """
+from cython cimport freelist
 from cpython.object cimport PyObject, PyObject_Hash
 from libc.stdint cimport uint8_t, uint64_t
 from libc.stdlib cimport calloc, free
@@ -32,6 +33,7 @@ cdef uint64_t next_seed() noexcept:
     return z ^ (z >> 31)
 
 
+@freelist(8)                  # it is large, and each batch has one
 cdef class CallIndex:
     def __cinit__(self):
         self.seed = next_seed()

@@ -93,7 +93,7 @@ cdef class Session(Conductor):
         self.intake = Intake.of(reader, plan, self.pending, self.slice, limits,
                                 0 if reader.takes_messages else route.streaming_threshold, writer)
         self.bounds = Bounds.of(limits, self.pending, plan, self.results)
-        self.dispatch = Placement(self, self.bounds, began, deadline, head.ordered, route, self.inheritance)
+        self.dispatch = Placement.of(self, self.bounds, began, deadline, head.ordered, route, self.inheritance)
         self.settler = Settler.of(plan, self.dispatch, self.pending, self.bounds, self.slice, self.results, self.outlet,
                                   rules, head.continue_on_error, reader.silent_stop)
         if deadline > 0:
