@@ -24,7 +24,7 @@ class Settings:
     latency_sizes: tuple[int, ...] = (1, 10, 100)
     latency_rate: float = 50.0
     memory_calls: int = 1_000_000
-    unary_sizes: tuple[int, ...] = (1, 10)
+    unary_sizes: tuple[int, ...] = (1, 10, 100, 1000)
     rest_sizes: tuple[int, ...] = (1, 10, 100)
     stream_unanswered: tuple[int, ...] = (1, 64)
     idle_connections: int = 2000

@@ -7,6 +7,7 @@ from .table import Table, number
 
 PEER = "grpc.aio + aiohttp"
 GO = "grpc-go + net/http"
+RUST = "tonic + hyper"
 FLOOR = "grpc.aio, no calls"
 
 
@@ -35,16 +36,17 @@ def _ratio(figures: dict[str, float], above: str, below: str) -> float | None:
 
 def targets(figures: dict[str, float]) -> Iterator[Target]:
     """Every target with the figure of this run. One batch at a time is what the targets are about."""
-    for calls in (100, 1000):
+    for calls, bound in ((100, 1.3), (1000, 1.2)):
         ratio = _ratio(figures, f"batchwire/grpc/{calls}/1/cpu_us", f"bare client/none/{calls}/1/cpu_us")
         text = f"CPU a call against the bare client, gRPC streaming, {calls:,} GETs a batch"
-        yield Target(text, ratio, 1.5, at_most=True, unit="x")
+        yield Target(text, ratio, bound, at_most=True, unit="x")
     ratio = _ratio(figures, f"{PEER}/grpc/100/1/cpu_us", "batchwire/grpc/100/1/cpu_us")
     text = f"calls a CPU second against {PEER}, 100 GETs a batch"
     yield Target(text, ratio, 5.0, at_most=False, unit="x")
     for calls in (10, 100, 1000):
         ratio = _ratio(figures, f"{GO}/grpc/{calls}/1/cpu_us", f"batchwire/grpc/{calls}/1/cpu_us")
         yield Target(f"calls a CPU second against {GO}, {calls:,} GETs a batch", ratio, 1.0, at_most=False, unit="x")
+    yield from _small_batches(figures)
     yield from _front(figures)
     for way in ("read", "write"):
         yield Target(
@@ -68,6 +70,23 @@ def targets(figures: dict[str, float]) -> Iterator[Target]:
         yield Target(text, lead, 0.0, at_most=False, unit=" s before")
 
 
+def _small_batches(figures: dict[str, float]) -> Iterator[Target]:
+    """What a batch that is one RPC or one REST request costs, against the peers and against each other."""
+    for calls, at_once, bound in ((1, 1, 1.6), (1, 16, 2.0), (10, 16, 4.0)):
+        above, below = (f"front/unary/{front}/{calls}/{at_once}/cpu_us" for front in ("go", "native"))
+        text = f"batches a CPU second against {GO}, Execute of {calls}, {at_once} at once"
+        yield Target(text, _ratio(figures, above, below), bound, at_most=False, unit="x")
+    for calls, bound in ((1, 1.1), (10, 0.8), (100, 0.8), (1000, 0.8)):
+        above, below = (f"front/unary/{front}/{calls}/16/cpu_us" for front in ("native", "rust"))
+        text = f"CPU against {RUST}, Execute of {calls:,}, 16 at once"
+        yield Target(text, _ratio(figures, above, below), bound, at_most=True, unit="x")
+    for way, name, bound in (("http2", "HTTP/2", 1.3), ("http1", "HTTP/1.1", 1.5)):
+        for calls in (1, 10):
+            above, below = f"front/rest/native/{way}/{calls}/cpu_us", f"front/unary/native/{calls}/16/cpu_us"
+            text = f"CPU of a JSON batch of {calls} over {name} against Execute of the same, 16 at once"
+            yield Target(text, _ratio(figures, above, below), bound, at_most=True, unit="x")
+
+
 def _front(figures: dict[str, float]) -> Iterator[Target]:
     """What the native front must gain on the grpcio front, and may hold."""
     for calls, bound in ((1, 5.0), (10, 3.0)):
@@ -80,7 +99,7 @@ def _front(figures: dict[str, float]) -> Iterator[Target]:
         text = f"CPU a message of a Batch stream against the grpcio front, a call each, {unanswered} unanswered"
         yield Target(text, _ratio(figures, above, below), 8.0, at_most=False, unit="x less")
     found = figures.get("front/idle/native/kib")
-    yield Target("memory of an idle gRPC connection, native front", found, 16.0, at_most=True, unit=" KiB")
+    yield Target("memory of an idle gRPC connection, native front", found, 12.0, at_most=True, unit=" KiB")
 
 
 def table(figures: dict[str, float]) -> Table:
