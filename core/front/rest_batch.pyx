@@ -120,34 +120,16 @@ cdef class RestBatch(Handler):
         self.held = 0
         return self.stream.consume(held)
 
-    # What a session calls must not fail it, and not the batch whose upstream is behind the call (BU-04).
-
-    cdef int input_ready(self) except -1:
-        cdef Stream stream = self.stream
-        if stream is None:
-            return 0
-        try:
-            fault("front.input_ready")
-            if self.decoder is not None and not self.session.is_over():
-                # The session is in the middle of something.
-                self.more_soon()
-            self.release()
-        except Exception as error:
-            stream.fail(error)
-        return 0
-
-    cdef int output_ready(self) except -1:
-        cdef Stream stream = self.stream
-        if stream is None:
-            return 0
-        try:
-            fault("front.output_ready")
-            self.answer()
-        except Exception as error:
-            stream.fail(error)
-        return 0
+    cdef int on_input(self) except -1:
+        if self.decoder is not None and not self.session.is_over():
+            # The session is in the middle of something.
+            self.more_soon()
+        return self.release()
 
     # --- out
+
+    cdef int on_output(self) except -1:
+        return self.answer()
 
     cdef int answer(self) except -1:
         """There is something to fill in, or the end."""

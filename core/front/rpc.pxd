@@ -51,5 +51,4 @@ cdef class Rpc(Handler):
     cdef size_t status_fields(self, nghttp2_nv* fields) except 0
     cdef int put_trailers(self) except -1
     cdef int trailers_only(self) except -1
-    cdef int on_output(self) except -1
     cdef int on_time_out(self) except -1

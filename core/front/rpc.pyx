@@ -184,31 +184,10 @@ cdef class Rpc(Handler):
             return self.fail(error)
         return 0
 
-    # What a session calls must not fail it, and not the batch whose upstream is behind the call (BU-04).
-
-    cdef int input_ready(self) except -1:
-        cdef Stream stream = self.stream
-        try:
-            fault("front.input_ready")
-            if self.held:
-                self.release()
-        except Exception as error:
-            if stream is not None:
-                stream.fail(error)
-        return 0
-
-    cdef int output_ready(self) except -1:
-        cdef Stream stream = self.stream
-        try:
-            fault("front.output_ready")
-            self.on_output()
-        except Exception as error:
-            if stream is not None:
-                stream.fail(error)
-        return 0
+    cdef int on_input(self) except -1:
+        return self.release() if self.held else 0
 
     cdef int on_output(self) except -1:
-        """There may be something to send."""
         return self.answer()
 
     cdef int start_alarm(self, double seconds) except -1:

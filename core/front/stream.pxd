@@ -25,6 +25,8 @@ cdef class Handler(SessionListener):
     cdef int on_taken(self, double t) except -1
     cdef int on_close(self, bint whole) except -1
     cdef int on_sweep(self, double t) except -1
+    cdef int on_input(self) except -1
+    cdef int on_output(self) except -1
     cdef int stir(self, object waiter) except -1
     cdef Py_ssize_t fill(self, char* p, Py_ssize_t room, FillEnd* end) except -1
 

@@ -53,6 +53,38 @@ cdef class Handler(SessionListener):
         """Called now and then, for what must not take for ever."""
         return 0
 
+    cdef int on_input(self) except -1:
+        """Its session may be fed again."""
+        return 0
+
+    cdef int on_output(self) except -1:
+        """Its session may have something to say."""
+        return 0
+
+    # What a session calls must not fail it, and not the batch whose upstream is behind the call (BU-04).
+
+    cdef int input_ready(self) except -1:
+        cdef Stream stream = self.stream
+        if stream is None:
+            return 0
+        try:
+            fault("front.input_ready")
+            self.on_input()
+        except Exception as error:
+            stream.fail(error)
+        return 0
+
+    cdef int output_ready(self) except -1:
+        cdef Stream stream = self.stream
+        if stream is None:
+            return 0
+        try:
+            fault("front.output_ready")
+            self.on_output()
+        except Exception as error:
+            stream.fail(error)
+        return 0
+
     cdef int stir(self, object waiter) except -1:
         """Wakes up a coroutine that waits on a future, if one does."""
         if waiter is not None and not waiter.done():
