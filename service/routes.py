@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from batchwire.core import AsgiUpstream, HttpUpstream, Limits, Route, Upstream
+from batchwire.core import AsgiUpstream, HttpUpstream, Limits, Names, Route, Upstream
 from batchwire.core.errors import ConfigError
 
 from .certificates import load_pair, naming
@@ -28,8 +28,10 @@ class RouteTable:
 
     def __init__(self, config: Config, loop: asyncio.AbstractEventLoop) -> None:
         limits = make_limits(config.limits)
+        names = Names(loop)
         self.upstreams: dict[str, Upstream] = {
-            name: make_upstream(name, settings, config.limits, loop) for name, settings in config.upstreams.items()
+            name: make_upstream(name, upstream, config.limits, loop, names)
+            for name, upstream in config.upstreams.items()
         }
         self.settings: dict[str, RouteSettings] = {route.root: route for route in config.routes}
         self._by_root: dict[str, Route] = {}
@@ -117,11 +119,11 @@ def make_limits(settings: LimitSettings) -> Limits:
 
 
 def make_upstream(
-    name: str, settings: UpstreamSettings, limits: LimitSettings, loop: asyncio.AbstractEventLoop
+    name: str, settings: UpstreamSettings, limits: LimitSettings, loop: asyncio.AbstractEventLoop, names: Names
 ) -> Upstream:
     """An upstream of the core. Raises ConfigurationError for an app or a certificate that cannot be loaded."""
     try:
-        upstream = _plain_upstream(name, settings, limits, loop)
+        upstream = _plain_upstream(name, settings, limits, loop, names)
         if settings.batch:
             upstream.take_batches(settings.batch, settings.coalesce)
         if settings.merge:
@@ -132,7 +134,7 @@ def make_upstream(
 
 
 def _plain_upstream(
-    name: str, settings: UpstreamSettings, limits: LimitSettings, loop: asyncio.AbstractEventLoop
+    name: str, settings: UpstreamSettings, limits: LimitSettings, loop: asyncio.AbstractEventLoop, names: Names
 ) -> Upstream:
     max_response_bytes = settings.max_response_bytes or limits.max_response_bytes
     if settings.app:
@@ -173,6 +175,7 @@ def _plain_upstream(
         max_response_bytes=max_response_bytes,
         max_header_bytes=limits.max_header_bytes,
         forward_authorization=settings.forward_authorization,
+        names=names,
     )
 
 

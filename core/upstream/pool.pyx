@@ -18,6 +18,7 @@ import logging
 from collections import deque
 
 from batchwire.core.scarce_log import ScarceLog
+from batchwire.core.upstream.names import Names
 
 _log = logging.getLogger("batchwire.core")
 cdef double TICK = 0.02          # seconds between looks at the deadlines while calls run
@@ -30,8 +31,10 @@ cdef class HttpUpstream(ConnectionHome):
     host: value of the Host header. base_path: path put before every target, "/" at both ends.
     max_connections: also the most calls on the wire; max_in_flight: calls handed over and not finished.
     connect_timeout, call_timeout, idle_timeout: seconds. max_response_bytes, max_header_bytes: bytes a call.
+    names: where hosts are looked up, shared with other upstreams; None: its own.
     """
     cdef object loop
+    cdef object names
     cdef list addresses
     cdef str unix_path
     cdef object ssl
@@ -58,7 +61,7 @@ cdef class HttpUpstream(ConnectionHome):
                  str host="", ssl=None, server_name=None, int max_connections=128, int max_in_flight=0,
                  double connect_timeout=5.0, double call_timeout=30.0, double idle_timeout=30.0,
                  Py_ssize_t max_response_bytes=16 << 20, Py_ssize_t max_header_bytes=32768,
-                 bint forward_authorization=False):
+                 bint forward_authorization=False, names=None):
         if max_connections < 1:
             raise ConfigError("max_connections must be at least 1")
         if not addresses and not unix_path:
@@ -71,6 +74,7 @@ cdef class HttpUpstream(ConnectionHome):
                          max_in_flight or max_connections, call_timeout, max_response_bytes,
                          forward_authorization)
         self.loop = loop
+        self.names = names or Names(loop)
         self.addresses = list(addresses)
         self.unix_path = unix_path
         self.ssl = ssl
@@ -287,9 +291,7 @@ cdef class HttpUpstream(ConnectionHome):
                             self.make_connection, self.unix_path, ssl=self.ssl,
                             server_hostname=self.server_name if self.ssl else None)
                     else:
-                        _, made = await self.loop.create_connection(
-                            self.make_connection, host, port, ssl=self.ssl,
-                            server_hostname=(self.server_name or host) if self.ssl else None)
+                        made = await self.reach(host, port, turn // len(self.addresses))
             except TimeoutError:
                 why = "connecting took too long"
             except Exception as error:
@@ -318,6 +320,32 @@ cdef class HttpUpstream(ConnectionHome):
             self.unreachable(self.fresh.popleft(), why)
         while len(self.queue) + len(self.fresh) > len(self.attempts) + len(self.connections):
             self.unreachable(self.queue.popleft(), why)
+
+    async def reach(self, str host, int port, unsigned int turn):
+        """A connection to the first address of a host that takes one; raises why the last of them did not. Addresses
+        that were known already may be out of date: where none takes one, the host is looked up and tried again."""
+        tried = None
+        for _ in range(2):
+            found = await self.names.find(host)
+            if found.addresses == tried:
+                break
+            tried = found.addresses
+            error = OSError(None, found.reason)
+            try:
+                for address in found.in_turn(turn):
+                    try:
+                        _, made = await self.loop.create_connection(
+                            self.make_connection, address, port, ssl=self.ssl,
+                            server_hostname=(self.server_name or host) if self.ssl else None)
+                    except OSError as failed:
+                        error = failed
+                    else:
+                        found = None
+                        return made
+            finally:
+                if found is not None:         # also when the time is over
+                    self.names.drop(host, found)
+        raise error
 
     cdef int unreachable(self, Call call, str why) except -1:
         self.failures += 1
