@@ -90,6 +90,7 @@ class HttpUpstream(Upstream):
         forward_authorization: bool = False,
         names: Names | None = None,
     ) -> None: ...
+    def renew_tls(self, ssl: SSLContext) -> None: ...
 
 class AsgiUpstream(Upstream):
     app: Callable[..., Any]

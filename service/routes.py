@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from batchwire.core import AsgiUpstream, HttpUpstream, Limits, Names, Route, Upstream
 from batchwire.core.errors import ConfigError
 
-from .certificates import load_pair, naming
+from .certificates import CertificateWatch, load_pair, naming
 from .config import Config, ConfigurationError, LimitSettings, RouteSettings, UpstreamSettings
 from .fronts.http.served_app import ServedApp
 
@@ -29,6 +29,7 @@ class RouteTable:
     def __init__(self, config: Config, loop: asyncio.AbstractEventLoop) -> None:
         limits = make_limits(config.limits)
         names = Names(loop)
+        self._watches = [self._watch(name, upstream, loop) for name, upstream in config.upstreams.items()]
         self.upstreams: dict[str, Upstream] = {
             name: make_upstream(name, upstream, config.limits, loop, names)
             for name, upstream in config.upstreams.items()
@@ -63,6 +64,15 @@ class RouteTable:
             bare_batch=any(name != "odata" for name in settings.dialects),
         )
 
+    def _watch(self, name: str, settings: UpstreamSettings, loop: asyncio.AbstractEventLoop) -> CertificateWatch:
+        def reload() -> None:
+            upstream = self.upstreams[name]
+            if isinstance(upstream, HttpUpstream):
+                upstream.renew_tls(make_tls(name, settings))
+
+        files = (settings.ca_file, settings.cert_file, settings.key_file)
+        return CertificateWatch(files, settings.reload_seconds, loop, reload, upstream=name)
+
     def by_root(self, root: str) -> Route | None:
         """The route of a service root; "" and a root without its last slash are understood."""
         if not root:
@@ -82,15 +92,22 @@ class RouteTable:
         return self._default
 
     async def start(self) -> None:
-        """Starts the apps of ASGI upstreams. Raises ConfigurationError: one that does not start is fatal (OP-05)."""
+        """Starts the apps of ASGI upstreams. Raises ConfigurationError: one that does not start is fatal (OP-05).
+
+        From then on the certificates of upstreams are read anew when they change (OP-20).
+        """
         for name, upstream in self._apps():
             try:
                 await upstream.startup()
             except RuntimeError as error:
                 raise ConfigurationError(f"upstreams.{name}: {error}") from None
+        for watch in self._watches:
+            watch.begin()
 
     async def stop(self) -> None:
         """Closes all connections and ends the apps."""
+        for watch in self._watches:
+            watch.close()
         await asyncio.gather(*(upstream.shutdown() for _, upstream in self._apps()))
         for upstream in self.upstreams.values():
             upstream.close()

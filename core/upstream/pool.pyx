@@ -38,6 +38,7 @@ cdef class HttpUpstream(ConnectionHome):
     cdef list addresses
     cdef str unix_path
     cdef object ssl
+    cdef int era                    # counts the contexts
     cdef str server_name
     cdef int max_connections
     cdef double connect_timeout
@@ -191,10 +192,12 @@ cdef class HttpUpstream(ConnectionHome):
         return 0
 
     cdef int free(self, HttpConnection connection) except -1:
-        if self.queue and connection.fits(self.queue[0]):
+        cdef bint outdated = connection.era != self.era
+        if self.queue and not (outdated and connection.kept) and connection.fits(self.queue[0]):
             return self.run(connection, self.queue.popleft())
-        if self.queue or self.closed:
+        if self.queue or self.closed or outdated:
             return connection.shut()          # gone() makes another for those that wait
+        connection.kept = True
         connection.idle_since = self.clock
         self.idle.append(connection)
         return 0
@@ -207,7 +210,7 @@ cdef class HttpUpstream(ConnectionHome):
         cdef Result head
         self.unlist(connection)
         call.position = -1
-        if unanswered and connection.served > 0 and not call.retried and not self.closed and (
+        if unanswered and connection.kept and not call.retried and not self.closed and (
                 connection.unsent or is_repeatable(call.method)):
             call.retried = True
             self.retries += 1
@@ -353,7 +356,16 @@ cdef class HttpUpstream(ConnectionHome):
             call, 502, OUTCOME_UNREACHABLE, "UpstreamUnreachable", f"the upstream could not be reached: {why}")
 
     def make_connection(self):
-        return HttpConnection(self, self.max_header_bytes)
+        cdef HttpConnection connection = HttpConnection(self, self.max_header_bytes)
+        connection.era = self.era
+        return connection
+
+    def renew_tls(self, ssl not None):
+        """OP-20: a context for the connections that follow. Those that carry a call end behind it, others now."""
+        self.ssl = ssl
+        self.era += 1
+        while self.idle:
+            (<HttpConnection>self.idle.pop()).shut()
 
     # --- time
 
