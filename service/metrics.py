@@ -23,7 +23,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from .logs import lines_dropped
 
 _COUNTED = {"calls": "calls", "connects": "connections made", "connect_failures": "connections that failed",
-            "failures": "calls without a usable answer", "timeouts": "calls that were late",
+            "failures": "calls without a usable answer, late ones apart", "timeouts": "calls that were late",
             "retries": "calls sent once more after a stale connection"}  # fmt: skip
 _GAUGED = {"connections": "open connections", "idle": "connections without a call",
            "in_flight": "calls running", "waiting_batches": "batches waiting for room"}  # fmt: skip

@@ -93,7 +93,7 @@ cdef class HttpUpstream(ConnectionHome):
         self.fresh = deque()
         self.connections = set()
         self.attempts = set()
-        self.connect_log = ScarceLog("an upstream cannot be reached", upstream=name)
+        self.connect_log = ScarceLog("an upstream cannot be reached", loop, upstream=name)
 
     # --- Upstream
 
@@ -447,6 +447,7 @@ cdef class HttpUpstream(ConnectionHome):
         for waiting in (self.queue, self.fresh):
             while waiting:
                 self.fail(waiting.popleft(), 502, OUTCOME_UNREACHABLE, "UpstreamClosed", "the gateway is stopping")
+        self.connect_log.tell_rest()
 
     def stats(self):
         figures = super().stats()
