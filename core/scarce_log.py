@@ -3,8 +3,11 @@
 What finds no room is counted in the next one, which comes when there is room again, whether more happens or not.
 """
 
+import asyncio
 import logging
 import time
+from collections.abc import Callable
+from typing import Any
 
 LINE_SECONDS = 10.0
 _log = logging.getLogger("batchwire.core")
@@ -16,17 +19,23 @@ class ScarceLog:
     fields: of each line.
     """
 
-    def __init__(self, message, loop, clock=time.monotonic, **fields):
+    def __init__(
+        self,
+        message: str,
+        loop: asyncio.AbstractEventLoop,
+        clock: Callable[[], float] = time.monotonic,
+        **fields: Any,
+    ) -> None:
         self._message = message
         self._loop = loop
         self._clock = clock
         self._fields = fields
         self._silent_until = 0.0
         self._untold = 0
-        self._latest = {}
-        self._timer = None
+        self._latest: dict[str, Any] = {}
+        self._timer: asyncio.TimerHandle | None = None
 
-    def add(self, **fields):
+    def add(self, **fields: Any) -> None:
         """It has happened; fields: of the line, beside those of all."""
         seconds = self._silent_until - self._clock()
         self._latest = fields
@@ -36,7 +45,7 @@ class ScarceLog:
         elif self._timer is None:
             self._timer = self._loop.call_later(seconds, self.tell_rest)
 
-    def tell_rest(self):
+    def tell_rest(self) -> None:
         """Says what no line has said yet: the latest, and how many were before it."""
         if self._timer is not None:
             self._timer.cancel()
