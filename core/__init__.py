@@ -14,6 +14,7 @@ from .session.batch_head import BatchHead
 from .session.session import OUTCOMES, Session, stats
 from .upstream.asgi import AsgiUpstream
 from .upstream.base import Upstream
+from .upstream.names import Names
 from .upstream.pool import HttpUpstream
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "EnvelopeError",
     "HttpUpstream",
     "Limits",
+    "Names",
     "Route",
     "Session",
     "Upstream",

@@ -56,6 +56,17 @@ class Upstream:
     def stats(self) -> dict[str, int]: ...
     def close(self) -> None: ...
 
+class Found:
+    addresses: tuple[str, ...]
+    reason: str
+    since: float
+    def in_turn(self, turn: int) -> list[str]: ...
+
+class Names:
+    def __init__(self, loop: asyncio.AbstractEventLoop, clock: Callable[[], float] = ...) -> None: ...
+    async def find(self, host: str) -> Found: ...
+    def drop(self, host: str, found: Found) -> None: ...
+
 class HttpUpstream(Upstream):
     def __init__(
         self,
@@ -77,7 +88,9 @@ class HttpUpstream(Upstream):
         max_response_bytes: int = ...,
         max_header_bytes: int = 32768,
         forward_authorization: bool = False,
+        names: Names | None = None,
     ) -> None: ...
+    def renew_tls(self, ssl: SSLContext) -> None: ...
 
 class AsgiUpstream(Upstream):
     app: Callable[..., Any]

@@ -1,8 +1,16 @@
-"""Certificates and keys from files, each thing that is wrong told with its key and its file (OP-09)."""
+"""Certificates and keys from files, each thing that is wrong told with its key and its file (OP-09).
 
+The files are looked at again while the gateway runs (OP-20).
+"""
+
+import asyncio
+import os
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
+
+import structlog
 
 from .config import ConfigurationError
 
@@ -11,6 +19,74 @@ _WORDS = {
     "NO_CERTIFICATE_OR_CRL_FOUND": "holds no certificate (PEM)",
     _OTHER_KEY: "is not the key of the certificate",
 }
+
+
+_log = structlog.get_logger("batchwire")
+
+
+class CertificateWatch:
+    """Has files read anew when they have changed, from begin() on each so many seconds.
+
+    Made before they are read for the first time. reload: raises ConfigurationError for what cannot be used; the log
+    says so, and it is called at each look until it succeeds, because files may change while they are read. fields: of
+    the log lines.
+    """
+
+    def __init__(
+        self,
+        paths: Iterable[str],
+        seconds: float,
+        loop: asyncio.AbstractEventLoop,
+        reload: Callable[[], None],
+        **fields: Any,
+    ) -> None:
+        self._paths = [path for path in paths if path]
+        self._seconds = seconds
+        self._loop = loop
+        self._reload = reload
+        self._fields = fields
+        self._seen = self._stamps()
+        self._complaint = ""
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self) -> None:
+        """Looks from now on."""
+        if self._paths:
+            self._timer = self._loop.call_later(self._seconds, self._look)
+
+    def close(self) -> None:
+        """Looks no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self) -> None:
+        self.begin()
+        stamps = self._stamps()
+        if stamps == self._seen and not self._complaint:
+            return
+        self._seen = stamps
+        try:
+            self._reload()
+        except ConfigurationError as error:
+            if self._complaint != str(error):
+                self._complaint = str(error)
+                _log.error("certificates not reloaded", reason=self._complaint, **self._fields)
+        else:
+            self._complaint = ""
+            _log.info("certificates reloaded", **self._fields)
+
+    def _stamps(self) -> list[tuple[int, ...] | None]:
+        return [_stamp(path) for path in self._paths]
+
+
+def _stamp(path: str) -> tuple[int, ...] | None:
+    """What changes with the content, also where links lead elsewhere."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino, found.st_dev
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import click
-from batchwire.core import check_document
+from batchwire.core import Names, check_document
 
 from .config import Config, ConfigurationError, Listen, one_route, read
 from .fronts.listening import listeners
@@ -49,8 +49,9 @@ def check(path: str | None, batch: str | None, root: str | None) -> list[str]:
 def _check_config(config: Config, loop: asyncio.AbstractEventLoop) -> list[str]:
     """One line for each thing for which `serve` would refuse a configuration (OP-09)."""
     wrong: list[str] = []
+    names = Names(loop)
     for name, upstream in config.upstreams.items():
-        _note(wrong, partial(make_upstream, name, upstream, config.limits, loop))
+        _note(wrong, partial(make_upstream, name, upstream, config.limits, loop, names))
     if not wrong:
         _note(wrong, lambda: RouteTable(config, loop))
     _note(wrong, lambda: listeners.check(config.listen))

@@ -320,6 +320,9 @@ class LimitSettings(_Section):
     max_hops: Count = Field(4, description="batch gateways that a batch may pass through")
 
 
+_OF_TLS = ("ca_file", "cert_file", "key_file", "verify", "server_name", "reload_seconds")
+
+
 class UpstreamSettings(_Section):
     """One set of servers, or an ASGI app in this process."""
 
@@ -350,6 +353,7 @@ class UpstreamSettings(_Section):
     key_file: str = Field("", description="key of the client certificate (PEM)")
     verify: bool = Field(True, description="check its certificate")
     server_name: str = Field("", description="name its certificate must have; default: of the url")
+    reload_seconds: Seconds = Field(10, description="how often the files are looked at for new content")
 
     @model_validator(mode="after")
     def _one_target(self) -> "UpstreamSettings":
@@ -385,7 +389,7 @@ class UpstreamSettings(_Section):
             "startup_timeout_seconds": ("app",),
             "addresses": ("http", "https"),
             **dict.fromkeys(("host", "connect_timeout_seconds", "idle_seconds"), ("http", "https", "unix")),
-            **dict.fromkeys(("ca_file", "cert_file", "key_file", "verify", "server_name"), ("https",)),
+            **dict.fromkeys(_OF_TLS, ("https",)),
         }
         hints = {"base": "; the path of the url is its base"}
         return [

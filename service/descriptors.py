@@ -1,10 +1,12 @@
-"""File descriptors of the process: the first three, and how many there may be."""
+"""File descriptors of the process: the first three, how many there may be, and whether any is left."""
 
+import asyncio
 import contextlib
 import os
 import resource
 
 import structlog
+from batchwire.core.scarce_log import ScarceLog
 
 from .config import Config
 
@@ -34,3 +36,20 @@ def allow_many(config: Config) -> None:
     wanted = config.limits.max_batches + upstreams + SPARE
     if soft != resource.RLIM_INFINITY and soft < wanted:
         _log.warning("few file descriptors", limit=soft, wanted=wanted)
+
+
+class DescriptorWatch:
+    """Whether a descriptor is left. Where none is, libuv closes each new connection and tells nobody (OP-22)."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.exhausted = 0
+        """Looks that found none, so far."""
+        self._line = ScarceLog("no file descriptors left", loop)
+
+    def look(self) -> None:
+        """Called once a second."""
+        try:
+            os.close(os.dup(2))
+        except OSError:
+            self.exhausted += 1
+            self._line.add(limit=resource.getrlimit(resource.RLIMIT_NOFILE)[0])

@@ -17,6 +17,7 @@ from batchwire.core import settle_malloc
 from batchwire.core.errors import ConfigError
 
 from .config import Config, ConfigurationError
+from .descriptors import DescriptorWatch
 from .fronts.listening import listeners
 from .logs import write_in
 from .metrics import Metrics
@@ -162,6 +163,7 @@ class _Figures:
     def __init__(self, service: Service, loop: asyncio.AbstractEventLoop) -> None:
         self._service = service
         self._loop = loop
+        self._descriptors = DescriptorWatch(loop)
         self._timer = loop.call_soon(self._copy)
 
     def stop(self) -> None:
@@ -170,5 +172,7 @@ class _Figures:
 
     def _copy(self) -> None:
         self._timer = self._loop.call_later(COPY_SECONDS, self._copy)
+        self._descriptors.look()
+        self._service.metrics.copy_exhausted(self._descriptors.exhausted)
         self._service.take_figures()
         self._service.refusals.tell_rest()

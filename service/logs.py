@@ -24,7 +24,7 @@ _log = structlog.get_logger("batchwire")
 LAST_LINES_SECONDS = 1.0
 """What a process waits at its end for its last lines to be written."""
 _stream: LogStream | None = None
-_EXTRA = ("upstream", "address", "reason", "untold")
+_EXTRA = ("upstream", "address", "reason", "limit", "untold")
 """Fields of records of the core that become fields of the line."""
 _COUNTS = frozenset(OUTCOMES)
 _plain = False  # whether batch lines are written as JSON without structlog's detour

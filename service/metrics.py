@@ -23,7 +23,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from .logs import lines_dropped
 
 _COUNTED = {"calls": "calls", "connects": "connections made", "connect_failures": "connections that failed",
-            "failures": "calls without a usable answer", "timeouts": "calls that were late",
+            "failures": "calls without a usable answer, late ones apart", "timeouts": "calls that were late",
             "retries": "calls sent once more after a stale connection"}  # fmt: skip
 _GAUGED = {"connections": "open connections", "idle": "connections without a call",
            "in_flight": "calls running", "waiting_batches": "batches waiting for room"}  # fmt: skip
@@ -70,6 +70,10 @@ class Metrics:
         self._running = Gauge("batchwire_batches_in_flight", "Batches running", ["front"], registry=registry, **mode)
         self._dropped = Counter("batchwire_log_lines_dropped", "Log lines that could not be written", registry=registry)
         self._dropped_before = 0
+        self._exhausted = Counter(
+            "batchwire_descriptors_exhausted", "Seconds that began without a free file descriptor", registry=registry
+        )
+        self._exhausted_before = 0
         self._upstream_counters = {
             key: Counter(f"batchwire_upstream_{key}", f"Upstream: {text}", ["upstream"], registry=registry)
             for key, text in _COUNTED.items()
@@ -89,6 +93,11 @@ class Metrics:
         """
         key = front, route, reason
         self._refusals[key] = self._refusals.get(key, 0) + 1
+
+    def copy_exhausted(self, looks: int) -> None:
+        """Takes over how often no descriptor was left, since the start."""
+        self._exhausted.inc(looks - self._exhausted_before)
+        self._exhausted_before = looks
 
     def hand_over(self, accounts: Iterable[Account]) -> None:
         """Brings Prometheus up to date with the batches."""

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from batchwire.core import AsgiUpstream, HttpUpstream, Limits, Route, Upstream
+from batchwire.core import AsgiUpstream, HttpUpstream, Limits, Names, Route, Upstream
 from batchwire.core.errors import ConfigError
 
-from .certificates import load_pair, naming
+from .certificates import CertificateWatch, load_pair, naming
 from .config import Config, ConfigurationError, LimitSettings, RouteSettings, UpstreamSettings
 from .fronts.http.served_app import ServedApp
 
@@ -28,8 +28,11 @@ class RouteTable:
 
     def __init__(self, config: Config, loop: asyncio.AbstractEventLoop) -> None:
         limits = make_limits(config.limits)
+        names = Names(loop)
+        self._watches = [self._watch(name, upstream, loop) for name, upstream in config.upstreams.items()]
         self.upstreams: dict[str, Upstream] = {
-            name: make_upstream(name, settings, config.limits, loop) for name, settings in config.upstreams.items()
+            name: make_upstream(name, upstream, config.limits, loop, names)
+            for name, upstream in config.upstreams.items()
         }
         self.settings: dict[str, RouteSettings] = {route.root: route for route in config.routes}
         self._by_root: dict[str, Route] = {}
@@ -61,6 +64,15 @@ class RouteTable:
             bare_batch=any(name != "odata" for name in settings.dialects),
         )
 
+    def _watch(self, name: str, settings: UpstreamSettings, loop: asyncio.AbstractEventLoop) -> CertificateWatch:
+        def reload() -> None:
+            upstream = self.upstreams[name]
+            if isinstance(upstream, HttpUpstream):
+                upstream.renew_tls(make_tls(name, settings))
+
+        files = (settings.ca_file, settings.cert_file, settings.key_file)
+        return CertificateWatch(files, settings.reload_seconds, loop, reload, upstream=name)
+
     def by_root(self, root: str) -> Route | None:
         """The route of a service root; "" and a root without its last slash are understood."""
         if not root:
@@ -80,15 +92,22 @@ class RouteTable:
         return self._default
 
     async def start(self) -> None:
-        """Starts the apps of ASGI upstreams. Raises ConfigurationError: one that does not start is fatal (OP-05)."""
+        """Starts the apps of ASGI upstreams. Raises ConfigurationError: one that does not start is fatal (OP-05).
+
+        From then on the certificates of upstreams are read anew when they change (OP-20).
+        """
         for name, upstream in self._apps():
             try:
                 await upstream.startup()
             except RuntimeError as error:
                 raise ConfigurationError(f"upstreams.{name}: {error}") from None
+        for watch in self._watches:
+            watch.begin()
 
     async def stop(self) -> None:
         """Closes all connections and ends the apps."""
+        for watch in self._watches:
+            watch.close()
         await asyncio.gather(*(upstream.shutdown() for _, upstream in self._apps()))
         for upstream in self.upstreams.values():
             upstream.close()
@@ -117,11 +136,11 @@ def make_limits(settings: LimitSettings) -> Limits:
 
 
 def make_upstream(
-    name: str, settings: UpstreamSettings, limits: LimitSettings, loop: asyncio.AbstractEventLoop
+    name: str, settings: UpstreamSettings, limits: LimitSettings, loop: asyncio.AbstractEventLoop, names: Names
 ) -> Upstream:
     """An upstream of the core. Raises ConfigurationError for an app or a certificate that cannot be loaded."""
     try:
-        upstream = _plain_upstream(name, settings, limits, loop)
+        upstream = _plain_upstream(name, settings, limits, loop, names)
         if settings.batch:
             upstream.take_batches(settings.batch, settings.coalesce)
         if settings.merge:
@@ -132,7 +151,7 @@ def make_upstream(
 
 
 def _plain_upstream(
-    name: str, settings: UpstreamSettings, limits: LimitSettings, loop: asyncio.AbstractEventLoop
+    name: str, settings: UpstreamSettings, limits: LimitSettings, loop: asyncio.AbstractEventLoop, names: Names
 ) -> Upstream:
     max_response_bytes = settings.max_response_bytes or limits.max_response_bytes
     if settings.app:
@@ -173,6 +192,7 @@ def _plain_upstream(
         max_response_bytes=max_response_bytes,
         max_header_bytes=limits.max_header_bytes,
         forward_authorization=settings.forward_authorization,
+        names=names,
     )
 
 

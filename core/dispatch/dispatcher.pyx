@@ -247,7 +247,6 @@ cdef class Dispatcher(CallOwner):
             result = upstream.cut(call)
             if why.outcome == OUTCOME_TIMED_OUT:
                 upstream.timeouts += 1
-                upstream.failures += 1
             if result is None:
                 result = Result()
                 result.reset()

@@ -72,7 +72,7 @@ cdef class Acceptor(Connections):
         self.ping_seconds = ping_seconds
         self.request_rate = request_rate
         self.connection_seconds = connection_seconds
-        self.calm_log = ScarceLog("a client asks for too much over HTTP/2")
+        self.calm_log = ScarceLog("a client asks for too much over HTTP/2", loop)
 
     cdef Handler accept(self, Http2Stream stream):
         """The handler of a stream, whose `stream` it is already."""

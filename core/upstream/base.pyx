@@ -120,7 +120,7 @@ cdef class Upstream:
         return (<CallOwner>call.owner).complete(call, result)
 
     def stats(self):
-        """Counters since the start and gauges of now, as a dict of ints."""
+        """Counters since the start and gauges of now, as a dict of ints. A call is late or a failure, never both."""
         return {
             "in_flight": self.in_flight,
             "waiting_batches": len(self.in_ring),

@@ -21,7 +21,8 @@ cdef class HttpConnection(Inlet):
     cdef bint closed
     cdef bint handed_over                   # part of the request went through the transport's buffer
     cdef bint unsent                        # no byte of the request has left
-    cdef readonly unsigned long served      # answers read so far
+    cdef bint kept                          # it has carried a call, or waited for one: it may have ended meanwhile
+    cdef int era                            # of the pool's TLS context that it was made with
     cdef double idle_since
     cdef double paused, paused_since        # seconds that the answer was not read, and since when it is not; 0: it is
     cdef int slot                           # index among the running, or -1

@@ -118,10 +118,10 @@ cdef class HttpConnection(Inlet):
         return self.paused + (t - self.paused_since if self.paused_since else 0)
 
     cdef bint fits(self, Call call) noexcept:
-        """Whether the call may have this connection, which has carried others. One that cannot be sent again (GW-15)
+        """Whether the call may have this connection, which was kept for it. One that cannot be sent again (GW-15)
         looks first for what the loop has not told yet: the upstream's end, or bytes that nobody asked for and that
         would pass for its answer. With TLS, whatever has come is one or the other: nothing was asked for."""
-        return self.served == 0 or is_repeatable(call.method) or is_quiet(self.socket)
+        return not self.kept or is_repeatable(call.method) or is_quiet(self.socket)
 
     cdef int send(self, Call call) except -1:
         """Sends its call; the end reaches home.answered() or home.broke(). Raises only while `call` stands."""
@@ -203,7 +203,7 @@ cdef class HttpConnection(Inlet):
             (<CallOwner>call.owner).came_in(self)
         self.call = None
         if answer.state == ANSWER_DONE:
-            self.served += 1
+            self.kept = True
             reusable = answer.keep_alive and not self.closed
             # An answer before the whole request was sent leaves the rest of it in the way of the next.
             if reusable and self.handed_over and self.transport.get_write_buffer_size() != 0:

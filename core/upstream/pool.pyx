@@ -18,6 +18,7 @@ import logging
 from collections import deque
 
 from batchwire.core.scarce_log import ScarceLog
+from batchwire.core.upstream.names import Names
 
 _log = logging.getLogger("batchwire.core")
 cdef double TICK = 0.02          # seconds between looks at the deadlines while calls run
@@ -30,11 +31,14 @@ cdef class HttpUpstream(ConnectionHome):
     host: value of the Host header. base_path: path put before every target, "/" at both ends.
     max_connections: also the most calls on the wire; max_in_flight: calls handed over and not finished.
     connect_timeout, call_timeout, idle_timeout: seconds. max_response_bytes, max_header_bytes: bytes a call.
+    names: where hosts are looked up, shared with other upstreams; None: its own.
     """
     cdef object loop
+    cdef object names
     cdef list addresses
     cdef str unix_path
     cdef object ssl
+    cdef int era                    # counts the contexts
     cdef str server_name
     cdef int max_connections
     cdef double connect_timeout
@@ -58,7 +62,7 @@ cdef class HttpUpstream(ConnectionHome):
                  str host="", ssl=None, server_name=None, int max_connections=128, int max_in_flight=0,
                  double connect_timeout=5.0, double call_timeout=30.0, double idle_timeout=30.0,
                  Py_ssize_t max_response_bytes=16 << 20, Py_ssize_t max_header_bytes=32768,
-                 bint forward_authorization=False):
+                 bint forward_authorization=False, names=None):
         if max_connections < 1:
             raise ConfigError("max_connections must be at least 1")
         if not addresses and not unix_path:
@@ -71,6 +75,7 @@ cdef class HttpUpstream(ConnectionHome):
                          max_in_flight or max_connections, call_timeout, max_response_bytes,
                          forward_authorization)
         self.loop = loop
+        self.names = names or Names(loop)
         self.addresses = list(addresses)
         self.unix_path = unix_path
         self.ssl = ssl
@@ -88,7 +93,7 @@ cdef class HttpUpstream(ConnectionHome):
         self.fresh = deque()
         self.connections = set()
         self.attempts = set()
-        self.connect_log = ScarceLog("an upstream cannot be reached", upstream=name)
+        self.connect_log = ScarceLog("an upstream cannot be reached", loop, upstream=name)
 
     # --- Upstream
 
@@ -187,10 +192,12 @@ cdef class HttpUpstream(ConnectionHome):
         return 0
 
     cdef int free(self, HttpConnection connection) except -1:
-        if self.queue and connection.fits(self.queue[0]):
+        cdef bint outdated = connection.era != self.era
+        if self.queue and not (outdated and connection.kept) and connection.fits(self.queue[0]):
             return self.run(connection, self.queue.popleft())
-        if self.queue or self.closed:
+        if self.queue or self.closed or outdated:
             return connection.shut()          # gone() makes another for those that wait
+        connection.kept = True
         connection.idle_since = self.clock
         self.idle.append(connection)
         return 0
@@ -203,7 +210,7 @@ cdef class HttpUpstream(ConnectionHome):
         cdef Result head
         self.unlist(connection)
         call.position = -1
-        if unanswered and connection.served > 0 and not call.retried and not self.closed and (
+        if unanswered and connection.kept and not call.retried and not self.closed and (
                 connection.unsent or is_repeatable(call.method)):
             call.retried = True
             self.retries += 1
@@ -287,9 +294,7 @@ cdef class HttpUpstream(ConnectionHome):
                             self.make_connection, self.unix_path, ssl=self.ssl,
                             server_hostname=self.server_name if self.ssl else None)
                     else:
-                        _, made = await self.loop.create_connection(
-                            self.make_connection, host, port, ssl=self.ssl,
-                            server_hostname=(self.server_name or host) if self.ssl else None)
+                        made = await self.reach(host, port, turn // len(self.addresses))
             except TimeoutError:
                 why = "connecting took too long"
             except Exception as error:
@@ -319,13 +324,48 @@ cdef class HttpUpstream(ConnectionHome):
         while len(self.queue) + len(self.fresh) > len(self.attempts) + len(self.connections):
             self.unreachable(self.queue.popleft(), why)
 
+    async def reach(self, str host, int port, unsigned int turn):
+        """A connection to the first address of a host that takes one; raises why the last of them did not. Addresses
+        that were known already may be out of date: where none takes one, the host is looked up and tried again."""
+        tried = None
+        for _ in range(2):
+            found = await self.names.find(host)
+            if found.addresses == tried:
+                break
+            tried = found.addresses
+            error = OSError(None, found.reason)
+            try:
+                for address in found.in_turn(turn):
+                    try:
+                        _, made = await self.loop.create_connection(
+                            self.make_connection, address, port, ssl=self.ssl,
+                            server_hostname=(self.server_name or host) if self.ssl else None)
+                    except OSError as failed:
+                        error = failed
+                    else:
+                        found = None
+                        return made
+            finally:
+                if found is not None:         # also when the time is over
+                    self.names.drop(host, found)
+        raise error
+
     cdef int unreachable(self, Call call, str why) except -1:
         self.failures += 1
         return self.fail(
             call, 502, OUTCOME_UNREACHABLE, "UpstreamUnreachable", f"the upstream could not be reached: {why}")
 
     def make_connection(self):
-        return HttpConnection(self, self.max_header_bytes)
+        cdef HttpConnection connection = HttpConnection(self, self.max_header_bytes)
+        connection.era = self.era
+        return connection
+
+    def renew_tls(self, ssl not None):
+        """OP-20: a context for the connections that follow. Those that carry a call end behind it, others now."""
+        self.ssl = ssl
+        self.era += 1
+        while self.idle:
+            (<HttpConnection>self.idle.pop()).shut()
 
     # --- time
 
@@ -407,6 +447,7 @@ cdef class HttpUpstream(ConnectionHome):
         for waiting in (self.queue, self.fresh):
             while waiting:
                 self.fail(waiting.popleft(), 502, OUTCOME_UNREACHABLE, "UpstreamClosed", "the gateway is stopping")
+        self.connect_log.tell_rest()
 
     def stats(self):
         figures = super().stats()

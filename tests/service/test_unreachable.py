@@ -8,7 +8,7 @@ import logging
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,11 @@ def test_OP_18_an_upstream_that_cannot_be_reached_is_named_with_the_reason(tmp_p
                 assert result.status == 502
             gateway.wait(lambda: len(lines_of(gateway)) == 4, "a line of each")
             told = lines_of(gateway)
+        gateway.stop()
+        rest = lines_of(gateway)[4:]
+    assert [(entry["upstream"], entry["reason"], entry["untold"]) for entry in rest] == [
+        ("refused", "Connection refused", 1)
+    ]
     assert [entry["upstream"] for entry in told] == ["refused", "tls", "name", "socket"]
     assert {entry["level"] for entry in told} == {"warning"}
     assert [entry["address"] for entry in told] == [
@@ -75,20 +80,62 @@ def test_OP_18_an_upstream_that_cannot_be_reached_is_named_with_the_reason(tmp_p
     assert reasons[3] == "No such file or directory"
 
 
+class Timers:
+    """In place of the loop: the timers that run, and the time."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.running: list[Timers.Timer] = []
+
+    class Timer:
+        def __init__(self, timers: Timers, when: float, what: Callable[[], None]) -> None:
+            self.timers, self.when, self.what = timers, when, what
+
+        def cancel(self) -> None:
+            if self in self.timers.running:
+                self.timers.running.remove(self)
+
+    def call_later(self, seconds: float, what: Callable[[], None]) -> Timer:
+        self.running.append(Timers.Timer(self, self.now + seconds, what))
+        return self.running[-1]
+
+    def pass_time(self, seconds: float) -> None:
+        self.now += seconds
+        for timer in [timer for timer in self.running if timer.when <= self.now]:
+            self.running.remove(timer)
+            timer.what()
+
+
 def test_OP_18_a_line_each_ten_seconds_and_the_rest_counted(caplog: pytest.LogCaptureFixture) -> None:
     module: Any = importlib.import_module("batchwire.core.scarce_log")
-    now = 1000.0
-    log = module.ScarceLog("an upstream cannot be reached", lambda: now, upstream="things")
+    timers = Timers()
+    log = module.ScarceLog("an upstream cannot be reached", timers, lambda: timers.now, upstream="things")
+
+    def told() -> list[tuple[str, str, int | None]]:
+        records = [vars(record) for record in caplog.records]
+        caplog.clear()
+        return [(one["upstream"], one["address"], one.get("untold")) for one in records]
+
     with caplog.at_level(logging.WARNING, "batchwire.core"):
-        for _ in range(500):
-            log.add(address="h:1", reason="Connection refused")
-        now += module.LINE_SECONDS - 0.01
         log.add(address="h:1", reason="Connection refused")
-        now += 0.02
+        assert told() == [("things", "h:1", None)]
+        assert not timers.running  # nothing to tell
+        for number in range(500):
+            log.add(address=f"h:{number}", reason="Connection refused")
+        timers.pass_time(module.LINE_SECONDS - 0.01)
+        assert (told(), len(timers.running)) == ([], 1)
+        timers.pass_time(0.02)
+        assert told() == [("things", "h:499", 499)]
+        assert not timers.running
         log.add(address="h:2", reason="it took too long")
-        now += module.LINE_SECONDS
-        log.add(address="h:2", reason="it took too long")
-    told = [vars(record) for record in caplog.records]
-    assert [(one["upstream"], one["address"], one.get("untold")) for one in told] == [
-        ("things", "h:1", None), ("things", "h:2", 500), ("things", "h:2", None)
-    ]  # fmt: skip
+        timers.pass_time(module.LINE_SECONDS)
+        assert told() == [("things", "h:2", None)]
+        timers.pass_time(module.LINE_SECONDS)
+        log.add(address="h:3", reason="it took too long")
+        log.add(address="h:4", reason="it took too long")
+        assert told() == [("things", "h:3", None)]
+        log.tell_rest()
+        assert (told(), timers.running) == ([("things", "h:4", None)], [])
+        timers.pass_time(module.LINE_SECONDS)
+        log.tell_rest()
+        assert told() == []

@@ -217,6 +217,60 @@ async def test_a_connection_that_comes_too_late_for_its_call_is_closed_in_time()
         upstream.close()
 
 
+async def unused_connection(upstream: HttpUpstream, slow: SlowToConnect) -> None:
+    """Leaves one open connection that has carried nothing: the call that it was made for is gone."""
+    session = session_of(Route(root="/svc/", upstream=upstream))
+    session.feed(pb.BatchRequest(calls=[call("a")]).SerializeToString())
+    await turned(lambda: upstream.stats()["connecting"] == 1)
+    session.cancel()
+    slow.gate.set()
+    await turned(lambda: upstream.stats()["idle"] == 1)
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "POST"])
+async def test_GW_15_a_connection_that_waited_unused_may_be_stale_too(method: str) -> None:
+    """The first connection ends under its first call, as if it had been closed on the way to it."""
+    slow = SlowToConnect()
+    async with RawServer(lambda request: None if request.connection == 0 else echo(request)) as server:
+        upstream = HttpUpstream(slow, name="test", addresses=[server.address])
+        await unused_connection(upstream, slow)
+        batch = await run(Route(root="/svc/", upstream=upstream), [call("b", "again", method)])
+        assert batch.statuses == {"b": 502 if method == "POST" else 200}
+        assert len(server.requests) == (1 if method == "POST" else 2)
+        assert upstream.stats()["retries"] == (0 if method == "POST" else 1)
+        upstream.close()
+
+
+@pytest.mark.parametrize("method", ["POST", "PATCH", "MERGE"])
+async def test_GW_15_what_cannot_be_sent_again_looks_at_a_connection_that_waited_unused(method: str) -> None:
+    wanted, closed = threading.Event(), threading.Event()
+
+    def serve() -> None:
+        connection, _ = listener.accept()
+        wanted.wait(10)
+        connection.close()
+        closed.set()
+        connection, _ = listener.accept()
+        with connection:
+            while not (data := connection.recv(65536)).endswith(b"{}"):
+                assert data
+            connection.sendall(answer(200, b"own"))
+
+    slow = SlowToConnect()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        upstream = HttpUpstream(slow, name="test", addresses=[listener.getsockname()[:2]])
+        await unused_connection(upstream, slow)
+        wanted.set()
+        assert closed.wait(10)  # and the loop stands still
+        batch = await run(Route(root="/svc/", upstream=upstream), [call("b", "x", method, body=b"{}")])
+        assert (batch["b"].status, batch["b"].body) == (200, b"own")
+        assert upstream.stats()["retries"] == 0
+        upstream.close()
+        await asyncio.to_thread(thread.join, 10)
+
+
 async def test_a_server_that_closes_after_each_answer() -> None:
     def closing(request: Request) -> bytes:
         return answer(200, request.target, [("Connection", "close")])

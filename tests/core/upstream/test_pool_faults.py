@@ -265,6 +265,14 @@ async def test_the_deadline_of_the_batch_ends_what_runs_and_what_waits() -> None
         assert len(server.requests) == 2
 
 
+async def test_OP_21_a_late_call_counts_once_whoever_ends_it() -> None:
+    async with serving(lambda _: asyncio.sleep(30, b"")) as (_, upstream, route):
+        await run(route, [call(str(i), timeout=0.05) for i in range(3)])
+        assert (upstream.stats()["timeouts"], upstream.stats()["failures"]) == (3, 0)
+        await run(route, [call(str(i)) for i in range(4)], deadline=0.1)
+        assert (upstream.stats()["timeouts"], upstream.stats()["failures"]) == (7, 0)
+
+
 async def test_the_deadline_may_come_in_the_options() -> None:
     async with serving(lambda _: asyncio.sleep(30, b"")) as (_, _, route):
         options = pb.BatchOptions()
