@@ -186,6 +186,18 @@ cdef class Session(Conductor):
         self.client.last_take = t
         return 0
 
+    cdef int stalled(self) except -1:
+        """The client has taken nothing for too long: what it has not taken is gone, and `failure` says why."""
+        if self.failure is None:
+            self.failure = EnvelopeError(408, "ClientStalled", "the client did not take its results" if self.intake.ended
+                                         else "the client did not take results while it sent its batch (streaming_threshold)")
+        self.cancel()
+        return 0
+
+    def client_stalled(self):
+        """stalled() for a front in Python."""
+        self.stalled()
+
     # --- the front's side: the end
 
     cdef bint is_over(self) noexcept:
@@ -457,9 +469,7 @@ cdef class Session(Conductor):
         cdef double t = now()
         cdef double idle = self.limits.client_idle_seconds
         if self.outlet.ready and self.results.untaken() and self.client.takes_nothing(t, idle):
-            self.failure = EnvelopeError(408, "ClientStalled", "the client did not take its results" if self.intake.ended
-                                         else "the client did not take results while it sent its batch (streaming_threshold)")
-            self.cancel()
+            self.stalled()
         # When nothing runs, what is pending waits for the client too: for the end of a group, or of the document.
         elif self.dispatch.running == 0 and self.dispatch.queued == 0 and not self.results.untaken() \
                 and not self.intake.ended and self.client.sends_nothing(t, idle):
