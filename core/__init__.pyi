@@ -16,6 +16,7 @@ class EnvelopeError(BatchwireError):
     message: str
     target: str
     route: str
+    started: int
     def __init__(self, status: int, code: str, message: str, target: str = "", route: str = "") -> None: ...
 
 class Limits:

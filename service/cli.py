@@ -150,16 +150,26 @@ def _announce_demo(address: str) -> None:
 @main.command()
 @click.argument("file")
 @click.option("--http", metavar="URL", help="Send by REST to this batch URL, such as http://127.0.0.1:8080/svc/$batch.")
-@click.option("--grpc", metavar="HOST:PORT", help="Send by gRPC to this address.")
+@click.option("--grpc", metavar="HOST:PORT", help="Send by gRPC to this address; grpcs://HOST:PORT: over TLS.")
 @click.option("--route", metavar="PATH", default="", help="Service root of the route, for --grpc.")
-@click.option("--timeout", type=float, default=300.0, show_default=True, help="Seconds for the whole batch.")
-@click.option("--output", metavar="FILE", default="-", help="Where the JSON answer goes. [default: stdout]")
+@click.option("--ca-file", metavar="FILE", default="", help="PEM of the CA, for TLS. [default: what the system trusts]")
+@click.option(
+    "--timeout",
+    type=float,
+    default=300.0,
+    show_default=True,
+    help="Seconds for the whole batch: the gateway answers 504 for the calls that are late.",
+)
+@click.option(
+    "--output", metavar="FILE", default="-", help="Where the JSON answer goes, byte by byte. [default: stdout]"
+)
 @click.option("--progress/--no-progress", default=None, help="Progress bar. [default: on a terminal]")
 def call(
     file: str,
     http: str | None,
     grpc: str | None,
     route: str,
+    ca_file: str,
     timeout: float,
     output: str,
     progress: bool | None,
@@ -169,9 +179,13 @@ def call(
     \b
     Exit code: 0  every call was answered 2xx
                1  some call was not
-               2  the batch could not be sent, or was refused as a whole
-             130  interrupted (129, 143: by SIGHUP, SIGTERM)
-             141  nobody reads the answer any more
+               2  no call was run: the batch could not be sent, or was refused as a whole
+               3  it broke off, or was not answered: calls may have been run
+             130  interrupted (129, 143: by SIGHUP, SIGTERM); calls may have been run
+             141  nobody reads the answer any more; calls may have been run
+
+    With 3 and a signal, the results that came are in the file FILE.part beside that of --output, which is left as it
+    was; standard output has the answer as far as it came.
     """
     if http and grpc:
         raise click.UsageError("give --http URL or --grpc HOST:PORT, not both")
@@ -181,7 +195,7 @@ def call(
         raise click.UsageError("--route is for --grpc; with --http the URL says the route")
     from .call import run_call
 
-    sys.exit(run_call(file, http, grpc, route, timeout, output, progress))
+    sys.exit(run_call(file, http, grpc, route, timeout, output, progress, ca_file))
 
 
 @main.command()

@@ -191,6 +191,7 @@ cdef class Session(Conductor):
         if self.failure is None:
             self.failure = EnvelopeError(408, "ClientStalled", "the client did not take its results" if self.intake.ended
                                          else "the client did not take results while it sent its batch (streaming_threshold)")
+            self.failure.started = self.dispatch.launched
         self.cancel()
         return 0
 
@@ -484,6 +485,7 @@ cdef class Session(Conductor):
         """The envelope is broken (GW-21): start nothing more, let what runs finish, end without an end."""
         if self.dispatch.launched:
             error.message += f" ({self.dispatch.launched} calls had been started)"
+        error.started = self.dispatch.launched
         self.failure = error
         self.life = LIFE_BROKEN
         self.settler.clear()
@@ -497,6 +499,7 @@ cdef class Session(Conductor):
             return 0
         if self.failure is None:
             self.failure = EnvelopeError(500, "InternalError", "the gateway failed in the middle of the batch")
+            self.failure.started = self.dispatch.launched
         try:
             self.dispatch.abandon_all()
             self.settler.clear()

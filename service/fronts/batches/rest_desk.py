@@ -97,6 +97,8 @@ class Opened:
             (b"connection", b"close"),
             (b"content-length", b"%d" % len(body)),
         ]
+        if failure.started:
+            head.append((b"batchwire-calls-started", b"%d" % failure.started))
         if self._accepted.version:
             head.append(version_field(self._accepted.version))
         return Answer(failure.status, tuple(head), body)

@@ -62,7 +62,8 @@ def status_of(error: EnvelopeError) -> status_pb2.Status:
     """The google.rpc.Status of an error, with its details."""
     message = error.message if len(error.message) <= MAX_MESSAGE else error.message[: MAX_MESSAGE - 1] + "…"
     status = status_pb2.Status(code=_CODES.get(error.status, code_pb2.INVALID_ARGUMENT), message=message)
-    details = [error_details_pb2.ErrorInfo(reason=error.code, domain="batchwire")]
+    started = {"calls_started": str(error.started)} if error.started else {}
+    details = [error_details_pb2.ErrorInfo(reason=error.code, domain="batchwire", metadata=started)]
     if error.target:
         violation = error_details_pb2.BadRequest.FieldViolation(field=error.target, description=message)
         details.append(error_details_pb2.BadRequest(field_violations=[violation]))
@@ -179,7 +180,8 @@ class RpcDesk:
 
     def _begin(self, entry: "_Entry", peer: str, trace: str, remaining: float | None, **arguments: Any) -> Batch:
         if remaining is not None:
-            arguments["deadline"] = early(remaining)
+            said = arguments.get("deadline") or remaining
+            arguments["deadline"] = min(early(remaining), said)
         if self._service.draining:
             raise EnvelopeError(503, "Draining", "the gateway is stopping", route=entry.route.root.decode())
         try:
