@@ -317,6 +317,12 @@ class LimitSettings(_Section):
     reorder_bytes: Bytes = Field(8 << 20, description="window of results in request order, bytes")
     reorder_results: Count = Field(1024, description="window of results in request order, results")
     max_group_calls: Count = Field(1000, description="calls of one atomicity group that runs as one")
+    max_calls_per_message: int = Field(
+        16384,
+        ge=256,
+        le=_LARGEST,
+        description="calls of one message of gRPC's Batch and Execute; a batch has as many messages as it likes",
+    )
     max_hops: Count = Field(4, description="batch gateways that a batch may pass through")
 
 
