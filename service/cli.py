@@ -61,7 +61,8 @@ def _need_demo() -> None:
         for name in _DEMO_NEEDS:
             importlib.import_module(name)
     except ImportError as error:
-        raise click.ClickException(f'the demo needs more packages: pip install "batchwire[demo]" ({error})') from None
+        advice = 'install the extra demo: pip install "PATH[demo]", PATH of the wheel or the checkout'
+        raise click.ClickException(f"the demo needs more packages ({error}); {advice}") from None
 
 
 def _run(config: Config, announce: Callable[[str], None] | None = None) -> None:
@@ -127,7 +128,8 @@ def demo(grpc: str | None, http: str | None, workers: int | None, log_format: st
 
     Its batch endpoint is http://127.0.0.1:8080/v4/words/$batch. The public document SDKs find the same documents at the
     base URL http://127.0.0.1:8080, without authentication: for the loopback only. Documents live in memory and are gone
-    at the end; with several workers each has its own. Needs the extra: pip install "batchwire[demo]".
+    at the end; with several workers each has its own. Needs the extra: pip install "PATH[demo]", PATH of the wheel or
+    the checkout.
     """
     _need_demo()
     overrides = _overrides(grpc, http, workers, log_format or "console")
