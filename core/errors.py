@@ -22,6 +22,7 @@ class EnvelopeError(BatchwireError):
     message: one sentence for a person; what it quotes goes through quoted().
     target: where in the batch, such as "requests[3].id", or "".
     route: root of the route that has refused it, "" where none is known; for logs.
+    started: calls that had been started by then; 0: nothing has been done.
     """
 
     def __init__(self, status: int, code: str, message: str, target: str = "", route: str = "") -> None:
@@ -31,6 +32,7 @@ class EnvelopeError(BatchwireError):
         self.message = message
         self.target = target
         self.route = route
+        self.started = 0
 
 
 class ConfigError(BatchwireError):

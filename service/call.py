@@ -4,18 +4,19 @@ Neither the batch nor the answer is ever held whole. Must never be imported by t
 """
 
 import contextlib
+import math
 import re
 import signal
 import sys
-from collections.abc import Generator, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from .call_output import written
-from .call_rest import CallError, Source, by_rest, placed
+from .call_grpc import by_grpc
+from .call_output import Sink, written
+from .call_rest import CallError, RefusedError, Source, by_rest
 
 _LONGEST_TIMEOUT = 7 * 24 * 3600
 # Every response object begins so (JsonWriter, also of other gateways that follow the member order of ours).
@@ -26,18 +27,23 @@ _REST_OF_TEXT = re.compile(_TEXT, re.DOTALL)
 _STRUCTURE = re.compile(rb'"' + _TEXT + rb"|[{}\[\]]", re.DOTALL)
 _LONGEST_HEAD = 4096
 _UNREAD = 128 + signal.SIGPIPE
+_LATER_SECONDS = 2.0
+"""For the answer of a gateway that was to end in time, before it is given up."""
+_NOTHING_RUN, _BROKEN_OFF = 2, 3
 
 
 class Tally:
     """Counts the objects of a batch, or of its answer, that comes in pieces.
 
     Such an object stands at depth 3 of the document ({"responses":[{...}]}), in the member `name`; text is stepped over
-    whole, so that nothing inside a string or a body is taken for one.
+    whole, so that nothing inside a string or a body is taken for one. counted_to: where the last of them ends.
     """
 
     def __init__(self, name: str) -> None:
         self.objects = 0
         self.failed = 0
+        self.counted_to = 0
+        self._total = 0
         self._name = f'"{name}"'.encode()
         self._member = b""  # the last text at depth 1
         self._inside = False
@@ -68,6 +74,7 @@ class Tally:
                     self._head = b""
             elif mark in (b"}", b"]"):
                 if self._depth == 3 and mark == b"}" and self._inside:
+                    self.counted_to = self._total + found.end()
                     self._count(self._head + data[start : start + _LONGEST_HEAD])
                 self._depth -= 1
             else:
@@ -75,6 +82,11 @@ class Tally:
                 self._note(b"", mark)
         if self._depth >= 3 and len(self._head) < _LONGEST_HEAD:
             self._head += data[start : start + _LONGEST_HEAD]
+        self._total += len(data)
+
+    def reached(self) -> tuple[int, int, bytes]:
+        """How many objects there are, the bytes that hold them, and what makes a document of these."""
+        return (self.objects, self._total, b"") if self.complete() else (self.objects, self.counted_to, b"]}")
 
     def complete(self) -> bool:
         """Whether a document began, and was closed as JSON is."""
@@ -105,29 +117,42 @@ class Tally:
 
 
 def run_call(
-    file: str, http: str | None, grpc: str | None, route: str, timeout: float, output: str, progress: bool | None
+    file: str,
+    http: str | None,
+    grpc: str | None,
+    route: str,
+    timeout: float,
+    output: str,
+    progress: bool | None,
+    ca_file: str = "",
 ) -> int:
     """Sends the batch in `file` ("-": stdin) and writes the answer to `output` ("-": stdout).
 
-    0: every call was answered 2xx. 1: some call was not. 2: nothing usable came. 128 + n: ended by signal n; 141, that
-    of a pipe that nobody reads any more, is the one of which no line on stderr says why. Must be called in the main
-    thread: the time-out is a signal, because it holds for whatever takes the time, be it a name server, the gateway, or
-    a pipe that nobody reads.
+    0: every call was answered 2xx. 1: some call was not. 2: no call was run. 3: it broke off, and calls may have been
+    run. 128 + n: ended by signal n, as 3; 141, that of a pipe that nobody reads any more, is the one of which no line
+    on stderr says why. Must be called in the main thread: the time-out is a signal, because it holds for whatever takes
+    the time, be it a name server, the gateway, or a pipe that nobody reads.
     """
     shown = sys.stderr.isatty() if progress is None else progress
     sent, tally = Tally("requests"), Tally("responses")
+    source: Source | None = None
+    sink: Sink | None = None
     try:
-        with _ended_by_signals(), _within(timeout), contextlib.ExitStack() as stack:
+        with _ended_by_signals(), _within(timeout) as seconds, contextlib.ExitStack() as stack:
             source = Source(stack.enter_context(_source(file)), sent.add)
-            write = stack.enter_context(written(output))
-            answer = by_rest(http, source) if http is not None else _by_grpc(grpc or "", route, source)
+            sink = stack.enter_context(written(output))
+            if http is not None:
+                answer = by_rest(http, source, seconds, ca_file)
+            else:
+                answer = by_grpc(grpc or "", route, source, seconds, seconds + 2 * _LATER_SECONDS, ca_file)
             # A generator that is left early closes its connection when it is told to, not when it is collected.
             stack.enter_context(contextlib.closing(answer))
             bar = stack.enter_context(_progress(shown))
             task = bar.add_task("results", total=None, failed=0)
             for piece in answer:
+                sink.write(piece)
                 tally.add(piece)
-                write(piece)
+                sink.reached(*tally.reached())
                 bar.update(task, completed=tally.objects, failed=tally.failed)
             if not tally.complete():
                 raise CallError("the answer broke off: some results are missing")
@@ -135,17 +160,27 @@ def run_call(
                 raise CallError("the answer is no batch answer (it has no responses): is the URL that of a $batch?")
             if tally.objects != sent.objects:
                 raise CallError(f"{sent.objects} calls were sent, and {tally.objects} responses came")
+    except RefusedError as error:
+        if not tally.objects:
+            return _told(str(error), _NOTHING_RUN)
+        said, code = str(error), _BROKEN_OFF
     except CallError as error:
-        return _told(str(error), 2)
+        said, code = str(error), _BROKEN_OFF
     except BrokenPipeError:
         return _UNREAD
     except _Ended as ended:
-        return _told(f"ended by {ended.signal.name}", 128 + ended.signal)
+        said, code = f"ended by {ended.signal.name}", 128 + ended.signal
     except OSError as error:
-        return _told(f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error), 2)
+        said = f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error)
+        code = _BROKEN_OFF
     except KeyboardInterrupt:
-        return _told("interrupted", 130)
-    return 1 if tally.failed else 0
+        said, code = "interrupted", 130
+    else:
+        return 1 if tally.failed else 0
+    if source is None or not source.begun:
+        return _told(said, _NOTHING_RUN if code == _BROKEN_OFF else code)
+    there = f", in {sink.kept}" if sink is not None and sink.kept else ""
+    return _told(f"{said} (calls may have been run; results that came: {tally.objects}{there})", code)
 
 
 class _Ended(BaseException):
@@ -186,18 +221,22 @@ def _told(message: str, code: int) -> int:
 
 
 @contextlib.contextmanager
-def _within(seconds: float) -> Iterator[None]:
-    """Raises CallError in the main thread, whatever it is doing, when the time is over."""
+def _within(seconds: float) -> Iterator[int]:
+    """Raises CallError in the main thread, whatever it is doing, a little after the time is over.
+
+    Gives the time in whole seconds, for the gateway: it answers what it can before that.
+    """
     if not 0 < seconds <= _LONGEST_TIMEOUT:
         raise CallError(f"--timeout must be above 0 and at most {_LONGEST_TIMEOUT} seconds")
 
     def late(*_: object) -> None:
         raise CallError(f"the batch did not end within {seconds:g} s")
 
+    whole = math.ceil(seconds)
     before = signal.signal(signal.SIGALRM, late)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.setitimer(signal.ITIMER_REAL, whole + _LATER_SECONDS)
     try:
-        yield
+        yield whole
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
@@ -222,51 +261,3 @@ def _progress(shown: bool) -> Progress:
         disable=not shown,
         transient=True,
     )
-
-
-def _by_grpc(target: str, route: str, source: Source) -> Generator[bytes, None, None]:
-    import grpc
-    from batchwire.v1 import batch_pb2_grpc
-    from google.api.httpbody_pb2 import HttpBody
-
-    if not (route.isascii() and route.isprintable()):
-        # gRPC would refuse it too, with lines of its own on stderr.
-        raise CallError("--route must be printable ASCII, with anything else percent-encoded")
-    with grpc.insecure_channel(target) as channel:
-        stub: Any = batch_pb2_grpc.BatchServiceStub(channel)  # type: ignore[no-untyped-call]
-        metadata = (("batchwire-route", route),) if route else ()
-        broken: list[OSError] = []
-
-        def messages() -> Iterator[Any]:
-            try:
-                while data := source.read():
-                    yield HttpBody(content_type="application/json", data=data)
-            except OSError as error:
-                broken.append(error)
-                raise
-
-        try:
-            for message in stub.BatchJson(messages(), metadata=metadata):
-                yield message.data
-        except grpc.RpcError as error:
-            if broken:
-                raise broken[0] from None
-            raise CallError(f"{error.code().name}{placed(*_details(error))}") from None
-
-
-def _details(error: Any) -> tuple[str, str, str]:
-    """Code, place and message of an error of the gateway; those of any other have no code and no place."""
-    from google.protobuf.message import DecodeError
-    from google.rpc import error_details_pb2
-    from grpc_status import rpc_status
-
-    code = target = ""
-    with contextlib.suppress(ValueError, DecodeError):
-        status = rpc_status.from_call(error)
-        for detail in status.details if status is not None else ():
-            info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
-            if detail.Unpack(info):
-                code = info.reason
-            elif detail.Unpack(bad) and bad.field_violations:
-                target = bad.field_violations[0].field
-    return code, target, error.details() or ""

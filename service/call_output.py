@@ -1,6 +1,7 @@
 """Where the answer of `batchwire call` goes: a file is written beside its place and takes it at the end.
 
-Must never touch a file before the whole answer is there: the file may be the batch itself.
+Of an answer that breaks off, the results that came are kept beside it. Must never touch a file before the whole answer
+is there: the file may be the batch itself.
 """
 
 import contextlib
@@ -14,14 +15,43 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
+class Sink:
+    """Takes the answer. kept: the file that has the results of an answer that broke off, "" for none."""
+
+    def __init__(self, write: Callable[[bytes], None]) -> None:
+        self.write = write
+        self.kept = ""
+        self.results = 0
+        self._size = 0
+        self._end = b""
+
+    def reached(self, results: int, size: int, end: bytes) -> None:
+        """The first `size` bytes of what was written, with `end` behind them, are a document of so many results."""
+        self.results, self._size, self._end = results, size, end
+
+    def keep(self, draft: Path, target: Path) -> None:
+        """Makes a document of the draft of an answer that broke off, in a file that does not exist yet."""
+        with open(draft, "r+b", buffering=0) as opened:
+            opened.truncate(self._size)
+            opened.seek(self._size)
+            _writer(opened.fileno())(self._end)
+        number = 0
+        place = target.with_name(f"{target.name}.part")
+        while place.exists():
+            number += 1
+            place = target.with_name(f"{target.name}.part{number}")
+        os.replace(draft, place)
+        self.kept = str(place)
+
+
 @contextmanager
-def written(output: str) -> Iterator[Callable[[bytes], None]]:
-    """Gives what writes a piece of the answer. Leaving with an exception leaves what was there before."""
+def written(output: str) -> Iterator[Sink]:
+    """Gives what takes the answer. Leaving with an exception leaves what was there before."""
     if output == "-":
         if sys.stdout is None:  # closed; its descriptor may be a connection's by now
             raise OSError(errno.EBADF, os.strerror(errno.EBADF), "standard output")
         try:
-            yield _writer(1)
+            yield Sink(_writer(1))
         finally:
             # For what follows, a prompt or why it broke off; anywhere else the answer is the bytes that came.
             if os.isatty(1):
@@ -31,7 +61,7 @@ def written(output: str) -> Iterator[Callable[[bytes], None]]:
     if os.path.exists(output) and not os.path.isfile(output):
         # A device or a pipe has no place to be taken.
         with open(output, "wb", buffering=0) as sink:
-            yield _writer(sink.fileno())
+            yield Sink(_writer(sink.fileno()))
         return
     # The file that a link names is replaced, not the link.
     target = Path(os.path.realpath(output))
@@ -42,7 +72,14 @@ def written(output: str) -> Iterator[Callable[[bytes], None]]:
         except OSError as error:
             raise OSError(error.errno, error.strerror, output) from None
         with opened as sink:
-            yield _writer(sink.fileno())
+            taking = Sink(_writer(sink.fileno()))
+            try:
+                yield taking
+            except BaseException:
+                if taking.results:
+                    with contextlib.suppress(OSError):
+                        taking.keep(draft, target)
+                raise
         if target.exists():
             shutil.copymode(target, draft)
         os.replace(draft, target)

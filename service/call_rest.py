@@ -20,26 +20,36 @@ CHUNK = 65536
 
 
 class CallError(Exception):
-    """The batch could not be sent or was refused as a whole; the message is for a person."""
+    """The batch did not end well; the message is for a person."""
+
+
+class RefusedError(CallError):
+    """It was refused as a whole, by words that leave no doubt that none of its calls was run."""
 
 
 class Source:
-    """Where the batch is read from. taken: is given all that is read."""
+    """Where the batch is read from. taken: is given all that is read. begun: something was, and may have been sent."""
 
     def __init__(self, descriptor: int, taken: Callable[[bytes], None]) -> None:
         self.descriptor = descriptor
+        self.begun = False
         self._taken = taken
 
     def read(self) -> bytes:
         """What comes next; b"" at the end."""
         data = os.read(self.descriptor, CHUNK)
+        self.begun = self.begun or bool(data)
         self._taken(data)
         return data
 
 
-def by_rest(url: str, source: Source) -> Generator[bytes, None, None]:
-    """POSTs what `source` gives to the URL; yields the answer's body as it comes."""
-    host, port, secure, request = _request(url)
+def by_rest(url: str, source: Source, seconds: int, ca_file: str = "") -> Generator[bytes, None, None]:
+    """POSTs what `source` gives to the URL; yields the answer's body as it comes.
+
+    seconds: after which the gateway is to answer 504 for what has no result (HD-13). ca_file: PEM, in place of the
+    certificates that the system trusts.
+    """
+    host, port, secure, request = _request(url, seconds)
     protocol = h11.Connection(h11.CLIENT)
     head = protocol.send(request)
     with ExitStack() as stack:
@@ -50,18 +60,23 @@ def by_rest(url: str, source: Source) -> Generator[bytes, None, None]:
         except OSError as error:
             raise CallError(f"{host}:{port} cannot be connected to: {error.strerror or error}") from None
         if secure:
-            context = ssl.create_default_context()
+            try:
+                context = ssl.create_default_context(cafile=ca_file or None)
+            except ssl.SSLError:
+                raise CallError(f"{ca_file} holds no certificate") from None
             connection = stack.enter_context(context.wrap_socket(connection, server_hostname=host))
         connection.setblocking(False)
-        yield from _answer(protocol, connection, source, bytearray(head or b""))
+        hint = "" if secure else " (a gateway that speaks TLS there is called by https://)"
+        yield from _answer(protocol, connection, source, bytearray(head or b""), hint)
 
 
 def _answer(
-    protocol: h11.Connection, connection: socket.socket, source: Source, unsent: bytearray
+    protocol: h11.Connection, connection: socket.socket, source: Source, unsent: bytearray, hint: str
 ) -> Generator[bytes, None, None]:
-    """Sends `unsent` and then the body, and reads until the answer has ended."""
+    """Sends `unsent` and then the body, and reads until the answer has ended. hint: why there may be none."""
     sending = True
     status = 0
+    started = False
     refusal = bytearray()
     while True:
         wanted = source.descriptor if sending and not unsent else None
@@ -86,20 +101,23 @@ def _answer(
             while (event := protocol.next_event()) is not h11.NEED_DATA:
                 if isinstance(event, h11.Response):
                     status = event.status_code
+                    started = any(name == b"batchwire-calls-started" for name, _ in event.headers)
                 elif isinstance(event, h11.Data) and status in (200, 202):
                     yield bytes(event.data)
                 elif isinstance(event, h11.Data):
                     refusal += event.data[: CHUNK - len(refusal)]
                 elif not isinstance(event, h11.InformationalResponse):
                     if status not in (200, 202):
-                        raise CallError(f"the gateway answered {status}{_reason(bytes(refusal))}")
+                        raise _refused(status, bytes(refusal), started)
+                    if isinstance(event, h11.EndOfMessage):
+                        _look_for_error(event)
                     return
         except h11.RemoteProtocolError as error:
             if status and status not in (200, 202):
-                raise CallError(f"the gateway answered {status}{_reason(bytes(refusal))}") from None
+                raise _refused(status, bytes(refusal), started) from None
             what = "the answer broke off" if status else "no answer came"
             if not received:
-                raise CallError(f"{what}: the connection was closed") from None
+                raise CallError(f"{what}: the connection was closed{'' if status else hint}") from None
             raise CallError(f"{what}: {error}") from None
 
 
@@ -128,7 +146,7 @@ def _received(connection: socket.socket) -> bytes | None:
     return data
 
 
-def _request(url: str) -> tuple[str, int, bool, h11.Request]:
+def _request(url: str, seconds: int) -> tuple[str, int, bool, h11.Request]:
     """Host, port, whether it is TLS, and the head of the request."""
     try:
         parts = urlsplit(url)
@@ -142,8 +160,10 @@ def _request(url: str) -> tuple[str, int, bool, h11.Request]:
             "host": authority,
             "content-type": "application/json",
             "odata-version": "4.01",
+            "prefer": f"wait={seconds}",
             "transfer-encoding": "chunked",
-            "connection": "close",
+            "te": "trailers",
+            "connection": "close, te",
         }
         request = h11.Request(method="POST", target=target, headers=list(head.items()))
         return host, port or (443 if secure else 80), secure, request
@@ -151,17 +171,38 @@ def _request(url: str) -> tuple[str, int, bool, h11.Request]:
         raise CallError(f"{url} is no http or https URL") from None
 
 
+def _refused(status: int, body: bytes, started: bool) -> CallError:
+    """The error of an answer that is none to a batch. started: it says that calls had been started.
+
+    In a gateway's words 4xx and 503 say that nothing was run. Others say some of these also where they have passed a
+    part of the batch on, and have lost the gateway behind them.
+    """
+    code, reason = _reason(body)
+    of_gateway = bool(code) and (400 <= status < 500 or status == 503)
+    of_others = 300 <= status < 500 and status not in (408, 413)
+    kind = RefusedError if not started and (of_gateway or of_others) else CallError
+    return kind(f"the gateway answered {status}{reason}")
+
+
+def _look_for_error(end: h11.EndOfMessage) -> None:
+    """GW-21: a gateway that breaks an answer off says why in a trailer."""
+    for name, value in end.headers:
+        if name == b"odata-error":
+            raise CallError(f"the answer broke off{_reason(value)[1]}")
+
+
 def placed(code: str, target: str, message: str) -> str:
     """Code, place and message of an error, each where there is one: " DuplicateId at requests[3].id: ..."."""
     return f"{f' {code}' if code else ''}{f' at {target}' if target else ''}: {message}"
 
 
-def _reason(body: bytes) -> str:
-    """What an OData error object says, or the start of whatever came."""
+def _reason(body: bytes) -> tuple[str, str]:
+    """The code of an OData error object and what it says; "" and the start of whatever else came."""
     try:
         error = json.loads(body)["error"]
-        return placed(*(str(error.get(key) or "") for key in ("code", "target", "message")))
+        code, target, message = (str(error.get(key) or "") for key in ("code", "target", "message"))
+        return code, placed(code, target, message)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         # Also one that was cut off behind its message.
         found = re.search(rb'"message"\s*:\s*"((?:[^"\\]|\\.)*)"', body)
-        return placed("", "", (found.group(1) if found else body[:200]).decode("utf-8", "replace"))
+        return "", placed("", "", (found.group(1) if found else body[:200]).decode("utf-8", "replace"))

@@ -61,7 +61,8 @@ def _need_demo() -> None:
         for name in _DEMO_NEEDS:
             importlib.import_module(name)
     except ImportError as error:
-        raise click.ClickException(f'the demo needs more packages: pip install "batchwire[demo]" ({error})') from None
+        advice = 'install the extra demo: pip install "PATH[demo]", PATH of the wheel or the checkout'
+        raise click.ClickException(f"the demo needs more packages ({error}); {advice}") from None
 
 
 def _run(config: Config, announce: Callable[[str], None] | None = None) -> None:
@@ -127,7 +128,8 @@ def demo(grpc: str | None, http: str | None, workers: int | None, log_format: st
 
     Its batch endpoint is http://127.0.0.1:8080/v4/words/$batch. The public document SDKs find the same documents at the
     base URL http://127.0.0.1:8080, without authentication: for the loopback only. Documents live in memory and are gone
-    at the end; with several workers each has its own. Needs the extra: pip install "batchwire[demo]".
+    at the end; with several workers each has its own. Needs the extra: pip install "PATH[demo]", PATH of the wheel or
+    the checkout.
     """
     _need_demo()
     overrides = _overrides(grpc, http, workers, log_format or "console")
@@ -150,16 +152,26 @@ def _announce_demo(address: str) -> None:
 @main.command()
 @click.argument("file")
 @click.option("--http", metavar="URL", help="Send by REST to this batch URL, such as http://127.0.0.1:8080/svc/$batch.")
-@click.option("--grpc", metavar="HOST:PORT", help="Send by gRPC to this address.")
+@click.option("--grpc", metavar="HOST:PORT", help="Send by gRPC to this address; grpcs://HOST:PORT: over TLS.")
 @click.option("--route", metavar="PATH", default="", help="Service root of the route, for --grpc.")
-@click.option("--timeout", type=float, default=300.0, show_default=True, help="Seconds for the whole batch.")
-@click.option("--output", metavar="FILE", default="-", help="Where the JSON answer goes. [default: stdout]")
+@click.option("--ca-file", metavar="FILE", default="", help="PEM of the CA, for TLS. [default: what the system trusts]")
+@click.option(
+    "--timeout",
+    type=float,
+    default=300.0,
+    show_default=True,
+    help="Seconds for the whole batch: the gateway answers 504 for the calls that are late.",
+)
+@click.option(
+    "--output", metavar="FILE", default="-", help="Where the JSON answer goes, byte by byte. [default: stdout]"
+)
 @click.option("--progress/--no-progress", default=None, help="Progress bar. [default: on a terminal]")
 def call(
     file: str,
     http: str | None,
     grpc: str | None,
     route: str,
+    ca_file: str,
     timeout: float,
     output: str,
     progress: bool | None,
@@ -169,9 +181,13 @@ def call(
     \b
     Exit code: 0  every call was answered 2xx
                1  some call was not
-               2  the batch could not be sent, or was refused as a whole
-             130  interrupted (129, 143: by SIGHUP, SIGTERM)
-             141  nobody reads the answer any more
+               2  no call was run: the batch could not be sent, or was refused as a whole
+               3  it broke off, or was not answered: calls may have been run
+             130  interrupted (129, 143: by SIGHUP, SIGTERM); calls may have been run
+             141  nobody reads the answer any more; calls may have been run
+
+    With 3 and a signal, the results that came are in the file FILE.part beside that of --output, which is left as it
+    was; standard output has the answer as far as it came.
     """
     if http and grpc:
         raise click.UsageError("give --http URL or --grpc HOST:PORT, not both")
@@ -181,7 +197,7 @@ def call(
         raise click.UsageError("--route is for --grpc; with --http the URL says the route")
     from .call import run_call
 
-    sys.exit(run_call(file, http, grpc, route, timeout, output, progress))
+    sys.exit(run_call(file, http, grpc, route, timeout, output, progress, ca_file))
 
 
 @main.command()

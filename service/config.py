@@ -55,6 +55,8 @@ def _address(value: str) -> str:
     host, colon, port = value.rpartition(":")
     if not colon or not host or not port.isdigit() or int(port) > 65535:
         raise ValueError("must be HOST:PORT, unix:/path, or empty")
+    if ":" in host and not (host.startswith("[") and host.endswith("]")):
+        raise ValueError("must have an IPv6 address in brackets, as in [::1]:50051")
     return value
 
 
@@ -317,6 +319,12 @@ class LimitSettings(_Section):
     reorder_bytes: Bytes = Field(8 << 20, description="window of results in request order, bytes")
     reorder_results: Count = Field(1024, description="window of results in request order, results")
     max_group_calls: Count = Field(1000, description="calls of one atomicity group that runs as one")
+    max_calls_per_message: int = Field(
+        16384,
+        ge=256,
+        le=_LARGEST,
+        description="calls of one message of gRPC's Batch and Execute; a batch has as many messages as it likes",
+    )
     max_hops: Count = Field(4, description="batch gateways that a batch may pass through")
 
 

@@ -30,7 +30,9 @@ def stopped(session: Session) -> EnvelopeError:
     """
     if session.launched:
         message = f"The gateway stopped before the batch had ended ({session.launched} calls had been started)."
-        return EnvelopeError(500, "Stopping", message)
+        error = EnvelopeError(500, "Stopping", message)
+        error.started = session.launched
+        return error
     return EnvelopeError(503, "Stopping", "The gateway stopped before the batch had begun.")
 
 

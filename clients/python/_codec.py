@@ -8,7 +8,7 @@ from batchwire.v1 import batch_pb2
 from google.protobuf.duration_pb2 import Duration
 
 from ._model import Call, Headers, Outcome, Result, Summary, Timings
-from ._types import check, is_number, is_pairs
+from ._types import check, checked_seconds, checked_switch, is_pairs
 from ._watch import Promised
 
 MAX_CALLS = 256
@@ -46,8 +46,9 @@ def options(
     """BatchOptions of a batch. max_message_bytes: of the answer; 0: the gateway's default. Raises TypeError."""
     if not isinstance(route, str):
         raise TypeError(f"route must be a str, not {type(route).__name__}")
-    if deadline is not None and not is_number(deadline):
-        raise TypeError(f"deadline must be seconds (int or float) or None, not {type(deadline).__name__}")
+    checked_seconds(deadline, "deadline")
+    checked_switch(continue_on_error, "continue_on_error")
+    checked_switch(ordered, "ordered")
     if not is_pairs(headers):
         raise TypeError("headers must be a mapping of str to str, or pairs of str")
     made = batch_pb2.BatchOptions(route=route, takes_parts=True, max_message_bytes=max_message_bytes)
@@ -79,8 +80,6 @@ def encode(call: Call, number: int) -> Any:
         named = named or name.lower() == "content-type"
         made.headers.add(name=name, value=value)
     if call.json is not None:
-        if call.body is not None:
-            raise ValueError("a call has either body or json")
         try:
             made.body = json.dumps(call.json, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
         except (TypeError, ValueError) as error:

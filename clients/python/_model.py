@@ -39,6 +39,18 @@ class Headers:
         """Every value of a name."""
         return [value for key, value in self._items if key == name.lower()]
 
+    def items(self) -> list[tuple[str, str]]:
+        """The fields as they came, names in lower case; also what iterating gives."""
+        return list(self._items)
+
+    def keys(self) -> list[str]:
+        """Each name once."""
+        return list(dict(self._items))
+
+    def values(self) -> list[str]:
+        """The value of each of keys()."""
+        return [self[name] for name in self.keys()]
+
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and any(key == name.lower() for key, _ in self._items)
 
@@ -59,7 +71,8 @@ class Call:
     url: relative to the service root, absolute under it, or "$<id>/..." for what an earlier call made.
     id: unique in the batch; left empty, the client numbers the call. body: bytes, text, or with json= any JSON value
     but None, which is no body (content-type application/json). depends_on: ids or groups of earlier calls. condition:
-    replaces "all of depends_on succeeded". timeout: seconds. Raises TypeError for a member of another type.
+    replaces "all of depends_on succeeded". timeout: seconds. Raises TypeError for a member of another type, ValueError
+    for body and json together; what is inside json is looked at when the call is sent.
 
     >>> Call("things/1")
     Call(url='things/1', method='GET', ...)

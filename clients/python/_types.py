@@ -5,6 +5,9 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
+import grpc
+
+_LONGEST = 10 * 365 * 24 * 3600
 _METADATA_NAME = re.compile(r"[0-9A-Za-z_.-]+")
 
 
@@ -22,8 +25,11 @@ def check(call: Any) -> None:
         raise TypeError(f"Call.body must be bytes, str or None, not {type(call.body).__name__}")
     if call.condition is not None and not isinstance(call.condition, str):
         raise TypeError(f"Call.condition must be a str or None, not {type(call.condition).__name__}")
-    if call.timeout is not None and not is_number(call.timeout):
-        raise TypeError(f"Call.timeout must be seconds (int or float) or None, not {type(call.timeout).__name__}")
+    checked_seconds(call.timeout, "Call.timeout")
+    if call.json is not None and not isinstance(call.json, dict | list | tuple | str | int | float):
+        raise TypeError(f"Call.json must be what JSON has a form for, not {type(call.json).__name__}")
+    if call.body is not None and call.json is not None:
+        raise ValueError("a call has either body or json")
 
 
 def is_number(value: object) -> bool:
@@ -60,8 +66,37 @@ def metadata_of(fields: Any) -> list[tuple[str, str | bytes]]:
     return [(name.lower(), value) for name, value in pairs]
 
 
-def checked_target(target: str) -> str:
-    """host:port, or what else gRPC takes, but no URL. Raises ValueError."""
+def checked_credentials(credentials: Any) -> Any:
+    """What grpc.ssl_channel_credentials() gives, or None. Raises TypeError."""
+    if credentials is not None and not isinstance(credentials, grpc.ChannelCredentials):
+        raise TypeError(f"credentials must be grpc.ChannelCredentials or None, not {type(credentials).__name__}")
+    return credentials
+
+
+def checked_seconds(seconds: Any, name: str) -> float | None:
+    """Seconds that gRPC and protobuf can say, or None. Raises TypeError, ValueError."""
+    if seconds is None:
+        return None
+    if not is_number(seconds):
+        raise TypeError(f"{name} must be seconds (int or float) or None, not {type(seconds).__name__}")
+    if not -_LONGEST <= seconds <= _LONGEST:  # NaN is in no range
+        raise ValueError(f"{name} must be at most {_LONGEST} seconds, not {seconds}")
+    return float(seconds)
+
+
+def checked_switch(value: Any, name: str) -> bool:
+    """True or False, and nothing that passes for one of them. Raises TypeError."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, not {value!r:.100}")
+    return value
+
+
+def checked_target(target: Any) -> str:
+    """host:port, or what else gRPC takes, but no URL. Raises TypeError, ValueError."""
+    if not isinstance(target, str):
+        raise TypeError(f"the target must be a str, host:port, not {type(target).__name__}")
+    if not target:
+        raise ValueError("the target is empty; it is host:port")
     if target.startswith(("http://", "https://")):
         raise ValueError(f"the target of a gRPC client is host:port, not a URL such as {target}")
     return target

@@ -21,7 +21,7 @@ from ._codec import (
     with_room,
 )
 from ._model import Call, Result, Summary
-from ._types import checked_target, metadata_of
+from ._types import checked_credentials, checked_seconds, checked_target, metadata_of
 from ._watch import closed
 from .errors import batch_error
 
@@ -149,6 +149,8 @@ class AsyncClient:
     target: "host:port". route: service root of the route, "" for the gateway's default. credentials: TLS, None for
     plain text. metadata: sent with every batch, such as {"authorization": "Bearer ..."}. Raises TypeError, ValueError.
 
+    It may be made anywhere, and belongs to the event loop that uses it first; another one gets a RuntimeError.
+
     >>> async with AsyncClient("127.0.0.1:50051", route="/svc/") as client:
     ...     results = await client.execute([Call("things/1"), Call("things/2")])
     """
@@ -163,17 +165,18 @@ class AsyncClient:
         channel_options: Sequence[tuple[str, Any]] = (),
     ) -> None:
         self._route = route
-        checked_target(target)
+        self._target = checked_target(target)
+        self._credentials = checked_credentials(credentials)
         self._metadata = tuple(metadata_of(metadata))
-        channel_options, self._max_answer = with_room(channel_options)
+        self._options, self._max_answer = with_room(channel_options)
         self._max_message = min(self._max_answer, DEFAULT_MESSAGE)
-        if credentials is None:
-            self._channel = grpc.aio.insecure_channel(target, options=channel_options)
-        else:
-            self._channel = grpc.aio.secure_channel(target, credentials, options=channel_options)
-        self._stub: Any = batch_pb2_grpc.BatchServiceStub(self._channel)  # type: ignore[no-untyped-call]
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._channel: Any = None
+        self._stub: Any = None
+        self._closed = False
 
     async def __aenter__(self) -> Self:
+        self._in_loop()
         return self
 
     async def __aexit__(
@@ -183,7 +186,36 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Closes the connection; running batches are cancelled."""
-        await self._channel.close()
+        self._in_loop()
+        self._closed = True
+        if self._channel is not None:
+            await self._channel.close()
+
+    def _in_loop(self) -> None:
+        """Raises RuntimeError where this is not the event loop of the client, which the first one becomes."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise RuntimeError("an AsyncClient is used inside an event loop, such as that of asyncio.run()") from None
+        if self._loop is None:
+            self._loop = loop
+        if self._loop is not loop:
+            raise RuntimeError(
+                "an AsyncClient belongs to the event loop that first used it: make one in each asyncio.run()"
+            )
+
+    def _connected(self) -> Any:
+        """The stub, on a channel that is made when it is first needed: grpc ties it to the loop that it is made in."""
+        self._in_loop()
+        if self._closed:
+            raise closed()
+        if self._stub is None:
+            if self._credentials is None:
+                self._channel = grpc.aio.insecure_channel(self._target, options=self._options)
+            else:
+                self._channel = grpc.aio.secure_channel(self._target, self._credentials, options=self._options)
+            self._stub = batch_pb2_grpc.BatchServiceStub(self._channel)  # type: ignore[no-untyped-call]
+        return self._stub
 
     def batch(
         self,
@@ -201,9 +233,10 @@ class AsyncClient:
         ...     async for result in batch:
         ...         ...
         """
+        timeout = checked_seconds(timeout, "timeout")
         packer = Packer(options(self._route, deadline, continue_on_error, ordered, headers, self._max_message))
         try:
-            rpc = self._stub.Batch(metadata=self._metadata, timeout=timeout)
+            rpc = self._connected().Batch(metadata=self._metadata, timeout=timeout)
         except grpc.aio.UsageError:
             raise closed() from None
         return AsyncBatch(rpc, calls, packer)
@@ -217,7 +250,7 @@ class AsyncClient:
     async def execute(self, calls: Iterable[Call], **batch_options: Any) -> list[Result]:
         """Runs a batch and returns its results in the order of the calls; options as for batch()."""
         calls = list(calls)
-        timeout = batch_options.pop("timeout", None)
+        timeout = checked_seconds(batch_options.pop("timeout", None), "timeout")
         encoded = [encode(call, number) for number, call in enumerate(calls)]
         if not in_one_message(encoded, self._max_answer):
             results = [result async for result in self.run(calls, timeout=timeout, **batch_options)]
@@ -226,7 +259,7 @@ class AsyncClient:
             request = batch_pb2.ExecuteRequest(options=options(self._route, **settings), calls=encoded)
             request.options.max_message_bytes = self._max_answer
             try:
-                answer = await self._stub.Execute(request, metadata=self._metadata, timeout=timeout)
+                answer = await self._connected().Execute(request, metadata=self._metadata, timeout=timeout)
             except grpc.aio.AioRpcError as error:
                 raise batch_error(error) from None
             except grpc.aio.UsageError:

@@ -21,7 +21,7 @@ from ._codec import (
     with_room,
 )
 from ._model import Call, Result, Summary
-from ._types import checked_target, metadata_of
+from ._types import checked_credentials, checked_seconds, checked_target, metadata_of
 from ._watch import closed
 from .aio import PAUSE_SECONDS, Fields, Metadata
 from .errors import batch_error
@@ -157,6 +157,7 @@ class Client:
     ) -> None:
         self._route = route
         checked_target(target)
+        checked_credentials(credentials)
         self._metadata = tuple(metadata_of(metadata))
         channel_options, self._max_answer = with_room(channel_options)
         self._max_message = min(self._max_answer, DEFAULT_MESSAGE)
@@ -189,6 +190,7 @@ class Client:
         timeout: float | None = None,
     ) -> Batch:
         """Starts a batch of any length; `calls` is pulled in a thread of its own, as fast as the gateway reads."""
+        timeout = checked_seconds(timeout, "timeout")
         first = options(self._route, deadline, continue_on_error, ordered, headers, self._max_message)
         producer = _Producer(calls, first)
         try:
@@ -206,7 +208,7 @@ class Client:
     def execute(self, calls: Iterable[Call], **batch_options: Any) -> list[Result]:
         """Runs a batch and returns its results in the order of the calls; options as for batch()."""
         calls = list(calls)
-        timeout = batch_options.pop("timeout", None)
+        timeout = checked_seconds(batch_options.pop("timeout", None), "timeout")
         encoded = [encode(call, number) for number, call in enumerate(calls)]
         if not in_one_message(encoded, self._max_answer):
             results = list(self.run(calls, timeout=timeout, **batch_options))

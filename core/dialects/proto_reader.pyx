@@ -137,7 +137,8 @@ cdef class ProtoReader(Reader):
                                         f"requests[{self.calls + count}].id")
                 count += 1
         if count > self.max_calls:
-            raise EnvelopeError(413, "MessageTooLarge", f"a message must not hold more than {self.max_calls} calls")
+            raise EnvelopeError(413, "MessageTooLarge", "a message must not hold more than "
+                                f"{self.max_calls} calls (limits.max_calls_per_message)")
         if not self.any:
             self.any = True
             if self.options is None:

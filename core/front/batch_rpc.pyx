@@ -158,8 +158,15 @@ cdef class BatchRpc(Rpc):
             self.session.look()
             if self.session.is_over() and not self.done and t - self.moved > self.stream.ends.idle_seconds:
                 # The session looks after its client until it has finished; what is left to send may be stuck.
+                self.on_stalled()
                 return self.stream.cut()
         return Rpc.on_sweep(self, t) if self.stream is not None else 0
+
+    cdef int on_stalled(self) except -1:
+        if self.batch is not None and self.session is not None:
+            self.session.listen(None)
+            self.session.stalled()
+        return 0
 
     # --- the end
 

@@ -1,4 +1,5 @@
 # What the connections of a listener have in common, whatever version of HTTP they speak: see connections.pyx.
+from batchwire.core.front.stream cimport Stream
 from batchwire.core.model cimport Buffer
 
 cdef enum:
@@ -29,6 +30,7 @@ cdef class Connection:
     cdef int begin_pause(self) except -1
     cdef bint takes(self, double t) except -1
     cdef int sweep(self, double t) except -1
+    cdef int tell_stalled(self, Stream stream) except -1
     cdef int failed(self, object error) except -1
 
 cdef bint is_gone(sock) except -1

@@ -2,6 +2,7 @@
 
 The same for HTTP/1.1 and HTTP/2. Must never know how a request is framed.
 """
+from batchwire.core.front.stream cimport Stream
 from batchwire.core.model cimport now
 from batchwire.core.sending cimport queued, send_now
 from cpython.bytes cimport PyBytes_FromStringAndSize
@@ -79,6 +80,15 @@ cdef class Connection:
     cdef int sweep(self, double t) except -1:
         """Called now and then: ends what takes too long."""
         raise NotImplementedError
+
+    cdef int tell_stalled(self, Stream stream) except -1:
+        """Its client takes nothing and the connection is about to be cut: whoever answers hears why."""
+        if stream.handler is not None:
+            try:
+                stream.handler.on_stalled()
+            except BaseException as error:
+                self.failed(error)
+        return 0
 
     cdef int failed(self, object error) except -1:
         """Something failed that no client is to blame for: the loop's handler is told."""

@@ -9,6 +9,7 @@ cdef class Exchange(Handler):
     cdef Py_ssize_t unsent         # bytes written and not taken
     cdef Py_ssize_t sent                    # bytes of going[0]
     cdef readonly bint lost                 # the stream is gone before its end
+    cdef readonly bint stalled              # because the client took nothing for too long
     cdef bint finished
     cdef readonly bint broken               # ended without its end
     cdef int finish(self) except -1

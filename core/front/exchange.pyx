@@ -131,6 +131,10 @@ cdef class Exchange(Handler):
     cdef int on_end(self) except -1:
         return self.stir(self.reading)
 
+    cdef int on_stalled(self) except -1:
+        self.stalled = True
+        return 0
+
     cdef int on_close(self, bint whole) except -1:
         on_lost, self.on_lost = self.on_lost, None
         self.lost = not (self.finished and whole)
@@ -147,6 +151,7 @@ cdef class Exchange(Handler):
     cdef int on_sweep(self, double t) except -1:
         # A client that takes nothing of an answer that has ended: nobody else looks after it any more.
         if self.finished and t - self.moved > self.stream.ends.idle_seconds:
+            self.on_stalled()
             return self.stream.cut()
         return 0
 

@@ -392,6 +392,8 @@ cdef class Http1Answers(Carrier):
                 if stream is not None and stream.handler is not None:
                     stream.handler.on_taken(t)
             elif t - self.taken_at > self.home.idle_seconds:
+                if stream is not None:
+                    self.tell_stalled(stream)
                 self.abort()
                 return 0
         if self.ended:

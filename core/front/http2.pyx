@@ -440,6 +440,8 @@ cdef class Http2Connection(Http2Link):
                     if stream.handler is not None:
                         stream.handler.on_taken(t)
             elif t - self.taken_at > home.idle_seconds:
+                for stream in list(self.streams.values()):
+                    self.tell_stalled(stream)
                 self.transport.abort()
                 return 0
         if self.closing:

@@ -211,7 +211,7 @@ cdef class RestBatch(Handler):
             self.close("broken")
             return self.stream.wake()
         self.broken = True
-        self.close("cancelled" if self.session.failure is None else "broken")
+        self.close("cancelled" if stalled or self.session.failure is None else "broken")
         return self.stream.cut() if stalled else self.stream.break_off()
 
     # --- the end
@@ -242,7 +242,14 @@ cdef class RestBatch(Handler):
             self.session.look()
         # The session looks after its client until it has finished; what is left to send may be stuck.
         if self.stream is not None and self.session.is_over() and t - self.moved > stream.ends.idle_seconds:
+            self.on_stalled()
             return stream.cut()
+        return 0
+
+    cdef int on_stalled(self) except -1:
+        if self.batch is not None:
+            self.session.listen(None)
+            self.session.stalled()
         return 0
 
 

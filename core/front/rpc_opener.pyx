@@ -73,7 +73,7 @@ cdef class RpcOpener:
     cpdef Batch begin(self, RpcRoute route, BatchHead head, str peer, str trace, double left):
         """A batch whose head is complete but for the deadline of its call. Raises EnvelopeError."""
         if left >= 0:
-            head.deadline = early(left)
+            head.deadline = min(early(left), head.deadline) if head.deadline > 0 else early(left)
         if self.ledger.draining:
             raise EnvelopeError(503, "Draining", "the gateway is stopping", route=route.route.root.decode())
         try:

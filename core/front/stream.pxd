@@ -23,6 +23,7 @@ cdef class Handler(SessionListener):
     cdef int on_end(self) except -1
     cdef int on_settled(self) except -1
     cdef int on_taken(self, double t) except -1
+    cdef int on_stalled(self) except -1
     cdef int on_close(self, bint whole) except -1
     cdef int on_sweep(self, double t) except -1
     cdef int on_input(self) except -1

@@ -45,6 +45,10 @@ cdef class Handler(SessionListener):
         self.moved = t
         return 0
 
+    cdef int on_stalled(self) except -1:
+        """The client has taken nothing for too long: the stream is about to be cut. on_close() follows."""
+        return 0
+
     cdef int on_close(self, bint whole) except -1:
         """The stream is gone, at its end (whole) or before; the last call."""
         raise NotImplementedError

@@ -184,6 +184,19 @@ cdef class Session(Conductor):
         self.client.last_take = t
         return 0
 
+    cdef int stalled(self) except -1:
+        """The client has taken nothing for too long: what it has not taken is gone, and `failure` says why."""
+        if self.failure is None:
+            self.failure = EnvelopeError(408, "ClientStalled", "the client did not take its results" if self.intake.ended
+                                         else "the client did not take results while it sent its batch (streaming_threshold)")
+            self.failure.started = self.dispatch.launched
+        self.cancel()
+        return 0
+
+    def client_stalled(self):
+        """stalled() for a front in Python."""
+        self.stalled()
+
     # --- the front's side: the end
 
     cdef bint is_over(self) noexcept:
@@ -460,9 +473,7 @@ cdef class Session(Conductor):
         cdef double t = now()
         cdef double idle = self.limits.client_idle_seconds
         if self.outlet.ready and self.results.untaken() and self.client.takes_nothing(t, idle):
-            self.failure = EnvelopeError(408, "ClientStalled", "the client did not take its results" if self.intake.ended
-                                         else "the client did not take results while it sent its batch (streaming_threshold)")
-            self.cancel()
+            self.stalled()
         # When nothing runs, what is pending waits for the client too: for the end of a group, or of the document.
         elif self.dispatch.running == 0 and self.dispatch.queued == 0 and not self.results.untaken() \
                 and not self.intake.ended and self.client.sends_nothing(t, idle):
@@ -477,6 +488,7 @@ cdef class Session(Conductor):
         """The envelope is broken (GW-21): start nothing more, let what runs finish, end without an end."""
         if self.dispatch.launched:
             error.message += f" ({self.dispatch.launched} calls had been started)"
+        error.started = self.dispatch.launched
         self.failure = error
         self.life = LIFE_BROKEN
         self.settler.clear()
@@ -490,6 +502,7 @@ cdef class Session(Conductor):
             return 0
         if self.failure is None:
             self.failure = EnvelopeError(500, "InternalError", "the gateway failed in the middle of the batch")
+            self.failure.started = self.dispatch.launched
         try:
             self.dispatch.abandon_all()
             self.settler.clear()

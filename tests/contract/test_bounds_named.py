@@ -9,9 +9,13 @@ from typing import Any
 
 import grpc
 import pytest
+from batchwire.client._codec import MAX_CALLS, MAX_EXECUTE_CALLS
+from batchwire.core import Limits
+from batchwire.v1 import batch_pb2
 from harness import grpcc, rest
 from harness.batches import GRPC_BATCH, REST, Call, Refused, run_batch
 from harness.gateway import Gateway
+from harness.scripted import ScriptedUpstream
 
 CALL_BYTES = "limits.max_call_bytes (4000 bytes)"
 HEADER_BYTES = "limits.max_header_bytes (4096 bytes)"
@@ -77,6 +81,32 @@ def test_GW_13_a_batch_that_does_not_say_its_size(small_gateway: Gateway) -> Non
 def test_GW_13_a_message_of_grpc(small_gateway: Gateway) -> None:
     said = grpc_said(small_gateway, grpcc.call("1", "A", "PUT", body=bytes(4 << 20)))
     assert "limits.grpc_max_message_bytes (4194304 bytes)" in said
+
+
+@pytest.mark.both_fronts
+@pytest.mark.parametrize("method", ["Batch", "Execute"])
+def test_GW_13_calls_of_a_message(method: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
+    """As many as the bound are taken, and one more costs the batch before any of the message runs."""
+    bound = Limits().max_calls_per_message
+    upstream.on("GET", "/A")
+    calls = [grpcc.call(str(number), "A", "TRACE") for number in range(bound)]
+    with grpcc.Client(gateway.grpc_address) as client:
+        if method == "Batch":
+            results = grpcc.results_of(client.batch([grpcc.message(*calls, options=grpcc.options())]))
+            assert len(results) == bound
+        more = [*calls, grpcc.call("more", "A")]
+        execute = batch_pb2.ExecuteRequest(options=grpcc.options(), calls=more)
+        batch = [grpcc.message(*more, options=grpcc.options())]
+        with pytest.raises(grpc.RpcError) as caught:
+            client.batch(batch) if method == "Batch" else client.execute(execute)
+    assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED  # type: ignore[attr-defined]
+    assert f"{bound} calls (limits.max_calls_per_message)" in caught.value.details()  # type: ignore[attr-defined]
+    assert upstream.lines == []
+
+
+@pytest.mark.parametrize("most", [MAX_CALLS, MAX_EXECUTE_CALLS])
+def test_GW_13_the_python_client_keeps_to_it(most: int) -> None:
+    assert most <= Limits().max_calls_per_message
 
 
 @pytest.mark.parametrize("front", [REST, GRPC_BATCH])

@@ -218,6 +218,7 @@ def test_GW_21_an_error_before_anything_was_sent_is_400(gateway: Gateway, upstre
             error = rest.Answer(400, [], wire.remainder()[0]).json()
             assert rest.is_odata_error(error)
             assert "1" in error["error"]["message"]
+            assert head.header("batchwire-calls-started") == "1"
         else:
             remainder, whole = wire.remainder()
             assert not whole, remainder

@@ -204,6 +204,18 @@ def test_HD_13_wait_is_per_level(gateway: Gateway, upstream: ScriptedUpstream) -
     assert upstream.call("GET /A(2)").header("prefer") == "wait=2"
 
 
+@pytest.mark.parametrize("front", JSON_FRONTS)
+def test_HD_13_wait_ends_the_batch_in_time(front: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
+    gate = upstream.gate()
+    upstream.on("GET", "/held", json_reply({}, gate=gate))
+    calls = [Call("1", "A(1)"), Call("2", "held"), Call("3", "A(1)", depends_on=["2"])]
+    try:
+        results = by_id(run_batch(front, gateway, calls, headers={"Prefer": "wait=1"}))
+    finally:
+        gate.open()
+    assert {name: result.status for name, result in results.items()} == {"1": 200, "2": 504, "3": 504}
+
+
 @pytest.mark.parametrize("streamed", [False, True])
 def test_HD_19_gzip_belongs_to_the_outer_body(streamed: bool, gateway: Gateway, upstream: ScriptedUpstream) -> None:
     upstream.on("POST", "/A", Reply(204, expect_body=b'{"x":1}'))

@@ -25,6 +25,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"condition": True}, "Call.condition must be a str or None, not bool"),
     ({"timeout": "5"}, r"Call.timeout must be seconds \(int or float\) or None, not str"),
     ({"timeout": True}, "Call.timeout must be seconds"),
+    ({"json": object()}, "Call.json must be what JSON has a form for, not object"),
+    ({"json": {1}}, "Call.json must be what JSON has a form for, not set"),
 ]
 
 
@@ -32,6 +34,66 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 def test_a_call_of_wrong_types(members: dict[str, Any], message: str) -> None:
     with pytest.raises(TypeError, match=message):
         Call(**{"url": "a", **members})
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ({"timeout": float("inf")}, "Call.timeout must be at most"),
+        ({"timeout": float("nan")}, "Call.timeout must be at most"),
+        ({"body": "a", "json": {}}, "a call has either body or json"),
+    ],
+)
+def test_a_call_of_wrong_values(members: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Call(**{"url": "a", **members})
+
+
+OPTIONS: list[tuple[dict[str, Any], type[Exception], str]] = [
+    ({"continue_on_error": "no"}, TypeError, "continue_on_error must be True or False, not 'no'"),
+    ({"ordered": "x"}, TypeError, "ordered must be True or False, not 'x'"),
+    ({"ordered": None}, TypeError, "ordered must be True or False"),
+    ({"timeout": "x"}, TypeError, "timeout must be seconds"),
+    ({"timeout": float("inf")}, ValueError, "timeout must be at most"),
+    ({"deadline": "x"}, TypeError, "deadline must be seconds"),
+    ({"deadline": float("nan")}, ValueError, "deadline must be at most"),
+]
+
+
+@pytest.mark.parametrize(("options", "kind", "message"), OPTIONS)
+async def test_switches_and_times_of_wrong_types(options: dict[str, Any], kind: type[Exception], message: str) -> None:
+    with Client("127.0.0.1:9") as blocking:
+        for start in (blocking.execute, blocking.batch):
+            with pytest.raises(kind, match=message):
+                start([Call("a")], **options)
+    async with AsyncClient("127.0.0.1:9") as client:
+        with pytest.raises(kind, match=message):
+            await client.execute([Call("a")], **options)
+        with pytest.raises(kind, match=message):
+            client.batch([Call("a")], **options)
+
+
+@pytest.mark.parametrize("client", [AsyncClient, Client])
+@pytest.mark.parametrize(
+    ("target", "more", "kind", "message"),
+    [
+        (None, {}, TypeError, "the target must be a str, host:port, not NoneType"),
+        ("", {}, ValueError, "the target is empty"),
+        ("a:1", {"credentials": "x"}, TypeError, "credentials must be grpc.ChannelCredentials or None, not str"),
+    ],
+)
+def test_targets_and_credentials_of_wrong_types(
+    client: Any, target: Any, more: dict[str, Any], kind: type[Exception], message: str
+) -> None:
+    with pytest.raises(kind, match=message):
+        client(target, **more)
+
+
+def test_headers_are_read_as_a_mapping_is() -> None:
+    headers = Headers([("A", "1"), ("b", "2"), ("a", "3")])
+    assert headers.items() == list(headers) == [("a", "1"), ("b", "2"), ("a", "3")]
+    assert dict(headers) == {"a": "1, 3", "b": "2"}
+    assert dict(zip(headers.keys(), headers.values(), strict=True)) == dict(headers)
 
 
 @pytest.mark.parametrize("ids", [["a"], ("a",), {"a"}, dict.fromkeys("a").keys(), []])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -395,6 +397,24 @@ def test_a_session_does_not_outlive_the_trust_in_its_client(
     assert first_words(None)[0] == b""
     put(tmp_path / "clients.pem", own_mutual.client_ca)
     own_mutual.gateway.wait(lambda: first_words(None)[0].startswith(b"HTTP/1.1 200"), "the old authority again")
+
+
+@pytest.mark.parametrize("way", ["--http", "--grpc"])
+@pytest.mark.parametrize("trusted", [True, False])
+def test_the_command_calls_over_tls(
+    way: str, trusted: bool, shared_secure: Secured, upstream: ScriptedUpstream
+) -> None:
+    port = shared_secure.port if way == "--http" else shared_secure.gateway.grpc_address.rpartition(":")[2]
+    address = f"https://localhost:{port}/svc/$batch" if way == "--http" else f"grpcs://localhost:{port}"
+    ca_file = ["--ca-file", str(shared_secure.authority.cert)] if trusted else []
+    made = subprocess.run(
+        [sys.executable, "-m", "batchwire.service", "call", "-", way, address, *ca_file],
+        input=b'{"requests":[{"id":"1","method":"get","url":"A"}]}',
+        capture_output=True,
+        timeout=30,
+    )
+    assert made.returncode == (0 if trusted else 2), made.stderr
+    assert len(upstream.log) == trusted
 
 
 @pytest.mark.parametrize("sent", ["nothing", "half of a hello", "a hello and no more"])

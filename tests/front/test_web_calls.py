@@ -243,6 +243,8 @@ def test_connect_in_protobuf(version: str, gateway: Gateway) -> None:
         ("Execute", {"content-encoding": "br"}, b"{}", 501, "unimplemented"),
         ("Execute", {"content-type": PROTO}, b"\xff", 400, "invalid_argument"),
         ("Batch", {}, b"{}", 501, "unimplemented"),
+        ("Other", {}, b"{}", 501, "unimplemented"),
+        ("", {}, b"{}", 501, "unimplemented"),
     ],
 )
 def test_connect_errors(

@@ -178,30 +178,97 @@ def gone(connection: socket.socket) -> None:
     received(connection, b"\r\n0\r\n\r\n")
 
 
-def refuse(connection: socket.socket) -> None:
-    connection.recv(100)
-    connection.sendall(b'HTTP/1.1 413 Too Large\r\ncontent-length: 34\r\n\r\n{"error":{"message":"too\\n large"}}')
+def cut_with_a_word(connection: socket.socket) -> None:
+    head = received(connection, b"\r\n0\r\n\r\n")
+    assert b"te: trailers\r\n" in head
+    connection.sendall(HEAD.replace(b"connection: close", b"transfer-encoding: chunked"))
+    part = ANSWER[:-2] + b',{"id":"2","sta'
+    error = b'{"error":{"code":"DuplicateId","message":"twice","target":"requests[9].id"}}'
+    connection.sendall(b"%x\r\n%b\r\n0\r\nodata-error: %b\r\n\r\n" % (len(part), part, error))
 
 
 @pytest.mark.parametrize(
-    ("serve", "said"),
+    ("serve", "said", "results"),
     [
-        (cut, "the answer broke off"),
-        (unfinished, "the answer broke off"),
-        (empty, "the answer broke off"),
-        (page, "the answer broke off"),
-        (noise, "no answer came"),
-        (gone, "no answer came"),
-        (refuse, "the gateway answered 413: too"),
+        (cut, "the answer broke off: the connection was closed", 1),
+        (unfinished, "the answer broke off", 1),
+        (cut_with_a_word, "the answer broke off DuplicateId at requests[9].id: twice", 1),
+        (empty, "the answer broke off", 0),
+        (page, "the answer broke off", 0),
+        (noise, "no answer came", 0),
+        (gone, "no answer came: the connection was closed (a gateway that speaks TLS", 0),
     ],
 )
-def test_what_is_no_answer_leaves_the_output_as_it_was(tmp_path: Path, serve: Serve, said: str) -> None:
+def test_what_is_no_answer_leaves_the_output_as_it_was(tmp_path: Path, serve: Serve, said: str, results: int) -> None:
+    """The results that came are beside it, in a document that is one."""
     output = tmp_path / "answer.json"
     output.write_text("before")
+    (tmp_path / "answer.json.part").write_text("of another time")
     with serving(serve) as url:
-        assert one_line(call("-", "--http", url, "--output", output)).startswith(said)
+        told = one_line(call("-", "--http", url, "--output", output), 3)
+    assert told.startswith(said)
+    assert f"calls may have been run; results that came: {results}" in told
     assert output.read_text() == "before"
-    assert os.listdir(tmp_path) == ["answer.json"]
+    assert (tmp_path / "answer.json.part").read_text() == "of another time"
+    files = {"answer.json", "answer.json.part"}
+    if results:
+        part = tmp_path / "answer.json.part1"
+        assert told.endswith(f", in {part})")
+        assert json.loads(part.read_bytes()) == json.loads(ANSWER)
+        files.add(part.name)
+    assert set(os.listdir(tmp_path)) == files
+
+
+def test_standard_output_has_the_answer_as_far_as_it_came() -> None:
+    with serving(cut_with_a_word) as url:
+        made = call("-", "--http", url)
+    assert (made.returncode, made.stdout) == (3, ANSWER[:-2] + b',{"id":"2","sta')
+
+
+@pytest.mark.parametrize("at", range(1, len(ANSWER)))
+def test_results_that_came_are_a_document_wherever_it_broke_off(at: int) -> None:
+    text = b'{"@context":"a\\"","responses":[%b,%b],"more":[{}]}' % (RESPONSE % (1, b"]}"), RESPONSE % (2, b""))
+    tally = Tally("responses")
+    for piece in (text[: at // 2], text[at // 2 : at]):
+        tally.add(piece)
+    results, size, end = tally.reached()
+    if results:
+        assert len(json.loads(text[:size] + end)["responses"]) == results
+    assert results == tally.objects
+
+
+ERROR = b'{"error":{"code":"TooLarge","message":"too\\n large"}}'
+STARTED = b"batchwire-calls-started: 3\r\n"
+
+
+@pytest.mark.parametrize(
+    ("status", "fields", "body", "code"),
+    [
+        (413, b"", ERROR, 2),
+        (503, b"", ERROR, 2),
+        (404, b"", b"<html>", 2),
+        (302, b"location: /\r\n", b"", 2),
+        (400, STARTED, ERROR, 3),
+        (408, STARTED, ERROR, 3),
+        (500, b"", ERROR, 3),
+        # What a proxy says that may have passed the batch on.
+        (413, b"", b"<html>", 3),
+        (408, b"", b"", 3),
+        (502, b"", b"<html>", 3),
+        (503, b"", b"<html>", 3),
+        (504, b"", b"<html>", 3),
+        # And a server that has done something else with it.
+        (204, b"", b"", 3),
+    ],
+)
+def test_2_is_said_where_nothing_was_run_for_certain(status: int, fields: bytes, body: bytes, code: int) -> None:
+    def refuse(connection: socket.socket) -> None:
+        received(connection, b"\r\n0\r\n\r\n")
+        length = b"" if status == 204 else b"content-length: %d\r\n" % len(body)
+        connection.sendall(b"HTTP/1.1 %d X\r\n%b%b\r\n%b" % (status, fields, length, body))
+
+    with serving(refuse) as url:
+        assert one_line(call("-", "--http", url), code).startswith(f"the gateway answered {status}")
 
 
 def one_word(text: bytes) -> Serve:
@@ -226,7 +293,7 @@ def one_word(text: bytes) -> Serve:
 )
 def test_an_answer_that_is_not_that_of_the_batch(text: bytes, said: str) -> None:
     with serving(one_word(text)) as url:
-        assert one_line(call("-", "--http", url)).startswith(said)
+        assert one_line(call("-", "--http", url), 3).startswith(said)
 
 
 @pytest.mark.parametrize("cut", range(1, 40))
@@ -270,6 +337,7 @@ def test_what_cannot_be_reached_or_read_is_one_line(tmp_path: Path) -> None:
     said = one_line(call("-", "--http", f"http://127.0.0.1:{port}/"))
     assert said == f"127.0.0.1:{port} cannot be connected to: Connection refused"
     assert "UNAVAILABLE" in one_line(call("-", "--grpc", f"127.0.0.1:{port}"))
+    assert "no URL such as http://127.0.0.1" in one_line(call("-", "--grpc", "http://127.0.0.1:9"))
     assert one_line(call("-", "--grpc", "http://no\nhost"))
     assert one_line(call("-", "--grpc", f"127.0.0.1:{port}", "--route", "/ü/\n"))
     missing = tmp_path / "none" / "x.json"
@@ -302,8 +370,20 @@ def test_the_timeout_holds_for_the_whole_batch(tmp_path: Path) -> None:
     with serving(drip) as url:
         made = call("-", "--http", url, "--timeout", "1", "--output", output)
         done.set()
-    assert one_line(made) == "the batch did not end within 1 s"
+    assert one_line(made, 3).startswith("the batch did not end within 1 s (calls may have been run;")
     assert os.listdir(tmp_path) == []
+
+
+def test_the_gateway_hears_of_the_timeout() -> None:
+    heads: list[bytes] = []
+
+    def serve(connection: socket.socket) -> None:
+        heads.append(received(connection, b"\r\n0\r\n\r\n"))
+        connection.sendall(HEAD + ANSWER)
+
+    with serving(serve) as url:
+        assert call("-", "--http", url, "--timeout", "6.5").returncode == 0
+    assert b"\r\nprefer: wait=7\r\n" in heads[0]
 
 
 @pytest.mark.parametrize("transport", ["--http", "--grpc"])

@@ -147,6 +147,7 @@ def told(
         ("LOG__BATCHES", "some", "must be 'all', 'failed' or a number from 0 to 1 (was 'some')"),
         ("LOG__BATCHES", "7", "must be 'all', 'failed' or a number from 0 to 1 (was '7')"),
         ("LISTEN__HTTP", "x", "must be HOST:PORT, unix:/path, or empty (was 'x')"),
+        ("LISTEN__GRPC", "::1:50051", "must have an IPv6 address in brackets, as in [::1]:50051 (was '::1:50051')"),
         ("LISTEN__TRUSTED_PROXIES", '["x"]', "0: must be an address, a network (no bits beyond its mask), or unix"),
         ("LIMITS", '{"max_depth":1}', "max_depth: input should be greater than or equal to 4 (was 1)"),
         ("LIMITS", "5", "must be a table (was 5)"),

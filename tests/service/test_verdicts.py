@@ -247,7 +247,8 @@ def without(name: str, why: str, *words: str) -> subprocess.CompletedProcess[str
 @pytest.mark.parametrize("name", ["starlette", "docx", "python_multipart"])
 def test_OP_12_the_demo_says_what_it_needs(name: str) -> None:
     made = without(name, f"No module named {name!r}", "demo", "--http", "127.0.0.1:0")
-    line = f'the demo needs more packages: pip install "batchwire[demo]" (No module named {name!r})'
+    advice = 'install the extra demo: pip install "PATH[demo]", PATH of the wheel or the checkout'
+    line = f"the demo needs more packages (No module named {name!r}); {advice}"
     assert (made.returncode, told(made)) == (1, [line])
 
 

@@ -11,6 +11,7 @@ from urllib.parse import unquote_plus
 
 from batchwire.core import BatchHead, EnvelopeError, Limits, content_type_of, new_boundary, parse_boundary
 from batchwire.core.errors import quoted
+from batchwire.core.front.deadlines import early
 
 from ...config import RouteSettings
 from .decoding import DECODINGS
@@ -124,6 +125,7 @@ class Accepted:
     inherited: header fields that calls without them get. hops: for the upstream, already one more.
     answer_headers: of the answer, but for its framing. boundary, answer_boundary: of multipart request and answer.
     last_only: the client wants the last result alone. nested_errors: see Session. form: of an error of the whole batch.
+    deadline: seconds from the beginning of the batch, 0: the client does not say.
     """
 
     dialect: str
@@ -144,6 +146,7 @@ class Accepted:
     last_only: bool = False
     nested_errors: bool = False
     form: ErrorForm = error_body
+    deadline: float = 0.0
 
     def batch_head(self) -> BatchHead:
         """What the core has to know of it. Its connection looks after an idle client."""
@@ -161,6 +164,7 @@ class Accepted:
             answer_boundary=self.answer_boundary,
             last_only=self.last_only,
             nested_errors=self.nested_errors,
+            deadline=self.deadline,
             watched=False,
         )
 
@@ -264,6 +268,7 @@ def _negotiate(request: OuterRequest, policy: Policy) -> Accepted | Probe:
     answer_boundary = new_boundary("odata") if answer.multipart else None
     continue_on_error = as_boolean(preferences.get("continue-on-error"))
     ordered = _order(preferences.get("order"))
+    wait = _wait(preferences)
     if answer_to.multipart and ordered is False:
         ordered = None  # not applied: the answer has the structure of the request (MP-05)
     return Accepted(
@@ -289,7 +294,7 @@ def _negotiate(request: OuterRequest, policy: Policy) -> Accepted | Probe:
                 (content_type_of("odata", answer_boundary) if answer_boundary else answer.media_type).encode(),
             ),
             version_field(version),
-            *_applied(preferences, continue_on_error, ordered),
+            *_applied(preferences, continue_on_error, ordered, wait),
             (
                 b"vary",
                 b"OData-MaxVersion, Prefer, Accept" if "accept" in fields else b"OData-MaxVersion, Prefer",
@@ -298,6 +303,7 @@ def _negotiate(request: OuterRequest, policy: Policy) -> Accepted | Probe:
         boundary=boundary,
         answer_boundary=answer_boundary,
         nested_errors="x-ms-version" in fields,
+        deadline=early(wait) if wait else 0.0,
     )
 
 
@@ -450,8 +456,16 @@ def _order(preference: Preference | None) -> bool | None:
     return {"request": True, "completion": False}.get(preference.value.lower())
 
 
+def _wait(preferences: dict[str, Preference]) -> int:
+    """Seconds that the client waits for the batch (HD-13); 0: it does not say, or would have it go on later."""
+    said = preferences.get("wait")
+    if said is None or "respond-async" in preferences or not (said.value.isascii() and said.value.isdigit()):
+        return 0
+    return int(said.value[:10])
+
+
 def _applied(
-    preferences: dict[str, Preference], continue_on_error: bool | None, ordered: bool | None
+    preferences: dict[str, Preference], continue_on_error: bool | None, ordered: bool | None, wait: int
 ) -> tuple[tuple[bytes, bytes], ...]:
     """Preference-Applied, in the client's own spelling of the names (HD-12)."""
     applied = []
@@ -459,6 +473,8 @@ def _applied(
         applied.append(f"{preferences['continue-on-error'].spelling}={str(continue_on_error).lower()}")
     if ordered is not None:
         applied.append(f"{preferences['order'].spelling}={'request' if ordered else 'completion'}")
+    if wait:
+        applied.append(f"{preferences['wait'].spelling}={wait}")
     return ((b"preference-applied", ", ".join(applied).encode()),) if applied else ()
 
 

@@ -213,6 +213,8 @@ def batch_error(outcome: Accepted, session: Session) -> Answer:
         (b"connection", b"close"),
         (b"content-length", b"%d" % len(body)),
     ]
+    if failure.started:
+        head.append((b"batchwire-calls-started", b"%d" % failure.started))
     if outcome.version:
         head.append(version_field(outcome.version))
     return Answer(failure.status, tuple(head), body)

@@ -98,6 +98,7 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
     def __init__(self, service: "Service") -> None:
         self._desk = RpcDesk(service)
         self._loop = service.loop
+        self._idle_seconds = service.config.limits.client_idle_seconds
         self._methods = {f"/{SERVICE}/Execute": grpc.unary_unary_rpc_method_handler(self._execute)}
         for name in METHODS:
             if name != "Execute":
@@ -142,10 +143,18 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
             if call.initial:
                 await context.send_initial_metadata([(key.decode(), value.decode()) for key, value in call.initial])
             async for message in call.answer():
-                await context.write(message)
+                # grpc does not let go of a write: the batch ends beside it, the call when the client takes or goes.
+                stuck = self._loop.call_later(self._idle_seconds, call.stalled)
+                try:
+                    await context.write(message)
+                finally:
+                    stuck.cancel()
             ended = "ok"
         except EnvelopeError as error:
             await _end(call, context, error)
+        except grpc.aio.InternalError:
+            # The client went while a message was on its way to it, and grpc says that before it cancels the handler.
+            raise asyncio.CancelledError from None
         finally:
             if reader is not None:
                 reader.cancel()

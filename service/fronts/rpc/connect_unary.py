@@ -16,7 +16,7 @@ from google.rpc import code_pb2
 from ..http.asgi_scope import EXTENSION
 from . import connect_json
 from .rpc_call import HttpCall, keep_unfinished, method_of
-from .rpc_desk import RpcDesk, status_of
+from .rpc_desk import SERVICE, RpcDesk, status_of
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
@@ -33,9 +33,9 @@ _STATUSES = {
 
 
 def is_connect(scope: Any, content_type: bytes) -> bool:
-    """Whether a request is a unary call of Connect."""
+    """Whether a request is a unary call of Connect, be it of a method that there is or not."""
     kind = content_type.lower().partition(b";")[0].strip()
-    return kind in (b"application/json", b"application/proto") and method_of(scope["path"]) is not None
+    return kind in (b"application/json", b"application/proto") and scope["path"].startswith(f"/{SERVICE}/")
 
 
 class ConnectUnary:
@@ -51,7 +51,10 @@ class ConnectUnary:
         as_json = fields[b"content-type"].lower().partition(b";")[0].strip() == b"application/json"
         try:
             with self._desk.at_the_door(scope):
-                if method_of(scope["path"]) != "Execute":
+                method = method_of(scope["path"])
+                if method is None:
+                    raise EnvelopeError(501, "UnknownMethod", f"{SERVICE} has no such method")
+                if method != "Execute":
                     raise EnvelopeError(501, "NotUnary", "the method streams: application/connect+json or +proto")
                 if fields.get(b"content-encoding", b"identity") != b"identity":
                     raise EnvelopeError(501, "UnknownEncoding", "the body must not be compressed")

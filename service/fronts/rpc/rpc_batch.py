@@ -94,6 +94,12 @@ class RpcBatch:
         if self._method == "Execute":
             yield whole[0] if len(whole) == 1 else b"".join(whole)
 
+    def stalled(self) -> None:
+        """The client has taken nothing for too long."""
+        assert self.batch is not None
+        self.batch.session.client_stalled()
+        self.close("cancelled")
+
     def close(self, ended: Ending) -> None:
         """The call is over. A second time does nothing."""
         if self.batch is not None:

@@ -64,7 +64,7 @@ class HttpCall:
         """The messages of the answer. Raises EnvelopeError where the call ends with an error."""
         call = RpcBatch(self._desk, self._method, metadata, peer_of(scope), seconds)
         exchange = scope["extensions"][EXTENSION]
-        exchange.on_lost = lambda: _client_is_gone(call)
+        exchange.on_lost = lambda: _client_is_gone(call, exchange)
         reader = asyncio.ensure_future(self._read(call, receive, exchange))
         ended: Ending = "cancelled"
         try:
@@ -87,7 +87,7 @@ class HttpCall:
             while more:
                 message = await receive()
                 if message["type"] == "http.disconnect":
-                    _client_is_gone(call)
+                    _client_is_gone(call, exchange)
                     return
                 more = message.get("more_body", False)
                 async for part in self._unpack(message.get("body", b"")):
@@ -105,6 +105,10 @@ class HttpCall:
             self._opened.set()
 
 
-def _client_is_gone(call: RpcBatch) -> None:
-    if call.batch is not None:
+def _client_is_gone(call: RpcBatch, exchange: Any) -> None:
+    if call.batch is None:
+        return
+    if exchange.stalled:
+        call.batch.session.client_stalled()
+    else:
         call.batch.session.cancel()

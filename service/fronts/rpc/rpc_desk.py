@@ -62,7 +62,8 @@ def status_of(error: EnvelopeError) -> status_pb2.Status:
     """The google.rpc.Status of an error, with its details."""
     message = error.message if len(error.message) <= MAX_MESSAGE else error.message[: MAX_MESSAGE - 1] + "…"
     status = status_pb2.Status(code=_CODES.get(error.status, code_pb2.INVALID_ARGUMENT), message=message)
-    details = [error_details_pb2.ErrorInfo(reason=error.code, domain="batchwire")]
+    started = {"calls_started": str(error.started)} if error.started else {}
+    details = [error_details_pb2.ErrorInfo(reason=error.code, domain="batchwire", metadata=started)]
     if error.target:
         violation = error_details_pb2.BadRequest.FieldViolation(field=error.target, description=message)
         details.append(error_details_pb2.BadRequest(field_violations=[violation]))

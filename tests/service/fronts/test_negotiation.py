@@ -240,11 +240,34 @@ def test_gb14_every_answer_has_odata_version(lines: tuple[tuple[str, str], ...])
     assert answer(outcome)["odata-version"] == "4.0"
 
 
-@pytest.mark.parametrize("prefer", ["respond-async", "respond-async, wait=5", "wait=1"])
+@pytest.mark.parametrize("prefer", ["respond-async", "respond-async, wait=5"])
 def test_gb15_as01_respond_async_is_not_applied(prefer: str) -> None:
     outcome = accepted(("Prefer", prefer))
     assert outcome.status == 200
+    assert outcome.deadline == 0
     assert "preference-applied" not in answer(outcome)
+
+
+@pytest.mark.parametrize(
+    ("prefer", "seconds"),
+    [
+        ("wait=1", 0.9),
+        ("WAIT=100", 99),
+        ("odata.wait=10", 9),
+        ('wait="10"', 9),
+        ("wait=10, wait=1", 9),
+        ("wait=0", 0),
+        ("wait", 0),
+        ("wait=-1", 0),
+        ("wait=1.5", 0),
+        ("wait=soon", 0),
+        ("wait=99999999999999999999", 9999999998),
+    ],
+)
+def test_hd13_wait_is_the_deadline_of_the_batch(prefer: str, seconds: float) -> None:
+    outcome = accepted(("Prefer", prefer))
+    assert outcome.deadline == pytest.approx(seconds)
+    assert ("preference-applied" in answer(outcome)) == bool(seconds)
 
 
 @pytest.mark.parametrize("version", ["9.0", "4.02", "0.9", "3.1", "2.5", "abc", "4", "4.01.1"])
@@ -593,6 +616,7 @@ def test_the_head_of_the_batch_says_what_was_negotiated() -> None:
     assert (head.headers, head.authorization, head.authority) == (found.inherited, b"Bearer a", found.authority)
     assert (head.answer_boundary, head.boundary, head.ordered) == (found.answer_boundary, None, found.ordered)
     assert not head.watched
+    assert (head.deadline, accepted(("prefer", "wait=10")).batch_head().deadline) == (0, 9)
 
 
 @pytest.mark.parametrize(
