@@ -94,7 +94,7 @@ cdef class Settler:
         cdef Group group = self.plan.spoken_for(call)
         if group is not None:
             return self.settle_group(group)
-        if self.course == COURSE_SILENT:
+        if self.course == COURSE_SILENT and call.started == 0:
             return self.drop(call)
         if self.verdict is not None and call.refusal is None:
             call.refusal = self.verdict

@@ -21,6 +21,7 @@ cdef class HttpConnection(Inlet):
     cdef bint closed
     cdef bint handed_over                   # part of the request went through the transport's buffer
     cdef bint unsent                        # no byte of the request has left
+    cdef bint delayed                       # the answer was not read for a while for want of room (AN-05)
     cdef readonly unsigned long served      # answers read so far
     cdef double idle_since
     cdef double paused, paused_since        # seconds that the answer was not read, and since when it is not; 0: it is

@@ -8,7 +8,19 @@ import pytest
 from batchwire.core import AsgiUpstream, Limits, Route
 from batchwire.core.dispatch.inflow import stats
 from batchwire.v1 import batch_pb2 as pb
-from core_driving import Batch, Request, call, collect, drain, serving, session_of, turned
+from core_driving import (
+    Batch,
+    RawServer,
+    Request,
+    call,
+    collect,
+    drain,
+    read_request,
+    serving,
+    session_of,
+    turned,
+    upstream_of,
+)
 
 MIB = 1 << 20
 NOTHING = {"answers_reading": 0, "answers_out": 0, "answers_waiting": 0}
@@ -210,3 +222,39 @@ async def test_AN_09_who_does_not_take_holds_no_upstream() -> None:
         found = [one.status for batch in batches for one in batch.results if not one.body_continues]
         assert set(found) == {200, 504}
         assert len(found) == 48
+
+
+@pytest.mark.parametrize("form", ["json", "multipart"])
+async def test_BU_08_an_answer_that_was_paused_and_then_cut_is_not_too_large(form: str) -> None:
+    """What travelled together has been run, and is not sent again because a client reads slowly."""
+    asked: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append((await read_request(reader, 0)).target)
+        if asked[-1] == b"/large":
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\n\r\n" + b"x" * 3_000_000)
+            await reader.read()
+        await turned(lambda: stats()["answers_out"] > MIB)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1200000\r\n\r\n" + b"x" * 900_000)
+        await turned(lambda: stats()["answers_waiting"] == 1)
+
+    server = RawServer()
+    server.serve = serve
+    async with server, upstream_of(server, max_connections=8) as upstream:
+        upstream.take_batches(form, 20)
+        session = session_of(Route(root="/svc/", upstream=upstream, limits=Limits(max_answer_bytes_in_flight=MIB)))
+        together = [call(method, "x", method) for method in ("PUT", "DELETE", "GET")]
+        # A time of its own keeps a call from travelling with others.
+        message = pb.BatchRequest(calls=[call("large", "large", timeout=20), *together])
+        session.feed(message.SerializeToString())
+        session.feed_end()
+        await turned(lambda: asked.count(b"/$batch") == 1 and stats()["answers_waiting"] == 1)
+        batch = await collect(session)
+        assert {result.id: result.status for result in batch.results} == {
+            "large": 200,
+            "PUT": 502,
+            "DELETE": 502,
+            "GET": 502,
+        }
+        assert sorted(asked) == [b"/$batch", b"/large"]
+        assert stats() == NOTHING
