@@ -546,3 +546,28 @@ def test_AN_03_a_group_that_was_run_keeps_its_statuses(
     assert found["a"].headers["etag"] == '"7"'
     assert "left out" in found["a"].headers["batchwire-note"]
     assert found["b"].json() == {"pad": "p" * 9_000}
+
+
+@pytest.mark.parametrize("extra", [[("Connection", "a," * 500_000)], [("X-Long", "y" * 40_000)]])
+def test_AN_03_headers_of_a_member_are_bounded(
+    extra: list[tuple[str, str]], front: str, batching_gateway: Gateway, things: BatchingUpstream
+) -> None:
+    things.on("PUT", "/Put", json_reply({}, headers=[("ETag", '"7"'), *extra, ("X-Short", "1")]))
+    calls = [Call("put", "Put", "PUT", JSON_TYPE, b"{}"), *gets(3)]
+    found = by_id(run_batch(front, batching_gateway, calls, route=COALESCED))
+    check_gets(found, range(3))
+    assert (found["put"].status, found["put"].headers["etag"]) == (200, '"7"')
+    assert "left out" in found["put"].headers["batchwire-note"]
+    assert "x-long" not in found["put"].headers
+
+
+def test_AN_03_of_many_headers_of_a_member_those_that_mean_something_stay(
+    front: str, batching_gateway: Gateway, things: BatchingUpstream
+) -> None:
+    many = [(f"X-{n}", "1") for n in range(200)]
+    things.on("PUT", "/Put", json_reply({"a": 1}, headers=[*many, ("ETag", '"7"')]))
+    calls = [Call("put", "Put", "PUT", JSON_TYPE, b"{}"), *gets(3)]
+    found = by_id(run_batch(front, batching_gateway, calls, route=COALESCED))
+    check_gets(found, range(3))
+    assert (found["put"].status, found["put"].json(), found["put"].headers["etag"]) == (200, {"a": 1}, '"7"')
+    assert "left out" in found["put"].headers["batchwire-note"]
