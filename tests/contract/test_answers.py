@@ -213,7 +213,7 @@ def test_HD_20_what_connection_names_stays_on_its_hop(
     named: list[str], lines: int, gateway: Gateway, upstream: ScriptedUpstream
 ) -> None:
     said = [("Connection", ",".join(named[n::lines])) for n in range(lines)]
-    sent = {name: "1" for name in ("X-A", "x-b", "X-AB", "X-C", "X-D")}
+    sent = dict.fromkeys(("X-A", "x-b", "X-AB", "X-C", "X-D"), "1")
     upstream.on("GET", "/A", Reply(200, [*said, *sent.items(), ("ETag", '"7"'), JSON], b"[1]"))
     [found] = run_batch(GRPC_BATCH, gateway, [Call("1", "A")])
     gone = {name.strip().lower() for name in named}

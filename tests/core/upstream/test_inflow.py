@@ -258,3 +258,40 @@ async def test_BU_08_an_answer_that_was_paused_and_then_cut_is_not_too_large(for
         }
         assert sorted(asked) == [b"/$batch", b"/large"]
         assert stats() == NOTHING
+
+
+@pytest.mark.parametrize("form", ["json", "multipart"])
+@pytest.mark.parametrize("ordered", [False, True])
+async def test_AN_05_results_of_one_request_wait_for_the_client(form: str, ordered: bool) -> None:
+    """All members of a group have one error: it is not written for each before the client takes any."""
+    error = b"HTTP/1.1 503 Busy\r\nContent-Length: 70000\r\n\r\n" + b"e" * 70_000
+    async with RawServer(lambda _: error) as server, upstream_of(server) as upstream:
+        upstream.take_batches(form)
+        session = session_of(Route(root="/svc/", upstream=upstream, limits=Limits(output_high_bytes=MIB)))
+        order = pb.RESULT_ORDER_REQUEST if ordered else pb.RESULT_ORDER_COMPLETION
+        members = [call(str(n), "x", "POST", atomicity_group="g") for n in range(200)]
+        session.feed(pb.BatchRequest(options=pb.BatchOptions(result_order=order), calls=members).SerializeToString())
+        session.feed_end()
+        await turned(lambda: session.summary["failed"] > 0)
+        await idle()
+        assert (session.summary["failed"], session.finished) == (15, False)
+        batch = await collect(session)
+        assert [(result.status, len(result.body)) for result in batch.results] == [(503, 70_000)] * 200
+        assert batch.order == [str(n) for n in range(200)]
+        assert stats() == NOTHING
+
+
+async def test_OP_15_results_that_were_not_written_are_of_calls_that_had_been_started() -> None:
+    error = b"HTTP/1.1 503 Busy\r\nContent-Length: 70000\r\n\r\n" + b"e" * 70_000
+    async with RawServer(lambda _: error) as server, upstream_of(server) as upstream:
+        upstream.take_batches("json")
+        session = session_of(Route(root="/svc/", upstream=upstream, limits=Limits(output_high_bytes=MIB)))
+        members = [call(str(n), "x", "POST", atomicity_group="g") for n in range(200)]
+        session.feed(pb.BatchRequest(calls=members).SerializeToString())
+        session.feed_end()
+        await turned(lambda: session.summary["failed"] > 0)
+        await idle()
+        session.cancel()
+        told = session.summary
+        assert (told["failed"] + told["abandoned"], told["not_started"]) == (200, 0)
+        assert told["abandoned"] > 0
