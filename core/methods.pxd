@@ -6,6 +6,9 @@ cdef bint is_bodyless(bytes method) noexcept
 
 # No two of MERGE, HEAD and OPTIONS begin as another does, and an empty method begins with NUL.
 
+cdef inline bint is_get(bytes method) noexcept:
+    return PyBytes_AS_STRING(method)[0] == c'G'
+
 cdef inline bint is_merge(bytes method) noexcept:
     return PyBytes_AS_STRING(method)[0] == c'M'
 

@@ -3,15 +3,17 @@
 To dispatcher and upstream the carrier is a call like any other; its result is taken apart into those of its
 members. Must never carry calls of two batches, nor a group beside anything else.
 """
+from batchwire.core.methods cimport is_get
 from batchwire.core.model cimport CARRIED, Call, Result
 from batchwire.core.upstream.base cimport Upstream
 from batchwire.core.upstream.native.base cimport NativeBatch
 from batchwire.core.upstream.native.members cimport lifted_lines
+from batchwire.core.upstream.native.outcomes cimport bad_answer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
 import re
 
-cdef frozenset REPEATABLE = frozenset([b"GET", b"PUT", b"DELETE"])      # GW-15
+cdef str TOO_LARGE = "the upstream's answer to the calls that travelled together is larger than allowed: how this one ended is not known"
 _LINK = re.compile(rb"(?!//)(?:(?!/\.\.?(?:/|\?|$))[!-~])+")              # no dot segments, nothing that ends a line
 
 
@@ -65,16 +67,20 @@ cdef Call carrying(list members, Upstream upstream, bytes method, bytes target, 
 cdef list in_pieces(Call carrier, Result answer):
     """What is to be started before members of the carrier have results, or None. carrier.members: the others, then."""
     cdef Upstream upstream = carrier.upstream
-    cdef Call more
+    cdef Call call, more
     cdef list again, pieces
     cdef Py_ssize_t half
     if carrier.group_size or carrier.gathered is not None or not (answer.status == 413 or answer.oversized):
         return None
-    # BU-08. A batch that is too large to be read was not run; one whose answer is too large was.
-    again = [call for call in carrier.members if not answer.oversized or (<Call>call).method in REPEATABLE]
+    # BU-08. A batch that is too large to be read was not run; one whose answer is too large was, and a second time
+    # anything but a GET would be told what the first time has made of it.
+    again = [call for call in carrier.members if not answer.oversized or is_get((<Call>call).method)]
     if not again:
         return None
-    carrier.members = [call for call in carrier.members if answer.oversized and (<Call>call).method not in REPEATABLE]
+    carrier.members = [call for call in carrier.members if answer.oversized and not is_get((<Call>call).method)]
+    if answer.oversized:
+        for call in again:
+            call.started = carrier.started      # whatever stops the batch now, the call has been run
     half = (len(again) + 1) // 2
     pieces = []
     for part in (again[:half], again[half:]):
@@ -123,7 +129,11 @@ cdef list taken_apart(Call carrier, Result answer):
     """One Result for each member, in their order."""
     cdef Upstream upstream = carrier.upstream
     cdef Result result
-    cdef list found = upstream.native.decode(answer, carrier.members, carrier.group_size > 0, carrier.gathered)
+    cdef list found
+    if answer.oversized and carrier.gathered is None:
+        found = bad_answer(len(carrier.members), TOO_LARGE)
+    else:
+        found = upstream.native.decode(answer, carrier.members, carrier.group_size > 0, carrier.gathered)
     for result in found:
         result.started_us = answer.started_us
         result.elapsed_us = answer.elapsed_us

@@ -14,7 +14,6 @@ cdef class Lane:
     cdef int put(self, Call call) except -1
     cdef Call first(self)
     cdef Call pop(self)
-    cdef int clear(self) except -1
 
 cdef class Dispatcher(CallOwner):
     """Starts ready calls within bounds. See dispatcher.pyx."""

@@ -40,11 +40,6 @@ cdef class Lane:
         self.size -= 1
         return heappop(self.heap)[1] if self.by_number else self.ready.popleft()
 
-    cdef int clear(self) except -1:
-        self.size = 0
-        self.heap.clear()
-        return self.ready.clear()
-
 
 cdef class Dispatcher(CallOwner):
     cdef int begin(self, Conductor batch, Bounds bounds, double began, double deadline, bint by_number) except -1:
@@ -204,11 +199,11 @@ cdef class Dispatcher(CallOwner):
 
     cdef int clear(self) except -1:
         """Forgets what is ready and has not started."""
-        cdef Lane lane
-        for lane in self.lanes:
-            lane.clear()
-            lane.upstream.forget(self)
-        self.queued = 0
+        cdef Call call, member
+        for call in self.recall():
+            for member in call.members or (call,):
+                if member.started > 0:
+                    self.abandoned += 1         # it was to be sent again (BU-08)
         return 0
 
     # --- ending

@@ -8,7 +8,8 @@ from batchwire.core.dialects.identifiers cimport MAX_ID
 from batchwire.core.errors import EnvelopeError, quoted
 from batchwire.core.headers cimport valid_value
 from batchwire.core.model cimport (
-    CALL_DONE, CALL_READY, CALL_WAITING, Call, CallQueue, OUTCOME_DEPENDENCY_FAILED, Refusal, Result,
+    CALL_DONE, CALL_READY, CALL_WAITING, Call, CallQueue, OUTCOME_DEPENDENCY_FAILED, OUTCOME_UNREACHABLE, Refusal,
+    Result,
 )
 from batchwire.core.plan.conditions cimport MAX_PARSED, Expression, parse
 from batchwire.core.plan.conditions import ConditionError
@@ -32,6 +33,10 @@ cdef enum:
     FEW = 16                  # names in dependsOn that may be there twice
     PIECE = 65536             # bytes of a body that are searched in one go
     LONG = 2048               # bytes of a URL and headers that are no trifle to go through
+
+cdef Refusal NOT_REPEATED = Refusal(
+    502, "BadUpstreamAnswer", "the upstream's answer to the calls that travelled together is larger than allowed, "
+    "and the batch ended before this one could be sent again", OUTCOME_UNREACHABLE)
 
 
 cdef class Plan:
@@ -536,11 +541,12 @@ cdef class Plan:
         return 0
 
     cdef int stop_ready(self, Call call, Refusal verdict) except -1:
-        """After stop(): a call that was ready, or one that carries several, has not started and never will."""
+        """After stop(): a call that was ready, or one that carries several, has not started and never will; or it has
+        been run, and was to be sent again (BU-08)."""
         cdef Call member
         for member in call.members or (call,):
             member.upstream = None
-            member.refusal = verdict
+            member.refusal = verdict if member.started == 0 else NOT_REPEATED
             if member.group_state is not None:
                 (<Group>member.group_state).members = None
             self.decided.append(member)

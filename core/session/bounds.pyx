@@ -50,5 +50,5 @@ cdef class Bounds:
     cdef int tell(self, Inflow inflow) except -1:
         """Tells who reads answers how much of them waits."""
         cdef ResultStream results = self.results
-        return inflow.update(results.untaken(), results.waiting_bytes, self.output_full(),
+        return inflow.update(results.untaken(), results.waiting_bytes + results.unwritten, self.output_full(),
                              results.ordered and results.window_full(), results.next_number)

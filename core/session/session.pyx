@@ -377,6 +377,7 @@ cdef class Session(Conductor):
         try:
             fault("turn")
             self.drive()
+            self.dispatch.tell_inflow()
             return self.check_end()
         except Exception as error:
             return self.crashed(error)
@@ -402,12 +403,16 @@ cdef class Session(Conductor):
         if call.members is None:
             self.settler.conclude(call, result, t)
         else:
-            self.settler.take_apart(call, result, t, self.life == LIFE_OPEN)
+            self.settler.take_apart(call, result, self.life == LIFE_OPEN)
+            if self.life == LIFE_BROKEN:
+                self.settler.conclude_told()
         self.dispatch.tell_inflow()
         if self.settler.settling:
             return 0
         if self.life == LIFE_OPEN:
             self.settle()
+            if call.members is not None:
+                self.dispatch.tell_inflow()
             # Together with what else becomes ready in this turn of the loop, so that an upstream is woken up once.
             if (self.dispatch.queued or self.intake.waits or self.settler.has_work()) and not self.drive_due:
                 self.drive_due = True
@@ -491,6 +496,7 @@ cdef class Session(Conductor):
         error.started = self.dispatch.launched
         self.failure = error
         self.life = LIFE_BROKEN
+        self.settler.conclude_told()
         self.settler.clear()
         self.wake_input()
         return self.check_end()

@@ -31,6 +31,7 @@ cdef class Settler:
     cdef bint continue_on_error
     cdef bint stops_silently                # of the dialect
     cdef bint settling
+    cdef object told                        # deque of (Call, Result): of requests that carried several, not yet concluded
     cdef uint64_t[8] counts                 # by Outcome
 
     @staticmethod
@@ -46,7 +47,9 @@ cdef class Settler:
     cdef int drop(self, Call call) except -1
     cdef int pass_over(self, Call call) except -1
     cdef int conclude(self, Call call, Result result, double t) except -1
-    cdef int take_apart(self, Call carrier, Result result, double t, bint goes_on) except -1
+    cdef int take_apart(self, Call carrier, Result result, bint goes_on) except -1
+    cdef int conclude_first(self) except -1
+    cdef int conclude_told(self) except -1
     cdef int finish(self, Call call, Result result, bint succeeded, double t) except -1
     cdef int stop(self, Refusal verdict) except -1
     cdef int clear(self) except -1

@@ -16,6 +16,7 @@ from batchwire.core.session.result_stream cimport spoil
 from batchwire.core.upstream.native.outcomes cimport bad_answer
 
 import logging
+from collections import deque
 
 cdef enum:
     LOOKED_AT = 1             # member of a group that is decided between two looks at the clock: it may have a long body
@@ -47,6 +48,7 @@ cdef class Settler:
         made.rules = rules
         made.continue_on_error = continue_on_error
         made.stops_silently = stops_silently
+        made.told = deque()
         return made
 
     cdef int go_on_after_errors(self, bint wanted) except -1:
@@ -55,12 +57,12 @@ cdef class Settler:
         return 0
 
     cdef bint has_work(self) noexcept:
-        """Whether calls are decided that are not settled."""
-        return self.plan.decided.first is not None
+        """Whether calls are decided that are not settled, or have results that are not written."""
+        return self.plan.decided.first is not None or len(self.told) > 0
 
     cdef bint may_settle(self) noexcept:
         """Whether it may settle some of them now."""
-        return self.plan.decided.first is not None and not self.bounds.output_full()
+        return self.has_work() and not self.bounds.output_full()
 
     cdef bint settle(self) except -1:
         """Settles the calls that are decided; whether the slice was over before all were.
@@ -78,6 +80,9 @@ cdef class Settler:
             while self.may_settle():
                 if self.slice.over():
                     return True
+                if self.told:
+                    self.conclude_first()
+                    continue
                 if self.bounds.bodies_full() and (progress or self.dispatch.running) and self.grows(decided.first):
                     break
                 progress = True
@@ -94,7 +99,7 @@ cdef class Settler:
         cdef Group group = self.plan.spoken_for(call)
         if group is not None:
             return self.settle_group(group)
-        if self.course == COURSE_SILENT:
+        if self.course == COURSE_SILENT and call.started == 0:
             return self.drop(call)
         if self.verdict is not None and call.refusal is None:
             call.refusal = self.verdict
@@ -231,8 +236,12 @@ cdef class Settler:
                 self.course = COURSE_SILENT
         return self.outlet.added(t, self.dispatch.running, self.pending.calls)
 
-    cdef int take_apart(self, Call carrier, Result result, double t, bint goes_on) except -1:
-        """The result of a request that carried several calls; goes_on: some of them may be sent again."""
+    cdef int take_apart(self, Call carrier, Result result, bint goes_on) except -1:
+        """The result of a request that carried several calls, which settle() concludes one by one: a thousand of them,
+        each with the one error of all, are no work for one go, nor all for a client that takes nothing (PL-01, AN-05).
+
+        goes_on: some of the calls may be sent again.
+        """
         cdef Call call
         cdef list results
         try:
@@ -250,12 +259,30 @@ cdef class Settler:
             _log.error("the answer to a batch could not be taken apart", exc_info=error)
             results = bad_answer(len(carrier.members), "the upstream's answer to the batch could not be read")
         for call, result in zip(carrier.members, results):
-            self.conclude(call, result, t)
+            self.told.append((call, result))
+            self.results.unwritten += result.body_len
+        return 0
+
+    cdef int conclude_first(self) except -1:
+        """The first of the results that take_apart() has found."""
+        cdef double since = now()
+        cdef Call call
+        cdef Result result
+        call, result = self.told.popleft()
+        self.results.unwritten -= result.body_len
+        self.conclude(call, result, since)
+        self.slice.add(now() - since)
+        return 0
+
+    cdef int conclude_told(self) except -1:
+        """All of them, in one go: the batch is broken, and nobody settles any more."""
+        while self.told:
+            self.conclude_first()
         return 0
 
     cdef uint64_t tell(self, uint64_t* told) noexcept:
         """How many calls ended in each of session.OUTCOMES; returns how many there were."""
-        cdef uint64_t admitted = self.plan.admitted, known = self.dispatch.abandoned
+        cdef uint64_t admitted = self.plan.admitted, known = self.dispatch.abandoned + len(self.told)
         cdef int n
         told[0] = self.counts[<int>OUTCOME_SUCCEEDED]
         told[1] = self.counts[<int>OUTCOME_FAILED]
@@ -263,7 +290,7 @@ cdef class Settler:
         told[3] = self.counts[<int>OUTCOME_DEPENDENCY_FAILED]
         told[4] = self.counts[<int>OUTCOME_UNREACHABLE]
         told[5] = self.counts[<int>OUTCOME_TIMED_OUT]
-        told[6] = self.dispatch.abandoned
+        told[6] = self.dispatch.abandoned + len(self.told)
         for n in range(6):
             known += told[n]
         told[7] = admitted - known if admitted > known else 0

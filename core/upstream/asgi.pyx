@@ -102,7 +102,7 @@ cdef class Exchange(Inlet):
                 raise BadAnswer("a body came after the end of the answer")
             data = message.get("body", b"")
             size = self.content.size + len(data)
-            if COUNTED <= size <= self.home.max_response_bytes:
+            if COUNTED <= size <= self.most():
                 # AN-05: counted before it is taken, so that what an application sends in one piece waits too.
                 (<CallOwner>self.call.owner).incoming(self, self.call, size)
                 while self.held:
@@ -142,16 +142,16 @@ cdef class Exchange(Inlet):
             (<CallOwner>self.call.owner).came_in(self)
         return 0
 
+    cdef Py_ssize_t most(self) noexcept:
+        """Bytes that its body may have."""
+        return self.home.max_response_bytes * (1 if self.call.members is None else CARRIED)
+
     cdef int gather(self, object data) except -1:
         cdef const unsigned char[::1] view
-        cdef Py_ssize_t most
         if not data:
             return 0
         view = data
-        most = self.home.max_response_bytes
-        if self.call.members is not None and self.call.group_size == 0:
-            most *= CARRIED
-        if self.content.size + view.shape[0] > most:
+        if self.content.size + view.shape[0] > self.most():
             raise AnswerTooLarge()
         return self.content.put(<const char*>&view[0], view.shape[0])
 
@@ -402,7 +402,7 @@ cdef class AsgiUpstream(Upstream):
             await self.app(scope, exchange.receive, exchange.send)
         except AnswerTooLarge:
             exchange.oversized = True
-            if not exchange.settled and exchange.call.members is None and self.cut_short(exchange):
+            if not exchange.settled and self.cut_short(exchange):
                 return
             why = (502, OUTCOME_UNREACHABLE, "UpstreamBroken", "the answer of the application is larger than allowed")
         except HeadersTooLarge:
@@ -471,8 +471,8 @@ cdef class AsgiUpstream(Upstream):
         cdef Call call = exchange.call
         cdef Result result = Result()
         self.fill(result, exchange, False)
-        if is_read(call, result):
-            return False
+        if is_read(call, result) or call.members is not None and result.status < 300:
+            return False                # its body is what was asked for, or has what became of each call
         if self.exchanges.pop(call, None) is not None:
             exchange.settled = True
             exchange.came_in()

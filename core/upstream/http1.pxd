@@ -23,6 +23,7 @@ cdef class HttpConnection(Inlet):
     cdef bint unsent                        # no byte of the request has left
     cdef bint kept                          # it has carried a call, or waited for one: it may have ended meanwhile
     cdef int era                            # of the pool's TLS context that it was made with
+    cdef bint delayed                       # the answer was not read for a while for want of room (AN-05)
     cdef double idle_since
     cdef double paused, paused_since        # seconds that the answer was not read, and since when it is not; 0: it is
     cdef int slot                           # index among the running, or -1

@@ -73,8 +73,7 @@ cdef class HttpConnection(Inlet):
         if not self.closed:
             self.transport.pause_reading()
         self.paused_since = now()
-        # AN-03: whatever ends this answer early now, its status is known and the delay was ours.
-        self.answer.excess = True
+        self.delayed = True
         return 0
 
     cdef int go_on(self) except -1:
@@ -131,9 +130,10 @@ cdef class HttpConnection(Inlet):
         self.handed_over = False
         self.unsent = True
         self.paused = self.paused_since = 0
+        self.delayed = False
         self.answer.start(call.method == b"HEAD")
         self.answer.max_body = self.home.max_response_bytes
-        if call.members is not None and call.group_size == 0:
+        if call.members is not None:
             self.answer.max_body *= CARRIED
         fault("upstream.send")
         out.size = 0

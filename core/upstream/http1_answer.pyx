@@ -14,7 +14,7 @@ from batchwire.core.model cimport (
     Buffer, HeaderSlice, KIND_HOP, KIND_OTHER, MAX_RESULT_HEADERS, Result, header_kind,
 )
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.stdint cimport uint8_t
+from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memchr, memcpy
 
 cdef extern from "<strings.h>" nogil:
@@ -50,17 +50,71 @@ cdef bint has_token(const char* p, Py_ssize_t n, const char* token, Py_ssize_t k
 
 
 cdef void drop_named(Result result) noexcept nogil:
-    """What Connection names is of this hop only (RFC 9110 7.6.1)."""
+    """What Connection names is of this hop only (RFC 9110 7.6.1). It may name ten thousand: each is looked up once."""
     cdef HeaderSlice* header
-    cdef HeaderSlice* named
-    cdef int i, j
+    cdef NameTable table
+    cdef int i, start, stop
+    cdef bint made = False
     for i in range(result.header_count):
         header = &result.headers[i]
-        if header.name_len == 10 and strncasecmp(header.name, "connection", 10) == 0:
-            for j in range(result.header_count):
-                named = &result.headers[j]
-                if named.kind == KIND_OTHER and has_token(header.value, header.value_len, named.name, named.name_len):
-                    named.kind = KIND_HOP
+        if header.name_len != 10 or strncasecmp(header.name, "connection", 10) != 0:
+            continue
+        if not made:
+            made = True
+            list_names(&table, result)
+        start = 0
+        while start < header.value_len:
+            stop = start
+            while stop < header.value_len and header.value[stop] != 44:
+                stop += 1
+            drop_one(&table, result, header.value + start, stop - start)
+            start = stop + 1
+
+
+cdef struct NameTable:
+    int[256] first                # by the low byte of the hash: index of a header, or -1
+    int[MAX_RESULT_HEADERS] behind
+    uint32_t[MAX_RESULT_HEADERS] hashes
+
+
+cdef uint32_t hash_of(const char* p, int n) noexcept nogil:
+    """Of a name in any case (FNV-1a)."""
+    cdef uint32_t h = 2166136261u
+    cdef int i
+    for i in range(n):
+        h = (h ^ (<uint8_t>p[i] | 0x20)) * 16777619u
+    return h
+
+
+cdef void list_names(NameTable* table, Result result) noexcept nogil:
+    cdef int i, place
+    for i in range(256):
+        table.first[i] = -1
+    for i in range(result.header_count):
+        table.hashes[i] = hash_of(result.headers[i].name, result.headers[i].name_len)
+        place = table.hashes[i] & 255
+        table.behind[i] = table.first[place]
+        table.first[place] = i
+
+
+cdef void drop_one(NameTable* table, Result result, const char* token, int n) noexcept nogil:
+    """Headers of this name are of this hop only. token: with the white space around it."""
+    cdef HeaderSlice* named
+    cdef uint32_t h
+    cdef int i
+    while n and (token[0] == 32 or token[0] == 9):
+        token += 1
+        n -= 1
+    while n and (token[n - 1] == 32 or token[n - 1] == 9):
+        n -= 1
+    h = hash_of(token, n)
+    i = table.first[h & 255]
+    while i >= 0:
+        named = &result.headers[i]
+        if table.hashes[i] == h and named.name_len == n and named.kind == KIND_OTHER \
+                and strncasecmp(named.name, token, n) == 0:
+            named.kind = KIND_HOP
+        i = table.behind[i]
 
 
 cdef class Answer:
@@ -318,7 +372,7 @@ cdef class Answer:
                 stop -= 1
             if stop == line:
                 break
-            if line - p > self.max_head:
+            if lf + 1 - p > self.max_head:
                 result.head_owner = data
                 self.too_large("its header block is too large")
                 return 0

@@ -224,9 +224,11 @@ cdef class HttpUpstream(ConnectionHome):
                          connection.answer.excess)
 
     cdef Result head_of(self, HttpConnection connection, Call call):
-        """AN-03: the result of a call that has been run, and whose answer only a bound of ours keeps; else None."""
+        """AN-03: the result of a call that has been run, and of whose answer only a bound of ours, or a delay, has kept
+        the body; else None. Calls that travel together have theirs in the body, unless it is one that refuses them all."""
         cdef Result result = connection.answer.result
-        if not connection.answer.excess or call.members is not None or is_read(call, result):
+        if not (connection.answer.excess or connection.delayed) or is_read(call, result) or (
+                call.members is not None and 200 <= result.status < 300):
             return None
         result.outcome = OUTCOME_SUCCEEDED if 200 <= result.status < 300 else OUTCOME_FAILED
         result.body_left_out = True
@@ -352,6 +354,9 @@ cdef class HttpUpstream(ConnectionHome):
 
     cdef int unreachable(self, Call call, str why) except -1:
         self.failures += 1
+        if call.retried:
+            return self.fail(call, 502, OUTCOME_UNREACHABLE, "UpstreamBroken", "the upstream failed: it closed the "
+                             f"connection without an answer, and could not be reached again: {why}")
         return self.fail(
             call, 502, OUTCOME_UNREACHABLE, "UpstreamUnreachable", f"the upstream could not be reached: {why}")
 

@@ -12,6 +12,8 @@ from harness.batches import GRPC_BATCH, GRPC_EXECUTE, JSON_FRONTS, Call, by_id, 
 from harness.documents import parts
 from harness.gateway import Gateway
 from harness.scripted import Reply, ScriptedUpstream
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 JSON = ("Content-Type", "application/json")
 CREATED = [JSON, ("Location", "/svc/Items(1)"), ("ETag", '"7"')]
@@ -200,3 +202,20 @@ def test_AN_01_base64url_gives_the_bytes_back(gateway: Gateway, upstream: Script
     [found] = rest.post(gateway.http_port, {"requests": [rest.get_call("1", "A")]}).responses
     assert found["headers"]["content-type"] == "application/octet-stream"
     assert base64.urlsafe_b64decode(found["body"] + "==") == body
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    named=st.lists(st.sampled_from(["x-a", "X-B", "x-ab", "etag", "x-", " ", "\t x-c ", "x-C"]), max_size=8),
+    lines=st.integers(1, 3),
+)
+def test_HD_20_what_connection_names_stays_on_its_hop(
+    named: list[str], lines: int, gateway: Gateway, upstream: ScriptedUpstream
+) -> None:
+    said = [("Connection", ",".join(named[n::lines])) for n in range(lines)]
+    sent = dict.fromkeys(("X-A", "x-b", "X-AB", "X-C", "X-D"), "1")
+    upstream.on("GET", "/A", Reply(200, [*said, *sent.items(), ("ETag", '"7"'), JSON], b"[1]"))
+    [found] = run_batch(GRPC_BATCH, gateway, [Call("1", "A")])
+    gone = {name.strip().lower() for name in named}
+    assert {name for name in found.headers if name.startswith("x-")} == {name.lower() for name in sent} - gone
+    assert found.headers["etag"] == '"7"'

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
-from harness import rest
+from harness import config, rest
 from harness.batches import FRONTS, GRPC_BATCH, REST, Call, by_id, check_error, run_batch, statuses
 from harness.batching import BatchingUpstream, _json_answer, _json_members
 from harness.gateway import Gateway
 from harness.grouped import JSON_TYPE, is_json_batch, post, script_customers
+from harness.memory import Peak
 from harness.scripted import Gate, Received, Reply, json_reply, odata_error
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -31,6 +32,16 @@ def _script(things: BatchingUpstream) -> None:
         things.on("PUT", f"/A({n})", json_reply({"put": n}))
     for url in SYSTEM:
         things.on("GET", f"/{url}", json_reply({"said": url}))
+
+
+@pytest.fixture(scope="module")
+def narrow_groups(_batching: BatchingUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """2 MiB an answer."""
+    upstreams = {"things": {"url": _batching.origin + "/", "batch": "json"}}
+    routes: list[config.Config] = [{"root": "/svc/", "upstream": "things", "default": True}]
+    settings = config.make(upstreams, routes, {"max_response_bytes": 2 << 20})
+    with Gateway(settings, tmp_path_factory.mktemp("narrow-groups")) as running:
+        yield running
 
 
 def gets(count: int) -> list[Call]:
@@ -172,6 +183,34 @@ def test_BU_06_what_is_said_of_the_request_is_quoted(
         assert result.json()["error"]["message"] == f"the upstream answered the batch with status {status}{told}"
 
 
+def test_BU_06_an_error_is_not_made_a_thousand_times_as_large(
+    front: str, narrow_groups: Gateway, things: BatchingUpstream
+) -> None:
+    """What the members would hold together is bounded by what one answer may: the first of them has the body."""
+    large = Reply(503, [("Content-Type", "text/html"), ("Retry-After", "9")], b"<p>" + b"e" * 1_000_000)
+    things.batch_answer = lambda _: large
+    with Peak(narrow_groups) as peak:
+        found = by_id(run_batch(front, narrow_groups, [post(f"p{n}") for n in range(500)]))
+    assert len(found) == 500
+    for name, result in found.items():
+        assert (result.status, result.headers["retry-after"]) == (503, "9")
+        if name != "p0":
+            assert not result.body
+            assert "left out" in result.headers["batchwire-note"]
+    assert found["p0"].body == large.body
+    assert peak.grown < 60 << 20, f"{peak.grown >> 20} MiB"
+
+
+def test_BU_06_a_refusal_that_is_too_large_keeps_its_status(
+    front: str, narrow_coalesced: Gateway, things: BatchingUpstream
+) -> None:
+    things.batch_answer = lambda _: Reply(429, [("Retry-After", "9")], b"x" * 50_000)
+    for result in run_batch(front, narrow_coalesced, [*gets(2), post("a", "g"), post("b", "g")]):
+        assert (result.status, result.headers["retry-after"]) == (429, "9")
+        assert not result.body
+    assert len(things.batches) == 2
+
+
 # --- BU-07: an answer that goes on elsewhere
 
 
@@ -241,6 +280,19 @@ def test_BU_07_what_came_before_the_rest_stands_at_the_deadline(
         gate.open()
     assert sorted(result.status for result in found.values()) == [200, 200, 200, 504, 504]
     check_gets(found, [n for n in range(5) if found[f"c{n}"].status == 200])
+
+
+@pytest.mark.parametrize("status", [401, 413, 429, 503, 500])
+def test_BU_07_what_is_said_of_the_rest_is_not_said_of_the_calls(
+    status: int, json_batching: Gateway, things: BatchingUpstream
+) -> None:
+    """They have been run: a 429 or 503 would have their clients send them once more."""
+    paged(things, "/$batch?page=2")
+    answer = things.fallback
+    assert answer is not None
+    things.fallback = lambda call: odata_error(status) if call.method == "GET" else answer(call)  # type: ignore[operator]
+    found = by_id(run_batch(GRPC_BATCH, json_batching, gets(5), route=COALESCED))
+    assert sorted(result.status for result in found.values()) == [200, 200, 200, 502, 502]
 
 
 @pytest.mark.parametrize(
@@ -359,6 +411,72 @@ def test_BU_08_an_answer_somewhat_too_large_costs_no_other(narrow_coalesced: Gat
     assert things.lines.count("POST /Made") == 4
 
 
+@pytest.mark.parametrize("front", FRONTS)
+def test_BU_08_what_has_been_run_is_not_run_again(
+    front: str, narrow_coalesced: Gateway, things: BatchingUpstream
+) -> None:
+    """The answer is larger than calls that travel together may have; a second DELETE would be 404."""
+    large = json_reply({"pad": "p" * 4_000})
+    calls = [*gets(5), Call("post", "Made", "POST", JSON_TYPE, b"{}")]
+    things.on("POST", "/Made", large)
+    for n in range(7):
+        things.on("PUT", f"/P({n})", large)
+        things.on("DELETE", f"/D({n})", large)
+        calls += [Call(f"p{n}", f"P({n})", "PUT", JSON_TYPE, b"{}"), Call(f"d{n}", f"D({n})", "DELETE")]
+    found = by_id(run_batch(front, narrow_coalesced, calls))
+    check_gets(found, range(5))
+    for name in ("post", *(f"{kind}{n}" for kind in "pd" for n in range(7))):
+        check_error(found[name], 502)
+        assert "larger than allowed" in found[name].json()["error"]["message"]
+    written = [line for line in things.lines if not line.startswith("GET")]
+    assert len(written) == len(set(written)) == 15
+
+
+@pytest.fixture(scope="module")
+def one_by_one(_batching: BatchingUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """One connection to `things`, and 20,000 bytes an answer."""
+    upstreams = {"things": {"url": _batching.origin + "/", "batch": "json", "coalesce": 20, "max_connections": 1}}
+    routes: list[config.Config] = [{"root": "/svc/", "upstream": "things", "default": True}]
+    settings = config.make(upstreams, routes, {"max_response_bytes": 20_000})
+    with Gateway(settings, tmp_path_factory.mktemp("one-by-one")) as running:
+        yield running
+
+
+@pytest.mark.parametrize("ending", ["error", "deadline"])
+def test_BU_08_a_call_that_was_run_is_never_told_that_it_was_not(
+    ending: str, one_by_one: Gateway, things: BatchingUpstream
+) -> None:
+    """A stop, or the end of the batch's time, meets the second half of its GETs while the first is read again."""
+    gate = things.gate()
+    seen: list[int] = []
+
+    def answer(call: Received) -> Reply:
+        members = _json_members(call.body)
+        seen.append(len(members))
+        for member in members:
+            member.reply = json_reply({"pad": "p" * (4_000 if len(seen) == 1 else 1)})
+        if len(seen) == 2 and ending == "error":
+            members[0].reply = odata_error(500)
+        told = _json_answer(members)
+        told.gate = gate if len(seen) == 2 and ending == "deadline" else None
+        return told
+
+    things.batch_answer = answer
+    options: dict[str, Any] = {"continue_on_error": False} if ending == "error" else {}
+    if ending == "deadline":
+        options["headers"] = {"x-envoy-expected-rq-timeout-ms": "1500"}
+    try:
+        found = by_id(run_batch(REST, one_by_one, gets(20), **options))
+    finally:
+        gate.open()
+    assert seen == [20, 10]
+    statuses_found = sorted(result.status for result in found.values())
+    assert statuses_found == sorted([500, *[200] * 9, *[502] * 10] if ending == "error" else [*[504] * 10, *[502] * 10])
+    for result in found.values():
+        if result.status == 502:
+            assert result.json()["error"]["code"] == "BadUpstreamAnswer"
+
+
 @pytest.mark.parametrize("form", [{}, {"Prefer": "order=request"}])
 def test_BU_08_calls_that_cannot_be_said_hold_nobody_up(
     form: dict[str, str], json_batching: Gateway, things: BatchingUpstream
@@ -375,3 +493,81 @@ def test_BU_08_calls_that_cannot_be_said_hold_nobody_up(
     assert rest.is_odata_error(found["b0"].json())
     # 25 alone; the others in a few batches.
     assert len(things.batches) <= 25
+
+
+# --- BU-09: members that an error names
+
+
+def naming(things: BatchingUpstream, names: int) -> None:
+    """The group fails, and its error names its first member so many times."""
+    details = [{"@Core.ContentID": "1"}] * names
+    error = json_reply({"error": {"code": "x", "message": "m", "details": details}}, 409)
+    things.on("POST", "/Customers", error)
+
+
+def test_BU_09_an_error_names_members_as_the_client_does(
+    front: str, batching_gateway: Gateway, things: BatchingUpstream
+) -> None:
+    naming(things, 4000)
+    found = by_id(run_batch(front, batching_gateway, [post("first"), post("second")]))
+    assert found["first"].json()["error"]["details"] == [{"@Core.ContentID": "first"}] * 4000
+
+
+@pytest.mark.parametrize(("names", "length"), [(5000, 5), (3000, 1000), (100_000, 1000), (20, 1000)])
+def test_BU_09_names_that_make_an_error_too_large_leave_it_out(
+    names: int, length: int, narrow_groups: Gateway, things: BatchingUpstream
+) -> None:
+    naming(things, names)
+    calls = [post("x" * length), post("other")]
+    with Peak(narrow_groups) as peak:
+        found = by_id(run_batch(REST, narrow_groups, calls))
+    if names == 20:
+        assert found["x" * length].json()["error"]["details"][0] == {"@Core.ContentID": "x" * length}
+    else:
+        assert (found["x" * length].status, found["x" * length].body or b"") == (409, b"")
+        assert "left out" in found["x" * length].headers["batchwire-note"]
+    assert found["other"].status == 424
+    assert peak.grown < 60 << 20, f"{peak.grown >> 20} MiB"
+
+
+# --- AN-03 within a group
+
+
+def test_AN_03_a_group_that_was_run_keeps_its_statuses(
+    front: str, narrow_coalesced: Gateway, things: BatchingUpstream
+) -> None:
+    """Its answers are together larger than one may be; one of them is so alone."""
+    things.on("POST", "/Large", json_reply({"pad": "p" * 21_000}, 201, headers=[("ETag", '"7"')]))
+    things.on("POST", "/Made", json_reply({"pad": "p" * 9_000}, 201))
+    calls = [Call(name, url, "POST", JSON_TYPE, b"{}", group="g") for name, url in (("a", "Large"), ("b", "Made"))]
+    found = by_id(run_batch(front, narrow_coalesced, calls))
+    assert [found[name].status for name in "ab"] == [201, 201]
+    assert not found["a"].body
+    assert found["a"].headers["etag"] == '"7"'
+    assert "left out" in found["a"].headers["batchwire-note"]
+    assert found["b"].json() == {"pad": "p" * 9_000}
+
+
+@pytest.mark.parametrize("extra", [[("Connection", "a," * 500_000)], [("X-Long", "y" * 40_000)]])
+def test_AN_03_headers_of_a_member_are_bounded(
+    extra: list[tuple[str, str]], front: str, batching_gateway: Gateway, things: BatchingUpstream
+) -> None:
+    things.on("PUT", "/Put", json_reply({}, headers=[("ETag", '"7"'), *extra, ("X-Short", "1")]))
+    calls = [Call("put", "Put", "PUT", JSON_TYPE, b"{}"), *gets(3)]
+    found = by_id(run_batch(front, batching_gateway, calls, route=COALESCED))
+    check_gets(found, range(3))
+    assert (found["put"].status, found["put"].headers["etag"]) == (200, '"7"')
+    assert "left out" in found["put"].headers["batchwire-note"]
+    assert "x-long" not in found["put"].headers
+
+
+def test_AN_03_of_many_headers_of_a_member_those_that_mean_something_stay(
+    front: str, batching_gateway: Gateway, things: BatchingUpstream
+) -> None:
+    many = [(f"X-{n}", "1") for n in range(200)]
+    things.on("PUT", "/Put", json_reply({"a": 1}, headers=[*many, ("ETag", '"7"')]))
+    calls = [Call("put", "Put", "PUT", JSON_TYPE, b"{}"), *gets(3)]
+    found = by_id(run_batch(front, batching_gateway, calls, route=COALESCED))
+    check_gets(found, range(3))
+    assert (found["put"].status, found["put"].json(), found["put"].headers["etag"]) == (200, {"a": 1}, '"7"')
+    assert "left out" in found["put"].headers["batchwire-note"]

@@ -232,7 +232,7 @@ def test_GW_13_a_group_of_many_bytes_is_413(narrow: Gateway, things: BatchingUps
 def test_GW_13_an_answer_to_a_group_over_the_limit_is_502(
     front: str, narrow: Gateway, things: BatchingUpstream
 ) -> None:
-    things.on("POST", "/Big", json_reply({"pad": "p" * 9_000}))
+    things.on("POST", "/Big", json_reply({"pad": "p" * 15_000}))
     calls = [*(post(f"{n}", "Big") for n in range(3)), Call("after", "ok", depends_on=["g"])]
     results = by_id(run_batch(front, narrow, calls))
     for n in range(3):

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 from batchwire.core.dialects.json_reader import JsonReader
 from batchwire.core.plan.urls import UrlRules
+from batchwire.core.upstream.http1_answer import Answer
 from batchwire.core.upstream.native.base import ready_call
 from batchwire.core.upstream.native.json_form import JsonForm
 
@@ -87,3 +88,15 @@ def test_PL_01_a_call_of_many_headers_costs_little_more_than_to_parse_it() -> No
         assert len(group_of(document.encode())) == 5
 
     assert cost(read) < 6 * cost(lambda: json.loads(document))
+
+
+def test_PL_01_names_in_connection_cost_less_than_to_split_them() -> None:
+    """They name fields that are of one hop only; those beside them are as many as an answer may have."""
+    names = b"a," * 15_000
+    fields = {b"h%d" % n for n in range(120)}
+    head = b"HTTP/1.1 200 OK\r\nConnection: " + names + b"\r\n" + b"".join(name + b": v\r\n" for name in fields)
+    answer = Answer()
+    assert answer.read([head + b"Content-Length: 0\r\n\r\n"])["state"] == "done"
+    assert cost(lambda: answer.read([head + b"Content-Length: 0\r\n\r\n"])) < cost(
+        lambda: [name.strip().lower() in fields for name in names.split(b",")]
+    )

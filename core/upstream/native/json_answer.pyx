@@ -16,7 +16,7 @@ from batchwire.core.dialects.media cimport (
     with_utf8,
 )
 from batchwire.core.headers cimport valid_value
-from batchwire.core.model cimport Buffer, MAX_RESULT_HEADERS, Result
+from batchwire.core.model cimport Buffer, KIND_OTHER, MAX_RESULT_HEADERS, Result, header_kind
 from batchwire.core.upstream.http1_answer cimport drop_named
 from batchwire.core.upstream.native.outcomes cimport member_index
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
@@ -24,7 +24,9 @@ from libc.stdint cimport uint8_t
 
 cdef enum:
     MAX_MEMBERS = 64                                      # of the envelope, and of one response object
-    MAX_HEADERS = MAX_RESULT_HEADERS - 1                  # one is left for a content-type
+    MAX_FIELDS = 512                                      # of `headers`: beyond them it is not looked at
+    KEPT = MAX_RESULT_HEADERS - 1                         # of these, where they are too many; one is left for a note
+    MAX_HEAD = 32768                                      # bytes of them
 
 
 cdef dict members_of(bytes text, Mark* marks, int count):
@@ -192,9 +194,30 @@ cdef Result response_of(bytes text, Mark* marks, dict named):
             if body is None:
                 return None
     result = Result()
-    result.fill(status, headers, body)
+    kept = within(headers)
+    result.fill(status, kept, body)
+    if len(kept) < len(headers):
+        result.add_note(b"headers left out: its header block is too large")
     drop_named(result)
     return result
+
+
+cdef list within(list headers):
+    """AN-03: as many of the fields as an answer may have, those that mean something here first."""
+    cdef Py_ssize_t size = 0
+    cdef list kept = []
+    cdef bytes name, value
+    if len(headers) <= MAX_RESULT_HEADERS and sum([len(name) + len(value) + 4 for name, value in headers]) <= MAX_HEAD:
+        return headers
+    for wanted in (True, False):
+        for field in headers:
+            name, value = field
+            if (header_kind(PyBytes_AS_STRING(name), <int>PyBytes_GET_SIZE(name)) != KIND_OTHER) is not wanted \
+                    or len(kept) == KEPT or size + len(name) + len(value) + 4 > MAX_HEAD:
+                continue
+            size += len(name) + len(value) + 4
+            kept.append(field)
+    return kept
 
 
 cdef int status_of(bytes text) except -1:
@@ -209,7 +232,7 @@ cdef int status_of(bytes text) except -1:
 cdef list headers_of(bytes text):
     """[(name, value)], or None when they cannot be header fields."""
     cdef Scan state
-    cdef Mark marks[MAX_HEADERS]
+    cdef Mark marks[MAX_FIELDS]
     cdef Mark* mark
     cdef Buffer scratch = Buffer()
     cdef list headers = []
@@ -218,7 +241,7 @@ cdef list headers_of(bytes text):
     cdef bytes name, value
     if text == b"null":
         return headers
-    scan_start(&state, MAX_DEPTH, marks, MAX_HEADERS)
+    scan_start(&state, MAX_DEPTH, marks, MAX_FIELDS)
     scan(&state, <const uint8_t*>PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
     named = members_of(text, marks, state.mark_count) if state.state == SCAN_DONE and text.startswith(b"{") else None
     if named is None:

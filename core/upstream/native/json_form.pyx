@@ -18,7 +18,7 @@ from batchwire.core.dialects.media cimport (
     with_utf8,
 )
 from batchwire.core.headers cimport block_get
-from batchwire.core.model cimport CARRIED, Buffer, Call, Result
+from batchwire.core.model cimport CARRIED, Buffer, Call, OUTCOME_TIMED_OUT, Result
 from batchwire.core.upstream.native.base cimport Encoding, NativeBatch, NativeForm
 from batchwire.core.upstream.native.json_answer cimport link_in, responses_in
 from batchwire.core.upstream.native.members cimport (
@@ -176,10 +176,13 @@ cdef class JsonForm(NativeForm):
 
     cdef list decode(self, Result answer, list members, bint atomic, list gathered):
         cdef Py_ssize_t count = len(members)
-        cdef list found = refused_batch(answer, count)
+        cdef list found = refused_batch(answer, count, self.max_body_bytes)
         cdef bytes text
-        if found is None:
-            text = whole_body(answer, self.max_body_bytes if atomic else CARRIED * self.max_body_bytes)
+        if found is not None and gathered is not None and answer.outcome != OUTCOME_TIMED_OUT:
+            # Said of the request for the rest: these calls have been run, and none is to be told that it was refused.
+            found = bad_answer(count, "the rest of the upstream's answer to the batch cannot be had")
+        elif found is None:
+            text = whole_body(answer, CARRIED * self.max_body_bytes)
             found = None if text is None else responses_in(text, count, self.max_depth, atomic)
             if found is not None:
                 return settled(found if gathered is None else merged(gathered, found), members, atomic, self.max_body_bytes)

@@ -87,12 +87,17 @@ cdef tuple head_and_rest(bytes part):
 cdef Result message_in(bytes text):
     """The HTTP answer of an application/http part, or None."""
     cdef Answer answer
-    if _BLANK_LINE.search(text) is None:
+    blank = _BLANK_LINE.search(text)
+    if blank is None:
         text += b"\r\n\r\n"                               # MP-15: the blank line may have gone with the delimiter's
     answer = Answer(MAX_HEAD, len(text))
     answer.start(False)
     answer.feed(text)
     answer.eof()
+    if answer.excess and (len(text) if blank is None else blank.end()) > MAX_HEAD:     # AN-03: its status is known
+        answer.result.body_left_out = True
+        answer.result.add_note(b"headers and body left out: its header block is too large")
+        return answer.result
     return answer.result if answer.state == ANSWER_DONE else None
 
 

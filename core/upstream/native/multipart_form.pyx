@@ -15,7 +15,7 @@ from batchwire.core.upstream.native.members cimport (
     renamed_body,
 )
 from batchwire.core.upstream.native.multipart_answer cimport Taken, boundary_of, responses_in
-from batchwire.core.upstream.native.outcomes cimport bad_answer, copied, refused_batch, settled, whole_body
+from batchwire.core.upstream.native.outcomes cimport bad_answer, failed_together, refused_batch, settled, whole_body
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t
 
@@ -99,16 +99,15 @@ cdef class MultipartForm(NativeForm):
         cdef Taken taken
         # Some services say 400 of a batch that stopped, and still tell what became of each call.
         if boundary is None or not 200 <= answer.status < 300 and answer.status != 400:
-            found = refused_batch(answer, count)
+            found = refused_batch(answer, count, self.max_body_bytes)
             if found is not None:
                 return found
-        text = whole_body(answer, self.max_body_bytes if atomic else CARRIED * self.max_body_bytes)
+        text = whole_body(answer, CARRIED * self.max_body_bytes)
         taken = None if text is None or boundary is None else responses_in(text, boundary, count, atomic)
         if taken is None:
             return bad_answer(count, "the upstream's answer is not a multipart batch response")
         if taken.speaks_for_all is not None:
-            # MP-08 without a Content-ID (GW-19): which member failed is not said, so the error is everyone's.
-            return settled([copied(taken.speaks_for_all) for _ in range(count)], members, atomic, self.max_body_bytes)
+            return failed_together(taken.speaks_for_all, members, self.max_body_bytes)
         return settled(taken.found, members, atomic, self.max_body_bytes)
 
 

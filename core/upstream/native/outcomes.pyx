@@ -29,13 +29,16 @@ from batchwire.core.dialects.codings import decode
 cdef extern from "<string.h>" nogil:
     void* memmem(const void* haystack, size_t n, const void* needle, size_t k)
 
-_CONTENT_ID = re.compile(rb'("@(?:Org\.OData\.)?Core\.ContentID"[ \t\r\n]*:[ \t\r\n]*")([0-9]+)"')
+cdef bytes ANNOTATION = b'Core.ContentID"'
+cdef bytes LARGE = b"its answer is larger than allowed"
+_ID_BEHIND = re.compile(rb'[ \t\r\n]*:[ \t\r\n]*"([0-9]+)"')
 # Said of the client, of the size or of the load, and so as true for each member as for the batch (BU-06). What is said
 # of the request as such (400, 404, 405, 415, 500, 504) would be taken for a word about what the member is for.
 cdef frozenset SHARED = frozenset([401, 402, 403, 408, 413, 421, 423, 425, 429, 431, 451, 502, 503, 507, 509, 511])
 cdef enum:
     QUOTED = 100              # characters of an upstream's error message
     MAX_ERROR = 65536         # bytes of one that is looked at
+    MAX_NAMES = 4096          # of members in the errors of one answer, beside one for each member
 
 
 cdef Result copied(Result result):
@@ -49,7 +52,33 @@ cdef Result copied(Result result):
     copy.body_owner = result.body_owner
     copy.body = result.body
     copy.body_len = result.body_len
+    copy.body_left_out = result.body_left_out
     return copy
+
+
+cdef int leave_out(Result result, bytes why) except -1:
+    """AN-03: the call has been run and its status is known."""
+    result.body_owner = None
+    result.body = NULL
+    result.body_len = 0
+    result.body_left_out = True
+    return result.add_note(b"body left out: " + why)
+
+
+cdef list shared(Result answer, Py_ssize_t count, Py_ssize_t limit):
+    """The answer as that of each member (BU-06). None of them has a body that is larger than an answer may be, and but
+    for the first one none that would be with the others' together: else a small request costs a thousand times its answer."""
+    cdef Py_ssize_t i
+    cdef Result result
+    cdef list results = [copied(answer) for _ in range(count)]
+    if limit and answer.body_len * count > limit:
+        for i in range(count):
+            result = results[i]
+            if answer.body_len > limit:
+                leave_out(result, LARGE)
+            elif i:
+                leave_out(result, b"it is that of the first of the calls that travelled together")
+    return results
 
 
 cdef Result broken(str message):
@@ -63,14 +92,14 @@ cdef list bad_answer(Py_ssize_t count, str message):
     return [broken(message) for _ in range(count)]
 
 
-cdef list refused_batch(Result answer, Py_ssize_t count):
+cdef list refused_batch(Result answer, Py_ssize_t count, Py_ssize_t limit):
     """Results when the batch as a whole was not taken, or never reached the upstream."""
     if 200 <= answer.status < 300:
         return None
     if answer.outcome == OUTCOME_UNREACHABLE or answer.outcome == OUTCOME_TIMED_OUT or answer.status in SHARED:
         if answer.outcome == OUTCOME_SUCCEEDED:
             answer.outcome = OUTCOME_FAILED
-        return [copied(answer) for _ in range(count)]
+        return shared(answer, count, limit)
     return bad_answer(count, f"the upstream answered the batch with status {answer.status}{words_of(answer)}")
 
 
@@ -116,29 +145,68 @@ cdef Py_ssize_t member_index(bytes name, Py_ssize_t count) except -2:
     return number - 1 if number <= count else -1
 
 
-cdef int name_member(Result result, list members) except -1:
-    """An error body may name the member that failed: by our id, which would mean nothing or another call there."""
-    cdef bytes body
-    cdef Call call
-    cdef list pieces = []
-    cdef Py_ssize_t index, done = 0
-    if result.body_owner is None or memmem(result.body, result.body_len, b"Core.ContentID", 14) == NULL:
+cdef class Naming:
+    """Error bodies may name the members that failed: by our ids, which would mean nothing or another call to the client.
+
+    limit: bytes of a body; 0: none. An id may be a thousand times as long as ours, so that what an answer may grow by,
+    and how many names it may have, are bounded for all of its errors together (BU-09).
+    """
+    cdef list members
+    cdef Py_ssize_t limit
+    cdef Py_ssize_t growth                  # bytes by which bodies may still grow
+    cdef Py_ssize_t names                   # that may still be put in
+
+    def __init__(self, list members, Py_ssize_t limit):
+        self.members = members
+        self.limit = limit
+        self.growth = limit
+        self.names = MAX_NAMES + len(members)
+
+    cdef int name(self, Result result) except -1:
+        """Puts the client's ids into an error body; a body that would be beyond the bounds is left out (AN-03)."""
+        cdef bytes body
+        cdef Call call
+        cdef list pieces
+        cdef Py_ssize_t at, begin, index, done = 0, growth = 0
+        if result.body_owner is None or memmem(result.body, result.body_len, b"Core.ContentID", 14) == NULL:
+            return 0
+        body = result.body[:result.body_len]
+        pieces = []
+        at = body.find(ANNOTATION)
+        while at >= 0:
+            begin = at
+            at += len(ANNOTATION)
+            said = _ID_BEHIND.match(body, at) if is_annotation(body, begin) else None
+            index = -1 if said is None else member_index(said.group(1), len(self.members))
+            if index >= 0:
+                call = self.members[index]
+                pieces.append(body[done:said.start(1)])
+                pieces.append(call.id)                    # ID-03: nothing in an id needs an escape
+                growth += PyBytes_GET_SIZE(call.id) - (said.end(1) - said.start(1))
+                at = done = said.end(1)
+                self.names -= 1
+            if self.names < 0 or self.limit and (growth > self.growth or len(body) + growth > self.limit):
+                return leave_out(result, b"the ids of its calls make it larger than allowed")
+            at = body.find(ANNOTATION, at)
+        self.growth -= growth
+        pieces.append(body[done:])
+        body = b"".join(pieces)
+        result.body_owner = body
+        result.body = PyBytes_AS_STRING(body)
+        result.body_len = PyBytes_GET_SIZE(body)
         return 0
 
-    body = result.body[:result.body_len]
-    for said in _CONTENT_ID.finditer(body):
-        index = member_index(said.group(2), len(members))
-        if index >= 0:
-            call = members[index]
-            pieces.append(body[done:said.start(2)])
-            pieces.append(call.id)                        # ID-03: nothing in an id needs an escape
-            done = said.end(2)
-    pieces.append(body[done:])
-    body = b"".join(pieces)
-    result.body_owner = body
-    result.body = PyBytes_AS_STRING(body)
-    result.body_len = PyBytes_GET_SIZE(body)
-    return 0
+
+cdef bint is_annotation(bytes body, Py_ssize_t at) except -1:
+    """Whether what ends with `Core.ContentID"` begins as the name of an annotation does."""
+    return body[max(at - 2, 0):at] == b'"@' or body[max(at - 12, 0):at] == b'"@Org.OData.'
+
+
+cdef list failed_together(Result error, list members, Py_ssize_t limit):
+    """MP-08 without a Content-ID (GW-19): which member failed is not said, so the error is everyone's."""
+    error.outcome = OUTCOME_FAILED
+    Naming(members, limit).name(error)
+    return shared(error, len(members), limit)
 
 
 cdef list settled(list found, list members, bint atomic, Py_ssize_t limit):
@@ -146,28 +214,18 @@ cdef list settled(list found, list members, bint atomic, Py_ssize_t limit):
     cdef Py_ssize_t i
     cdef Result result
     cdef bint failed = False, missing = False
-    for i in range(len(found)):
-        result = found[i]
-        if result is not None and limit and result.body_len > limit:
-            # BU-08: of calls that travel together each has its own bound.
-            if atomic or is_read(members[i], result):
-                found[i] = None if atomic else broken("the upstream's answer to this call is larger than allowed")
-            else:
-                # AN-03: it has been run, and its status is known.
-                result.body_owner = None
-                result.body = NULL
-                result.body_len = 0
-                result.body_left_out = True
-                result.add_note(b"body left out: its answer is larger than allowed")
+    cdef Naming naming = Naming(members, limit)
     for result in found:
         if result is None:
             missing = True
-        else:
-            failed = failed or result.status >= 400
-            if result.outcome != OUTCOME_UNREACHABLE:
-                result.outcome = OUTCOME_SUCCEEDED if 200 <= result.status < 300 else OUTCOME_FAILED
-            if result.status >= 400:
-                name_member(result, members)
+            continue
+        failed = failed or result.status >= 400
+        if result.outcome != OUTCOME_UNREACHABLE:
+            result.outcome = OUTCOME_SUCCEEDED if 200 <= result.status < 300 else OUTCOME_FAILED
+        if limit and result.body_len > limit:
+            leave_out(result, LARGE)                      # BU-08: of calls that travel together each has its own bound
+        if result.status >= 400:
+            naming.name(result)
     for i in range(len(found)):
         result = found[i]
         if atomic and failed:
@@ -182,4 +240,6 @@ cdef list settled(list found, list members, bint atomic, Py_ssize_t limit):
             found[i] = broken("the upstream's answer does not say how the whole atomicity group ended")
         elif result is None:
             found[i] = broken("the upstream's answer has no readable result for this call")
+        elif result.body_left_out and is_read(members[i], result):
+            found[i] = broken("the upstream's answer to this call is larger than allowed")     # AN-03
     return found

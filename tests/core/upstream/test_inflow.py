@@ -8,7 +8,19 @@ import pytest
 from batchwire.core import AsgiUpstream, Limits, Route
 from batchwire.core.dispatch.inflow import stats
 from batchwire.v1 import batch_pb2 as pb
-from core_driving import Batch, Request, call, collect, drain, serving, session_of, turned
+from core_driving import (
+    Batch,
+    RawServer,
+    Request,
+    call,
+    collect,
+    drain,
+    read_request,
+    serving,
+    session_of,
+    turned,
+    upstream_of,
+)
 
 MIB = 1 << 20
 NOTHING = {"answers_reading": 0, "answers_out": 0, "answers_waiting": 0}
@@ -210,3 +222,76 @@ async def test_AN_09_who_does_not_take_holds_no_upstream() -> None:
         found = [one.status for batch in batches for one in batch.results if not one.body_continues]
         assert set(found) == {200, 504}
         assert len(found) == 48
+
+
+@pytest.mark.parametrize("form", ["json", "multipart"])
+async def test_BU_08_an_answer_that_was_paused_and_then_cut_is_not_too_large(form: str) -> None:
+    """What travelled together has been run, and is not sent again because a client reads slowly."""
+    asked: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append((await read_request(reader, 0)).target)
+        if asked[-1] == b"/large":
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\n\r\n" + b"x" * 3_000_000)
+            await reader.read()
+        await turned(lambda: stats()["answers_out"] > MIB)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1200000\r\n\r\n" + b"x" * 900_000)
+        await turned(lambda: stats()["answers_waiting"] == 1)
+
+    server = RawServer()
+    server.serve = serve
+    async with server, upstream_of(server, max_connections=8) as upstream:
+        upstream.take_batches(form, 20)
+        session = session_of(Route(root="/svc/", upstream=upstream, limits=Limits(max_answer_bytes_in_flight=MIB)))
+        together = [call(method, "x", method) for method in ("PUT", "DELETE", "GET")]
+        # A time of its own keeps a call from travelling with others.
+        message = pb.BatchRequest(calls=[call("large", "large", timeout=20), *together])
+        session.feed(message.SerializeToString())
+        session.feed_end()
+        await turned(lambda: asked.count(b"/$batch") == 1 and stats()["answers_waiting"] == 1)
+        batch = await collect(session)
+        assert {result.id: result.status for result in batch.results} == {
+            "large": 200,
+            "PUT": 502,
+            "DELETE": 502,
+            "GET": 502,
+        }
+        assert sorted(asked) == [b"/$batch", b"/large"]
+        assert stats() == NOTHING
+
+
+@pytest.mark.parametrize("form", ["json", "multipart"])
+@pytest.mark.parametrize("ordered", [False, True])
+async def test_AN_05_results_of_one_request_wait_for_the_client(form: str, ordered: bool) -> None:
+    """All members of a group have one error: it is not written for each before the client takes any."""
+    error = b"HTTP/1.1 503 Busy\r\nContent-Length: 70000\r\n\r\n" + b"e" * 70_000
+    async with RawServer(lambda _: error) as server, upstream_of(server) as upstream:
+        upstream.take_batches(form)
+        session = session_of(Route(root="/svc/", upstream=upstream, limits=Limits(output_high_bytes=MIB)))
+        order = pb.RESULT_ORDER_REQUEST if ordered else pb.RESULT_ORDER_COMPLETION
+        members = [call(str(n), "x", "POST", atomicity_group="g") for n in range(200)]
+        session.feed(pb.BatchRequest(options=pb.BatchOptions(result_order=order), calls=members).SerializeToString())
+        session.feed_end()
+        await turned(lambda: session.summary["failed"] > 0)
+        await idle()
+        assert (session.summary["failed"], session.finished) == (15, False)
+        batch = await collect(session)
+        assert [(result.status, len(result.body)) for result in batch.results] == [(503, 70_000)] * 200
+        assert batch.order == [str(n) for n in range(200)]
+        assert stats() == NOTHING
+
+
+async def test_OP_15_results_that_were_not_written_are_of_calls_that_had_been_started() -> None:
+    error = b"HTTP/1.1 503 Busy\r\nContent-Length: 70000\r\n\r\n" + b"e" * 70_000
+    async with RawServer(lambda _: error) as server, upstream_of(server) as upstream:
+        upstream.take_batches("json")
+        session = session_of(Route(root="/svc/", upstream=upstream, limits=Limits(output_high_bytes=MIB)))
+        members = [call(str(n), "x", "POST", atomicity_group="g") for n in range(200)]
+        session.feed(pb.BatchRequest(calls=members).SerializeToString())
+        session.feed_end()
+        await turned(lambda: session.summary["failed"] > 0)
+        await idle()
+        session.cancel()
+        told = session.summary
+        assert (told["failed"] + told["abandoned"], told["not_started"]) == (200, 0)
+        assert told["abandoned"] > 0

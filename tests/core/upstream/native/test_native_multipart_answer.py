@@ -204,7 +204,6 @@ def test_a_chunked_body_is_put_together() -> None:
         b"HTTP/1.1 200 OK\r\na b: c\r\n",
         b"HTTP/1.1 200 OK\r\na: \x00\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n",
-        b"HTTP/1.1 200 OK\r\na: " + b"b" * 40_000 + b"\r\n",
     ],
 )
 def test_what_is_no_http_answer_is_no_answer(inside: bytes) -> None:
