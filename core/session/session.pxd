@@ -70,6 +70,7 @@ cdef class Session(Conductor):
     cdef int drive(self) except -1
     cdef int read(self) except -1
     cdef int settle(self) except -1
+    cdef int write(self) except -1
     cdef int start(self) except -1
     cdef int rest(self) except -1
     cdef int apply(self, BatchOptions options) except -1
