@@ -70,7 +70,7 @@ cdef int wake_others() except -1:
         return 0
     for inflow in list(waiting):
         if process_reading + process_out > inflow.process_bound and (
-                turn is not None or process_out >= inflow.process_bound):
+                turn is not None or unwritten or process_out >= inflow.process_bound):
             return 0
         inflow.relieve()
     blocked = False
@@ -187,7 +187,8 @@ cdef class Inflow:
             return False
         if not crowded:
             return True
-        if turn is None and process_out < self.process_bound:
+        # What has been read and waits for being written comes first: else it would grow by what is read in turn.
+        if turn is None and not unwritten and process_out < self.process_bound:
             turn = self
         blocked = blocked or turn is not self
         return turn is self

@@ -74,6 +74,7 @@ async def test_AN_05_what_text_becomes_counts_for_the_process() -> None:
         await turned(lambda: stats()["answers_out"] > 12 * MIB)
         await idle()
         assert stats()["answers_out"] < 32 * MIB  # and not 96, which all of them would be
+        assert stats()["answers_out"] + stats()["answers_reading"] < 34 * MIB
         for text in await asyncio.gather(*map(taken, sessions)):
             assert [one["body"] for one in json.loads(text)["responses"]] == [CONTROLS.decode()] * 2
     assert stats() == NOTHING
