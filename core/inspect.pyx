@@ -39,6 +39,8 @@ def check_document(bytes data not None, Route route not None, *, bint strict=Fal
                 break
             if limits.max_calls and reader.calls > limits.max_calls:
                 raise limits.too_many_calls()
+            while not reader.read_on(call):
+                pass
             limits.refuse_long_url(call)
             plan.enter(call)
             calls.append(call)

@@ -79,6 +79,7 @@ cdef class Call:
     cdef readonly bytes condition       # or None
     cdef readonly double timeout        # seconds; 0: the upstream's default
     cdef readonly Refusal refusal       # the reader's verdict (GW-02), or None
+    cdef object undoing                 # core.dialects.codings.Undoing of a body that is still coded, or None
     cdef readonly bint empty_set        # no call: it stands for a change set without any (PL-10)
     # --- the plan's
     cdef readonly int group_size        # calls of its group, once that is known; 0: not known
@@ -132,10 +133,12 @@ cdef class Result:
     cdef Py_ssize_t body_len
     cdef bint oversized                 # the gateway's own: the answer was larger than the upstream's may be
     cdef bint body_left_out             # the upstream's, but for a body that could not be kept
+    cdef bint coded                     # its content-codings cannot be undone, and stay
     cdef readonly uint64_t started_us
     cdef readonly uint64_t elapsed_us
     cdef void reset(self) noexcept
     cdef void let_go(self) noexcept
+    cdef Result copy(self)
     cdef int add_header(self, const char* name, int name_len, const char* value, int value_len) except -1
     cdef HeaderSlice* add_header_or_replace(self, const char* name, int name_len, const char* value,
                                             int value_len) except? NULL

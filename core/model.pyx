@@ -232,6 +232,7 @@ cdef class Result:
         self.body_len = 0
         self.oversized = False
         self.body_left_out = False
+        self.coded = False
         self.started_us = 0
         self.elapsed_us = 0
 
@@ -239,6 +240,24 @@ cdef class Result:
         """Of the memory of an answer. reset() before it is used again."""
         self.head_owner = None
         self.body_owner = None
+
+    cdef Result copy(self):
+        """For who keeps it longer than its upstream does; the bytes are shared."""
+        cdef Result made = Result.__new__(Result)
+        made.status = self.status
+        made.outcome = self.outcome
+        made.header_count = self.header_count
+        memcpy(made.headers, self.headers, self.header_count * sizeof(HeaderSlice))
+        made.head_owner = self.head_owner
+        made.body_owner = self.body_owner
+        made.body = self.body
+        made.body_len = self.body_len
+        made.oversized = self.oversized
+        made.body_left_out = self.body_left_out
+        made.coded = self.coded
+        made.started_us = self.started_us
+        made.elapsed_us = self.elapsed_us
+        return made
 
     cdef int add_header(self, const char* name, int name_len, const char* value, int value_len) except -1:
         """Adds a field; the memory must live as long as head_owner. False when the table is full."""

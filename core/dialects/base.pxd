@@ -33,6 +33,7 @@ cdef class Reader:
     sequential: calls and groups run one after the other, in document order (MP-01).
     result_of: `resultOf(<id>)` in a body stands for a result (document dialect).
     plain: `$<id>` stands for nothing: it is text like any other (document and Google dialects).
+    read_on(call): goes on with a call whose `undoing` is there, as next_call() left it; whether it is complete now.
     takes_messages: feed() is given whole messages, so that their pace says nothing about the client (FR-05).
     silent_stop: calls that a stop leaves unprocessed get no result (MP-09).
     """
@@ -47,6 +48,7 @@ cdef class Reader:
     cdef int feed(self, bytes data) except -1
     cdef int finish(self) except -1
     cdef Call next_call(self)
+    cdef bint read_on(self, Call call) except -1
     cdef BatchOptions take_options(self)
     cdef Py_ssize_t buffered(self) noexcept
 
@@ -68,6 +70,7 @@ cdef class Writer:
     cdef public bint lowercase
     cdef readonly bytes separator
     cdef readonly bint splits
+    cdef readonly bint plain            # content-codings of bodies are undone
     cdef readonly bint nests            # change sets have answers of their own, also those without calls
     cdef int begin(self, Buffer out) except -1
     cdef Py_ssize_t write(self, Buffer out, Call call, Result result) except -1

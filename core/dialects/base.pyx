@@ -23,6 +23,9 @@ cdef class Reader:
     cdef Call next_call(self):
         raise NotImplementedError
 
+    cdef bint read_on(self, Call call) except -1:
+        return True
+
     cdef BatchOptions take_options(self):
         return None
 
@@ -39,7 +42,11 @@ cdef class Reader:
 
     def next(self):
         """next_call() for tests and tools: a Call or None."""
-        return self.next_call()
+        cdef Call call = self.next_call()
+        if call is not None:
+            while not self.read_on(call):
+                pass
+        return call
 
 
 cdef class Writer:

@@ -10,6 +10,8 @@ cdef class CallBuilder:
     cdef Py_ssize_t max_body
     cdef bint integer_ids                 # JB-08: integers for ids; PL-09
     # `owner` keeps `text`, a validated request object; marks: its members, in document order.
+    # Goes on undoing the transfer-codings of its body (JB-27); whether the call is complete now.
+    cdef bint read_on(self, Call call) except -1
     cdef Call build(self, bytes owner, const uint8_t* text, Mark* marks, int count, uint64_t number)
     cdef int identify(self, Call call, const uint8_t* text, Mark* mark, uint64_t number) except -1
     cdef int read_method(self, Call call, const uint8_t* text, Mark* mark) except -1

@@ -4,6 +4,7 @@ The text has been validated by the scanner, which also noted where each member l
 twice here. What is wrong with the object alone is put on the Call as a refusal; only an id that cannot be
 told breaks the batch. Must never look at other calls: ids, groups and order are the plan's.
 """
+from batchwire.core.dialects.codings cimport Undoing
 from batchwire.core.dialects.identifiers cimport MAX_DEPENDENCIES, MAX_ID, id_characters, is_opaque_id, is_request_id
 from batchwire.core.dialects.json_scan cimport Mark
 from batchwire.core.dialects.json_strings cimport unescaped
@@ -25,7 +26,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcmp
 
-from batchwire.core.dialects.codings import BrokenCoding, TooLong, UnknownCoding, decode
+from batchwire.core.dialects.codings import BrokenCoding, TooDense, TooLong, TooManyCodings, UnknownCoding
 from batchwire.core.errors import EnvelopeError, quoted
 from batchwire.core.methods import METHODS
 
@@ -396,14 +397,30 @@ cdef class CallBuilder:
         body = base64_decoded(p, n)
         if body is None:
             return call.refuse(400, "BadBody", "the body is not base64url")
-        if self.block.transfer_encoding is not None:
-            try:
-                body = decode(self.block.transfer_encoding, body, self.max_body, True)
-            except UnknownCoding:
-                return call.refuse(501, "UnknownTransferCoding", "the transfer-encoding is not supported")
-            except TooLong:
-                return call.refuse(
-                    413, "BodyTooLarge", f"the decoded body is larger than limits.max_call_bytes ({self.max_body} bytes)")
-            except BrokenCoding:
-                return call.refuse(400, "BadBody", "the body is not what transfer-encoding says")
-        return call.set_body(body, PyBytes_AS_STRING(body), PyBytes_GET_SIZE(body))
+        if self.block.transfer_encoding is None:
+            return call.set_body(body, PyBytes_AS_STRING(body), PyBytes_GET_SIZE(body))
+        try:
+            call.undoing = Undoing(self.block.transfer_encoding, body, self.max_body, True)
+        except UnknownCoding:
+            return call.refuse(501, "UnknownTransferCoding", "the transfer-encoding is not supported")
+        except TooManyCodings as error:
+            return call.refuse(400, "BadBody", f"{error}")
+        return 0
+
+    cdef bint read_on(self, Call call) except -1:
+        cdef Undoing undoing = call.undoing
+        if undoing is None:
+            return True
+        try:
+            if not undoing.step():
+                return False
+            call.set_body(undoing.data, PyBytes_AS_STRING(undoing.data), PyBytes_GET_SIZE(undoing.data))
+        except TooDense as error:
+            call.refuse(413, "CompressionRatio", f"{error}")
+        except TooLong:
+            call.refuse(
+                413, "BodyTooLarge", f"the decoded body is larger than limits.max_call_bytes ({self.max_body} bytes)")
+        except BrokenCoding:
+            call.refuse(400, "BadBody", "the body is not what transfer-encoding says")
+        call.undoing = None
+        return True

@@ -135,6 +135,9 @@ cdef class JsonReader(Reader):
                     self.ended = True
                 return None
 
+    cdef bint read_on(self, Call call) except -1:
+        return self.builder.read_on(call)
+
     cdef Call advance(self):
         """Reads on in the chunk until a call is complete; None: the chunk is used up."""
         cdef const uint8_t* p = <const uint8_t*>PyBytes_AS_STRING(self.chunk)

@@ -3,43 +3,38 @@
 Must never judge: text to escape is valid UTF-8, text to unescape has been validated by the scanner.
 """
 from batchwire.core.dialects.json_scan cimport check
-from batchwire.core.dialects.scan cimport bw_has_half_pair, bw_unescape, bw_unescaped_run, bw_utf8_run
+from batchwire.core.dialects.scan cimport (
+    bw_escape,
+    bw_escape_prepare,
+    bw_has_half_pair,
+    bw_unescape,
+    bw_unescaped_run,
+    bw_utf8_run,
+)
 from batchwire.core.model cimport Buffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t
 
 
+cdef enum:
+    AT_ONCE = 65536           # bytes for which room is made at once: each may become six
+
+bw_escape_prepare()
+
+
 cdef int put_escaped(Buffer out, const uint8_t* p, Py_ssize_t n) except -1:
-    cdef Py_ssize_t i = 0
-    cdef Py_ssize_t stop
-    cdef uint8_t c
-    cdef char[6] code
-    cdef int length
-    while True:
-        stop = bw_unescaped_run(p, i, n)
-        out.put(<const char*>(p + i), stop - i)
-        if stop >= n:
-            return 0
-        c = p[stop]
-        code[0] = c'\\'
-        length = 2
-        if c == c'"' or c == c'\\':
-            code[1] = c
-        elif c == 10:
-            code[1] = c'n'
-        elif c == 13:
-            code[1] = c'r'
-        elif c == 9:
-            code[1] = c't'
-        else:
-            length = 6
-            code[1] = c'u'
-            code[2] = c'0'
-            code[3] = c'0'
-            code[4] = c'1' if c & 0x10 else c'0'
-            code[5] = <char>((c & 15) + (48 if (c & 15) < 10 else 87))
-        out.put(code, length)
-        i = stop + 1
+    cdef Py_ssize_t i = 0, plain, length
+    while i < n:
+        plain = bw_unescaped_run(p, i, n) - i
+        if plain == n - i or plain >= AT_ONCE:
+            out.put(<const char*>(p + i), plain)
+            i += plain
+            continue
+        length = min(n - i, <Py_ssize_t>AT_ONCE)
+        out.grow(6 * length + 16)
+        out.size += bw_escape(p + i, length, <uint8_t*>out.data + out.size)
+        i += length
+    return 0
 
 
 cdef bint has_half_pair(const uint8_t* p, Py_ssize_t n) noexcept nogil:

@@ -19,7 +19,7 @@ from batchwire.core.dialects.media cimport (
     media_kind,
     put_base64url,
 )
-from batchwire.core.dialects.plain_body cimport plain_body
+from batchwire.core.dialects.plain_body cimport make_plain
 from batchwire.core.dialects.scan cimport bw_plain_run, bw_utf8_run
 from batchwire.core.model cimport (
     KIND_CONTENT_ENCODING,
@@ -69,6 +69,7 @@ cdef class JsonWriter(Writer):
         if not 1 <= max_depth <= MAX_DEPTH:
             raise ConfigError(f"the nesting limit of JSON must be from 1 to {MAX_DEPTH}")
         self.separator = b","
+        self.plain = True
         self.max_body_bytes = max_body_bytes
         self.max_depth = max_depth
 
@@ -128,8 +129,6 @@ cdef class JsonWriter(Writer):
         Of an empty one only text and binary data can be written, as an empty string.
         """
         cdef HeaderSlice* media = result.find(KIND_CONTENT_TYPE)
-        cdef HeaderSlice* coding = result.find(KIND_CONTENT_ENCODING)
-        cdef bytes plain
         body.data = <const uint8_t*>result.body
         body.size = result.body_len
         body.media = NULL
@@ -138,14 +137,12 @@ cdef class JsonWriter(Writer):
             body.size = 0
             return 0
         body.kind = MEDIA_NONE if media == NULL else media_kind(media.value, media.value_len)
-        if coding != NULL and body.size:
-            plain = plain_body(call, result, self.max_body_bytes)
-            if plain is None:
+        if body.size:
+            if not make_plain(call, result, self.max_body_bytes):
                 body.coded = body.present = True
                 return put_as(body, MEDIA_OTHER, odd_bodies.BYTES)
-            kept.append(plain)
-            body.data = <const uint8_t*>PyBytes_AS_STRING(plain)
-            body.size = PyBytes_GET_SIZE(plain)
+            body.data = <const uint8_t*>result.body
+            body.size = result.body_len
         if body.size == 0:
             body.present = body.kind == MEDIA_TEXT or body.kind == MEDIA_OTHER
             return 0

@@ -55,6 +55,63 @@ static inline ptrdiff_t bw_unescaped_run(const uint8_t *p, ptrdiff_t i, ptrdiff_
     return i;
 }
 
+/* The six bytes, or fewer, that each byte becomes inside a JSON string, and how many; filled by bw_escape_prepare(). */
+static uint8_t bw_escapes[256][8];
+
+static inline void bw_escape_prepare(void)
+{
+    static const char digits[] = "0123456789abcdef";
+    for (int c = 0; c < 256; c++) {
+        uint8_t *e = bw_escapes[c];
+        e[0] = (uint8_t)c;
+        e[7] = 1;
+        if (c >= 0x20 && c != '"' && c != '\\')
+            continue;
+        e[0] = '\\';
+        e[7] = 2;
+        switch (c) {
+        case '"': case '\\': e[1] = (uint8_t)c; break;
+        case '\n': e[1] = 'n'; break;
+        case '\r': e[1] = 'r'; break;
+        case '\t': e[1] = 't'; break;
+        default:
+            memcpy(e + 1, "u00", 3);
+            e[4] = (uint8_t)digits[c >> 4];
+            e[5] = (uint8_t)digits[c & 15];
+            e[7] = 6;
+        }
+    }
+}
+
+/* Writes p[0..n) as the inside of a JSON string to out, which has room for 6 * n + 16 bytes; returns the length. */
+static inline ptrdiff_t bw_escape(const uint8_t *p, ptrdiff_t n, uint8_t *out)
+{
+    uint8_t *const start = out;
+    const uint8_t *const end = p + n;
+    while (p < end) {
+        const uint8_t *stop = end - p > 16 ? p + 16 : end;
+#if defined(__SSE2__)
+        if (end - p >= 16) {
+            const __m128i quote = _mm_set1_epi8('"'), slash = _mm_set1_epi8('\\'), last = _mm_set1_epi8(0x1f);
+            const __m128i x = _mm_loadu_si128((const __m128i *)p);
+            _mm_storeu_si128((__m128i *)out, x);
+            if (!_mm_movemask_epi8(_mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(x, quote), _mm_cmpeq_epi8(x, slash)),
+                                                _mm_cmpeq_epi8(_mm_min_epu8(x, last), x)))) {
+                p += 16;
+                out += 16;
+                continue;
+            }
+        }
+#endif
+        while (p < stop) {
+            const uint8_t *e = bw_escapes[*p++];
+            memcpy(out, e, 8);
+            out += e[7];
+        }
+    }
+    return out - start;
+}
+
 /* Index of the quote or backslash that follows; for text that has been validated. */
 static inline ptrdiff_t bw_quote_run(const uint8_t *p, ptrdiff_t i, ptrdiff_t n)
 {

@@ -8,5 +8,7 @@ cdef extern from "scan.h" nogil:
     Py_ssize_t bw_utf8_length(const uint8_t* p, Py_ssize_t left)
     Py_ssize_t bw_utf8_run(const uint8_t* p, Py_ssize_t i, Py_ssize_t n)
     Py_ssize_t bw_string_run(const uint8_t* p, Py_ssize_t i, Py_ssize_t n, int* escaped)
+    void bw_escape_prepare()
+    Py_ssize_t bw_escape(const uint8_t* p, Py_ssize_t n, uint8_t* out)
     bint bw_has_half_pair(const uint8_t* p, Py_ssize_t n)
     Py_ssize_t bw_unescape(const uint8_t* p, Py_ssize_t n, uint8_t* out)

@@ -282,11 +282,22 @@ cdef class Dispatcher(CallOwner):
     # --- answers that are being read (AN-05)
 
     cdef int incoming(self, Inlet inlet, Call call, Py_ssize_t size) except -1:
+        return self.counting().grew(inlet, call, size)
+
+    cdef Inflow counting(self):
         if self.inflow is None:
             self.inflow = Inflow(self, self.bounds.limits.max_answer_bytes_in_flight,
                                  self.bounds.limits.max_answer_bytes_in_process, self.batch_deadline)
             self.tell_inflow()
-        return self.inflow.grew(inlet, call, size)
+        return self.inflow
+
+    cdef bint may_write(self, Py_ssize_t most) except -1:
+        """Whether a result that has waited, and becomes so many bytes at most, may be written now. If not,
+        there is a turn() for the batch when it may."""
+        return self.bounds.may_write() and self.counting().may_write(most)
+
+    cdef int room_to_write(self) except -1:
+        return 0 if self.batch is None else self.batch.rest()
 
     cdef int came_in(self, Inlet inlet) except -1:
         return self.inflow.ended(inlet)

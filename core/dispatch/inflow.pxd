@@ -13,7 +13,8 @@ cdef class Inflow:
     cdef Py_ssize_t reading                 # bytes of theirs
     # what the batch has said of itself
     cdef Py_ssize_t out                     # bytes of results that the front has not taken
-    cdef Py_ssize_t window                  # bytes of results that wait for earlier ones (GW-23)
+    cdef Py_ssize_t window                  # bytes of results that wait for earlier ones (GW-23), or for being written
+    cdef Py_ssize_t most                    # bytes that the result which waits for being written may become
     cdef bint full                          # the front is to take results first
     cdef bint window_full
     cdef uint64_t next_out                  # number of the earliest call without a result
@@ -22,6 +23,8 @@ cdef class Inflow:
     cdef int update(self, Py_ssize_t out, Py_ssize_t window, bint full, bint window_full, uint64_t next_out) except -1
     cdef int relieve(self) except -1
     cdef int close(self) except -1
+    cdef bint may_write(self, Py_ssize_t most) except -1
+    cdef bint has_room(self) noexcept
     cdef bint may_read(self, Inlet inlet) except -1
     cdef Inlet leader(self)
     cdef int hold(self, Inlet inlet) except -1

@@ -13,11 +13,13 @@ from libc.stdint cimport uint64_t
 
 cdef enum:
     READ = 262144             # what one read may bring
+    LITTLE = 8                # results not taken that are less than the bound divided by it hold nothing up
 
 # Of all batches that have had an answer to count.
 cdef Py_ssize_t process_reading = 0
 cdef Py_ssize_t process_out = 0
 cdef dict waiting = {}        # Inflow -> None: those that have answers waiting, in the order in which they began to
+cdef dict unwritten = {}      # Inflow -> None: those whose results wait for room to be written, the first first
 cdef Inflow turn = None       # whose one answer is read on above the bound of the process
 cdef bint blocked = False     # some wait for the process and not for their own batch
 
@@ -32,7 +34,7 @@ cdef extern from *:
     static void bw_settle_malloc(void)
     {
     #if defined(__GLIBC__)
-        mallopt(M_MMAP_THRESHOLD, 1 << 20);
+        mallopt(M_MMAP_THRESHOLD, 1 << 19);     /* below what an outbox makes pieces of */
         mallopt(M_TRIM_THRESHOLD, 16 << 20);
     #endif
     }
@@ -58,11 +60,17 @@ cdef int wake_others() except -1:
     """Lets other batches go on when the process has room again, or when nobody has the turn."""
     global blocked
     cdef Inflow inflow
+    while unwritten:
+        inflow = next(iter(unwritten))
+        if not inflow.has_room():
+            break
+        del unwritten[inflow]
+        inflow.owner.room_to_write()
     if not blocked:
         return 0
     for inflow in list(waiting):
         if process_reading + process_out > inflow.process_bound and (
-                turn is not None or process_out >= inflow.process_bound):
+                turn is not None or unwritten or process_out >= inflow.process_bound):
             return 0
         inflow.relieve()
     blocked = False
@@ -136,8 +144,25 @@ cdef class Inflow:
         cdef Inlet inlet
         for inlet in list(self.inlets):
             self.ended(inlet)
+        unwritten.pop(self, None)
         self.owner = None
         return 0
+
+    # --- results that wait for being written
+
+    cdef bint may_write(self, Py_ssize_t most) except -1:
+        """Whether a result that becomes so many bytes at most may be written; if not, room_to_write() follows."""
+        self.most = most
+        if self.has_room():
+            unwritten.pop(self, None)
+            return True
+        unwritten[self] = None
+        return False
+
+    cdef bint has_room(self) noexcept:
+        # What is not written yet leaves only by being written, so that it alone must not keep it from that.
+        return process_reading + process_out + self.most <= self.process_bound \
+            or process_out + self.most <= self.process_bound // 2 or process_out <= self.process_bound // LITTLE
 
     # --- who reads
 
@@ -162,7 +187,8 @@ cdef class Inflow:
             return False
         if not crowded:
             return True
-        if turn is None and process_out < self.process_bound:
+        # What has been read and waits for being written comes first: else it would grow by what is read in turn.
+        if turn is None and not unwritten and process_out < self.process_bound:
             turn = self
         blocked = blocked or turn is not self
         return turn is self

@@ -290,6 +290,8 @@ cdef bytes plain_body(Result result, Py_ssize_t most):
     cdef HeaderSlice* header = result.find(KIND_CONTENT_ENCODING)
     if header == NULL:
         return body
+    if result.coded:
+        return None
     try:
         return decode(header.value[:header.value_len], body, most)
     except ValueError:

@@ -37,7 +37,16 @@ cdef class Bounds:
 
     cdef bint output_full(self) noexcept:
         """Whether results wait that the front should take first. Nobody takes any before the end of one message."""
-        return self.results.untaken() >= self.limits.output_high_bytes and not self.results.one_message
+        return self.results.untaken() + self.results.unwritten >= self.limits.output_high_bytes \
+            and not self.results.one_message
+
+    cdef bint may_write(self) noexcept:
+        """Whether results that are not written yet may be."""
+        return self.results.untaken() < self.limits.output_high_bytes or self.results.one_message
+
+    cdef bint may_keep(self, uint64_t number) noexcept:
+        """Whether the window has room for the result of this call, if it has to wait for earlier ones."""
+        return not self.results.ordered or number <= self.results.next_number or not self.results.window_full()
 
     cdef bint bodies_full(self) noexcept:
         """Whether the calls that have been read and not finished hold all that they may."""

@@ -5,3 +5,4 @@ cdef class Conductor:
     cdef int finished_call(self, Call call, Result result, double t) except -1
     cdef int crashed(self, object error) except -1
     cdef int turn(self) except -1
+    cdef int rest(self) except -1

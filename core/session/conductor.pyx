@@ -11,6 +11,10 @@ cdef class Conductor:
         """The gateway failed in the middle of the batch, which must end visibly and harm no other. Never raises."""
         raise NotImplementedError
 
+    cdef int rest(self) except -1:
+        """turn() is to come."""
+        raise NotImplementedError
+
     cdef int turn(self) except -1:
         """Goes on after a rest (turns.pyx). Never raises."""
         raise NotImplementedError

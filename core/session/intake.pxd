@@ -1,5 +1,6 @@
 from batchwire.core.dialects.base cimport BatchOptions, Reader, Writer
 from batchwire.core.dispatch.limits cimport Limits
+from batchwire.core.model cimport Call
 from batchwire.core.plan.order cimport Plan
 from batchwire.core.session.client_clock cimport ClientClock
 from batchwire.core.session.pending cimport Pending
@@ -24,6 +25,7 @@ cdef class Intake:
     cdef bint ended                         # no more bytes come
     cdef Writer writer                      # is told which results it will have to write
     cdef uint64_t fed                       # bytes
+    cdef Call unread                        # whose body is still to be decoded, or None
     cdef BatchOptions options               # what has been read of them and not been applied yet, or None
 
     @staticmethod
@@ -32,6 +34,7 @@ cdef class Intake:
     cdef int feed(self, bytes data) except -1
     cdef int end(self) except -1
     cdef Step step(self) except? STEP_NONE
+    cdef Step admit(self, Call call) except? STEP_NONE
     cdef int end_of_calls(self) except -1
     cdef bint must_go_on(self) noexcept
     cdef bint checked(self) noexcept

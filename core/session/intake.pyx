@@ -55,6 +55,14 @@ cdef class Intake:
             admitted = self.plan.search_on(SEARCHED)
             self.slice.measure()
             return STEP_CALL if admitted else STEP_PART
+        if self.unread is not None:
+            admitted = reader.read_on(self.unread)
+            self.slice.measure()
+            if not admitted:
+                return STEP_PART
+            call = self.unread
+            self.unread = None
+            return self.admit(call)
         fault("reader")
         call = reader.next_call()
         if call is None:
@@ -65,12 +73,20 @@ cdef class Intake:
             self.options = reader.take_options()
         if self.limits.max_calls and reader.calls > self.limits.max_calls:
             raise self.limits.too_many_calls()
+        if call.undoing is not None:
+            self.unread = call
+            return STEP_PART
+        return self.admit(call)
+
+    cdef Step admit(self, Call call) except? STEP_NONE:
+        """The call has been read."""
+        cdef bint admitted
         self.limits.refuse_long_url(call)
         fault("plan.admit")
         admitted = self.plan.admit(call)
         self.pending.charge(call)
         self.writer.expect(call)
-        if reader.calls & 15 == 0 or call.charged + call.body_len > LARGE:
+        if self.reader.calls & 15 == 0 or call.charged + call.body_len > LARGE:
             self.slice.measure()
         return STEP_CALL if admitted else STEP_PART
 

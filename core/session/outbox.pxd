@@ -18,5 +18,6 @@ cdef class Outbox:
     cdef int push(self, bytes chunk) except -1
     cdef int clear(self) except -1
     cdef int cut(self) except -1
+    cdef int cut_document(self) except -1
     cdef double wait_for_more(self, double t, int running) noexcept
     cdef bytes take(self)

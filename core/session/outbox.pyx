@@ -7,11 +7,13 @@ AN-07): a document is cut anywhere, into PIECEs; protobuf between two fields, so
 from batchwire.core.dialects.wire cimport Field, next_field
 from batchwire.core.model cimport Buffer
 from cpython.bytes cimport PyBytes_FromStringAndSize
+from libc.stdlib cimport realloc
 
 from collections import deque
 
 cdef enum:
     CHUNK = 131072
+    LARGE = 4194304           # bytes of a tail that are given back
     PIECE = 1047552           # 1 MiB less what an HttpBody has besides its data
 
 LINGER = 0.004            # seconds that results wait for those that are near
@@ -65,21 +67,38 @@ cdef class Outbox:
         cdef const char* before
         cdef Field field
         if self.splits:
-            while end - p > PIECE:
-                self.push(PyBytes_FromStringAndSize(p, PIECE))
-                p += PIECE
-            self.push(PyBytes_FromStringAndSize(p, end - p))
-        else:
-            while p < end:
-                before = p
-                p = next_field(p, end, &field)
-                if p - start > self.max_message and before > start:
-                    self.push(PyBytes_FromStringAndSize(start, before - start))
-                    start = before
-            self.push(PyBytes_FromStringAndSize(start, end - start))
+            return self.cut_document()
+        while p < end:
+            before = p
+            p = next_field(p, end, &field)
+            if p - start > self.max_message and before > start:
+                self.push(PyBytes_FromStringAndSize(start, before - start))
+                start = before
+        self.push(PyBytes_FromStringAndSize(start, end - start))
         self.tail.size = 0
-        if self.tail.capacity > 4 << 20:
+        if self.tail.capacity > LARGE:
             self.tail.clear()
+        return 0
+
+    cdef int cut_document(self) except -1:
+        """From its end, so that what is in pieces is not held twice."""
+        cdef Py_ssize_t n = (self.tail.size + PIECE - 1) // PIECE, at
+        cdef list pieces = []
+        cdef char* data
+        while n > 0:
+            n -= 1
+            at = n * PIECE
+            pieces.append(PyBytes_FromStringAndSize(self.tail.data + at, self.tail.size - at))
+            self.tail.size = at
+            if self.tail.capacity > LARGE and at > 0:
+                data = <char*>realloc(self.tail.data, at)
+                if data != NULL:
+                    self.tail.data = data
+                    self.tail.capacity = at
+        if self.tail.capacity > LARGE:
+            self.tail.clear()
+        for piece in reversed(pieces):
+            self.push(piece)
         return 0
 
     cdef double wait_for_more(self, double t, int running) noexcept:

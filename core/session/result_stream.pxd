@@ -14,7 +14,7 @@ cdef class ResultStream:
     cdef uint64_t next_number               # in request order that of the earliest call without a result; else a count
     cdef dict waiting                       # number -> bytes of results that wait for earlier ones
     cdef Py_ssize_t waiting_bytes
-    cdef Py_ssize_t unwritten               # bytes of bodies of results that are known and not put yet
+    cdef Py_ssize_t unwritten               # bytes of results that are there and not written yet
     cdef Py_ssize_t window_bytes            # most that they may have; the last may exceed it
     cdef Buffer single                      # one result, before it is known whether it has to wait
     cdef int bound(self, Py_ssize_t max_message, bint parts) except -1

@@ -71,8 +71,10 @@ cdef class Session(Conductor):
     cdef int drive(self) except -1
     cdef int read(self) except -1
     cdef int settle(self) except -1
+    cdef int write(self) except -1
     cdef int start(self) except -1
     cdef int rest(self) except -1
+    cdef int drive_soon(self) except -1
     cdef int apply(self, BatchOptions options) except -1
     cdef int end_by(self, double deadline) except -1
     cdef int end_early(self, Refusal running, Refusal rest) except -1

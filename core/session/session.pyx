@@ -169,11 +169,12 @@ cdef class Session(Conductor):
         """One chunk of the answer, or None. Protobuf: one message."""
         cdef bytes chunk = self.outlet.take(self.pending.calls)
         self.dispatch.tell_inflow()
-        if chunk is not None and self.life == LIFE_OPEN:
+        if chunk is not None and not self.is_over():
             try:
                 fault("take")
-                self.dispatch.pump()
-                if self.intake.waits or self.settler.has_work():
+                if self.life == LIFE_OPEN:
+                    self.dispatch.pump()
+                if self.intake.waits or self.settler.has_work() or self.settler.is_writing():
                     self.drive()
             except Exception as error:
                 self.crashed(error)
@@ -312,8 +313,11 @@ cdef class Session(Conductor):
 
     cdef int drive(self) except -1:
         """Reads, settles and starts what the bounds allow now. Whoever is in the middle of settling goes on itself."""
-        if self.life != LIFE_OPEN or self.settler.settling:
+        if self.is_over() or self.settler.settling:
             return 0
+        self.write()
+        if self.life != LIFE_OPEN:
+            return self.check_end()
         if not self.resting:
             try:
                 self.read()
@@ -352,6 +356,10 @@ cdef class Session(Conductor):
             if step == STEP_CALL and intake.checked():
                 self.settle()
         return 0
+
+    cdef int write(self) except -1:
+        """Writes results that had to wait."""
+        return self.rest() if not self.resting and self.settler.write(self.life == LIFE_OPEN) else 0
 
     cdef int settle(self) except -1:
         return self.rest() if not self.resting and self.settler.settle() else 0
@@ -400,24 +408,25 @@ cdef class Session(Conductor):
         return 0
 
     cdef int finished_call(self, Call call, Result result, double t) except -1:
-        if call.members is None:
-            self.settler.conclude(call, result, t)
-        else:
-            self.settler.take_apart(call, result, self.life == LIFE_OPEN)
-            if self.life == LIFE_BROKEN:
-                self.settler.conclude_told()
+        self.settler.give(call, result, t, self.life == LIFE_OPEN)
         self.dispatch.tell_inflow()
         if self.settler.settling:
-            return 0
+            return self.drive_soon() if self.settler.is_writing() else 0
+        self.write()
         if self.life == LIFE_OPEN:
             self.settle()
             if call.members is not None:
                 self.dispatch.tell_inflow()
             # Together with what else becomes ready in this turn of the loop, so that an upstream is woken up once.
-            if (self.dispatch.queued or self.intake.waits or self.settler.has_work()) and not self.drive_due:
-                self.drive_due = True
-                self.loop.call_soon(self.on_drive)
+            if self.dispatch.queued or self.intake.waits or self.settler.has_work():
+                self.drive_soon()
         return self.check_end()
+
+    cdef int drive_soon(self) except -1:
+        if not self.drive_due:
+            self.drive_due = True
+            self.loop.call_soon(self.on_drive)
+        return 0
 
     def on_drive(self):
         self.drive_due = False
@@ -528,7 +537,7 @@ cdef class Session(Conductor):
                 self.sum_up(&summary)
                 self.results.end(&summary)
                 self.close(LIFE_COMPLETE)
-        elif self.life == LIFE_BROKEN and self.dispatch.running == 0:
+        elif self.life == LIFE_BROKEN and self.dispatch.running == 0 and not self.settler.is_writing():
             self.close(LIFE_CUT)
         return 0
 
@@ -539,6 +548,7 @@ cdef class Session(Conductor):
             return 0
         self.life = life
         sessions_open -= 1
+        self.settler.forget_results()
         self.dispatch.close()
         if self.alarm is not None:
             self.alarm.cancel()

@@ -32,6 +32,9 @@ cdef class Settler:
     cdef bint stops_silently                # of the dialect
     cdef bint settling
     cdef object told                        # deque of (Call, Result): of requests that carried several, not yet concluded
+    cdef list late                          # heap of (number, LateResult), or None
+    cdef uint64_t late_count                # of those that there have been
+    cdef uint64_t lost                      # calls whose results nobody wrote
     cdef uint64_t[8] counts                 # by Outcome
 
     @staticmethod
@@ -46,10 +49,15 @@ cdef class Settler:
     cdef int refuse(self, Call call) except -1
     cdef int drop(self, Call call) except -1
     cdef int pass_over(self, Call call) except -1
+    cdef int give(self, Call call, Result result, double t, bint goes_on) except -1
+    cdef bint write(self, bint goes_on) except -1
+    cdef bint is_writing(self) noexcept
+    cdef int forget_results(self) except -1
     cdef int conclude(self, Call call, Result result, double t) except -1
     cdef int take_apart(self, Call carrier, Result result, bint goes_on) except -1
     cdef int conclude_first(self) except -1
     cdef int conclude_told(self) except -1
+    cdef uint64_t unwritten(self) noexcept
     cdef int finish(self, Call call, Result result, bint succeeded, double t) except -1
     cdef int stop(self, Refusal verdict) except -1
     cdef int clear(self) except -1

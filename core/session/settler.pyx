@@ -4,19 +4,23 @@ A result is given in one place, conclude(), whoever it is of. Must never give a 
 another that does not depend on it (BU-03).
 """
 from batchwire.core.dispatch.carrier cimport continued, in_pieces, taken_apart
+from batchwire.core.dialects.plain_body cimport is_coded
 from batchwire.core.faults cimport fault
 from batchwire.core.model cimport (
-    Call, CallQueue, OUTCOME_DEPENDENCY_FAILED, OUTCOME_FAILED, OUTCOME_REFUSED, OUTCOME_SUCCEEDED, OUTCOME_TIMED_OUT,
+    CARRIED, Call, CallQueue, OUTCOME_DEPENDENCY_FAILED, OUTCOME_FAILED, OUTCOME_REFUSED, OUTCOME_SUCCEEDED, OUTCOME_TIMED_OUT,
     OUTCOME_UNREACHABLE, Refusal, Result, now,
 )
 from batchwire.core.plan.groups cimport Group
 from batchwire.core.plan.order cimport DEAR
+from batchwire.core.session.late_result cimport LateResult, is_late
 from batchwire.core.session.public_result cimport publish
 from batchwire.core.session.result_stream cimport spoil
+from batchwire.core.upstream.base cimport Upstream
 from batchwire.core.upstream.native.outcomes cimport bad_answer
 
 import logging
 from collections import deque
+from heapq import heappop, heappush
 
 cdef enum:
     LOOKED_AT = 1             # member of a group that is decided between two looks at the clock: it may have a long body
@@ -210,6 +214,64 @@ cdef class Settler:
             self.results.pass_by(call)
         return self.finish(call, result, True, now())
 
+    cdef int give(self, Call call, Result result, double t, bint goes_on) except -1:
+        """An upstream has given a result; goes_on: more calls may be sent."""
+        cdef Py_ssize_t limit = self.bounds.limits.max_response_bytes
+        if call.members is not None:
+            if not is_coded(result):
+                return self.take_apart(call, result, goes_on)
+            limit = CARRIED * (<Upstream>call.upstream).max_response_bytes
+        elif not is_late(call, result, self.results.writer.plain) \
+                or (result.status >= 400 and not self.continue_on_error) \
+                or (call.group is not None and self.results.writer.nests):
+            # The others have their place: at an error the batch stops, and the answers to a change set are one.
+            return self.conclude(call, result, t)
+        if self.late is None:
+            self.late = []
+        # In request order the earliest comes first: those behind it wait for it in any case.
+        heappush(self.late, (call.number if self.results.ordered else self.late_count, LateResult.of(
+            call, result, is_coded(result) and (call.members is not None or self.results.writer.plain), limit)))
+        self.late_count += 1
+        self.results.unwritten += result.body_len
+        return 0
+
+    cdef bint is_writing(self) noexcept:
+        """Whether there are results that are made ready to be written."""
+        return self.late is not None and len(self.late) > 0
+
+    cdef bint write(self, bint goes_on) except -1:
+        """Goes on with the results that are not written yet; whether the slice was over before all were that may."""
+        cdef LateResult late
+        cdef double since = now()
+        cdef Py_ssize_t before
+        while self.late:
+            if self.slice.over():
+                return True
+            late = self.late[0][1]
+            if not self.bounds.may_keep(late.call.number) or not self.dispatch.may_write(late.becomes()):
+                break
+            before = late.size
+            if late.step():
+                heappop(self.late)
+                self.results.unwritten -= before
+                if late.call.members is None:
+                    self.conclude(late.call, late.result, since)
+                else:
+                    self.take_apart(late.call, late.result, goes_on)
+            else:
+                self.results.unwritten += late.size - before
+            self.dispatch.tell_inflow()
+            self.slice.spend_since(&since)
+        return False
+
+    cdef int forget_results(self) except -1:
+        """Nobody will take what is not written."""
+        self.lost = self.unwritten()
+        self.late = None
+        self.told.clear()
+        self.results.unwritten = 0
+        return 0
+
     cdef int conclude(self, Call call, Result result, double t) except -1:
         """The one place where a call gets its result."""
         cdef list _owners                 # keep what the headers point to
@@ -240,7 +302,7 @@ cdef class Settler:
         """The result of a request that carried several calls, which settle() concludes one by one: a thousand of them,
         each with the one error of all, are no work for one go, nor all for a client that takes nothing (PL-01, AN-05).
 
-        goes_on: some of the calls may be sent again.
+        goes_on: some of the calls may be sent again; else nobody settles any more, and all of them are concluded.
         """
         cdef Call call
         cdef list results
@@ -261,7 +323,7 @@ cdef class Settler:
         for call, result in zip(carrier.members, results):
             self.told.append((call, result))
             self.results.unwritten += result.body_len
-        return 0
+        return 0 if goes_on else self.conclude_told()
 
     cdef int conclude_first(self) except -1:
         """The first of the results that take_apart() has found."""
@@ -275,14 +337,22 @@ cdef class Settler:
         return 0
 
     cdef int conclude_told(self) except -1:
-        """All of them, in one go: the batch is broken, and nobody settles any more."""
+        """All of them, in one go."""
         while self.told:
             self.conclude_first()
         return 0
 
+    cdef uint64_t unwritten(self) noexcept:
+        """Calls that have been run and whose results are not written."""
+        cdef uint64_t calls = self.lost + len(self.told)
+        if self.late is not None:
+            for _, late in self.late:
+                calls += 1 if (<LateResult>late).call.members is None else len((<LateResult>late).call.members)
+        return calls
+
     cdef uint64_t tell(self, uint64_t* told) noexcept:
         """How many calls ended in each of session.OUTCOMES; returns how many there were."""
-        cdef uint64_t admitted = self.plan.admitted, known = self.dispatch.abandoned + len(self.told)
+        cdef uint64_t admitted = self.plan.admitted, abandoned = self.dispatch.abandoned + self.unwritten(), known = abandoned
         cdef int n
         told[0] = self.counts[<int>OUTCOME_SUCCEEDED]
         told[1] = self.counts[<int>OUTCOME_FAILED]
@@ -290,7 +360,7 @@ cdef class Settler:
         told[3] = self.counts[<int>OUTCOME_DEPENDENCY_FAILED]
         told[4] = self.counts[<int>OUTCOME_UNREACHABLE]
         told[5] = self.counts[<int>OUTCOME_TIMED_OUT]
-        told[6] = self.dispatch.abandoned + len(self.told)
+        told[6] = abandoned
         for n in range(6):
             known += told[n]
         told[7] = admitted - known if admitted > known else 0

@@ -25,6 +25,8 @@ cdef class CallOwner:
     cdef int incoming(self, Inlet inlet, Call call, Py_ssize_t size) except -1
     # The answer of an inlet has ended, or is not wanted any more.
     cdef int came_in(self, Inlet inlet) except -1
+    # Results that had to wait for room in the process may be written. Must not act at once.
+    cdef int room_to_write(self) except -1
     # Whether a call may be answered before one that comes earlier and has no connection.
     cdef bint may_overtake(self) except -1
 

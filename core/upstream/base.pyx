@@ -31,6 +31,9 @@ cdef class CallOwner:
     cdef int came_in(self, Inlet inlet) except -1:
         return 0
 
+    cdef int room_to_write(self) except -1:
+        return 0
+
     cdef bint may_overtake(self) except -1:
         return True
 

@@ -212,6 +212,22 @@ def test_JB_27_known_codings_are_decoded_or_501(
 
 
 @pytest.mark.parametrize(
+    ("coding", "body", "status", "code"),
+    [
+        ("deflate, deflate, deflate", BYTES, 400, "BadBody"),
+        ("gzip", gzip.compress(b"\0" * (4 << 20)), 413, "CompressionRatio"),
+        ("chunked, gzip", gzip.compress(b"1\r\nx\r\n" * 2_000_000), 413, "CompressionRatio"),
+    ],
+)
+def test_JB_27_codings_are_bounded(
+    coding: str, body: bytes, status: int, code: str, gateway: Gateway, upstream: ScriptedUpstream
+) -> None:
+    response = with_coding(gateway, coding, body)
+    assert (response["status"], response["body"]["error"]["code"]) == (status, code)
+    assert upstream.lines == []
+
+
+@pytest.mark.parametrize(
     "member",
     [
         b'{"id":"1","method":"get","url":"A","url":"B"}',

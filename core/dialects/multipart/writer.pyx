@@ -9,7 +9,7 @@ from batchwire.core.dialects.json_scan cimport MAX_DEPTH, check
 from batchwire.core.dialects.media cimport MEDIA_JSON, media_kind
 from batchwire.core.dialects.multipart.change_set cimport ChangeSet
 from batchwire.core.dialects.multipart.part cimport FLAVOUR_DOCUMENT, FLAVOUR_GOOGLE, FLAVOUR_ODATA
-from batchwire.core.dialects.plain_body cimport plain_body
+from batchwire.core.dialects.plain_body cimport make_plain
 from batchwire.core.headers cimport valid_value
 from batchwire.core.model cimport (
     KIND_CONTENT_ENCODING,
@@ -73,6 +73,7 @@ cdef class MultipartWriter(Writer):
         if flavour not in FLAVOURS:
             raise ConfigError(f"the flavour of a multipart batch must be one of {', '.join(FLAVOURS)}")
         self.boundary = boundary
+        self.plain = True
         self.flavour = FLAVOURS[flavour]
         self.gathers = self.nests = nested and not flat and self.flavour == FLAVOUR_ODATA
         self.nested_errors = nested_errors
@@ -176,19 +177,16 @@ cdef class MultipartWriter(Writer):
         return found.put(out, self.boundary)
 
     cdef int put_part(self, Buffer out, bytes boundary, Call call, Result result) except -1:
-        cdef bytes owner = None
         cdef HeaderSlice* media = result.find(KIND_CONTENT_TYPE)
         cdef const char* body = result.body
         cdef Py_ssize_t size = result.body_len
         cdef bint coded = False           # in the content-codings that it came in
         if result.body_owner is None or result.status < 200 or result.status == 204 or result.status == 304:
             size = 0
-        elif size and result.find(KIND_CONTENT_ENCODING) != NULL:
-            owner = plain_body(call, result, self.max_body_bytes)
-            if owner is not None:
-                body = PyBytes_AS_STRING(owner)
-                size = PyBytes_GET_SIZE(owner)
-            coded = owner is None
+        elif size:
+            coded = not make_plain(call, result, self.max_body_bytes)
+            body = result.body
+            size = result.body_len
         out.grow(size + 512)
         out.put(b"--", 2)
         out.put_bytes(boundary)

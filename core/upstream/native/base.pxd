@@ -1,4 +1,5 @@
 # Many calls as one $batch request to one upstream, and its answer as one Result a call. No I/O.
+from batchwire.core.dialects.codings cimport Undoing
 from batchwire.core.model cimport Buffer, Call, Result
 
 cdef enum Progress:
@@ -25,6 +26,7 @@ cdef class Encoding:
     cdef Buffer out
     cdef list parts
     cdef list left_out
+    cdef Undoing undoing                    # of the body of the member that is being written, or None
 
 
 cdef class NativeForm:
@@ -42,7 +44,7 @@ cdef class NativeForm:
     begin(), step(), end(): write a batch. Each step is the work of one member, so that others can be served in between
       (PL-01). A member of a group that cannot be said in this form raises UnfitMember; any other is left out.
     encode(): all of it in one go, for members that are known to fit.
-    put_member(): writes the next member; raises UnfitMember.
+    put_member(): writes the next member; false: its body is decoded step by step, call again. Raises UnfitMember.
     decode(): never raises for what the upstream answered. A list of Results, one a member in the order of
       members; none is shared. `answer` may be let go afterwards. gathered: what gather() gave of answers before.
     more_at(): where the rest of an answer is to be had (@nextLink), or None.
@@ -57,7 +59,7 @@ cdef class NativeForm:
     cdef Progress step(self, Encoding encoding) except? PROGRESS_UNFIT
     cdef NativeBatch end(self, Encoding encoding)
     cdef NativeBatch encode(self, list members, bint atomic, bytes base_path)
-    cdef int put_member(self, Encoding encoding, Call call, Py_ssize_t index) except -1
+    cdef bint put_member(self, Encoding encoding, Call call, Py_ssize_t index) except -1
     cdef list decode(self, Result answer, list members, bint atomic, list gathered)
     cdef bytes more_at(self, Result answer)
     cdef list gather(self, Result answer, list members, list gathered)

@@ -76,9 +76,9 @@ cdef class NativeForm:
             return PROGRESS_ON if self.fits(encoding, encoding.members[encoding.looked_at - 1]) else PROGRESS_UNFIT
         if number == len(encoding.members):
             return PROGRESS_DONE
-        encoding.written += 1
         try:
-            self.put_member(encoding, encoding.members[number], number - len(encoding.left_out))
+            if not self.put_member(encoding, encoding.members[number], number - len(encoding.left_out)):
+                return PROGRESS_ON
             # PL-02: bodies become larger when their codings are undone.
             if encoding.atomic and 0 < self.max_body_bytes and encoding.out.size > CARRIED * self.max_body_bytes:
                 raise UnfitMember(number, "with it the group is larger than the gateway may make it")
@@ -88,6 +88,7 @@ cdef class NativeForm:
             error.index = number
             encoding.out.size = before
             encoding.left_out.append(error)
+        encoding.written += 1
         return PROGRESS_ON
 
     cdef NativeBatch encode(self, list members, bint atomic, bytes base_path):
@@ -100,7 +101,7 @@ cdef class NativeForm:
     cdef NativeBatch end(self, Encoding encoding):
         raise NotImplementedError
 
-    cdef int put_member(self, Encoding encoding, Call call, Py_ssize_t index) except -1:
+    cdef bint put_member(self, Encoding encoding, Call call, Py_ssize_t index) except -1:
         raise NotImplementedError
 
     cdef list decode(self, Result answer, list members, bint atomic, list gathered):

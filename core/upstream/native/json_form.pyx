@@ -3,6 +3,7 @@
 Bodies travel by their media type as in the JSON dialect; a JSON body goes in and comes out as the bytes it is.
 Must never send a body that is not what its content-type says: it would break the batch of all members.
 """
+from batchwire.core.dialects.codings cimport Undoing
 from batchwire.core.dialects.header_names cimport put_name
 from batchwire.core.dialects.json_scan cimport check
 from batchwire.core.dialects.json_strings cimport put_escaped
@@ -36,7 +37,7 @@ from libc.stdint cimport uint8_t
 cdef extern from "<string.h>" nogil:
     void* memmem(const void* haystack, size_t n, const void* needle, size_t k)
 
-from batchwire.core.dialects.codings import decode as undo
+from batchwire.core.dialects.codings import TooDense, TooManyCodings
 from batchwire.core.upstream.native.base import UnfitMember
 
 # A service may take 4.0 batches only, and members say their versions themselves: so no OData-Version (GB-05).
@@ -65,6 +66,8 @@ cdef class JsonForm(NativeForm):
             return False
         if call.body_owner is None or call.body_len == 0:
             return True
+        if block_get(call.head, b"content-encoding", 16) is not None:
+            return False              # PL-01: it would be decoded in one go
         media = block_get(call.head, b"content-type", 12) or b""
         while at < call.body_len and call.body_ptr[at] in (c' ', c'\t', c'\r', c'\n'):
             at += 1
@@ -84,7 +87,7 @@ cdef class JsonForm(NativeForm):
         return NativeBatch(HEAD + (b"" if encoding.atomic else GO_ON) + lifted_lines(encoding.members[0]),
                            encoding.out.take(), encoding.left_out)
 
-    cdef int put_member(self, Encoding encoding, Call call, Py_ssize_t index) except -1:
+    cdef bint put_member(self, Encoding encoding, Call call, Py_ssize_t index) except -1:
         cdef Buffer out = encoding.out
         cdef dict inner = encoding.inner
         cdef dict fields = {}
@@ -93,7 +96,12 @@ cdef class JsonForm(NativeForm):
         for name, value in fields_of(call, inner):
             name = name.lower()
             fields[name] = fields[name] + b", " + value if name in fields else value
-        body = self.plain_body(call, fields, index)
+        body = None
+        if call.body_owner is not None:
+            if not self.decode_body(encoding, call, fields, index):
+                return False
+            body = (call.body_ptr[:call.body_len] if encoding.undoing is None else encoding.undoing.data) or None
+            encoding.undoing = None
         if body is not None:
             body = self.body_text(fields, index, inner, waits, body)    # which decides on what comes before it
         if index:
@@ -122,21 +130,22 @@ cdef class JsonForm(NativeForm):
         if body is not None:
             out.put(b',"body":', 8)
             out.put_bytes(body)
-        return out.put_char(c'}')
+        out.put_char(c'}')
+        return True
 
-    cdef bytes plain_body(self, Call call, dict fields, Py_ssize_t index):
-        """The body without codings, which JSON cannot carry (HD-19), or None."""
-        cdef bytes body
-        if call.body_owner is None:
-            return None
-        body = call.body_ptr[:call.body_len]
-        codings = fields.pop(b"content-encoding", None)
-        if codings is not None:
-            try:
-                body = undo(codings, body, self.max_body_bytes)
-            except ValueError:
-                raise UnfitMember(index, "the body is not what its content-encoding says") from None
-        return body or None
+    cdef bint decode_body(self, Encoding encoding, Call call, dict fields, Py_ssize_t index) except -1:
+        """A step in undoing the content-codings, which JSON cannot carry (HD-19); whether all are undone."""
+        cdef bytes codings = fields.pop(b"content-encoding", None)
+        if codings is None:
+            return True
+        try:
+            if encoding.undoing is None:
+                encoding.undoing = Undoing(codings, call.body_ptr[:call.body_len], self.max_body_bytes)
+            return encoding.undoing.step()
+        except ValueError as error:
+            encoding.undoing = None
+            raise UnfitMember(index, f"{error}" if isinstance(error, (TooDense, TooManyCodings)) else
+                              "the body is not what its content-encoding says") from None
 
     cdef bytes body_text(self, dict fields, Py_ssize_t index, dict inner, dict waits, bytes body):
         """The JSON for a body: JB-23..JB-25. Without a media type it is bytes, and that is said, because no type would mean JSON."""

@@ -58,7 +58,7 @@ cdef class MultipartForm(NativeForm):
             head += b"Prefer: odata.continue-on-error\r\n"
         return NativeBatch(head + lifted_lines(encoding.members[0]), joined(parts, boundary), encoding.left_out)
 
-    cdef int put_member(self, Encoding encoding, Call call, Py_ssize_t index) except -1:
+    cdef bint put_member(self, Encoding encoding, Call call, Py_ssize_t index) except -1:
         cdef Buffer out = encoding.out
         cdef dict inner = encoding.inner
         cdef bytes name, value
@@ -88,7 +88,7 @@ cdef class MultipartForm(NativeForm):
         if body is not None:
             out.put_bytes(body)
         encoding.parts.append(out.take())
-        return 0
+        return True
 
     cdef list decode(self, Result answer, list members, bint atomic, list gathered):
         cdef Py_ssize_t count = len(members)

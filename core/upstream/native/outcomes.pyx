@@ -6,10 +6,10 @@ failed group a success, whatever the upstream said of it before it rolled back.
 """
 from batchwire.core.dialects.base cimport is_read
 from batchwire.core.dialects.media cimport MEDIA_JSON, media_kind
+from batchwire.core.dialects.plain_body cimport make_plain
 from batchwire.core.model cimport (
     Call,
     HeaderSlice,
-    KIND_CONTENT_ENCODING,
     KIND_CONTENT_TYPE,
     OUTCOME_DEPENDENCY_FAILED,
     OUTCOME_FAILED,
@@ -24,7 +24,6 @@ from libc.string cimport memcpy
 import json
 import re
 
-from batchwire.core.dialects.codings import decode
 
 cdef extern from "<string.h>" nogil:
     void* memmem(const void* haystack, size_t n, const void* needle, size_t k)
@@ -121,19 +120,11 @@ cdef str words_of(Result answer):
 
 
 cdef bytes whole_body(Result answer, Py_ssize_t limit):
-    cdef int i
-    cdef bytes body
     if answer.body_owner is None:
         return None
-    body = answer.body[:answer.body_len]
-    codings = b",".join([
-        answer.headers[i].value[:answer.headers[i].value_len]
-        for i in range(answer.header_count) if answer.headers[i].kind == KIND_CONTENT_ENCODING
-    ])
-    try:
-        return decode(codings, body, limit) if codings else body
-    except ValueError:
+    if not make_plain(None, answer, limit):
         return None
+    return answer.body[:answer.body_len]
 
 
 cdef Py_ssize_t member_index(bytes name, Py_ssize_t count) except -2:

@@ -386,12 +386,12 @@ def test_AN_01_content_codings_that_cannot_be_undone_stay(coding: bytes, body: b
 
 def test_inflating_is_bounded() -> None:
     body = gzip.compress(json.dumps("x" * 5000).encode())
-    result = make_result(200, [JSON, (b"content-encoding", b"gzip")], body)
-    assert JsonWriter(5002).write_bytes(make_call(), result)
+    headers = [JSON, (b"content-encoding", b"gzip")]
+    assert JsonWriter(5002).write_bytes(make_call(), make_result(200, headers, body))
     with pytest.raises(BadUpstreamBody):
-        JsonWriter(5001).write_bytes(make_call(), result)
+        JsonWriter(5001).write_bytes(make_call(), make_result(200, headers, body))
     # AN-03: what a POST has done is done.
-    written = JsonWriter(5001).write_bytes(make_call(method="post"), result)
+    written = JsonWriter(5001).write_bytes(make_call(method="post"), make_result(200, headers, body))
     assert json.loads(written)["headers"]["Content-Encoding"] == "gzip"
 
 

@@ -1,0 +1,70 @@
+"""A result that takes long to write, or becomes large by it: it waits for room, and is made ready in steps (PL-01, AN-05).
+
+A few bytes in a content-coding may stand for megabytes, and a control character is six bytes in JSON: so it is kept as
+it came until the client takes. Must never change what the result says, only when.
+"""
+from batchwire.core.dialects.media cimport MEDIA_TEXT, media_kind
+from batchwire.core.dialects.plain_body cimport go_on_undoing, is_coded, undoing_of
+from batchwire.core.model cimport HeaderSlice, KIND_CONTENT_TYPE, OUTCOME_UNREACHABLE
+
+from batchwire.core.errors import BadUpstreamBody
+
+cdef enum:
+    LARGE = 65536             # bytes of a body that is no trifle to write
+    ESCAPED = 6               # bytes that one of a text may become in JSON
+
+
+cdef bint is_late(Call call, Result result, bint plain) noexcept:
+    """plain: the client reads it inside of text, without content-codings. Else it is put in as it is."""
+    return plain and (result.body_len > LARGE or is_coded(result))
+
+
+cdef class LateResult:
+    @staticmethod
+    cdef LateResult of(Call call, Result result, bint coded, Py_ssize_t limit):
+        cdef LateResult made = LateResult.__new__(LateResult)
+        made.call = call
+        made.result = result.copy()
+        made.coded = coded
+        made.limit = limit
+        made.size = result.body_len
+        return made
+
+    cdef Py_ssize_t becomes(self) except -1:
+        """Bytes at most that the next step, or being written, makes of it."""
+        cdef HeaderSlice* media = self.result.find(KIND_CONTENT_TYPE)
+        if self.coded:
+            if self.undoing is None:
+                self.undoing = undoing_of(None, self.result, self.limit)
+                self.coded = self.undoing is not None
+        if self.coded:
+            return self.undoing.most
+        if media != NULL and media_kind(media.value, media.value_len) == MEDIA_TEXT:
+            return ESCAPED * self.result.body_len
+        return self.result.body_len * 4 // 3
+
+    cdef bint step(self) except -1:
+        """Undoes some of its content-codings; whether it can be written now."""
+        if not self.coded:
+            return True
+        # What is coming out is counted before it is there: others look at the same bound in between.
+        self.size = self.result.body_len + self.undoing.most
+        try:
+            self.coded = not go_on_undoing(self.undoing, None if self.call.members is not None else self.call, self.result)
+        except BadUpstreamBody as error:
+            self.coded = False
+            self.result = replaced(self.result, str(error))
+        if not self.coded:
+            self.undoing = None
+            self.size = self.result.body_len
+        return False
+
+
+cdef Result replaced(Result result, str message):
+    """A GET whose answer is beyond a bound becomes a 502 (AN-03)."""
+    cdef Result made = Result()
+    made.reset()
+    made.set_error(502, OUTCOME_UNREACHABLE, "BadUpstreamAnswer", message)
+    made.started_us = result.started_us
+    made.elapsed_us = result.elapsed_us
+    return made
