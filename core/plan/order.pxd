@@ -26,6 +26,7 @@ cdef class Plan:
     cdef readonly uint64_t admitted
     cdef Py_ssize_t max_body                # of a call after references are filled in
     cdef int max_depth                      # of its JSON
+    cdef Py_ssize_t max_line                # of its URL and of its header lines after references are filled in
     cdef Sequence sequence                  # MP-01: items run one after the other; None: only dependencies order them
     cdef bint collecting                    # groups are held until they can be decided as one
     cdef int max_group                      # members of a collected group
@@ -58,6 +59,7 @@ cdef class Plan:
     cdef int judge(self, Call call) except -1
     cdef int fill(self, Call call, set ids) except -1
     cdef int fill_references(self, Call call, set ids) except -1
+    cdef int refuse_long(self, Call call) except -1
     cdef int fill_etags(self, Call call, set ids) except -1
     cdef bint is_member(self, Group group, bytes name) except -1
     cdef int enter_group(self, Call call) except -1

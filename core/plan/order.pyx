@@ -36,17 +36,20 @@ cdef enum:
 
 cdef class Plan:
     """
-    max_body: bytes of a call's body after references are filled in, and of all bodies of a collected group.
+    max_body: bytes of a call's body after references are filled in, and of all that is filled in of a collected group.
+    max_line: bytes of a call's URL, and of its header lines, after references are filled in.
     sequential: calls and groups run one after the other (MP-01). collecting: groups are held until all their
     members may run as one, at most max_group of them; without, no upstream could run one (GW-04 c), and members
     are refused as they come.
     """
 
     def __init__(self, UrlRules rules not None, Py_ssize_t reference_bytes, Py_ssize_t max_body=16 << 20,
-                 int max_depth=64, bint sequential=False, bint collecting=False, int max_group=1000):
+                 int max_depth=64, bint sequential=False, bint collecting=False, int max_group=1000,
+                 Py_ssize_t max_line=32768):
         self.rules = rules
         self.max_body = max_body
         self.max_depth = max_depth
+        self.max_line = max_line
         self.index = CallIndex()
         self.references = References(reference_bytes)
         self.decided = CallQueue()
@@ -584,9 +587,9 @@ cdef class Plan:
             group.filled += 1
             self.within_group(call, ids)
             if call.refusal is None:
-                before = call.body_len
+                before = filled_bytes(call)
                 self.fill(call, ids)
-                group.held_bytes += call.body_len - before
+                group.held_bytes += filled_bytes(call) - before
                 most -= 1
                 if group.held_bytes > self.max_body and call.refusal is None:
                     call.refuse(413, "GroupTooLarge", "the references make the calls of the group larger than "
@@ -672,8 +675,20 @@ cdef class Plan:
             fill_values(call, self.references, self.rules, self.max_body, self.max_depth)
         if call.flags & (URL_REFERENCE | ETAG_REFERENCE) and call.refusal is None:
             self.fill_references(call, ids)
+        if call.refusal is None and (call.values is not None or call.flags & (URL_REFERENCE | ETAG_REFERENCE)):
+            self.refuse_long(call)
         if call.flags & WANTS_BYTES and call.refusal is None:
             fill_result_of(call, call.inputs)
+        return 0
+
+    cdef int refuse_long(self, Call call) except -1:
+        """PL-12: what references make of a URL or of header lines has the bounds of those that a client says."""
+        if PyBytes_GET_SIZE(call.target) > self.max_line:
+            return call.refuse(400, "UrlTooLong", "the references make the URL longer than limits.max_header_bytes "
+                               f"({self.max_line} bytes)")
+        if PyBytes_GET_SIZE(call.head) > self.max_line and call.flags & ETAG_REFERENCE:
+            return call.refuse(400, "HeadersTooLarge", "the references make the headers of the call larger than "
+                               f"limits.max_header_bytes ({self.max_line} bytes)")
         return 0
 
     cdef int fill_references(self, Call call, set ids) except -1:
@@ -737,6 +752,11 @@ cdef class Plan:
     def holding(self):
         """Bytes of bodies kept for calls still to come, and held by waiting calls."""
         return self.references.held, self.references.handed
+
+
+cdef Py_ssize_t filled_bytes(Call call) noexcept:
+    """Bytes of what references may be filled into."""
+    return call.body_len + PyBytes_GET_SIZE(call.head) + PyBytes_GET_SIZE(call.target)
 
 
 cdef bint stays_below(bytes rest) except -1:

@@ -11,7 +11,9 @@ from batchwire.core.dialects.json_scan cimport check
 from batchwire.core.dialects.json_strings cimport has_half_pair, put_escaped, unescaped
 from batchwire.core.errors import quoted
 from batchwire.core.model cimport Buffer, Call
-from batchwire.core.plan.references cimport Kept, MISSING_FORGOTTEN, References, resource_url, text_of, why_missing, without_mount
+from batchwire.core.plan.references cimport (
+    Kept, References, all_missing, resource_url, text_of, why_missing, without_mount,
+)
 from batchwire.core.plan.urls cimport UrlRules, reference_of
 from batchwire.core.plan.value_finder import body_references, query_references
 from batchwire.core.plan.value_finder cimport AS_LITERAL, AS_PHRASE, AS_PLAIN, AS_URL, Reference
@@ -146,7 +148,7 @@ cdef int fill_body(Call call, list references, References given, UrlRules rules,
         if reference.kind == AS_URL:
             url = None if kept is None else resource_url(kept, reference.tail, rules)
             if url is None:
-                return unresolved(call, reference, why_none(kept) if kept is not None and kept.missing == MISSING_FORGOTTEN
+                return unresolved(call, reference, why_none(kept) if kept is not None and all_missing(kept)
                                   else "gave no usable URL")
             if kept.mount is not None and is_beside(call, kept):
                 url = without_mount(url, kept) or url

@@ -114,11 +114,12 @@ cdef class Settler:
         try:
             fault("plan.decide")
             self.plan.decide(call)
-            if call.flags & DEAR:
-                self.pending.charge_body(call)
             if call.refusal is None:
                 fault("place")
                 self.dispatch.place(call)
+            if call.flags & DEAR:
+                self.pending.charge_again(call)
+            if call.refusal is None:
                 self.pending.charge_extra(call)
             if dear:
                 self.slice.add(now() - since)
@@ -143,18 +144,17 @@ cdef class Settler:
             fault("plan.decide_group")
             while not self.plan.decide_group(group, LOOKED_AT):
                 if self.slice.spend_since(&since):
-                    return self.plan.decided.append(members[0])
-            for call in members:
-                self.pending.charge_body(call)
+                    return self.plan.decided.put_back(members[0])
             if (<Call>members[0]).refusal is None:
                 fault("place_group")
                 while not self.dispatch.carry(group):
                     if self.slice.spend_since(&since):
-                        return self.plan.decided.append(members[0])
-                for call in members:
-                    self.pending.charge_extra(call)
+                        return self.plan.decided.put_back(members[0])
                 carrier = group.carrier
                 group.carrier = None
+            for call in members:
+                self.pending.charge_again(call)
+                self.pending.charge_extra(call)
         except Exception as error:
             _log.error("a group could not be decided", exc_info=error)
             carrier = None
@@ -245,7 +245,7 @@ cdef class Settler:
                     self.dispatch.push(call)
             results = taken_apart(carrier, result)
             if carrier.group_size:
-                self.plan.references.place(carrier.members, results, self.rules)
+                self.plan.references.place(carrier.members, results, self.rules, self.plan.max_line)
         except Exception as error:
             _log.error("the answer to a batch could not be taken apart", exc_info=error)
             results = bad_answer(len(carrier.members), "the upstream's answer to the batch could not be read")
