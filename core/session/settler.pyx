@@ -100,20 +100,26 @@ cdef class Settler:
             call.refusal = self.verdict
         if call.empty_set and call.refusal is None:
             return self.pass_over(call)
-        self.decide(call)
+        if not self.decide(call):
+            return self.plan.decided.put_back(call)
         if call.refusal is None:
             self.slice.add(DECIDED)
             return self.dispatch.push(call)
         self.slice.add(ANSWERED)
         return self.refuse(call)
 
-    cdef int decide(self, Call call) except -1:
-        """Makes a call ready for its upstream, or refuses it; what fails here fails this call alone (BU-03)."""
+    cdef bint decide(self, Call call) except -1:
+        """Makes a call ready for its upstream, or refuses it; what fails here fails this call alone (BU-03).
+
+        False: the slice was over before that.
+        """
         cdef bint dear = call.flags & DEAR or self.dispatch.inheritance.is_long()
         cdef double since = now() if dear else 0
         try:
             fault("plan.decide")
-            self.plan.decide(call)
+            while not self.plan.decide(call):
+                if self.slice.spend_since(&since):
+                    return False
             if call.refusal is None:
                 fault("place")
                 self.dispatch.place(call)
@@ -127,7 +133,7 @@ cdef class Settler:
             _log.error("a call could not be decided", exc_info=error)
             call.refusal = FAILED
             self.plan.let_inputs_go(call)
-        return 0
+        return True
 
     cdef int settle_group(self, Group group) except -1:
         """GW-04: a group of several runs as one request to an upstream with transactions, or not at all."""
