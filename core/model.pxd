@@ -118,6 +118,7 @@ cdef class CallQueue:
     cdef Call first
     cdef Call last
     cdef int append(self, Call call) except -1
+    cdef int put_back(self, Call call) except -1
     cdef Call popleft(self)
     cdef int clear(self) except -1
 

@@ -158,6 +158,14 @@ cdef class CallQueue:
         self.last = call
         return 0
 
+    cdef int put_back(self, Call call) except -1:
+        """The call is the first one again."""
+        call.behind = self.first
+        self.first = call
+        if self.last is None:
+            self.last = call
+        return 0
+
     cdef Call popleft(self):
         """The first call; the queue must not be empty."""
         cdef Call call = self.first

@@ -5,6 +5,7 @@ from batchwire.core.plan.references cimport Kept, References
 from batchwire.core.plan.sequence cimport Sequence
 from batchwire.core.plan.urls cimport UrlRules
 from batchwire.core.plan.value_finder cimport BodyScan, Reference
+from batchwire.core.plan.values cimport Filling
 from libc.stdint cimport uint64_t
 
 cdef enum PlanFlag:
@@ -14,6 +15,7 @@ cdef enum PlanFlag:
     URL_REFERENCE = 8
     ETAG_REFERENCE = 16
     IN_LINE = 32              # has a place in the sequence
+    NAMES_GROUP = 64          # one of the names in its dependsOn is that of a group
     WANTS_BYTES = 128         # wants whole results: resultOf(<id>)
     DEAR = 256                # what is to be done for it before it starts is more than a few microseconds
 
@@ -26,6 +28,7 @@ cdef class Plan:
     cdef readonly uint64_t admitted
     cdef Py_ssize_t max_body                # of a call after references are filled in
     cdef int max_depth                      # of its JSON
+    cdef Py_ssize_t max_line                # of its URL and of its header lines after references are filled in
     cdef Sequence sequence                  # MP-01: items run one after the other; None: only dependencies order them
     cdef bint collecting                    # groups are held until they can be decided as one
     cdef int max_group                      # members of a collected group
@@ -36,16 +39,16 @@ cdef class Plan:
     cdef CallQueue decided                  # Calls whose dependencies are all finished
     cdef set waiting                        # Calls that wait
     cdef BodyScan search                    # of the newest call, whose body is long and not searched whole; or None
+    cdef Filling filling                    # of the call that is being decided, or None
     cdef bint admit(self, Call call) except -1
-    cdef bint names_groups(self, Call call) except -1
+    cdef bint names_groups(self, Call call) noexcept
     cdef bint may_ask(self, Call call, bytes name) except -1
-    cdef bint names_group(self, frozenset names) except -1
     cdef bint search_on(self, Py_ssize_t most) except -1
     cdef int admitted_whole(self, Call call) except -1
     cdef int end_of_calls(self) except -1
     cdef int finish(self, Call call, Result result, bint succeeded) except -1
     cdef int admit_value(self, Call call, Reference reference) except -1
-    cdef int decide(self, Call call) except -1
+    cdef bint decide(self, Call call) except -1
     cdef bint decide_group(self, Group group, int most) except -1
     cdef int within_group(self, Call call, set ids) except -1
     cdef int refer_within(self, Call call, bytes name) except -1
@@ -56,9 +59,10 @@ cdef class Plan:
     cdef int let_inputs_go(self, Call call) except -1
     cdef int clear(self) except -1
     cdef int judge(self, Call call) except -1
-    cdef int fill(self, Call call, set ids) except -1
-    cdef int fill_references(self, Call call, set ids) except -1
-    cdef int fill_etags(self, Call call, set ids) except -1
+    cdef bint fill(self, Call call, set ids) except -1
+    cdef int fill_url(self, Call call, set ids) except -1
+    cdef int refuse_long(self, Call call) except -1
+    cdef bint fill_etag(self, Call call, Filling filling, set ids) except -1
     cdef bint is_member(self, Group group, bytes name) except -1
     cdef int enter_group(self, Call call) except -1
     cdef int collect(self, Group group, Call call) except -1

@@ -26,12 +26,13 @@ from batchwire.core.plan.value_finder cimport (
     AS_JSON, AS_URL, MAX_PATH, MAX_REFERENCES, MAX_TAIL, BodyScan, Reference, body_may_refer, query_may_refer, scan_body,
 )
 from batchwire.core.plan.value_finder import query_references
-from batchwire.core.plan.values cimport fill_values
+from batchwire.core.plan.values cimport Filling, filling_of
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
 cdef enum:
     FEW = 16                  # names in dependsOn that may be there twice
     PIECE = 65536             # bytes of a body that are searched in one go
+    CANDIDATE = 256           # bytes of a body that take as long as a string that looks like a reference
     LONG = 2048               # bytes of a URL and headers that are no trifle to go through
 
 cdef Refusal NOT_REPEATED = Refusal(
@@ -41,17 +42,20 @@ cdef Refusal NOT_REPEATED = Refusal(
 
 cdef class Plan:
     """
-    max_body: bytes of a call's body after references are filled in, and of all bodies of a collected group.
+    max_body: bytes of a call's body after references are filled in, and of all that is filled in of a collected group.
+    max_line: bytes of a call's URL, and of its header lines, after references are filled in.
     sequential: calls and groups run one after the other (MP-01). collecting: groups are held until all their
     members may run as one, at most max_group of them; without, no upstream could run one (GW-04 c), and members
     are refused as they come.
     """
 
     def __init__(self, UrlRules rules not None, Py_ssize_t reference_bytes, Py_ssize_t max_body=16 << 20,
-                 int max_depth=64, bint sequential=False, bint collecting=False, int max_group=1000):
+                 int max_depth=64, bint sequential=False, bint collecting=False, int max_group=1000,
+                 Py_ssize_t max_line=32768):
         self.rules = rules
         self.max_body = max_body
         self.max_depth = max_depth
+        self.max_line = max_line
         self.index = CallIndex()
         self.references = References(reference_bytes)
         self.decided = CallQueue()
@@ -130,19 +134,9 @@ cdef class Plan:
         self.admitted_whole(call)
         return True
 
-    cdef bint names_groups(self, Call call) except -1:
+    cdef bint names_groups(self, Call call) noexcept:
         """Whether values of calls may be meant whose ids are not in dependsOn: of a group that it names, or its own."""
-        cdef bytes name
-        cdef int found
-        if call.group_state is not None and self.sequence is None:
-            return True
-        if call.depends_on is not None:
-            for name in call.depends_on:
-                found = self.index.find(name)
-                self.index.found = None
-                if found == FOUND_GROUP or found == FOUND_DONE_GROUP:
-                    return True
-        return False
+        return call.flags & NAMES_GROUP != 0 or (call.group_state is not None and self.sequence is None)
 
     cdef bint may_ask(self, Call call, bytes name) except -1:
         """PL-04: whether the text `$<name>/path` in the body of a call stands for a value of that name."""
@@ -163,19 +157,9 @@ cdef class Plan:
         elif found == FOUND_DONE_CALL:
             kept = self.references.get(name)
             if kept is self.references.forgotten:
-                return self.names_group(names)      # it may have been of that group: it is asked for, and refused
+                return call.flags & NAMES_GROUP != 0     # it may have been of that group: it is asked for, and refused
             group = kept.group
         return group is not None and names is not None and group in names
-
-    cdef bint names_group(self, frozenset names) except -1:
-        """Whether one of the names in a dependsOn is that of a group."""
-        cdef int found
-        for name in names or ():
-            found = self.index.find(name)
-            self.index.found = None
-            if found == FOUND_GROUP or found == FOUND_DONE_GROUP:
-                return True
-        return False
 
     cdef bint search_on(self, Py_ssize_t most) except -1:
         """Searches so many bytes of the newest call's body for references; whether the call has been admitted."""
@@ -186,6 +170,7 @@ cdef class Plan:
             if search.step(PIECE):
                 found = search.next()
                 while found is not None:
+                    most -= CANDIDATE
                     self.admit_value(call, found)
                     if call.refusal is not None:
                         break
@@ -287,6 +272,8 @@ cdef class Plan:
         self.index.found = None
         if not listed:
             call.flags |= WANTS_VALUES
+        elif found == FOUND_GROUP or found == FOUND_DONE_GROUP:
+            call.flags |= NAMES_GROUP
         if call.refusal is not None:
             return 0
         if found == FOUND_NOTHING or (found == FOUND_CALL and pending is call) or (
@@ -556,6 +543,7 @@ cdef class Plan:
         """Lets go what the call is filled in with, or was to be."""
         self.references.let_go(call)
         call.values = None
+        self.filling = None
         return 0
 
     cdef int clear(self) except -1:
@@ -563,15 +551,17 @@ cdef class Plan:
         self.decided.clear()
         self.waiting.clear()
         self.search = None
+        self.filling = None
         return 0
 
     cdef bint decide_group(self, Group group, int most) except -1:
         """GW-20: decides all members of a group before the first one runs: all are ready, or all refused.
 
-        most: members that are looked at in one go (PL-01); false: it has to be called again.
+        most: members, or steps of filling one in, in one go (PL-01); false: it has to be called again.
         """
         cdef Call call
         cdef Py_ssize_t before
+        cdef bint done
         cdef set ids = group.ids()
         while group.judged < group.size:
             if most == 0:
@@ -586,17 +576,20 @@ cdef class Plan:
         while group.verdict is None and group.filled < group.size:
             if most == 0:
                 return False
+            most -= 1
             call = group.members[group.filled]
-            group.filled += 1
-            self.within_group(call, ids)
+            if self.filling is None or self.filling.call is not call:
+                self.within_group(call, ids)
             if call.refusal is None:
-                before = call.body_len
-                self.fill(call, ids)
-                group.held_bytes += call.body_len - before
-                most -= 1
+                before = filled_bytes(call)
+                done = self.fill(call, ids)
+                group.held_bytes += filled_bytes(call) - before
                 if group.held_bytes > self.max_body and call.refusal is None:
                     call.refuse(413, "GroupTooLarge", "the references make the calls of the group larger than "
                                 f"limits.max_call_bytes ({self.max_body} bytes) together")
+                if not done and call.refusal is None:
+                    continue
+            group.filled += 1
             if call.refusal is not None:
                 group.verdict = call.refusal
         if group.verdict is not None:
@@ -630,15 +623,20 @@ cdef class Plan:
         call.target = b"$" + name + checked[1:]
         return 0
 
-    cdef int decide(self, Call call) except -1:
-        """All that the call waited for has finished: sets call.refusal, or makes the call ready to start."""
+    cdef bint decide(self, Call call) except -1:
+        """A step of deciding a call for which all that it waited for has finished; false: it has to be called again.
+
+        In the end the call is refused (call.refusal), or ready to start.
+        """
         if call.refusal is None:
-            self.judge(call)
-        if call.refusal is None:
-            self.fill(call, None)
+            if self.filling is None or self.filling.call is not call:
+                self.judge(call)
+            if call.refusal is None and not self.fill(call, None):
+                return False
         if call.refusal is None:
             call.state = CALL_READY
-        return self.let_inputs_go(call)
+        self.let_inputs_go(call)
+        return True
 
     def why_not(self, Call call not None):
         """What is wrong with a condition that was found not evaluable when the call came."""
@@ -669,53 +667,76 @@ cdef class Plan:
                                    OUTCOME_DEPENDENCY_FAILED)
         return 0
 
-    cdef int fill(self, Call call, set ids) except -1:
-        """Puts in what the call takes from others. Values first: what a Location says is never searched for any.
+    cdef bint fill(self, Call call, set ids) except -1:
+        """A step of putting in what the call takes from others; whether all is in, or the call is refused.
 
-        ids: of its group, when that runs as one: what these give is not for the gateway to know.
+        Values first: what a Location says is never searched for any. ids: of its group, when that runs as one: what
+        these give is not for the gateway to know.
         """
-        if call.values is not None:
-            fill_values(call, self.references, self.rules, self.max_body, self.max_depth)
-        if call.flags & (URL_REFERENCE | ETAG_REFERENCE) and call.refusal is None:
-            self.fill_references(call, ids)
+        cdef Filling filling = self.filling
+        if call.values is None and not call.flags & (URL_REFERENCE | ETAG_REFERENCE | WANTS_BYTES):
+            return True
+        if filling is None or filling.call is not call:
+            filling = self.filling = filling_of(call)
+        if not filling.step(self.references, self.rules, self.max_body, self.max_depth):
+            return False
+        if call.flags & ETAG_REFERENCE and call.refusal is None and not self.fill_etag(call, filling, ids):
+            return False
+        if call.flags & URL_REFERENCE and call.refusal is None:
+            self.fill_url(call, ids)
+        if call.refusal is None and (filling.in_target or call.flags & (URL_REFERENCE | ETAG_REFERENCE)):
+            self.refuse_long(call)
         if call.flags & WANTS_BYTES and call.refusal is None:
             fill_result_of(call, call.inputs)
+        return True
+
+    cdef int refuse_long(self, Call call) except -1:
+        """PL-12: what references make of a URL or of header lines has the bounds of those that a client says."""
+        if PyBytes_GET_SIZE(call.target) > self.max_line:
+            return call.refuse(400, "UrlTooLong", "the references make the URL longer than limits.max_header_bytes "
+                               f"({self.max_line} bytes)")
+        if PyBytes_GET_SIZE(call.head) > self.max_line and call.flags & ETAG_REFERENCE:
+            return call.refuse(400, "HeadersTooLarge", "the references make the headers of the call larger than "
+                               f"limits.max_header_bytes ({self.max_line} bytes)")
         return 0
 
-    cdef int fill_references(self, Call call, set ids) except -1:
-        cdef bytes name
+    cdef int fill_url(self, Call call, set ids) except -1:
+        cdef bytes name = reference_of(call.target)
         cdef Kept kept
-        if call.flags & URL_REFERENCE:
-            name = reference_of(call.target)
-            if ids is not None and name in ids:
-                self.refer_within(call, name)
-                if call.refusal is not None:
-                    return 0
-                return self.fill_etags(call, ids) if call.flags & ETAG_REFERENCE else 0
-            kept = None if call.inputs is None else call.inputs.get(name)
-            if kept is None:
-                return call.refuse(400, "UnresolvedReference", f"${quoted(name)} gave no usable URL")
-            call.target = resource_url(kept, call.target[len(name) + 1:], self.rules)
-            if call.target is None:
-                return call.refuse(400, "UnresolvedReference", f"${quoted(name)} leads nowhere: {self.rules.why}")
-        return self.fill_etags(call, ids) if call.flags & ETAG_REFERENCE else 0
+        if ids is not None and name in ids:
+            return self.refer_within(call, name)
+        kept = None if call.inputs is None else call.inputs.get(name)
+        if kept is None:
+            return call.refuse(400, "UnresolvedReference", f"${quoted(name)} gave no usable URL")
+        call.target = resource_url(kept, call.target[len(name) + 1:], self.rules)
+        if call.target is None:
+            return call.refuse(400, "UnresolvedReference", f"${quoted(name)} leads nowhere: {self.rules.why}")
+        return 0
 
-    cdef int fill_etags(self, Call call, set ids) except -1:
-        cdef dict etags = {}
+    cdef bint fill_etag(self, Call call, Filling filling, set ids) except -1:
+        """Finds one more ETag, for which an answer may have to be gone through; whether all are in."""
         cdef bytes name, etag
         cdef Kept kept
-        for name in etag_references(call.head):
-            if ids is not None and name in ids:
-                continue
-            kept = None if call.inputs is None else call.inputs.get(name)
-            etag = None if kept is None else self.references.etag_of(kept)
-            if etag is None and kept is not None and kept.missing:
-                return call.refuse(400, "UnresolvedReference", f"${quoted(name)} {why_missing(kept)}")
-            if not etag or not valid_value(PyBytes_AS_STRING(etag), PyBytes_GET_SIZE(etag)) or etag.startswith(b"$"):
-                return call.refuse(400, "UnresolvedReference", f"${quoted(name)} gave no ETag")
-            etags[name] = etag
-        call.head = put_etags(call.head, etags)
-        return 0
+        if filling.names is None:
+            filling.names = list(dict.fromkeys(etag_references(call.head)))
+            filling.etags = {}
+        if filling.named < len(filling.names):
+            name = filling.names[filling.named]
+            filling.named += 1
+            if ids is None or name not in ids:
+                kept = None if call.inputs is None else call.inputs.get(name)
+                etag = None if kept is None else self.references.etag_of(kept)
+                if etag is None and kept is not None and kept.missing:
+                    call.refuse(400, "UnresolvedReference", f"${quoted(name)} {why_missing(kept)}")
+                elif not etag or not valid_value(PyBytes_AS_STRING(etag), PyBytes_GET_SIZE(etag)) \
+                        or etag.startswith(b"$"):
+                    call.refuse(400, "UnresolvedReference", f"${quoted(name)} gave no ETag")
+                filling.etags[name] = etag
+            if filling.named < len(filling.names):
+                return call.refusal is not None
+        if call.refusal is None:
+            call.head = put_etags(call.head, filling.etags)
+        return True
 
     # --- for tests
 
@@ -731,7 +752,8 @@ cdef class Plan:
         cdef Call call
         while self.decided.first is not None:
             call = self.decided.popleft()
-            self.decide(call)
+            while not self.decide(call):
+                pass
             calls.append(call)
         return calls
 
@@ -743,6 +765,11 @@ cdef class Plan:
     def holding(self):
         """Bytes of bodies kept for calls still to come, and held by waiting calls."""
         return self.references.held, self.references.handed
+
+
+cdef Py_ssize_t filled_bytes(Call call) noexcept:
+    """Bytes of what references may be filled into."""
+    return call.body_len + PyBytes_GET_SIZE(call.head) + PyBytes_GET_SIZE(call.target)
 
 
 cdef bint stays_below(bytes rest) except -1:

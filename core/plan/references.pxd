@@ -38,7 +38,7 @@ cdef class References:
     cdef dict indexed                       # of Kepts that have an index, the oldest first
     cdef Py_ssize_t index_bytes
     cdef Kept keep(self, Call call, Result result, bint for_later, bint whole)
-    cdef int place(self, list members, list results, UrlRules rules) except -1
+    cdef int place(self, list members, list results, UrlRules rules, Py_ssize_t longest) except -1
     cdef int hand(self, Call call, bytes name, Kept kept) except -1
     cdef int let_go(self, Call call) except -1
     cdef Kept get(self, bytes name)
@@ -51,6 +51,7 @@ cdef class References:
 
 cdef Py_ssize_t cost(Kept kept) noexcept
 cdef str why_missing(Kept kept)
+cdef bint all_missing(Kept kept) noexcept
 cdef bytes text_of(Kept kept)
 cdef bytes url_of(Kept kept, UrlRules rules)
 cdef list etag_references(bytes head)

@@ -32,8 +32,10 @@ cdef enum:
     OVERHEAD = 256              # what a Kept costs beside its bytes
     MAX_WHOLE = 64 << 20        # bytes of one body that is kept whatever it is
     HANDED = 8                  # times the budget: bytes that waiting calls of a batch hold of what others left
+    HEADS = 16 << 20            # and of URLs and ETags alone, where bodies have taken all of these
     INDEXES = 4                 # the same of indexes; the oldest goes first
     MAX_ETAG = 4096             # of a body; a longer one is no value of a header
+    MAX_PLACED = 1 << 20        # bytes of the URLs that the members of a group get when it has run (PL-01)
 
 cdef list ETAG_PATHS = [[b"@etag"], [b"@odata.etag"]]
 
@@ -56,12 +58,15 @@ cdef class References:
 
     cdef Kept keep(self, Call call, Result result, bint for_later, bint whole):
         """What `call` leaves; whole: also a body that is not JSON, whatever its size."""
-        cdef Kept kept = left_by(call, result)
+        cdef Kept kept
         cdef HeaderSlice* header
         cdef Kept oldest
         cdef bytes name
         cdef Py_ssize_t most = MAX_BODY_FOR_LATER if for_later else MAX_BODY
         cdef bint is_json_type
+        if not for_later and self.handed > HANDED * self.budget + HEADS:
+            return crowded_out(call, result)
+        kept = left_by(call, result)
         if whole:
             most = self.budget if for_later else MAX_WHOLE
         if not for_later and self.handed and self.handed + result.body_len > HANDED * self.budget:
@@ -99,8 +104,13 @@ cdef class References:
                     self.drop_index(oldest)
         return kept
 
-    cdef int place(self, list members, list results, UrlRules rules) except -1:
-        """A group has run: a member whose URL was a reference to another gets the URL that this stood for (ID-08)."""
+    cdef int place(self, list members, list results, UrlRules rules, Py_ssize_t longest) except -1:
+        """A group has run: a member whose URL was a reference to another gets the URL that this stood for (ID-08).
+
+        It is for those that refer to the member: one that failed needs none. Where it is longer than a URL may be, or
+        all of the group are too long, the member has no usable URL.
+        """
+        cdef Py_ssize_t placed = 0
         cdef dict earlier = {}
         cdef dict left = {}
         cdef Call call, other
@@ -109,14 +119,15 @@ cdef class References:
         cdef bytes name, url
         for call, result in zip(members, results):
             name = reference_of(call.target)
-            if name is not None and name in earlier:
+            if name is not None and name in earlier and result.status < 400 and placed < MAX_PLACED:
                 if name not in left:
                     other, answer = earlier[name]
                     left[name] = left_by(other, answer)
                 kept = left[name]
                 url = resource_url(kept, call.target[len(name) + 1:], rules)
                 url = None if url is None else without_mount(url, kept)
-                if url is not None:
+                if url is not None and PyBytes_GET_SIZE(url) <= longest:
+                    placed += PyBytes_GET_SIZE(url)
                     call.target = (<Upstream>call.upstream).base_path + url
                     call.mount = kept.mount
             earlier[call.id] = (call, result)
@@ -248,6 +259,16 @@ cdef Kept left_by(Call call, Result result):
     return kept
 
 
+cdef Kept crowded_out(Call call, Result result):
+    """What a call leaves when there is no room even for its URL."""
+    cdef Kept kept = Kept.__new__(Kept)
+    kept.status = result.status
+    kept.method = call.method
+    kept.group = call.group
+    kept.missing = MISSING_CROWDED
+    return kept
+
+
 cdef Py_ssize_t cost(Kept kept) noexcept:
     """Bytes that it holds; its index is counted for itself."""
     return OVERHEAD + size_of(kept.target) + size_of(kept.group) + size_of(kept.location) + size_of(kept.entity_id) \
@@ -267,6 +288,11 @@ cdef str why_missing(Kept kept):
     if kept.missing == MISSING_CROWDED:
         return "is not kept: the answers that calls wait for hold too much (8 times limits.reference_bytes)"
     return "is too large to be kept (1 MiB, 64 KiB for calls that come after its end), or cannot be decoded"
+
+
+cdef bint all_missing(Kept kept) noexcept:
+    """Whether not even the URL is there."""
+    return kept.target is None and kept.missing != MISSING_NOT
 
 
 cdef inline Py_ssize_t size_of(bytes text) noexcept:
@@ -335,7 +361,7 @@ cdef bytes resource_url(Kept kept, bytes tail, UrlRules rules):
     """The URL of the resource with what follows the reference, checked; None: there is none, or rules.why says why."""
     cdef bytes base = url_of(kept, rules)
     if base is None:
-        rules.why = f"it {why_missing(kept)}" if kept.missing == MISSING_FORGOTTEN else "it has no usable URL"
+        rules.why = f"it {why_missing(kept)}" if all_missing(kept) else "it has no usable URL"
         return None
     if b"?" in base and tail:
         # The reference stands for a resource; its query does not belong in front of a path.

@@ -9,6 +9,7 @@ cdef class Pending:
     cdef int charge(self, Call call) except -1
     cdef bytes extra                        # the lines that the call before inherits, or None
     cdef int charge_body(self, Call call) except -1
+    cdef int charge_again(self, Call call) except -1
     cdef int charge_extra(self, Call call) except -1
     cdef int discharge(self, Call call) except -1
     cdef int release(self, Call call) except -1

@@ -55,6 +55,13 @@ cdef class Pending:
         call.holding = self.newest
         return 0
 
+    cdef int charge_again(self, Call call) except -1:
+        """The call has been decided: counts it as it is with all that was filled in."""
+        cdef Py_ssize_t weight = weight_of(call)
+        self.bytes += weight - call.charged
+        call.charged = weight
+        return self.charge_body(call)
+
     cdef int charge_extra(self, Call call) except -1:
         """Counts the lines that the call inherits, unless the call before it has the same ones."""
         if call.extra is None or call.extra is self.extra:

@@ -72,7 +72,7 @@ cdef class Session(Conductor):
             head.settle(route)
         rules = head.rules
         plan = Plan(rules, limits.reference_bytes, limits.max_call_bytes, limits.max_depth, reader.sequential,
-                    route.transactional, limits.max_group_calls)
+                    route.transactional, limits.max_group_calls, limits.max_header_bytes)
         if deadline <= 0 or 0 < limits.batch_deadline_seconds < deadline:
             deadline = limits.batch_deadline_seconds
         plan.result_of = reader.result_of

@@ -43,7 +43,7 @@ cdef class Settler:
     cdef bint settle(self) except -1
     cdef bint grows(self, Call call) noexcept
     cdef int settle_one(self, Call call) except -1
-    cdef int decide(self, Call call) except -1
+    cdef bint decide(self, Call call) except -1
     cdef int settle_group(self, Group group) except -1
     cdef Result own_result(self)
     cdef int refuse(self, Call call) except -1

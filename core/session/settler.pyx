@@ -109,25 +109,32 @@ cdef class Settler:
             call.refusal = self.verdict
         if call.empty_set and call.refusal is None:
             return self.pass_over(call)
-        self.decide(call)
+        if not self.decide(call):
+            return self.plan.decided.put_back(call)
         if call.refusal is None:
             self.slice.add(DECIDED)
             return self.dispatch.push(call)
         self.slice.add(ANSWERED)
         return self.refuse(call)
 
-    cdef int decide(self, Call call) except -1:
-        """Makes a call ready for its upstream, or refuses it; what fails here fails this call alone (BU-03)."""
+    cdef bint decide(self, Call call) except -1:
+        """Makes a call ready for its upstream, or refuses it; what fails here fails this call alone (BU-03).
+
+        False: the slice was over before that.
+        """
         cdef bint dear = call.flags & DEAR or self.dispatch.inheritance.is_long()
         cdef double since = now() if dear else 0
         try:
             fault("plan.decide")
-            self.plan.decide(call)
-            if call.flags & DEAR:
-                self.pending.charge_body(call)
+            while not self.plan.decide(call):
+                if self.slice.spend_since(&since):
+                    return False
             if call.refusal is None:
                 fault("place")
                 self.dispatch.place(call)
+            if call.flags & DEAR:
+                self.pending.charge_again(call)
+            if call.refusal is None:
                 self.pending.charge_extra(call)
             if dear:
                 self.slice.add(now() - since)
@@ -135,7 +142,7 @@ cdef class Settler:
             _log.error("a call could not be decided", exc_info=error)
             call.refusal = FAILED
             self.plan.let_inputs_go(call)
-        return 0
+        return True
 
     cdef int settle_group(self, Group group) except -1:
         """GW-04: a group of several runs as one request to an upstream with transactions, or not at all."""
@@ -152,18 +159,17 @@ cdef class Settler:
             fault("plan.decide_group")
             while not self.plan.decide_group(group, LOOKED_AT):
                 if self.slice.spend_since(&since):
-                    return self.plan.decided.append(members[0])
-            for call in members:
-                self.pending.charge_body(call)
+                    return self.plan.decided.put_back(members[0])
             if (<Call>members[0]).refusal is None:
                 fault("place_group")
                 while not self.dispatch.carry(group):
                     if self.slice.spend_since(&since):
-                        return self.plan.decided.append(members[0])
-                for call in members:
-                    self.pending.charge_extra(call)
+                        return self.plan.decided.put_back(members[0])
                 carrier = group.carrier
                 group.carrier = None
+            for call in members:
+                self.pending.charge_again(call)
+                self.pending.charge_extra(call)
         except Exception as error:
             _log.error("a group could not be decided", exc_info=error)
             carrier = None
@@ -316,7 +322,7 @@ cdef class Settler:
                     self.dispatch.push(call)
             results = taken_apart(carrier, result)
             if carrier.group_size:
-                self.plan.references.place(carrier.members, results, self.rules)
+                self.plan.references.place(carrier.members, results, self.rules, self.plan.max_line)
         except Exception as error:
             _log.error("the answer to a batch could not be taken apart", exc_info=error)
             results = bad_answer(len(carrier.members), "the upstream's answer to the batch could not be read")

@@ -3,10 +3,13 @@
 import json
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import pytest
 from batchwire.core.dialects.json_reader import JsonReader
+from batchwire.core.model import Result
+from batchwire.core.plan.order import Plan
 from batchwire.core.plan.urls import UrlRules
 from batchwire.core.upstream.http1_answer import Answer
 from batchwire.core.upstream.native.base import ready_call
@@ -42,6 +45,12 @@ def test_PL_01_links_of_other_servers_cost_less_than_to_parse_the_answer() -> No
     body = b"[" + b",".join(b'{"@nextLink":"http://%d/x"}' % n for n in range(100_000)) + b"]"
     assert rules.publish_links(body, b"http://up", b"/") is None
     assert cost(lambda: rules.publish_links(body, b"http://up", b"/")) < cost(lambda: json.loads(body))
+
+
+def calls_of(requests: Iterable[dict[str, Any]]) -> list[Any]:
+    reader = JsonReader()
+    reader.feed_bytes(json.dumps({"requests": list(requests)}).encode())
+    return [*iter(reader.next, None)]
 
 
 def group_of(document: bytes) -> list[object]:
@@ -100,3 +109,24 @@ def test_PL_01_names_in_connection_cost_less_than_to_split_them() -> None:
     assert cost(lambda: answer.read([head + b"Content-Length: 0\r\n\r\n"])) < cost(
         lambda: [name.strip().lower() in fields for name in names.split(b",")]
     )
+
+
+def test_PL_01_strings_that_look_like_references_cost_no_more_for_a_long_depends_on() -> None:
+    """Each names a call of which nothing is kept, so that it matters whether dependsOn names a group."""
+
+    def entered(names: int) -> float:
+        plan: Any = Plan(UrlRules(b"/"), 1)
+        listed = [f"n{n}" for n in range(names)]
+        for call in calls_of({"id": name, "method": "get", "url": "x"} for name in ("forgotten", *listed)):
+            plan.enter(call)
+            plan.take()
+            plan.end(call, ended)
+        asking = {"method": "post", "url": "x", "dependsOn": listed, "body": ["$forgotten/a"] * 3_000}
+        made = calls_of({"id": f"a{n}", **asking} for n in range(3))
+        for call in made:
+            assert call.refusal is None
+        return cost(lambda: plan.enter(made.pop()))
+
+    ended: Any = Result()
+    ended.fill(200, [])
+    assert entered(5_000) < entered(1) + 100 * cost(lambda: json.loads(json.dumps(["n"] * 5_000)))

@@ -6,10 +6,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from batchwire.core import Route
+import pytest
+from batchwire.core import Limits, Route
+from batchwire.core.dialects import json_index
 from batchwire.core.session import turns
-from core_driving import RawServer, Request, answer, session_of, turned, upstream_of
+from core_driving import RawServer, Request, answer, serving, session_of, turned, upstream_of
 
+DENSE = 300_000
+SOURCES = [f"d{n}" for n in range(8)]
 INHERITED = [(b"x-%d" % n, b"1") for n in range(2_000)]
 
 
@@ -26,6 +30,8 @@ async def gated(form: str | None = None) -> AsyncIterator[tuple[RawServer, Route
         if request.target.endswith(b"slow"):
             await released.wait()
         value: Any = {}
+        if request.target.endswith(b"dense"):
+            value = {"@etag": '"1"', "a": [0] * DENSE}
         if request.target.endswith(b"$batch"):
             value = {"responses": [{"id": one["id"], "status": 200} for one in json.loads(request.body)["requests"]]}
         return answer(200, json.dumps(value).encode(), [("Content-Type", "application/json")])
@@ -44,8 +50,9 @@ async def rests(
         session = session_of(route, dialect="json", headers=headers)
         session.feed(json.dumps({"requests": [call("slow", "slow"), *calls]}).encode())
         session.feed_end()
-        await server.until(lambda: len(server.requests) == 1)
-        await turned(lambda: session.summary["calls"] == len(calls) + 1)
+        sources = sum(one["url"] == "dense" for one in calls)
+        await server.until(lambda: len(server.requests) == 1 + sources)
+        await turned(lambda: session.summary["calls"] == len(calls) + 1 and session.summary["succeeded"] == sources)
         before = turns.stats()["slices"]
         released.set()
         async with asyncio.timeout(60):
@@ -71,6 +78,40 @@ async def test_PL_01_many_inherited_lines_are_joined_in_slices() -> None:
 async def test_PL_01_a_group_is_written_in_slices() -> None:
     calls = [call(f"c{n}", dependsOn=["slow"], atomicityGroup="g", headers={"a": ""}) for n in range(50)]
     assert await rests(calls, INHERITED, "json") > 1
+
+
+ASKING: dict[str, dict[str, Any]] = {
+    "body": {"method": "post", "body": [f"$d{n}/a/5" for n in range(8)]},
+    "query": {"url": "x?" + "&".join(f"q=$d{n}/a/5" for n in range(8))},
+}
+
+
+@pytest.mark.parametrize("group", [{}, {"atomicityGroup": "g"}], ids=["alone", "in a group"])
+@pytest.mark.parametrize("kind", ASKING)
+async def test_PL_01_values_of_many_large_answers_are_filled_in_in_slices(kind: str, group: dict[str, Any]) -> None:
+    """Each of them is gone through in a step of its own."""
+    asking = [call(f"z{n}", dependsOn=[*SOURCES, "slow"], **{**ASKING[kind], **group}) for n in range(2)]
+    assert await rests([*(call(name, "dense") for name in SOURCES), *asking], form="json") > 1
+
+
+async def test_PL_01_an_answer_is_gone_through_once_for_the_values_of_a_call() -> None:
+    """Also where the indexes of all its answers are more than is kept at a time."""
+    async with serving(dense, limits=Limits(reference_bytes=1 << 20)) as (_, _, route):
+        before = json_index.stats()["json_indexes_built"]
+        session = session_of(route, dialect="json")
+        asking = call("z", method="post", dependsOn=SOURCES, body=[f"$d{n}/a/{n}" for n in range(8)])
+        session.feed(json.dumps({"requests": [*(call(name) for name in SOURCES), asking]}).encode())
+        session.feed_end()
+        async with asyncio.timeout(60):
+            while not session.finished:
+                await session.wait_output()
+                session.take()
+        assert session.summary["succeeded"] == 9
+        assert json_index.stats()["json_indexes_built"] == before + 8
+
+
+def dense(_: Request) -> bytes:
+    return answer(200, json.dumps({"a": [0] * DENSE}).encode(), [("Content-Type", "application/json")])
 
 
 async def test_PL_01_a_group_that_is_stopped_between_slices_does_not_run() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from batchwire.core.model import Result
 from plan_driving import driven, json_result, make_call, result_of
 
 NOT_KEPT = "is not kept any more: there were too many answers after it (limits.reference_bytes)"
@@ -91,3 +92,23 @@ def test_JB_19_json_in_another_charset_is_json(codec: str) -> None:
     assert decided(plan, make_call("z", depends_on=["first"], condition="$first/a eq null"))[0] == 424
     kept = plan.holding[0] - holding[0]
     assert (plan.holding[1], 0 < kept < 100) == (0, True), "what is kept besides is counted"
+
+
+def test_PL_02_the_urls_that_waiting_calls_hold_are_bounded() -> None:
+    plan = driven(1)
+    gate = make_call("gate")
+    sources = [make_call(f"s{n}") for n in range(700)]
+    users = [make_call(f"u{n}", f"$s{n}/x", depends_on=["gate", f"s{n}"]) for n in range(700)]
+    for call in (gate, *sources, *users):
+        plan.enter(call)
+    plan.take()
+    created = Result()
+    created.fill(201, [(b"Location", b"/x" * 15_000)])
+    for call in sources:
+        plan.end(call, created)
+    assert 15 << 20 < plan.holding[1] < 17 << 20
+    plan.end(gate, created)
+    plan.take()
+    assert "has no usable URL" in users[0].refusal.message  # nothing was sent: it has none
+    assert "is not kept: the answers that calls wait for hold too much" in users[-1].refusal.message
+    assert plan.holding[1] == 0
