@@ -55,13 +55,10 @@ cdef class Pending:
         call.holding = self.newest
         return 0
 
-    cdef int charge_extra(self, Call call) except -1:
-        """Counts the lines that the call inherits, unless the call before it has the same ones."""
-        if call.extra is None or call.extra is self.extra:
-            return 0
-        self.extra = call.extra
-        call.charged += PyBytes_GET_SIZE(call.extra)
-        self.bytes += PyBytes_GET_SIZE(call.extra)
+    cdef int charge_more(self, Call call, Py_ssize_t grown) except -1:
+        """The call holds so many bytes more: of lines that it inherits, though calls that say the same share them."""
+        call.charged += grown
+        self.bytes += grown
         return 0
 
     cdef int discharge(self, Call call) except -1:

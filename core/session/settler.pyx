@@ -109,7 +109,7 @@ cdef class Settler:
 
     cdef int decide(self, Call call) except -1:
         """Makes a call ready for its upstream, or refuses it; what fails here fails this call alone (BU-03)."""
-        cdef bint dear = call.flags & DEAR or self.dispatch.inheritance.is_long()
+        cdef bint dear = call.flags & DEAR or self.dispatch.inheritance.is_dear(call)
         cdef double since = now() if dear else 0
         try:
             fault("plan.decide")
@@ -119,7 +119,7 @@ cdef class Settler:
             if call.refusal is None:
                 fault("place")
                 self.dispatch.place(call)
-                self.pending.charge_extra(call)
+                self.pending.charge_more(call, self.dispatch.take_grown())
             if dear:
                 self.slice.add(now() - since)
         except Exception as error:
@@ -148,11 +148,9 @@ cdef class Settler:
                 self.pending.charge_body(call)
             if (<Call>members[0]).refusal is None:
                 fault("place_group")
-                while not self.dispatch.carry(group):
+                while not self.carried(group):
                     if self.slice.spend_since(&since):
                         return self.plan.decided.append(members[0])
-                for call in members:
-                    self.pending.charge_extra(call)
                 carrier = group.carrier
                 group.carrier = None
         except Exception as error:
@@ -169,6 +167,12 @@ cdef class Settler:
             self.slice.add(ANSWERED)
             self.refuse(call)
         return 0
+
+    cdef bint carried(self, Group group) except -1:
+        """Placement.carry(), with what its members hold more then; whether that was the last step."""
+        cdef bint last = self.dispatch.carry(group)
+        self.pending.charge_more(group.members[0], self.dispatch.take_grown())
+        return last
 
     # --- results
 
