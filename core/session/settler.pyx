@@ -18,6 +18,7 @@ from batchwire.core.upstream.native.outcomes cimport bad_answer
 import logging
 
 cdef enum:
+    LONG = 65536              # bytes of a body that are no trifle to write
     LOOKED_AT = 1             # member of a group that is decided between two looks at the clock: it may have a long body
 
 # Seconds, about, so that the clock is asked for what is dear alone.
@@ -212,12 +213,15 @@ cdef class Settler:
     cdef int conclude(self, Call call, Result result, double t) except -1:
         """The one place where a call gets its result."""
         cdef list _owners                 # keep what the headers point to
+        cdef double since = now() if result.body_len > LONG else 0
         try:
             fault("conclude")
             _owners = publish(call, result, self.rules)
         except Exception as error:
             spoil(result, error)
         self.results.put(call, result)
+        if since > 0:
+            self.slice.add(now() - since)
         return self.finish(call, result, 200 <= result.status < 300, t)
 
     cdef int finish(self, Call call, Result result, bint succeeded, double t) except -1:

@@ -120,7 +120,8 @@ def test_HD_05_each_call_gets_what_it_does_not_say(gateway: Gateway, upstream: S
         "D": (f"{references}, Include-Annotations=y", f"{references}, Include-Annotations=y"),
         "E": ("", f", {annotations}, {references}"),
     }
-    calls = [Call(name, name, headers={"x-first": "1", "prefer": said, "x-last": name}) for name, (said, _) in own.items()]
+    headers = {name: {"x-first": "1", "prefer": said, "x-last": name} for name, (said, _) in own.items()}
+    calls = [Call(name, name, headers=headers[name]) for name in own]
     run_batch(REST, gateway, calls, headers={"Prefer": f"{annotations}, {references}"})
     for name, (_, wanted) in own.items():
         call = upstream.call(f"GET /{name}")
