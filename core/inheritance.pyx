@@ -4,12 +4,16 @@ Rules HD-02..HD-05, GW-08. Which outer headers are inherited is the front's deci
 calls. The outer Authorization goes to upstreams that are configured for it and to no other. Must never
 override a field of the call; of Prefer, each preference counts as a field, and one that the batch forbids is taken out.
 """
-from batchwire.core.headers cimport block_get, block_has
+from batchwire.core.headers cimport block_has
 from batchwire.core.model cimport Call
 from batchwire.core.upstream.base cimport Upstream
-from cpython.bytes cimport PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.string cimport memchr
 
 import re
+
+cdef extern from "<strings.h>" nogil:
+    int strncasecmp(const char* a, const char* b, size_t n)
 
 _PREFERENCE = re.compile(rb'(?:[^",]++|"(?:[^"\\]|\\.)*+"?+)++')
 _ASYNC = re.compile(rb"[ \t]*(?:odata\.)?respond-async[ \t]*(?:[;=]|\Z)", re.IGNORECASE)
@@ -17,7 +21,7 @@ _ASYNC = re.compile(rb"[ \t]*(?:odata\.)?respond-async[ \t]*(?:[;=]|\Z)", re.IGN
 cdef bytes FIRST_HOP = b"Batchwire-Hop: 1\r\n"
 
 cdef enum:
-    LARGE = 1024              # bytes of inherited lines
+    LARGE = 1024              # bytes of inherited lines, or of a call's own
     FEW = 8                   # inherited lines: each is looked for in the call's own; of more, these are read once
 
 
@@ -45,6 +49,7 @@ cdef class Inheritance:
 
     cdef int freeze(self) except -1:
         self.said = None
+        self.preferences = None
         if not self.lines:
             self.all_lines = self.always
             self.all_with_authorization = self.with_authorization
@@ -79,7 +84,7 @@ cdef class Inheritance:
             if not (block_has(call.head, name, len(name)) if own is None else name in own):
                 kept.append(line)
             elif name == b"prefer":
-                self.head = with_preferences(self.head, line)
+                self.head = self.with_preferences(call.head)
         if len(kept) == len(self.lines):
             self.joined = self.all_lines if tail is self.always else self.all_with_authorization
         else:
@@ -89,33 +94,59 @@ cdef class Inheritance:
         self.tail = tail
         return 0
 
+    cdef bytes with_preferences(self, bytes head):
+        """HD-05: the call's header lines, its Prefer extended by the inherited preferences that it does not name."""
+        cdef const char* start = PyBytes_AS_STRING(head)
+        cdef const char* end = start + PyBytes_GET_SIZE(head)
+        cdef const char* at = start
+        cdef const char* stop = NULL
+        cdef set named
+        cdef bytes more
+        while not begins_prefer(at, end):
+            at = <const char*>memchr(at, c'\n', end - at) + 1
+        stop = <const char*>memchr(at, c'\r', end - at)
+        named = {preference_in(part) for part in _PREFERENCE.findall(PyBytes_FromStringAndSize(at + 7, stop - at - 7))}
+        if self.preferences is None:
+            self.read_preferences()
+        if named.isdisjoint(self.preferences):
+            more = self.all_preferences
+        else:
+            more = b"".join([text for name, text in self.preferences.items() if name not in named])
+        return head[:stop - start] + more + head[stop - start:] if more else head
+
+    cdef int read_preferences(self) except -1:
+        """Once for all calls, however long they are (PL-01)."""
+        self.preferences = {}
+        for name, line in self.lines:
+            if name == b"prefer":
+                for part in _PREFERENCE.findall(line.partition(b":")[2].rstrip()):
+                    # The first instance of a preference counts (HD-15).
+                    self.preferences.setdefault(preference_in(part), b", " + part.strip())
+        self.all_preferences = b"".join(self.preferences.values())
+        return 0
+
     cdef bint is_large(self) noexcept:
         """Whether a call holds much more when it has what it inherits."""
         return PyBytes_GET_SIZE(self.all_lines) > LARGE
 
-    cdef bint is_long(self) noexcept:
-        """Whether it is no trifle what a call inherits."""
-        return len(self.lines) > FEW
+    cdef bint is_shared(self, bytes lines) noexcept:
+        """Whether these are the lines of all calls, and no call's own."""
+        return lines is self.all_lines or lines is self.all_with_authorization or lines is self.always \
+            or lines is self.with_authorization
+
+    cdef bint is_dear(self, Call call) noexcept:
+        """Whether it is no trifle to give a call what it inherits."""
+        return len(self.lines) > FEW or self.is_large() or PyBytes_GET_SIZE(call.head) > LARGE
+
+
+cdef bint begins_prefer(const char* p, const char* end) noexcept:
+    """Whether a header line is a Prefer."""
+    return end - p > 7 and strncasecmp(p, b"prefer:", 7) == 0
 
 
 cdef set names_in(bytes head):
     """The names of header lines, in lower case."""
     return {line.partition(b":")[0].lower() for line in head.split(b"\r\n")}
-
-
-cdef bytes with_preferences(bytes head, bytes line):
-    """HD-05: the call's header lines, its Prefer extended by the inherited preferences that it does not name."""
-    cdef bytes own = block_get(head, b"prefer", 6)
-    cdef set named = {preference_in(part) for part in _PREFERENCE.findall(own)}
-    wanted = [
-        part.strip() for part in _PREFERENCE.findall(line.partition(b": ")[2].rstrip()) if preference_in(part) not in named
-    ]
-    if not wanted:
-        return head
-    lines = head.split(b"\r\n")
-    at = next(i for i, field in enumerate(lines) if field[:7].lower() == b"prefer:")
-    lines[at] = b", ".join([lines[at], *wanted])
-    return b"\r\n".join(lines)
 
 
 cdef bytes preference_in(bytes part):

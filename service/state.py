@@ -47,6 +47,7 @@ class Service:
         self.ready = False
         self.refusals = RefusalLog()
         self._idle = asyncio.Event()
+        self._figures: tuple[bytes, str] | None = None
         most = config.limits.max_batches
         self.ledger = Ledger(
             loop,
@@ -65,6 +66,17 @@ class Service:
     def account(self, front: str, route: str) -> Account:
         """Where the batches of a front and a route are counted."""
         return self.ledger.account(front, route)
+
+    def figures(self) -> tuple[bytes, str]:
+        """The text of /metrics and its content type. All who ask in one turn of the loop get the same (PL-01)."""
+        if self._figures is None:
+            self.take_figures()
+            self._figures = self.metrics.render()
+            self.loop.call_soon(self._forget_figures)
+        return self._figures
+
+    def _forget_figures(self) -> None:
+        self._figures = None
 
     def take_figures(self) -> None:
         """Brings the metrics up to date with the core."""

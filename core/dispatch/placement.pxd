@@ -11,11 +11,13 @@ cdef class Placement(Dispatcher):
     """Finds the upstream of ready calls. See placement.pyx."""
     cdef Route route
     cdef Inheritance inheritance
+    cdef Py_ssize_t grown                   # see take_grown()
 
     @staticmethod
     cdef Placement of(Conductor batch, Bounds bounds, double began, double deadline, bint by_number, Route route,
                       Inheritance inheritance)
     cdef int place(self, Call call) except -1
+    cdef Py_ssize_t take_grown(self) noexcept
     cdef int give_to(self, Call call, Upstream upstream) except -1
     cdef bint carry(self, Group group) except -1
     cdef bint place_member(self, Group group, Call call) except -1

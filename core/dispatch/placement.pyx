@@ -91,11 +91,21 @@ cdef class Placement(Dispatcher):
         return self.give_to(call, upstream)
 
     cdef int give_to(self, Call call, Upstream upstream) except -1:
+        cdef Py_ssize_t own = PyBytes_GET_SIZE(call.head)
         call.upstream = upstream
         if is_merge(call.method):
             call.method = upstream.merge_as
         call.extra = self.inheritance.lines_for(call, upstream)
+        self.grown += PyBytes_GET_SIZE(call.head) - own
+        if not self.inheritance.is_shared(call.extra):
+            self.grown += PyBytes_GET_SIZE(call.extra)
         return 0
+
+    cdef Py_ssize_t take_grown(self) noexcept:
+        """Bytes by which calls have grown since it was asked last, by what they inherit."""
+        cdef Py_ssize_t grown = self.grown
+        self.grown = 0
+        return grown
 
     cdef Call next_of(self, Lane lane):
         """One call, or a carrier of several that are ready and have nothing to do with one another (coalesce)."""

@@ -8,6 +8,7 @@ from batchwire.core.model cimport now
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.string cimport memcpy
 
+import asyncio
 from collections import deque
 
 cdef enum:
@@ -29,8 +30,10 @@ cdef class Exchange(Handler):
     async def read(self):
         """The next bytes of the body; b"" at its end, None when the client is gone or the answer has ended."""
         while not self.came and not self.request.ended and not self.lost and not self.finished:
-            self.reading = self.request.ends.loop.create_future()
-            await self.reading
+            # An application may wait in several tasks, and cancel one of them: all wait for the same.
+            if self.reading is None or self.reading.done():
+                self.reading = self.request.ends.loop.create_future()
+            await asyncio.shield(self.reading)
         if self.came:
             data = self.came.popleft()
             if self.stream is not None:
@@ -75,8 +78,9 @@ cdef class Exchange(Handler):
     async def drain(self):
         """Returns when more should be written."""
         while self.unsent > UNSENT_HIGH and not self.lost:
-            self.writing = self.request.ends.loop.create_future()
-            await self.writing
+            if self.writing is None or self.writing.done():
+                self.writing = self.request.ends.loop.create_future()
+            await asyncio.shield(self.writing)
 
     def end(self):
         """There is no more body."""

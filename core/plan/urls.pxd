@@ -15,6 +15,7 @@ cdef class UrlRules:
     cdef bint bare
     cdef bint strict
     cdef readonly str why
+    cdef int respelled                      # of one answer: see MOST_RESPELLED
     cdef Buffer room                        # for what is decoded to be looked at
     cdef bytes relative(self, bytes url)
     cdef bytes normal(self, bytes rest)
@@ -25,6 +26,7 @@ cdef class UrlRules:
     cdef bint is_endpoint(self, bytes path) except -1
     cdef bint hides(self, const uint8_t* p, Py_ssize_t n) except -1
     cdef bytes below(self, bytes location, bytes upstream_origin, bytes base_path)
+    cdef Py_ssize_t respelled_end(self, const char* p, Py_ssize_t n, bytes origin) except -2
     cdef Py_ssize_t own(self, const char* p, Py_ssize_t n, bytes upstream_origin, bytes base_path) except -2
     cdef bytes locate(self, bytes location, bytes upstream_origin, bytes base_path, bytes own, bytes mount=*)
 

@@ -22,7 +22,9 @@ cdef extern from "<strings.h>" nogil:
     int strncasecmp(const char* a, const char* b, size_t n)
 
 cdef enum:
-    MAX_LAYERS = 4    # of percent-encoding: a URL with as many is refused
+    MAX_LAYERS = 4            # of percent-encoding: a URL with as many is refused
+    MOST_GROWTH = 1048576     # bytes that next links add to one answer: a page has one of them
+    MOST_RESPELLED = 1000     # next links of one answer whose origin may be another spelling of the upstream's
 
 cdef enum:
     PLAIN = 0         # as it is
@@ -96,22 +98,6 @@ cdef const char* value_of(const char* p, const char* end) noexcept nogil:
             return NULL
         p += 1
     return NULL
-
-
-cdef Py_ssize_t origin_end(const char* p, Py_ssize_t n, bytes origin) except -2:
-    """Where the origin at the front of a URL ends, when it is this one; else -1."""
-    cdef Py_ssize_t k = PyBytes_GET_SIZE(origin)
-    cdef Py_ssize_t host
-    if begins(p, n, origin) and (n == k or p[k] == c'/' or p[k] == c'?' or p[k] == c'#'):
-        return k
-    # Another spelling (CL-08) has scheme and host in common with it; what has not costs no more.
-    host = origin.rfind(b":")
-    if host < 6:
-        host = k
-    if n < host or strncasecmp(p, PyBytes_AS_STRING(origin), host) != 0:
-        return -1
-    found = _ORIGIN.match(p[:n])
-    return found.end() if found is not None and same_origin(found.group(), origin) else -1
 
 
 cdef bint begins(const char* p, Py_ssize_t n, bytes with_it) noexcept:
@@ -376,13 +362,17 @@ cdef class UrlRules:
 
     cdef bytes public_links(self, const char* body, Py_ssize_t n, bytes upstream_origin, bytes base_path,
                             bytes mount=None):
-        """A JSON body whose next links lead to the upstream, with public ones (GW-10); None: nothing to do."""
+        """A JSON body whose next links lead to the upstream, with public ones (GW-10); None: nothing to do.
+
+        ValueError: it would become much larger.
+        """
         cdef const char* at = body
         cdef const char* end = body + n
         cdef const char* link
         cdef Py_ssize_t size = 0, cut
         cdef bytes path = None, whole = None
         cdef Buffer out = None
+        self.respelled = 0
         link = next_link(body, end, &size)
         while link != NULL:
             cut = self.own(link, size, upstream_origin, base_path)
@@ -394,6 +384,8 @@ cdef class UrlRules:
                 out.put(at, link - at)
                 out.put_bytes(path if link[0] == c'/' else whole)
                 at = link + cut
+                if out.size - (at - body) > MOST_GROWTH:
+                    raise ValueError("there are too many")
             link = next_link(link + size + 1, end, &size)
         if out is None:
             return None
@@ -402,14 +394,18 @@ cdef class UrlRules:
 
     cdef bytes below(self, bytes location, bytes upstream_origin, bytes base_path):
         """The part of an upstream's URL below its base path, when it lies there and is not public already."""
-        cdef Py_ssize_t cut = self.own(PyBytes_AS_STRING(location), PyBytes_GET_SIZE(location), upstream_origin, base_path)
+        cdef Py_ssize_t cut
+        self.respelled = 0
+        cut = self.own(PyBytes_AS_STRING(location), PyBytes_GET_SIZE(location), upstream_origin, base_path)
         return None if cut < 0 else location[cut:]
 
     cdef Py_ssize_t own(self, const char* p, Py_ssize_t n, bytes upstream_origin, bytes base_path) except -2:
         """How much of a URL is origin and base path of the upstream; -1: it leads elsewhere, or is public already."""
         cdef Py_ssize_t k = 0
         if n == 0 or p[0] != c'/':
-            k = origin_end(p, n, upstream_origin)
+            k = PyBytes_GET_SIZE(upstream_origin)
+            if not begins(p, n, upstream_origin) or (n > k and p[k] != c'/' and p[k] != c'?' and p[k] != c'#'):
+                k = self.respelled_end(p, n, upstream_origin)
             if k < 0:
                 return -1
             if k == n:
@@ -418,6 +414,18 @@ cdef class UrlRules:
                 begins(p, n, self.root) and PyBytes_GET_SIZE(self.root) >= PyBytes_GET_SIZE(base_path)):
             return -1
         return k + PyBytes_GET_SIZE(base_path) if begins(p + k, n - k, base_path) else -1
+
+    cdef Py_ssize_t respelled_end(self, const char* p, Py_ssize_t n, bytes origin) except -2:
+        """Where another spelling of this origin at the front of a URL ends (CL-08), or -1: there is none."""
+        # It has scheme and host in common with it; what has not costs no more.
+        cdef Py_ssize_t host = origin.rfind(b":")
+        if host < 6:
+            host = PyBytes_GET_SIZE(origin)
+        if n < host or strncasecmp(p, PyBytes_AS_STRING(origin), host) != 0 or self.respelled == MOST_RESPELLED:
+            return -1
+        self.respelled += 1
+        found = _ORIGIN.match(p[:n])
+        return found.end() if found is not None and same_origin(found.group(), origin) else -1
 
     cdef bytes locate(self, bytes location, bytes upstream_origin, bytes base_path, bytes own, bytes mount=None):
         """The part below the root that a Location means (ID-08, GW-10, GW-14); None: it leads elsewhere.

@@ -7,9 +7,8 @@ cdef class Pending:
     cdef Py_ssize_t bytes
     cdef Holding newest                     # or None: nothing of it is held any more
     cdef int charge(self, Call call) except -1
-    cdef bytes extra                        # the lines that the call before inherits, or None
     cdef int charge_body(self, Call call) except -1
     cdef int charge_again(self, Call call) except -1
-    cdef int charge_extra(self, Call call) except -1
+    cdef int charge_more(self, Call call, Py_ssize_t grown) except -1
     cdef int discharge(self, Call call) except -1
     cdef int release(self, Call call) except -1

@@ -56,19 +56,16 @@ cdef class Pending:
         return 0
 
     cdef int charge_again(self, Call call) except -1:
-        """The call has been decided: counts it as it is with all that was filled in."""
+        """The call has been decided, and is still to be placed: counts it as it is with all that was filled in."""
         cdef Py_ssize_t weight = weight_of(call)
         self.bytes += weight - call.charged
         call.charged = weight
         return self.charge_body(call)
 
-    cdef int charge_extra(self, Call call) except -1:
-        """Counts the lines that the call inherits, unless the call before it has the same ones."""
-        if call.extra is None or call.extra is self.extra:
-            return 0
-        self.extra = call.extra
-        call.charged += PyBytes_GET_SIZE(call.extra)
-        self.bytes += PyBytes_GET_SIZE(call.extra)
+    cdef int charge_more(self, Call call, Py_ssize_t grown) except -1:
+        """The call holds so many bytes more: of lines that it inherits, though calls that say the same share them."""
+        call.charged += grown
+        self.bytes += grown
         return 0
 
     cdef int discharge(self, Call call) except -1:

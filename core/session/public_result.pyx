@@ -28,7 +28,11 @@ cdef list publish(Call call, Result result, UrlRules rules):
                 owners = []
             owners.append(moved)
     if result.body_owner is not None:
-        links = rules.public_links(result.body, result.body_len, upstream.origin, upstream.base_path, call.mount)
+        try:
+            links = rules.public_links(result.body, result.body_len, upstream.origin, upstream.base_path, call.mount)
+        except ValueError:
+            links = None
+            result.add_note(b"next links lead to the upstream: there are too many")
         if links is not None:
             result.body_owner = links
             result.body = PyBytes_AS_STRING(links)

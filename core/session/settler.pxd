@@ -45,6 +45,7 @@ cdef class Settler:
     cdef int settle_one(self, Call call) except -1
     cdef bint decide(self, Call call) except -1
     cdef int settle_group(self, Group group) except -1
+    cdef bint carried(self, Group group) except -1
     cdef Result own_result(self)
     cdef int refuse(self, Call call) except -1
     cdef int drop(self, Call call) except -1

@@ -23,6 +23,7 @@ from collections import deque
 from heapq import heappop, heappush
 
 cdef enum:
+    LONG = 65536              # bytes of a body that are no trifle to write
     LOOKED_AT = 1             # member of a group that is decided between two looks at the clock: it may have a long body
 
 # Seconds, about, so that the clock is asked for what is dear alone.
@@ -122,20 +123,19 @@ cdef class Settler:
 
         False: the slice was over before that.
         """
-        cdef bint dear = call.flags & DEAR or self.dispatch.inheritance.is_long()
+        cdef bint dear = call.flags & DEAR or self.dispatch.inheritance.is_dear(call)
         cdef double since = now() if dear else 0
         try:
             fault("plan.decide")
             while not self.plan.decide(call):
                 if self.slice.spend_since(&since):
                     return False
-            if call.refusal is None:
-                fault("place")
-                self.dispatch.place(call)
             if call.flags & DEAR:
                 self.pending.charge_again(call)
             if call.refusal is None:
-                self.pending.charge_extra(call)
+                fault("place")
+                self.dispatch.place(call)
+                self.pending.charge_more(call, self.dispatch.take_grown())
             if dear:
                 self.slice.add(now() - since)
         except Exception as error:
@@ -160,16 +160,16 @@ cdef class Settler:
             while not self.plan.decide_group(group, LOOKED_AT):
                 if self.slice.spend_since(&since):
                     return self.plan.decided.put_back(members[0])
+            if group.placed == 0:
+                for call in members:
+                    self.pending.charge_again(call)
             if (<Call>members[0]).refusal is None:
                 fault("place_group")
-                while not self.dispatch.carry(group):
+                while not self.carried(group):
                     if self.slice.spend_since(&since):
                         return self.plan.decided.put_back(members[0])
                 carrier = group.carrier
                 group.carrier = None
-            for call in members:
-                self.pending.charge_again(call)
-                self.pending.charge_extra(call)
         except Exception as error:
             _log.error("a group could not be decided", exc_info=error)
             carrier = None
@@ -184,6 +184,12 @@ cdef class Settler:
             self.slice.add(ANSWERED)
             self.refuse(call)
         return 0
+
+    cdef bint carried(self, Group group) except -1:
+        """Placement.carry(), with what its members hold more then; whether that was the last step."""
+        cdef bint last = self.dispatch.carry(group)
+        self.pending.charge_more(group.members[0], self.dispatch.take_grown())
+        return last
 
     # --- results
 
@@ -281,12 +287,15 @@ cdef class Settler:
     cdef int conclude(self, Call call, Result result, double t) except -1:
         """The one place where a call gets its result."""
         cdef list _owners                 # keep what the headers point to
+        cdef double since = now() if result.body_len > LONG else 0
         try:
             fault("conclude")
             _owners = publish(call, result, self.rules)
         except Exception as error:
             spoil(result, error)
         self.results.put(call, result)
+        if since > 0:
+            self.slice.add(now() - since)
         return self.finish(call, result, 200 <= result.status < 300, t)
 
     cdef int finish(self, Call call, Result result, bint succeeded, double t) except -1:

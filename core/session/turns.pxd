@@ -1,21 +1,26 @@
 from batchwire.core.session.conductor cimport Conductor
 
+cdef class Turns:
+    """Batches of one loop that have more to do than is done in one go. See turns.pyx."""
+    cdef object loop
+    cdef object line                        # deque of Conductor: those that have had a whole slice
+    cdef object late                        # and those that have not
+    cdef bint others                        # the last turn began with one of `line`
+    cdef bint due                           # on_turn() will be called
+    cdef double used                        # seconds that all batches have worked since on_turn() was called last
+    cdef int add(self, Conductor batch, bint late) except -1
+
 cdef class Slice:
     """How long a batch has worked since its last rest. See turns.pyx."""
+    cdef Turns turns
     cdef double worked                      # seconds, about
     cdef double since                       # from when measure() counts, monotonic seconds
     cdef bint over(self) noexcept
+    cdef bint whole(self) noexcept
     cdef void begin(self) noexcept
     cdef void measure(self) noexcept
     cdef void add(self, double seconds) noexcept
     cdef bint spend_since(self, double* since) noexcept
     cdef void reset(self) noexcept
-
-cdef class Turns:
-    """Batches of one loop that have more to do than is done in one go. See turns.pyx."""
-    cdef object loop
-    cdef object line                        # deque of Conductor
-    cdef bint due                           # on_turn() will be called
-    cdef int add(self, Conductor batch) except -1
 
 cdef Turns turns_of(object loop)

@@ -1,14 +1,16 @@
 """Long work in slices: what a batch does by itself ends after a few milliseconds and goes on in a later turn of the loop.
 
-In between everybody else is served, and all that rest share one slice a turn, however many they are (PL-01). Must never
-put a batch off that has used less than its slice.
+In between everybody else is served. All that rest share one slice a turn, however many they are, and so do all that do
+not (PL-01): when theirs is used up, those that have done more than a trifle rest, too. Must never put a batch off that
+has done less than that: a small one is answered at once, whatever the others do.
 """
 from batchwire.core.model cimport now
 from batchwire.core.session.conductor cimport Conductor
 
 from collections import deque
 
-cdef double SECONDS = 0.004   # that a batch works in one go
+cdef double SECONDS = 0.004   # that a batch works in one go, and all of them together in one turn
+cdef double TRIFLE = 0.0001   # that it works in any case
 
 cdef Turns current = None
 cdef unsigned long long slices = 0
@@ -22,6 +24,10 @@ def stats():
 cdef class Slice:
     cdef bint over(self) noexcept:
         """Whether the batch has to rest before it does more."""
+        return self.worked >= TRIFLE and (self.worked >= SECONDS or self.turns.used >= SECONDS)
+
+    cdef bint whole(self) noexcept:
+        """Whether it has worked as long as it may in one go."""
         return self.worked >= SECONDS
 
     cdef void begin(self) noexcept:
@@ -31,7 +37,7 @@ cdef class Slice:
     cdef void measure(self) noexcept:
         """Counts the time since begin(), or the last measure()."""
         cdef double t = now()
-        self.worked += t - self.since
+        self.add(t - self.since)
         self.since = t
 
     cdef void reset(self) noexcept:
@@ -41,6 +47,7 @@ cdef class Slice:
     cdef void add(self, double seconds) noexcept:
         """Counts work that was measured, or is known well enough."""
         self.worked += seconds
+        self.turns.used += seconds
 
     cdef bint spend_since(self, double* since) noexcept:
         """Counts the time since then, which is now afterwards; whether the batch has to rest before it does more."""
@@ -54,10 +61,11 @@ cdef class Turns:
     def __init__(self, loop):
         self.loop = loop
         self.line = deque()
+        self.late = deque()
 
-    cdef int add(self, Conductor batch) except -1:
-        """batch.turn() is to be called in a later turn of the loop, once."""
-        self.line.append(batch)
+    cdef int add(self, Conductor batch, bint late) except -1:
+        """batch.turn() is to be called in a later turn of the loop, once. late: others had used this one."""
+        (self.late if late else self.line).append(batch)
         if not self.due:
             self.due = True
             self.loop.call_soon(self.on_turn)
@@ -67,18 +75,29 @@ cdef class Turns:
         global slices
         cdef double end = now() + SECONDS
         cdef Conductor batch
-        cdef Py_ssize_t left = len(self.line)
+        cdef Py_ssize_t late = len(self.late), left = len(self.line)
+        cdef bint one                     # of those that have had a slice comes first in every other turn
         self.due = False
+        self.others = not self.others
+        one = left > 0 and self.others
+        # It counts from here; where no batch has rested since, what earlier turns have used may be in it.
+        self.used = 0
         try:
-            while left:
-                left -= 1
-                batch = self.line.popleft()
+            while late + left > 0:
+                if late > 0 and not one:
+                    late -= 1
+                    batch = self.late.popleft()
+                else:
+                    left -= 1
+                    batch = self.line.popleft()
+                one = False
                 slices += 1
                 batch.turn()
                 if now() >= end:
                     break
         finally:
-            if self.line and not self.due:
+            self.used = 0
+            if (self.line or self.late) and not self.due:
                 self.due = True
                 self.loop.call_soon(self.on_turn)
 

@@ -106,8 +106,10 @@ cdef class Exchange(Inlet):
                 # AN-05: counted before it is taken, so that what an application sends in one piece waits too.
                 (<CallOwner>self.call.owner).incoming(self, self.call, size)
                 while self.held:
-                    self.resumed = self.home.loop.create_future()
-                    await self.resumed
+                    # An application may send from several tasks, and cancel one of them: all wait for the same.
+                    if self.resumed is None or self.resumed.done():
+                        self.resumed = self.home.loop.create_future()
+                    await asyncio.shield(self.resumed)
                 if self.settled:
                     raise OSError("the client is gone")
             self.gather(data)

@@ -572,6 +572,17 @@ def test_FR_12_hosts_as_they_may_be(host: str, gateway: Gateway) -> None:
         assert received(sock).startswith(b"HTTP/1.1 200")
 
 
+@pytest.mark.parametrize(("length", "status"), [(300, 200), (301, 400), (30_000, 400)])
+def test_FR_12_the_host_of_a_batch_is_bounded(length: int, status: int, gateway: Gateway) -> None:
+    with rest.Wire(gateway.http_port) as wire:
+        fields = [("Content-Type", "application/json"), ("Content-Length", "15")]
+        wire.begin("POST", "/svc/$batch", fields, host="a" * length)
+        wire.send(b'{"requests":[]}')
+        answer = wire.answer()
+        assert answer.status == status
+        assert (b"HostTooLong" in answer.body) == (status == 400)
+
+
 def test_FR_12_two_hosts_in_http_1_0(gateway: Gateway) -> None:
     with socket.create_connection(("127.0.0.1", gateway.http_port)) as sock:
         sock.sendall(b"GET /healthz HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n")

@@ -60,6 +60,16 @@ def test_GW_10_a_next_link_leads_below_the_mount(front: str, gateway: Gateway, o
     assert result.json()["@odata.nextLink"].endswith("/mounted/orders/Items?$skiptoken=2")
 
 
+def test_GW_10_too_many_next_links_stay_and_the_status_too(
+    front: str, gateway: Gateway, orders: ScriptedUpstream
+) -> None:
+    links = [{"@nextLink": "/Items"}] * 100_000
+    orders.on("GET", "/Items", json_reply(links))
+    [result] = run_batch(front, gateway, [Call("1", "orders/Items")], route=ROUTE)
+    assert (result.status, result.json()) == (200, links)
+    assert "next links" in result.headers["batchwire-note"]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_GW_14_a_reference_leads_to_the_upstream_of_the_resource(
     kind: str, front: str, gateway: Gateway, upstream: ScriptedUpstream, orders: ScriptedUpstream

@@ -111,6 +111,23 @@ def test_HD_05_a_preference_is_known_by_its_whole_name(gateway: Gateway, upstrea
     assert seen["prefer"] == 'x="a, allow-entityreferences", allow-entityreferences'
 
 
+def test_HD_05_each_call_gets_what_it_does_not_say(gateway: Gateway, upstream: ScriptedUpstream) -> None:
+    annotations, references = 'include-annotations="display.*, -*"', "allow-entityreferences"
+    own = {
+        "A": ("return=minimal", f"return=minimal, {annotations}, {references}"),
+        "B": ("odata.include-annotations=x", f"odata.include-annotations=x, {references}"),
+        "C": ("wait=5; Allow-EntityReferences", f"wait=5; Allow-EntityReferences, {annotations}, {references}"),
+        "D": (f"{references}, Include-Annotations=y", f"{references}, Include-Annotations=y"),
+        "E": ("", f", {annotations}, {references}"),
+    }
+    headers = {name: {"x-first": "1", "prefer": said, "x-last": name} for name, (said, _) in own.items()}
+    calls = [Call(name, name, headers=headers[name]) for name in own]
+    run_batch(REST, gateway, calls, headers={"Prefer": f"{annotations}, {references}"})
+    for name, (_, wanted) in own.items():
+        call = upstream.call(f"GET /{name}")
+        assert (call.header("prefer"), call.header("x-last")) == (wanted, name)
+
+
 @pytest.mark.parametrize("name", ["If-Match", "If-None-Match"])
 @pytest.mark.parametrize("value", ['"x"', "*", 'W/"7"'])
 def test_HD_06_conditions_on_the_batch_are_4xx(

@@ -200,3 +200,25 @@ async def test_PL_02_what_calls_inherit_counts() -> None:
         assert psutil.Process().memory_info().rss - before < 20 << 20
         go.set()
         assert await statuses(session) == {str(n): 204 for n in range(1000)}
+
+
+async def test_PL_02_preferences_that_calls_inherit_count() -> None:
+    """Each of them has a Prefer of its own, which the batch's makes long (HD-05)."""
+    lines = [(b"prefer", b'include-annotations="%s"' % (b"y" * 50_000))]
+    calls = [member(str(n), headers={"prefer": f"wait={n}"}) for n in range(1000)]
+    go = asyncio.Event()
+
+    async def held(request: Request) -> bytes:
+        await go.wait()
+        return answer(204)
+
+    async with serving(held, limits=Limits(max_in_flight=2, max_pending_bytes=4 << 20)) as (server, _, route):
+        before = psutil.Process().memory_info().rss
+        session = session_of(route, dialect="json", headers=lines)
+        session.feed(document(*calls))
+        session.feed_end()
+        await server.until(lambda: len(server.requests) == 2)
+        assert psutil.Process().memory_info().rss - before < 20 << 20
+        go.set()
+        assert await statuses(session) == {str(n): 204 for n in range(1000)}
+    assert {len(one.header(b"prefer") or b"") // 1000 for one in server.requests} == {50}

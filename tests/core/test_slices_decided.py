@@ -75,6 +75,11 @@ async def test_PL_01_many_inherited_lines_are_joined_in_slices() -> None:
     assert await rests(calls, INHERITED) > 1
 
 
+async def test_PL_01_long_preferences_are_joined_in_slices() -> None:
+    calls = [call(f"c{n}", dependsOn=["slow"], headers={"prefer": f"wait={n}"}) for n in range(900)]
+    assert await rests(calls, [(b"prefer", b'include-annotations="%s"' % (b"y" * 60_000))]) > 1
+
+
 async def test_PL_01_a_group_is_written_in_slices() -> None:
     calls = [call(f"c{n}", dependsOn=["slow"], atomicityGroup="g", headers={"a": ""}) for n in range(50)]
     assert await rests(calls, INHERITED, "json") > 1

@@ -42,6 +42,8 @@ ErrorForm = Callable[[str, str, str], bytes]
 _VERSIONED = (b"odata-version", b"odata-maxversion", b"dataserviceversion", b"maxdataserviceversion")
 MOST_ELEMENTS = 128
 """Elements and parameters of a field that is parsed: HTTP/2 says thousands of them in one byte (PL-01)."""
+MAX_HOST_BYTES = 300
+"""Of a Host: a name of DNS has 253 bytes, a port 5. It is told to the client with each link of an answer (GW-10)."""
 _LISTS = ("accept", "connection", "content-type", "prefer")
 _ONCE = ("content-type", "content-length", "host", "authorization", HOP_HEADER)
 
@@ -483,6 +485,8 @@ def authority_of(request: OuterRequest, fields: dict[str, str]) -> tuple[str, st
     host = fields.get("host") or request.authority
     if host and not _AUTHORITY.match(host):
         raise RefusedError(400, "MalformedHost", "The header host is not a host.")
+    if host and len(host) > MAX_HOST_BYTES:
+        raise RefusedError(400, "HostTooLong", f"The header host has more than {MAX_HOST_BYTES} bytes.")
     return (request.scheme, host.lower()) if host else None
 
 

@@ -159,8 +159,7 @@ class _Application:
         if path == "/readyz" and not self._service.ready:
             status, body = 503, b"not ready\n"
         elif path == "/metrics":
-            self._service.take_figures()
-            body, content_type = self._service.metrics.render()
+            body, content_type = self._service.figures()
         head = ((b"content-type", content_type.encode()), (b"content-length", b"%d" % len(body)))
         await _answer(send, Answer(status, head, body))
 

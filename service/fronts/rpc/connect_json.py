@@ -21,6 +21,9 @@ MAX_VALUES = 400_000
 PIECE = 100
 """Elements of a list that are converted at once."""
 SLICE_BYTES = 65536
+LONG_NUMBER = 400
+"""Digits of an integer that no member takes; int() needs time in proportion to their square (PL-01)."""
+_DIGITS = bytes(ord("0") if byte in b"0123456789" else ord(" ") for byte in range(256))
 _BASE64 = re.compile(r"(?:[\w+/-]{4})*+(?:[\w+/-]{2}(?:==)?|[\w+/-]{3}=?)?", re.ASCII)
 """Either alphabet, padded or not, as the JSON of protobuf has it."""
 Kind = TypeVar("Kind", bound=Message)
@@ -32,7 +35,7 @@ async def parse(body: bytes, kind: type[Kind]) -> Kind:
     if body.count(b"{") > MAX_OBJECTS or body.count(b":") > MAX_MEMBERS or values > MAX_VALUES:
         raise EnvelopeError(413, "MessageTooLarge", "the JSON has too many values for one message; use protobuf")
     try:
-        tree = json.loads(body, object_pairs_hook=_members)
+        tree = json.loads(body, object_pairs_hook=_members, parse_int=_number if _has_long_number(body) else None)
     except json.JSONDecodeError as error:
         raise EnvelopeError(400, "BadMessage", f"the body is no JSON, at character {error.pos}") from None
     except (ValueError, RecursionError) as error:
@@ -64,6 +67,15 @@ async def text_of(message: Message) -> bytes:
                 setattr(alone, field.name, value)
             members.append(json_format.MessageToJson(alone, indent=None)[1:-1])
     return ("{" + ", ".join(members) + "}").encode()
+
+
+def _has_long_number(body: bytes) -> bool:
+    """Whether there is one, or a string that looks like it."""
+    return b"0" * LONG_NUMBER in body.translate(_DIGITS)
+
+
+def _number(digits: str) -> int | float:
+    return int(digits) if len(digits) < LONG_NUMBER else float(digits)
 
 
 class _TwiceError(ValueError):

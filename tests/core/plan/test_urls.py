@@ -397,6 +397,24 @@ def test_next_links(body: bytes, changed: bytes | None) -> None:
     assert rules().publish_links(body, UPSTREAM, b"/") == changed
 
 
+def test_GW_10_links_that_make_an_answer_much_longer_stay() -> None:
+    """Each becomes 13 bytes longer."""
+    of_a_page = b'{"@nextLink":"/A"}'
+    public = of_a_page.replace(b"/A", b"/svc/under/it/A")
+    rules = UrlRules(b"/svc/under/it/", ("http", "gw.example"))
+    assert rules.publish_links(b"[" + of_a_page * 80_659, UPSTREAM, b"/") == b"[" + public * 80_659
+    with pytest.raises(ValueError, match="too many"):
+        rules.publish_links(b"[" + of_a_page * 80_660, UPSTREAM, b"/")
+
+
+def test_GW_10_other_spellings_of_the_origin_are_looked_for_in_the_first_links() -> None:
+    link, exact = b'{"@nextLink":"HTTP://Things:8000/A"}', b'{"@nextLink":"http://things:8000/B"}'
+    public = b'{"@nextLink":"http://gw.example/svc/A"}'
+    changed = rules().publish_links(link * 1_500 + exact, UPSTREAM, b"/")
+    assert changed == public * 1_000 + link * 500 + public.replace(b"A", b"B")
+    assert rules().publish_links(link, UPSTREAM, b"/") == public
+
+
 def spelled(draw: st.DrawFn, name: str) -> str:
     """The name in another spelling that servers take for it."""
     text = ""

@@ -84,6 +84,31 @@ async def test_AN_05_an_app_waits_in_send(pieces: int, piece: int, ordered: bool
     assert stats() == NOTHING
 
 
+async def test_AN_05_an_app_may_wait_in_several_sends_and_cancel_one() -> None:
+    async def app(_scope: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        body = {"type": "http.response.body", "body": b"x" * MIB, "more_body": True}
+        tasks = [asyncio.ensure_future(send(body)) for _ in range(3)]
+        await asyncio.sleep(0)
+        if not tasks[1].done():
+            tasks[1].cancel()
+        found = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [kind for kind in map(type, found) if kind is not asyncio.CancelledError] == [type(None)] * (
+            2 if tasks[1].cancelled() else 3
+        )
+        await send({"type": "http.response.body", "body": b""})
+
+    upstream = AsgiUpstream(asyncio.get_running_loop(), app, name="app", max_in_flight=64)
+    route = Route(root="/svc/", upstream=upstream, limits=Limits(max_answer_bytes_in_flight=4 * MIB))
+    session = session_of(route)
+    session.feed(request(16))
+    session.feed_end()
+    await idle()
+    assert set(sizes(await collect(session)).values()) <= {2 * MIB, 3 * MIB}
+    upstream.close()
+    assert stats() == NOTHING
+
+
 @pytest.mark.parametrize("ordered", [False, True])
 @pytest.mark.parametrize("process", [1, 6 * MIB, 256 * MIB])
 async def test_AN_05_batches_that_share_a_bound_all_end(ordered: bool, process: int) -> None:
