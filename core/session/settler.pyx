@@ -67,7 +67,10 @@ cdef class Settler:
 
     cdef bint may_settle(self) noexcept:
         """Whether it may settle some of them now."""
-        return self.has_work() and not self.bounds.output_full()
+        # What is not written yet leaves only by being written, so that it must not keep itself from that.
+        if len(self.told):
+            return self.bounds.may_write()
+        return self.plan.decided.first is not None and not self.bounds.output_full()
 
     cdef bint settle(self) except -1:
         """Settles the calls that are decided; whether the slice was over before all were.

@@ -195,7 +195,9 @@ def test_GW_15_a_batch_that_fails_is_502_for_each_of_its_calls(
     for n in range(40):
         check_error(results[f"c{n}"], 502)
     check_error(results["after"], 424)
-    assert [call.path for call in things.log] == ["/$batch"] * 2
+    # Two, or more where the gateway has read the calls in several turns of its loop.
+    assert {call.path for call in things.log} == {"/$batch"}
+    assert 2 <= len(things.log) < 8
 
 
 def test_GW_15_one_missing_answer_is_502_for_that_call_alone(
