@@ -768,8 +768,8 @@ cdef class Plan:
 
 
 cdef Py_ssize_t filled_bytes(Call call) noexcept:
-    """Bytes of what references may be filled into."""
-    return call.body_len + PyBytes_GET_SIZE(call.head) + PyBytes_GET_SIZE(call.target)
+    """Bytes of what references may be filled into. A URL whose reference leads nowhere is gone."""
+    return call.body_len + PyBytes_GET_SIZE(call.head) + (0 if call.target is None else PyBytes_GET_SIZE(call.target))
 
 
 cdef bint stays_below(bytes rest) except -1:
