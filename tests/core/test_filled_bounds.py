@@ -100,3 +100,20 @@ async def test_PL_12_members_that_refer_to_members_have_urls_within_bounds(tail:
         assert found["near"] == (200, "")
         assert found["far"] == (400, "UnresolvedReference")
         assert [len(one.target) > 9_000 for one in server.requests] == [False, True]
+
+
+async def test_PL_12_a_member_of_a_group_whose_url_leads_nowhere_is_refused() -> None:
+    """It has no URL any more that could be measured."""
+
+    def elsewhere(_: Request) -> bytes:
+        return answer(201, b"{}", [("Content-Type", "application/json"), ("Location", "http://elsewhere.example/x")])
+
+    async with RawServer(elsewhere) as server, upstream_of(server) as upstream:
+        upstream.take_batches("json")
+        route = Route(root="/svc/", upstream=upstream)
+        group = {"atomicityGroup": "g", "dependsOn": ["a"]}
+        found = await results(
+            route, member("a", method="post"), member("b", "$a/x", **group), member("c", "y", **group)
+        )
+        assert found == {"a": (201, ""), "b": (400, "UnresolvedReference"), "c": (424, "FailedDependency")}
+        assert len(server.requests) == 1
