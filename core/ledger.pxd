@@ -26,6 +26,7 @@ cdef class Batch:
     cdef Ledger ledger
     cdef str client
     cdef double began
+    cdef int stalled(self) except -1
     cpdef close(self, str ended=*)
 
 cdef class Ledger:

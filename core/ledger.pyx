@@ -82,6 +82,11 @@ cdef class Batch:
         """The root of its route."""
         return self.account.route
 
+    cdef int stalled(self) except -1:
+        """Its client has taken nothing for too long: what it has not taken is gone. close() follows."""
+        self.session.listen(None)
+        return self.session.stalled()
+
     cpdef close(self, str ended="ok"):
         """Ends it, stopping what still runs: it is counted, and told. A second call does nothing."""
         cdef Session session = self.session

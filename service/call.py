@@ -14,7 +14,6 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from .call_grpc import by_grpc
 from .call_output import Sink, written
 from .call_rest import CallError, RefusedError, Source, by_rest
 
@@ -144,6 +143,8 @@ def run_call(
             if http is not None:
                 answer = by_rest(http, source, seconds, ca_file)
             else:
+                from .call_grpc import by_grpc  # gRPC takes longer to load than all the rest
+
                 answer = by_grpc(grpc or "", route, source, seconds, seconds + 2 * _LATER_SECONDS, ca_file)
             # A generator that is left early closes its connection when it is told to, not when it is collected.
             stack.enter_context(contextlib.closing(answer))

@@ -163,10 +163,7 @@ cdef class BatchRpc(Rpc):
         return Rpc.on_sweep(self, t) if self.stream is not None else 0
 
     cdef int on_stalled(self) except -1:
-        if self.batch is not None and self.session is not None:
-            self.session.listen(None)
-            self.session.stalled()
-        return 0
+        return 0 if self.batch is None else self.batch.stalled()
 
     # --- the end
 

@@ -247,10 +247,7 @@ cdef class RestBatch(Handler):
         return 0
 
     cdef int on_stalled(self) except -1:
-        if self.batch is not None:
-            self.session.listen(None)
-            self.session.stalled()
-        return 0
+        return 0 if self.batch is None else self.batch.stalled()
 
 
 cdef class PlainAnswer(Handler):

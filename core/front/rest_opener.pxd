@@ -1,20 +1,14 @@
-from batchwire.core.front.forwarded_names cimport ForwardedNames
+from batchwire.core.front.route_entry cimport RouteEntry
 from batchwire.core.front.stream cimport Stream
-from batchwire.core.ledger cimport Account, Batch, Ledger
+from batchwire.core.ledger cimport Batch, Ledger
 from batchwire.core.model cimport Buffer
-from batchwire.core.route cimport Route
-from batchwire.core.session.batch_head cimport BatchHead
 
-cdef class Negotiated:
+cdef class Negotiated(RouteEntry):
     """What the head of a batch led to. See rest_opener.pyx."""
     cdef readonly object outcome
-    cdef Route route
-    cdef Account account
-    cdef BatchHead head
     cdef int status
     cdef tuple headers
     cdef str decoding
-    cdef ForwardedNames forwarded
     cdef bint whole
 
 cdef class RestOpener:

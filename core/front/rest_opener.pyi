@@ -2,6 +2,7 @@ from typing import Any
 
 from batchwire.core import BatchHead, Route
 from batchwire.core.front.forwarded_names import ForwardedNames
+from batchwire.core.front.route_entry import RouteEntry
 from batchwire.core.front.stream import Stream
 from batchwire.core.ledger import Account, Batch, Ledger
 
@@ -9,7 +10,7 @@ Fields = list[tuple[bytes, bytes]]
 
 def lasting_fields(fields: Fields) -> Fields: ...
 
-class Negotiated:
+class Negotiated(RouteEntry):
     outcome: Any
     def __init__(
         self,

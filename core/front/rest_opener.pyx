@@ -5,6 +5,10 @@ calls or nowhere. A multipart answer is negotiated each time: its boundary must 
 """
 from batchwire.core.front.deadlines cimport early, proxy_seconds_in
 from batchwire.core.front.deadlines import PROXY_FIELD
+from batchwire.core.front.forwarded_names cimport ForwardedNames
+from batchwire.core.ledger cimport Account
+from batchwire.core.route cimport Route
+from batchwire.core.session.batch_head cimport BatchHead
 from cpython.bytes cimport PyBytes_GET_SIZE
 
 from collections import OrderedDict
@@ -27,26 +31,23 @@ def lasting_fields(list fields not None):
     return [field for field in fields if field[0] not in PASSING]
 
 
-cdef class Negotiated:
-    """
-    outcome: of the negotiation, for the service. head: what all batches with such a head have in common. status,
-    headers: of their answers. decoding: of a body with a Content-Encoding, or "". forwarded: fields that go to the calls
-    (CL-10). whole: it is of one request, all of whose fields were looked at; else only of those that last.
+cdef class Negotiated(RouteEntry):
+    """What the head of a batch led to.
+
+    outcome: of the negotiation, for the service. status, headers: of the answers to batches with such a head. decoding:
+    of a body with a Content-Encoding, or "". whole: it is of one request, all of whose fields were looked at; else only
+    of those that last. The others: see RouteEntry.
     """
 
     def __init__(self, outcome, Route route not None, Account account not None, BatchHead head not None, *, int status,
                  tuple headers not None, str decoding not None, ForwardedNames forwarded not None,
                  bint whole=False):
+        super().__init__(route, account, head, forwarded)
         self.outcome = outcome
-        self.route = route
-        self.account = account
-        self.head = head
         self.status = status
         self.headers = headers
         self.decoding = decoding
-        self.forwarded = forwarded
         self.whole = whole
-        head.settle(route)
 
 
 cdef class RestOpener:

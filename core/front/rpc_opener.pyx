@@ -8,25 +8,14 @@ from batchwire.core.errors import EnvelopeError
 from batchwire.core.front.deadlines cimport early, proxy_seconds_in
 from batchwire.core.front.deadlines import PROXY_FIELD
 from batchwire.core.ledger import TooManyBatchesError
+from batchwire.core.session.batch_head cimport BatchHead
 
 cdef bytes PROXY = PROXY_FIELD
 cdef bytes HOP = b"batchwire-hop", TRACE = b"traceparent", AUTHORIZATION = b"authorization"
 
 
-cdef class RpcRoute:
-    """head: what all batches of the route have in common. forwarded: metadata that go to the calls (CL-10)."""
-
-    def __init__(self, Route route not None, Account account not None, BatchHead head not None,
-                 ForwardedNames forwarded not None):
-        self.route = route
-        self.account = account
-        self.head = head
-        self.forwarded = forwarded
-        head.settle(route)
-
-
 cdef class RpcOpener:
-    """find: gives the RpcRoute that calls name so (str). Raises EnvelopeError where there is none.
+    """find: gives the RouteEntry that calls name so (str). Raises EnvelopeError where there is none.
     client: gives the client behind a proxy, of peer and metadata; None: no proxy is trusted."""
 
     def __init__(self, Ledger ledger not None, find not None, client=None):
@@ -39,7 +28,7 @@ cdef class RpcOpener:
         """A batch of the protobuf dialect. metadata: [(name, value)], names in lower case. left: seconds to the call's
         deadline, negative for none. Raises EnvelopeError."""
         cdef ProtoOptions options = options_of(first)
-        cdef RpcRoute route = self.routes.get(options.name)
+        cdef RouteEntry route = self.routes.get(options.name)
         cdef BatchHead head
         cdef bytes name, value
         cdef str trace = ""
@@ -70,7 +59,7 @@ cdef class RpcOpener:
                                 route=route.route.root.decode())
         return self.begin(route, head, peer if self.client is None else self.client(peer, metadata), trace, left)
 
-    cpdef Batch begin(self, RpcRoute route, BatchHead head, str peer, str trace, double left):
+    cpdef Batch begin(self, RouteEntry route, BatchHead head, str peer, str trace, double left):
         """A batch whose head is complete but for the deadline of its call. Raises EnvelopeError."""
         if left >= 0:
             head.deadline = min(early(left), head.deadline) if head.deadline > 0 else early(left)

@@ -701,16 +701,17 @@ cdef class Plan:
         return 0
 
     cdef int fill_url(self, Call call, set ids) except -1:
-        cdef bytes name = reference_of(call.target)
+        cdef bytes name = reference_of(call.target), target
         cdef Kept kept
         if ids is not None and name in ids:
             return self.refer_within(call, name)
         kept = None if call.inputs is None else call.inputs.get(name)
         if kept is None:
             return call.refuse(400, "UnresolvedReference", f"${quoted(name)} gave no usable URL")
-        call.target = resource_url(kept, call.target[len(name) + 1:], self.rules)
-        if call.target is None:
+        target = resource_url(kept, call.target[len(name) + 1:], self.rules)
+        if target is None:
             return call.refuse(400, "UnresolvedReference", f"${quoted(name)} leads nowhere: {self.rules.why}")
+        call.target = target
         return 0
 
     cdef bint fill_etag(self, Call call, Filling filling, set ids) except -1:
@@ -768,8 +769,8 @@ cdef class Plan:
 
 
 cdef Py_ssize_t filled_bytes(Call call) noexcept:
-    """Bytes of what references may be filled into. A URL whose reference leads nowhere is gone."""
-    return call.body_len + PyBytes_GET_SIZE(call.head) + (0 if call.target is None else PyBytes_GET_SIZE(call.target))
+    """Bytes of what references may be filled into."""
+    return call.body_len + PyBytes_GET_SIZE(call.head) + PyBytes_GET_SIZE(call.target)
 
 
 cdef bint stays_below(bytes rest) except -1:

@@ -5,7 +5,8 @@ it came until the client takes. Must never change what the result says, only whe
 """
 from batchwire.core.dialects.media cimport MEDIA_TEXT, media_kind
 from batchwire.core.dialects.plain_body cimport go_on_undoing, is_coded, undoing_of
-from batchwire.core.model cimport HeaderSlice, KIND_CONTENT_TYPE, OUTCOME_UNREACHABLE
+from batchwire.core.model cimport HeaderSlice, KIND_CONTENT_TYPE
+from batchwire.core.session.result_stream cimport replace
 
 from batchwire.core.errors import BadUpstreamBody
 
@@ -53,18 +54,8 @@ cdef class LateResult:
             self.coded = not go_on_undoing(self.undoing, None if self.call.members is not None else self.call, self.result)
         except BadUpstreamBody as error:
             self.coded = False
-            self.result = replaced(self.result, str(error))
+            replace(self.result, str(error))
         if not self.coded:
             self.undoing = None
             self.size = self.result.body_len
         return False
-
-
-cdef Result replaced(Result result, str message):
-    """A GET whose answer is beyond a bound becomes a 502 (AN-03)."""
-    cdef Result made = Result()
-    made.reset()
-    made.set_error(502, OUTCOME_UNREACHABLE, "BadUpstreamAnswer", message)
-    made.started_us = result.started_us
-    made.elapsed_us = result.elapsed_us
-    return made

@@ -33,3 +33,4 @@ cdef class ResultStream:
     cdef int separate(self) except -1
 
 cdef int spoil(Result result, object error) except -1
+cdef int replace(Result result, str message) except -1

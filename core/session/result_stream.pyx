@@ -15,10 +15,15 @@ _log = logging.getLogger("batchwire.core")
 
 cdef int spoil(Result result, object error) except -1:
     """BU-03: a result that the gateway could not work on is a failure of this call, and of no other."""
-    cdef uint64_t started = result.started_us, elapsed = result.elapsed_us
     _log.error("a result could not be worked on", exc_info=error)
+    return replace(result, "the gateway could not work on the upstream's answer")
+
+
+cdef int replace(Result result, str message) except -1:
+    """Makes a 502 of it, which says how long the call has taken."""
+    cdef uint64_t started = result.started_us, elapsed = result.elapsed_us
     result.reset()
-    result.set_error(502, OUTCOME_UNREACHABLE, "BadUpstreamAnswer", "the gateway could not work on the upstream's answer")
+    result.set_error(502, OUTCOME_UNREACHABLE, "BadUpstreamAnswer", message)
     result.started_us = started
     result.elapsed_us = elapsed
     return 0
@@ -118,15 +123,11 @@ cdef class ResultStream:
 
     cdef Py_ssize_t write(self, Buffer out, Call call, Result result) except -1:
         """Returns bytes. A GET whose answer is beyond a bound of the dialect becomes a 502."""
-        cdef uint64_t started = result.started_us, elapsed = result.elapsed_us
         try:
             fault("writer")
             return self.writer.write(out, call, result)
         except BadUpstreamBody as error:
-            result.reset()
-            result.set_error(502, OUTCOME_UNREACHABLE, "BadUpstreamAnswer", str(error))
-            result.started_us = started
-            result.elapsed_us = elapsed
+            replace(result, str(error))
         except Exception as error:
             spoil(result, error)
         return self.writer.write(out, call, result)

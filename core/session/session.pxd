@@ -14,7 +14,7 @@ from batchwire.core.session.outlet cimport Outlet
 from batchwire.core.session.pending cimport Pending
 from batchwire.core.session.result_stream cimport ResultStream
 from batchwire.core.session.settler cimport Settler
-from batchwire.core.session.turns cimport Slice, Turns
+from batchwire.core.session.turns cimport Slice
 from batchwire.core.session.waker cimport SessionListener, Waker
 from libc.stdint cimport uint64_t
 
@@ -45,7 +45,6 @@ cdef class Session(Conductor):
     cdef ClientClock client
     cdef Waker waker
     cdef Slice slice
-    cdef Turns turns
     # what it waits for
     cdef bint resting                       # turn() will be called, and nothing is read or decided before
     cdef bint drive_due                     # on_drive() will be called

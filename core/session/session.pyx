@@ -87,7 +87,7 @@ cdef class Session(Conductor):
         self.waker = Waker(loop)
         self.outlet = Outlet.of(self, loop, self.results, self.client, self.waker)
         self.slice = Slice.__new__(Slice)
-        self.turns = self.slice.turns = turns_of(loop)
+        self.slice.turns = turns_of(loop)
         self.pending = Pending.__new__(Pending)
         # A protobuf message is checked whole in any case.
         self.intake = Intake.of(reader, plan, self.pending, self.slice, limits,
@@ -376,7 +376,7 @@ cdef class Session(Conductor):
         """Enough has been done in one go: others are served before it goes on (PL-01)."""
         if not self.resting:
             self.resting = True
-            self.turns.add(self, not self.slice.whole())
+            self.slice.rest(self)
         return 0
 
     cdef int turn(self) except -1:

@@ -363,9 +363,10 @@ cdef class Settler:
     cdef uint64_t unwritten(self) noexcept:
         """Calls that have been run and whose results are not written."""
         cdef uint64_t calls = self.lost + len(self.told)
+        cdef LateResult late
         if self.late is not None:
             for _, late in self.late:
-                calls += 1 if (<LateResult>late).call.members is None else len((<LateResult>late).call.members)
+                calls += 1 if late.call.members is None else len(late.call.members)
         return calls
 
     cdef uint64_t tell(self, uint64_t* told) noexcept:

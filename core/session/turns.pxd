@@ -16,7 +16,7 @@ cdef class Slice:
     cdef double worked                      # seconds, about
     cdef double since                       # from when measure() counts, monotonic seconds
     cdef bint over(self) noexcept
-    cdef bint whole(self) noexcept
+    cdef int rest(self, Conductor batch) except -1
     cdef void begin(self) noexcept
     cdef void measure(self) noexcept
     cdef void add(self, double seconds) noexcept

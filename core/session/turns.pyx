@@ -26,9 +26,9 @@ cdef class Slice:
         """Whether the batch has to rest before it does more."""
         return self.worked >= TRIFLE and (self.worked >= SECONDS or self.turns.used >= SECONDS)
 
-    cdef bint whole(self) noexcept:
-        """Whether it has worked as long as it may in one go."""
-        return self.worked >= SECONDS
+    cdef int rest(self, Conductor batch) except -1:
+        """batch.turn() is to be called in a later turn of the loop, once."""
+        return self.turns.add(batch, self.worked < SECONDS)
 
     cdef void begin(self) noexcept:
         """What follows is measured, up to the next measure()."""

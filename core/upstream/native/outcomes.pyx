@@ -19,7 +19,6 @@ from batchwire.core.model cimport (
     Result,
 )
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from libc.string cimport memcpy
 
 import json
 import re
@@ -40,21 +39,6 @@ cdef enum:
     MAX_NAMES = 4096          # of members in the errors of one answer, beside one for each member
 
 
-cdef Result copied(Result result):
-    cdef Result copy = Result()
-    copy.reset()
-    copy.status = result.status
-    copy.outcome = result.outcome
-    copy.header_count = result.header_count
-    memcpy(copy.headers, result.headers, sizeof(HeaderSlice) * result.header_count)
-    copy.head_owner = result.head_owner
-    copy.body_owner = result.body_owner
-    copy.body = result.body
-    copy.body_len = result.body_len
-    copy.body_left_out = result.body_left_out
-    return copy
-
-
 cdef int leave_out(Result result, bytes why) except -1:
     """AN-03: the call has been run and its status is known."""
     result.body_owner = None
@@ -69,7 +53,7 @@ cdef list shared(Result answer, Py_ssize_t count, Py_ssize_t limit):
     for the first one none that would be with the others' together: else a small request costs a thousand times its answer."""
     cdef Py_ssize_t i
     cdef Result result
-    cdef list results = [copied(answer) for _ in range(count)]
+    cdef list results = [answer.copy() for _ in range(count)]
     if limit and answer.body_len * count > limit:
         for i in range(count):
             result = results[i]

@@ -11,7 +11,8 @@ from batchwire.core import BatchHead, EnvelopeError, Route
 from batchwire.core.errors import quoted
 from batchwire.core.front.deadlines import early, proxy_seconds
 from batchwire.core.front.forwarded_names import ForwardedNames
-from batchwire.core.front.rpc_opener import RpcOpener, RpcRoute
+from batchwire.core.front.route_entry import RouteEntry
+from batchwire.core.front.rpc_opener import RpcOpener
 from batchwire.core.ledger import Batch
 from batchwire.core.peers import peer_name
 from batchwire.v1 import batch_pb2
@@ -84,7 +85,7 @@ class RpcDesk:
         self._proxies = Proxies(service.config.listen.trusted_proxies)
         self._proxied = bool(self._proxies)
         self.opener = RpcOpener(service.ledger, self._named, self._client if self._proxied else None)
-        self._routes: dict[Route, RpcRoute] = {}
+        self._routes: dict[Route, RouteEntry] = {}
 
     def open(self, first: bytes, metadata: Metadata, peer: str, remaining: float | None, execute: bool) -> Batch:
         """A batch of the protobuf dialect. remaining: seconds to the call's deadline. Raises EnvelopeError."""
@@ -119,7 +120,7 @@ class RpcDesk:
         if (seconds := proxy_seconds(metadata)) is not None:
             batch_head.answer_deadline = early(seconds)
         batch = self.opener.begin(
-            self._rpc_route(route),
+            self._entry(route),
             batch_head,
             self._client(peer, metadata),
             trace,
@@ -136,10 +137,10 @@ class RpcDesk:
         found = self._proxies.believed(None if peer == "unix" else peer.rpartition(":")[0].strip("[]"), metadata)
         return peer_name(found["for"], 0) if "for" in found else peer
 
-    def _named(self, name: str) -> RpcRoute:
-        return self._rpc_route(self._route(name))
+    def _named(self, name: str) -> RouteEntry:
+        return self._entry(self._route(name))
 
-    def _rpc_route(self, route: Route) -> RpcRoute:
+    def _entry(self, route: Route) -> RouteEntry:
         found = self._routes.get(route)
         if found is None:
             root = route.root.decode()
@@ -147,7 +148,7 @@ class RpcDesk:
             head = BatchHead(dialect="proto", authority=settings.public_origins(), watched=self._watched)
             wanted = forwarding(settings.forward_headers, settings.drop_headers, settings.keep_headers)
             forwarded = ForwardedNames(wanted.wants_metadata)
-            found = self._routes[route] = RpcRoute(route, self._service.account("grpc", root), head, forwarded)
+            found = self._routes[route] = RouteEntry(route, self._service.account("grpc", root), head, forwarded)
         return found
 
     def refused(self, error: EnvelopeError, peer: str) -> None:
