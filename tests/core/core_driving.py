@@ -246,6 +246,17 @@ async def collect(session: Session) -> Batch:
     return batch
 
 
+async def taken(session: Session) -> bytes:
+    """The rest of the answer, a document, to its end."""
+    text = b""
+    async with asyncio.timeout(60):
+        while not session.finished:
+            await session.wait_output()
+            while (chunk := session.take()) is not None:
+                text += chunk
+    return text
+
+
 async def run(route: Route, calls: Sequence[pb.Call], *, options: pb.BatchOptions | None = None, **more: Any) -> Batch:
     """Runs one batch of one message. more: of Session."""
     session = session_of(route, **more)

@@ -7,7 +7,7 @@ from typing import Any
 import psutil
 import pytest
 from batchwire.core import Limits, Route
-from core_driving import RawServer, Request, answer, serving, session_of, upstream_of
+from core_driving import RawServer, Request, answer, serving, session_of, taken, upstream_of
 
 LONG = "x" * 20_000
 
@@ -21,12 +21,7 @@ async def results(route: Route, *members: dict[str, Any]) -> dict[str, tuple[int
     session = session_of(route, dialect="json")
     session.feed(json.dumps({"requests": members}).encode())
     session.feed_end()
-    text = b""
-    async with asyncio.timeout(60):
-        while not session.finished:
-            await session.wait_output()
-            while (chunk := session.take()) is not None:
-                text += chunk
+    text = await taken(session)
     assert session.failure is None
     found = json.loads(text)["responses"]
     return {one["id"]: (one["status"], one.get("body", {}).get("error", {}).get("code", "")) for one in found}

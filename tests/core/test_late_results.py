@@ -9,7 +9,7 @@ import pytest
 from batchwire.core import Limits, Route, Session
 from batchwire.core.dispatch.inflow import stats
 from batchwire.core.errors import EnvelopeError
-from core_driving import Request, answer, serving, session_of, turned
+from core_driving import Request, answer, serving, session_of, taken, turned
 
 MIB = 1 << 20
 NOTHING = {"answers_reading": 0, "answers_out": 0, "answers_waiting": 0}
@@ -33,16 +33,6 @@ def begun(route: Any, count: int, url: str, **more: Any) -> Session:
     session.feed(json.dumps({"requests": members}).encode())
     session.feed_end()
     return session
-
-
-async def taken(session: Session) -> bytes:
-    text = b""
-    async with asyncio.timeout(60):
-        while not session.finished:
-            await session.wait_output()
-            while (chunk := session.take()) is not None:
-                text += chunk
-    return text
 
 
 async def idle() -> None:

@@ -11,7 +11,7 @@ import pytest
 from batchwire.core import Limits, Route, Session
 from batchwire.core.dialects import json_index
 from batchwire.core.session import turns
-from core_driving import Request, answer, serving, session_of, turned
+from core_driving import Request, answer, serving, session_of, taken, turned
 
 LARGE = {f"x{n}": n for n in range(4_000)}  # below what is kept for calls that come after its end
 
@@ -30,12 +30,7 @@ def json_answer(request: Request) -> bytes:
 
 
 async def statuses(session: Session) -> dict[str, int]:
-    text = b""
-    async with asyncio.timeout(60):
-        while not session.finished:
-            await session.wait_output()
-            while (chunk := session.take()) is not None:
-                text += chunk
+    text = await taken(session)
     assert session.failure is None
     return {one["id"]: one["status"] for one in json.loads(text)["responses"]}
 
@@ -181,10 +176,8 @@ async def test_PL_02_what_is_checked_whole_is_bounded_by_what_its_bodies_hold() 
         assert await statuses(session) == {str(n): 204 for n in range(40)}
 
 
-async def test_PL_02_what_calls_inherit_counts() -> None:
-    """Each of them overrides a line, and so has a copy of the others."""
-    lines = [(b"x-inherited", b"y" * 50_000), (b"x-own", b"0")]
-    calls = [member(str(n), headers={"x-own": str(n)}) for n in range(1000)]
+async def held_in_little(calls: list[dict[str, Any]], headers: list[tuple[bytes, bytes]]) -> list[Request]:
+    """Runs calls that inherit headers, and looks at the memory while they wait; the requests that came of them."""
     go = asyncio.Event()
 
     async def held(request: Request) -> bytes:
@@ -193,32 +186,25 @@ async def test_PL_02_what_calls_inherit_counts() -> None:
 
     async with serving(held, limits=Limits(max_in_flight=2, max_pending_bytes=4 << 20)) as (server, _, route):
         before = psutil.Process().memory_info().rss
-        session = session_of(route, dialect="json", headers=lines)
+        session = session_of(route, dialect="json", headers=headers)
         session.feed(document(*calls))
         session.feed_end()
         await server.until(lambda: len(server.requests) == 2)
         assert psutil.Process().memory_info().rss - before < 20 << 20
         go.set()
-        assert await statuses(session) == {str(n): 204 for n in range(1000)}
+        assert await statuses(session) == {str(n): 204 for n in range(len(calls))}
+        return server.requests
+
+
+async def test_PL_02_what_calls_inherit_counts() -> None:
+    """Each of them overrides a line, and so has a copy of the others."""
+    lines = [(b"x-inherited", b"y" * 50_000), (b"x-own", b"0")]
+    await held_in_little([member(str(n), headers={"x-own": str(n)}) for n in range(1000)], lines)
 
 
 async def test_PL_02_preferences_that_calls_inherit_count() -> None:
     """Each of them has a Prefer of its own, which the batch's makes long (HD-05)."""
     lines = [(b"prefer", b'include-annotations="%s"' % (b"y" * 50_000))]
     calls = [member(str(n), headers={"prefer": f"wait={n}"}) for n in range(1000)]
-    go = asyncio.Event()
-
-    async def held(request: Request) -> bytes:
-        await go.wait()
-        return answer(204)
-
-    async with serving(held, limits=Limits(max_in_flight=2, max_pending_bytes=4 << 20)) as (server, _, route):
-        before = psutil.Process().memory_info().rss
-        session = session_of(route, dialect="json", headers=lines)
-        session.feed(document(*calls))
-        session.feed_end()
-        await server.until(lambda: len(server.requests) == 2)
-        assert psutil.Process().memory_info().rss - before < 20 << 20
-        go.set()
-        assert await statuses(session) == {str(n): 204 for n in range(1000)}
-    assert {len(one.header(b"prefer") or b"") // 1000 for one in server.requests} == {50}
+    requests = await held_in_little(calls, lines)
+    assert {len(one.header(b"prefer") or b"") // 1000 for one in requests} == {50}

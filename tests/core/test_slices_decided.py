@@ -10,7 +10,7 @@ import pytest
 from batchwire.core import Limits, Route
 from batchwire.core.dialects import json_index
 from batchwire.core.session import turns
-from core_driving import RawServer, Request, answer, serving, session_of, turned, upstream_of
+from core_driving import RawServer, Request, answer, serving, session_of, taken, turned, upstream_of
 
 DENSE = 300_000
 SOURCES = [f"d{n}" for n in range(8)]
@@ -61,11 +61,7 @@ async def rests(
                     text += chunk
         before = turns.stats()["slices"]
         released.set()
-        async with asyncio.timeout(60):
-            while not session.finished:
-                await session.wait_output()
-                while (chunk := session.take()) is not None:
-                    text += chunk
+        text += await taken(session)
         assert {one["status"] for one in json.loads(text)["responses"]} == {200}
         return int(turns.stats()["slices"] - before)
 
