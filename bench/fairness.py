@@ -3,7 +3,7 @@
 Each input is sent to a `batchwire serve` of its own process while another client asks for batches of one call on a
 connection of its own, again and again; the row says how long the slowest of these took, what the gateway's memory rose
 to above what it was before, and how long the input itself took. Upstreams (the other client has its own), gateway,
-bystander and sender are processes of their own. By hand, on a machine that does nothing else: it asserts nothing.
+canary and sender are processes of their own. By hand, on a machine that does nothing else: it asserts nothing.
 `--only WORD` runs some of the inputs.
 """
 
@@ -71,7 +71,7 @@ async def upstream() -> None:
     await asyncio.to_thread(sys.stdin.read)
 
 
-def bystander(port: int) -> None:
+def canary(port: int) -> None:
     """Batches of one call until stdin ends; prints how many there were and the seconds of the slowest."""
     body = b'{"requests":[{"id":"1","method":"get","url":"ok"}]}'
     request = (
@@ -205,7 +205,7 @@ def measure(wanted: Input) -> list[str]:
         config.write_text(CONFIG.format(port=port, grpc=free_port(), upstream=above.line(), other=other.line()))
         with Child(sys.executable, "-m", "batchwire.service", "serve", "--config", str(config)) as gateway:
             wait_for(port)
-            with part("--bystander", str(port)) as watcher:
+            with part("--canary", str(port)) as watcher:
                 watcher.line()
                 with PeakMemory(gateway.process.pid) as memory:
                     began = time.perf_counter()
@@ -229,14 +229,14 @@ def main() -> None:
     arguments = argparse.ArgumentParser(prog="python -m bench.fairness", description=__doc__)
     arguments.add_argument("--only", default="", help="inputs whose name has this word")
     arguments.add_argument("--upstream", action="store_true", help=argparse.SUPPRESS)
-    for name in ("--bystander", "--port"):
+    for name in ("--canary", "--port"):
         arguments.add_argument(name, type=int, help=argparse.SUPPRESS)
     arguments.add_argument("--send", help=argparse.SUPPRESS)
     given = arguments.parse_args()
     if given.upstream:
         asyncio.run(upstream())
-    elif given.bystander:
-        bystander(given.bystander)
+    elif given.canary:
+        canary(given.canary)
     elif given.send:
         send(given.port, next(one for one in INPUTS if one.name == given.send))
     else:

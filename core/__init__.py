@@ -4,7 +4,7 @@ Must never import grpc, read a configuration file or open a file.
 """
 
 from .dialects.multipart.boundaries import content_type_of, new_boundary, parse_boundary
-from .dispatch.inflow import settle_malloc
+from .dispatch.inflow import tune_malloc
 from .dispatch.limits import Limits
 from .errors import BatchwireError, ConfigError, EnvelopeError
 from .header_rules import header_verdict
@@ -35,6 +35,6 @@ __all__ = [
     "header_verdict",
     "new_boundary",
     "parse_boundary",
-    "settle_malloc",
     "stats",
+    "tune_malloc",
 ]

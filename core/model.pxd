@@ -1,4 +1,4 @@
-# What every room hands to the next: Call, Result, Buffer. Data only: no order, no sockets, no dialect.
+# What every package hands to the next: Call, Result, Buffer. Data only: no order, no sockets, no dialect.
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 cdef enum CallState:
@@ -105,7 +105,7 @@ cdef class Call:
     cdef list members                   # the calls that this one carries to an upstream that takes batches, or None
     cdef bint retried                   # sent once more after a stale connection
     cdef bint alone                     # must not share a request with calls that it has nothing to do with
-    cdef list gathered                  # a carrier's results so far, of answers that went on elsewhere, or None
+    cdef list gathered                  # a bulk request's results so far, of answers that went on elsewhere, or None
     cdef Py_ssize_t charged             # bytes of its own that the session counts
     cdef Holding holding                # and those that its body keeps, with the bodies of others
     cdef int rank                       # index among the dispatcher's started calls

@@ -1,4 +1,4 @@
-"""What every room hands to the next: Call, Result, Buffer.
+"""What every package hands to the next: Call, Result, Buffer.
 
 Data only. Must never know order, sockets or a dialect, and never hold anything of another batch.
 """

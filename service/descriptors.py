@@ -46,7 +46,7 @@ class DescriptorWatch:
         """Looks that found none, so far."""
         self._line = ScarceLog("no file descriptors left", loop)
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Called once a second."""
         try:
             os.close(os.dup(2))

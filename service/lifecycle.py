@@ -13,7 +13,7 @@ from typing import Any
 
 import structlog
 import uvloop
-from batchwire.core import settle_malloc
+from batchwire.core import tune_malloc
 from batchwire.core.errors import ConfigError
 
 from .config import Config, ConfigurationError
@@ -22,7 +22,7 @@ from .fronts.listening import listeners
 from .logs import write_in
 from .metrics import Metrics
 from .routes import RouteTable
-from .state import LAST_WORDS_SECONDS, Service
+from .state import FLUSH_SECONDS, Service
 from .warden import SERVING, Warden
 
 COPY_SECONDS = 1.0
@@ -34,7 +34,7 @@ def run_worker(config: Config, warden: Warden, announce: Callable[[str], None] |
 
     announce: called with the address of the REST listener, "" for none, when all listeners are up.
     """
-    settle_malloc()
+    tune_malloc()
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     write_in(loop)
@@ -70,10 +70,10 @@ async def _leave() -> None:
     others = asyncio.all_tasks() - {asyncio.current_task()}
     for task in others:
         task.cancel()
-    if others and (await asyncio.wait(others, timeout=LAST_WORDS_SECONDS))[1]:
+    if others and (await asyncio.wait(others, timeout=FLUSH_SECONDS))[1]:
         _log.warning("tasks of an app would not be cancelled")
     for closing in (asyncio.get_running_loop().shutdown_asyncgens(), _end_threads()):
-        await asyncio.wait({asyncio.ensure_future(closing)}, timeout=LAST_WORDS_SECONDS)
+        await asyncio.wait({asyncio.ensure_future(closing)}, timeout=FLUSH_SECONDS)
 
 
 async def _end_threads() -> None:
@@ -131,13 +131,13 @@ async def _unless(stopping: asyncio.Event, starting: Coroutine[Any, Any, None]) 
         task.result()
         return True
     task.cancel()
-    await asyncio.wait({task}, timeout=LAST_WORDS_SECONDS)
+    await asyncio.wait({task}, timeout=FLUSH_SECONDS)
     return False
 
 
 async def _stop(service: Service, fronts: list[listeners.Front], grace: float) -> None:
     """Ends fronts; they stay long enough to tell the clients of batches that are cut after `grace` seconds."""
-    await asyncio.gather(service.wind_down(grace), *(front.stop(grace + LAST_WORDS_SECONDS) for front in fronts))
+    await asyncio.gather(service.drain(grace), *(front.stop(grace + FLUSH_SECONDS) for front in fronts))
 
 
 def _spare_the_collector() -> None:
@@ -172,7 +172,7 @@ class _Figures:
 
     def _copy(self) -> None:
         self._timer = self._loop.call_later(COPY_SECONDS, self._copy)
-        self._descriptors.look()
+        self._descriptors.check()
         self._service.metrics.copy_exhausted(self._descriptors.exhausted)
         self._service.take_figures()
         self._service.refusals.tell_rest()

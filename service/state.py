@@ -19,7 +19,7 @@ from .routes import RouteTable
 Ending = Literal["ok", "cancelled", "broken", "deadline", "refused"]
 
 
-LAST_WORDS_SECONDS = 1.0
+FLUSH_SECONDS = 1.0
 """What fronts may take to tell the clients of batches that were stopped."""
 
 
@@ -102,17 +102,17 @@ class Service:
             return False
         return True
 
-    async def wind_down(self, grace: float) -> None:
+    async def drain(self, grace: float) -> None:
         """Lets what runs go on for `grace` seconds, stops the rest, and lets the fronts say so to its clients."""
         if not await self.drained(grace):
             for batch in list(self.ledger.batches):
                 batch.session.stop()
             self.table.cancel_apps()
             # What has been sent of a request is read and answered; then nobody waits for the rest of it.
-            if not await self.drained(LAST_WORDS_SECONDS / 2):
+            if not await self.drained(FLUSH_SECONDS / 2):
                 for batch in list(self.ledger.batches):
                     batch.session.end_reading()
-                await self.drained(LAST_WORDS_SECONDS / 2)
+                await self.drained(FLUSH_SECONDS / 2)
             for batch in list(self.ledger.batches):
                 batch.session.cancel()
         self.ledger.write_on()

@@ -13,7 +13,7 @@ cdef class Undoing:
     cdef int members
     cdef Py_ssize_t size                    # bytes that have come out
     cdef bytes tail                         # what zlib has not taken yet
-    cdef bytes room                         # where chunks are put together
+    cdef bytes scratch                       # where chunks are put together
     cdef bint step(self) except -1
     cdef bint unchunk(self) except -1
     cdef bint inflate(self) except -1

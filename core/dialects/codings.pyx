@@ -85,7 +85,7 @@ cdef class Undoing:
         self.names.pop()
         self.data = data
         self.at = self.size = self.members = 0
-        self.stream = self.pieces = self.tail = self.room = None
+        self.stream = self.pieces = self.tail = self.scratch = None
         return False
 
     cdef int put(self, bytes piece) except -1:
@@ -141,9 +141,9 @@ cdef class Undoing:
         cdef const char* p = PyBytes_AS_STRING(self.data)
         cdef Py_ssize_t n = PyBytes_GET_SIZE(self.data), begin = self.at, length
         cdef char* out
-        if self.room is None:
-            self.room = PyBytes_FromStringAndSize(NULL, n)
-        out = PyBytes_AS_STRING(self.room)
+        if self.scratch is None:
+            self.scratch = PyBytes_FromStringAndSize(NULL, n)
+        out = PyBytes_AS_STRING(self.scratch)
         while self.at - begin < STEP_OUT:
             length = chunk_size(p, &self.at, n)
             if length < 0:
@@ -151,7 +151,7 @@ cdef class Undoing:
             if length == 0:
                 if not ends_after(p, self.at, n):
                     raise BrokenCoding("the chunked body is cut, or bytes follow it")
-                return self.next(self.room[:self.size])
+                return self.next(self.scratch[:self.size])
             if length > n - self.at - 2 or p[self.at + length] != c'\r' or p[self.at + length + 1] != c'\n':
                 raise BrokenCoding("the chunked body is broken")
             memcpy(out + self.size, p + self.at, length)

@@ -109,7 +109,7 @@ cdef class JsonIndex:
         """Finds where each object and array ends."""
         cdef uint32_t[MAX_DEPTH + 1] open_ones
         cdef const uint8_t* p = self.p
-        cdef Py_ssize_t i = 0, room = 0
+        cdef Py_ssize_t i = 0, capacity = 0
         cdef Container* containers
         cdef int depth = 0
         cdef bint with_escape
@@ -117,9 +117,9 @@ cdef class JsonIndex:
             if p[i] == c'"':
                 i = string_end(p, i + 1, self.n, &with_escape)
             elif p[i] == c'{' or p[i] == c'[':
-                if self.count == room:
-                    room = 2 * room if room else 16
-                    containers = <Container*>realloc(self.containers, room * sizeof(Container))
+                if self.count == capacity:
+                    capacity = 2 * capacity if capacity else 16
+                    containers = <Container*>realloc(self.containers, capacity * sizeof(Container))
                     if containers == NULL:
                         raise MemoryError()
                     self.containers = containers
@@ -132,7 +132,7 @@ cdef class JsonIndex:
                 self.containers[open_ones[depth]].end = <uint32_t>i + 1
                 self.containers[open_ones[depth]].next = <uint32_t>self.count
             i += 1
-        self.size = room * sizeof(Container) + 256
+        self.size = capacity * sizeof(Container) + 256
         return 0
 
     cdef Table table_of(self, uint32_t number):

@@ -42,9 +42,9 @@ cdef bint has_half_pair(const uint8_t* p, Py_ssize_t n) noexcept nogil:
 
 
 cdef bytes unescaped(const uint8_t* p, Py_ssize_t n):
-    cdef bytes room = PyBytes_FromStringAndSize(NULL, n)
-    cdef Py_ssize_t length = bw_unescape(p, n, <uint8_t*>PyBytes_AS_STRING(room))
-    return room if length == n else room[:length]
+    cdef bytes out = PyBytes_FromStringAndSize(NULL, n)
+    cdef Py_ssize_t length = bw_unescape(p, n, <uint8_t*>PyBytes_AS_STRING(out))
+    return out if length == n else out[:length]
 
 
 def escape(bytes text not None):

@@ -115,11 +115,11 @@ cdef int put_base64url(Buffer out, const uint8_t* p, Py_ssize_t n) except -1:
 
 cdef bytes base64_decoded(const uint8_t* p, Py_ssize_t n):
     """Decodes base64 or base64url, padded or not; None when it is neither."""
-    cdef bytes room
+    cdef bytes out
     if n % 4 == 0:
         if n and p[n - 1] == c'=':
             n -= 2 if p[n - 2] == c'=' else 1
     if n % 4 == 1:
         return None
-    room = PyBytes_FromStringAndSize(NULL, n * 3 // 4)
-    return room if bw_base64_decode(p, n, <uint8_t*>PyBytes_AS_STRING(room)) else None
+    out = PyBytes_FromStringAndSize(NULL, n * 3 // 4)
+    return out if bw_base64_decode(p, n, <uint8_t*>PyBytes_AS_STRING(out)) else None

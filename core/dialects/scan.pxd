@@ -1,4 +1,4 @@
-# The C helpers of scan.h. Only modules of this room may cimport it: the header is found beside them.
+# The C helpers of scan.h. Only modules of this package may cimport it: the header is found beside them.
 from libc.stdint cimport uint8_t
 
 cdef extern from "scan.h" nogil:

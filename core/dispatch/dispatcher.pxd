@@ -34,7 +34,7 @@ cdef class Dispatcher(CallOwner):
     cdef double batch_deadline              # monotonic seconds
     cdef int begin(self, Conductor batch, Bounds bounds, double began, double deadline, bint by_number) except -1
     cdef int push(self, Call call) except -1
-    cdef int pump(self) except -1
+    cdef int start_queued(self) except -1
     cdef int launch(self, Lane lane) except -1
     cdef int send(self, Call call) except -1
     cdef Call next_of(self, Lane lane)

@@ -102,12 +102,12 @@ cdef class Dispatcher(CallOwner):
         return lane
 
     cdef int push(self, Call call) except -1:
-        """A call is ready: it starts at the next pump()."""
+        """A call is ready: it starts at the next start_queued()."""
         self.lane_of(call.upstream).put(call)
         self.queued += 1
         return 0
 
-    cdef int pump(self) except -1:
+    cdef int start_queued(self) except -1:
         """Starts what may start. Reentrant calls return at once: the outer one goes on."""
         cdef Lane lane
         cdef bint progress = True
@@ -131,7 +131,7 @@ cdef class Dispatcher(CallOwner):
         return 0
 
     cdef Call next_of(self, Lane lane):
-        """Takes what is to be started now out of a lane: one call, or a carrier of several."""
+        """Takes what is to be started now out of a lane: one call, or a bulk request of several."""
         cdef Call call = lane.pop()
         self.queued -= 1
         return call
@@ -171,11 +171,11 @@ cdef class Dispatcher(CallOwner):
             self.complete(call, result)
         return 0
 
-    cdef int room(self, Upstream upstream) except -1:
+    cdef int on_capacity(self, Upstream upstream) except -1:
         """Our turn at a busy upstream: start one call, say whether there are more. Never raises (BU-04)."""
         cdef Lane lane
         try:
-            fault("room")
+            fault("on_capacity")
             lane = self.lane_of(upstream)
             if lane.size == 0 or not self.may_start(lane):
                 return 0

@@ -31,7 +31,7 @@ cdef extern from *:
     #include <malloc.h>
     #endif
 
-    static void bw_settle_malloc(void)
+    static void bw_tune_malloc(void)
     {
     #if defined(__GLIBC__)
         mallopt(M_MMAP_THRESHOLD, 1 << 19);     /* below what an outbox makes pieces of */
@@ -39,16 +39,16 @@ cdef extern from *:
     #endif
     }
     """
-    void bw_settle_malloc() nogil
+    void bw_tune_malloc() nogil
 
 
-def settle_malloc():
+def tune_malloc():
     """For a process that is a gateway: large bodies go back to the system when they are freed.
 
     glibc would raise its threshold with the first one and keep the others in its heap, where one that lives behind
     them holds all of their memory.
     """
-    bw_settle_malloc()
+    bw_tune_malloc()
 
 
 def stats():
@@ -213,7 +213,7 @@ cdef class Inflow:
         waiting[self] = None
         inlet.left = inlet.answering.deadline - now()
         inlet.answering.deadline = self.batch_deadline
-        return inlet.wait()
+        return inlet.pause_reading()
 
     cdef int let_go(self, Inlet inlet) except -1:
         inlet.held = False
@@ -221,7 +221,7 @@ cdef class Inflow:
         if self.held == 0:
             waiting.pop(self, None)
         inlet.answering.deadline = min(now() + max(inlet.left, 0.0), self.batch_deadline)
-        return inlet.go_on()
+        return inlet.resume_reading()
 
 
 def number_of(Inlet inlet not None):

@@ -3,7 +3,7 @@
 A group of several goes as one request to an upstream with transactions (GW-04); calls that have nothing to do with
 one another may be put into one batch of an upstream that takes them (coalesce). Must never decide whether a call runs.
 """
-from batchwire.core.dispatch.carrier cimport carrier_of, group_carrier
+from batchwire.core.dispatch.bulk_request cimport bulk_request_of, group_request
 from batchwire.core.dispatch.dispatcher cimport Dispatcher, Lane
 from batchwire.core.inheritance cimport Inheritance
 from batchwire.core.methods cimport is_merge
@@ -43,7 +43,7 @@ cdef class Placement(Dispatcher):
     cdef bint carry(self, Group group) except -1:
         """A step towards the request that runs a group, the work of one member (PL-01); whether it was the last.
 
-        group.carrier is that request then, or None: its members are refused.
+        group.bulk is that request then, or None: its members are refused.
         """
         cdef Upstream upstream
         cdef Progress progress
@@ -61,7 +61,7 @@ cdef class Placement(Dispatcher):
             if progress == PROGRESS_ON:
                 return False
             if progress == PROGRESS_DONE:
-                group.carrier = group_carrier(group.members, upstream, upstream.native.end(group.encoding))
+                group.bulk = group_request(group.members, upstream, upstream.native.end(group.encoding))
             else:
                 group.fail_members(no_transaction())
         except UnfitMember as error:
@@ -108,7 +108,7 @@ cdef class Placement(Dispatcher):
         return grown
 
     cdef Call next_of(self, Lane lane):
-        """One call, or a carrier of several that are ready and have nothing to do with one another (coalesce)."""
+        """One call, or a bulk request of several that are ready and have nothing to do with one another (coalesce)."""
         cdef Upstream upstream = lane.upstream
         cdef Call first = Dispatcher.next_of(self, lane)
         cdef Call call = first
@@ -135,7 +135,7 @@ cdef class Placement(Dispatcher):
             members.append(call)
         if len(members) == 1:
             return first
-        call = carrier_of(members, upstream)
+        call = bulk_request_of(members, upstream)
         if call is None:
             call = members.pop(0)               # what cannot be said together is said one by one
         else:

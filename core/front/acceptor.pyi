@@ -8,7 +8,7 @@ class FrontAcceptor:
     def __init__(
         self,
         loop: AbstractEventLoop,
-        desk: Any,
+        servicer: Any,
         service: str,
         *,
         max_streams: int = ...,

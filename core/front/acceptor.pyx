@@ -1,7 +1,7 @@
 """Tells what a stream is: a method of BatchService, another gRPC method, or an HTTP request.
 
-`desk` is the service behind: see rpc.pyx and batch_rpc.pyx for what it does for calls, http_requests.pyx for what it
-does for HTTP requests; desk.methods names the gRPC methods in Python.
+`servicer` is the service behind: see rpc.pyx and batch_rpc.pyx for what it does for calls, http_requests.pyx for what it
+does for HTTP requests; servicer.methods names the gRPC methods in Python.
 """
 from batchwire.core.errors import EnvelopeError
 from batchwire.core.front.batch_rpc cimport BatchRpc, KIND_BATCH, KIND_EXECUTE, KIND_HTTP, KIND_JSON
@@ -35,43 +35,43 @@ cdef bytes codec_of(bytes media):
 
 cdef class FrontAcceptor(Acceptor):
     """service: full name of BatchService. For the other arguments see Acceptor."""
-    cdef object desk
+    cdef object servicer
     cdef RpcOpener opener
     cdef Py_ssize_t max_message
     cdef dict kinds, others
 
-    def __init__(self, loop, desk, str service not None, **bounds):
+    def __init__(self, loop, servicer, str service not None, **bounds):
         super().__init__(loop, **bounds)
-        self.desk = desk
-        self.opener = desk.opener
-        self.max_message = desk.max_message
+        self.servicer = servicer
+        self.opener = servicer.opener
+        self.max_message = servicer.max_message
         self.kinds = {f"/{service}/{name}".encode(): kind for name, kind in KINDS.items()}
-        self.others = {path.encode(): method for path, method in desk.methods.items()}
+        self.others = {path.encode(): method for path, method in servicer.methods.items()}
 
     cdef Handler accept(self, Http2Stream stream):
         cdef bytes media = stream.content_type
         if is_grpc(media) and stream.method == b"POST":
             return self.rpc(stream)
-        return answer_of(self.desk, stream)
+        return answer_of(self.servicer, stream)
 
     cdef Rpc rpc(self, Http2Stream stream):
         cdef object kind = self.kinds.get(stream.path)
         cdef object method = self.others.get(stream.path) if kind is None else None
         cdef Rpc rpc
         if kind is not None:
-            rpc = BatchRpc.of(self.desk, self.opener, self.max_message, kind)
+            rpc = BatchRpc.of(self.servicer, self.opener, self.max_message, kind)
         elif method is not None:
-            rpc = PythonRpc(self.desk, method)
+            rpc = PythonRpc(self.servicer, method)
         else:
             rpc = Rpc.__new__(Rpc)
-            rpc.expect(self.desk, self.max_message)
+            rpc.expect(self.servicer, self.max_message)
         rpc.stream = stream
         try:
             if codec_of(stream.content_type) not in (b"", b"+proto"):
                 raise EnvelopeError(501, "UnknownEncoding", "messages are application/grpc+proto")
             rpc.begin(stream)
             if kind is None and method is None:
-                rpc.settle(STATUS_UNIMPLEMENTED, "there is no such method", None)
+                rpc.set_status(STATUS_UNIMPLEMENTED, "there is no such method", None)
                 rpc.answer()
             elif method is not None:
                 rpc.start()

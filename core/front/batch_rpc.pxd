@@ -19,7 +19,7 @@ cdef class BatchRpc(Rpc):
     cdef bint whole                         # Execute: the prefix of the one message has been made
 
     @staticmethod
-    cdef BatchRpc of(object desk, RpcOpener opener, Py_ssize_t max_message, int kind)
+    cdef BatchRpc of(object servicer, RpcOpener opener, Py_ssize_t max_message, int kind)
     cdef int open(self, bytes first) except -1
     cdef int refused(self, object error) except -1
     cdef int check_end(self) except -1

@@ -1,6 +1,6 @@
 """The methods of BatchService on the native front: a session behind each call, bytes straight through.
 
-`desk.opener` opens a batch of messages; `desk.open_document(content type, metadata, peer, seconds left, only JSON)` one of
+`servicer.opener` opens a batch of messages; `servicer.open_document(content type, metadata, peer, seconds left, only JSON)` one of
 documents: it gives (batch, content type of the answer's documents, initial metadata). Must never look into a call or a
 result.
 """
@@ -21,10 +21,10 @@ cdef enum:
 
 cdef class BatchRpc(Rpc):
     @staticmethod
-    cdef BatchRpc of(object desk, RpcOpener opener, Py_ssize_t max_message, int kind):
+    cdef BatchRpc of(object servicer, RpcOpener opener, Py_ssize_t max_message, int kind):
         """kind: which method it is. max_message: see Rpc."""
         cdef BatchRpc made = BatchRpc.__new__(BatchRpc)
-        made.expect(desk, max_message)
+        made.expect(servicer, max_message)
         made.opener = opener
         made.kind = kind
         return made
@@ -38,7 +38,7 @@ cdef class BatchRpc(Rpc):
             self.batch = self.opener.open(first, self.stream.headers, self.stream.ends.peer, left,
                                           self.kind == KIND_EXECUTE)
         else:
-            self.batch, self.content_type, self.metadata = self.desk.open_document(
+            self.batch, self.content_type, self.metadata = self.servicer.open_document(
                 body_field(first, CONTENT_TYPE), self.stream.headers, self.stream.ends.peer, left,
                 self.kind == KIND_JSON)
         self.session = self.batch.session
@@ -59,7 +59,7 @@ cdef class BatchRpc(Rpc):
 
     cdef int on_time_out(self) except -1:
         cdef Batch batch
-        cdef double more = self.moved + self.stream.ends.idle_seconds - now()
+        cdef double more = self.last_activity + self.stream.ends.idle_seconds - now()
         if self.timeout < 0 and more > 0:
             # A first message that is on its way may take its time.
             return self.start_alarm(more)
@@ -68,7 +68,7 @@ cdef class BatchRpc(Rpc):
         self.batch = None
         if self.session is None:
             self.refused(EnvelopeError(408, "DeadlineExceeded", ""))
-        self.settle(STATUS_DEADLINE_EXCEEDED, "the deadline of the call is over", None)
+        self.set_status(STATUS_DEADLINE_EXCEEDED, "the deadline of the call is over", None)
         if batch is not None:
             batch.close("deadline")
         return self.answer()
@@ -80,7 +80,7 @@ cdef class BatchRpc(Rpc):
 
     cdef int refused(self, object error) except -1:
         """OP-14: the call ends before it had a batch, whose end would have been told."""
-        self.desk.refused(error, self.stream.ends.peer)
+        self.servicer.refused(error, self.stream.ends.peer)
         return 0
 
     # --- in
@@ -108,7 +108,7 @@ cdef class BatchRpc(Rpc):
 
     cdef int on_output(self) except -1:
         if self.session.is_over():
-            self.moved = now()
+            self.last_activity = now()
             self.check_end()
         return self.answer()
 
@@ -148,15 +148,15 @@ cdef class BatchRpc(Rpc):
         return <int>(p - self.lead)
 
     cdef int on_taken(self, double t) except -1:
-        self.moved = t
+        self.last_activity = t
         if self.session is not None:
             self.session.client_takes(t)
         return 0
 
     cdef int on_sweep(self, double t) except -1:
         if self.session is not None and not self.done:
-            self.session.look()
-            if self.session.is_over() and not self.done and t - self.moved > self.stream.ends.idle_seconds:
+            self.session.check_idle()
+            if self.session.is_over() and not self.done and t - self.last_activity > self.stream.ends.idle_seconds:
                 # The session looks after its client until it has finished; what is left to send may be stuck.
                 self.on_stalled()
                 return self.stream.cut()
@@ -174,13 +174,13 @@ cdef class BatchRpc(Rpc):
         if self.done:
             return 0
         if failure is None and session.was_cancelled():
-            failure = self.desk.stopped(session)
+            failure = self.servicer.stopped(session)
         if failure is None:
-            return self.settle(STATUS_OK, "", None) if session.unsent() == 0 else 0
+            return self.set_status(STATUS_OK, "", None) if session.unsent() == 0 else 0
         if session.unsent() and self.kind != KIND_EXECUTE:
             return 0
-        code, message, details = self.desk.status(failure)
-        return self.settle(code, message, details)
+        code, message, details = self.servicer.status(failure)
+        return self.set_status(code, message, details)
 
     cdef int on_gone(self, bint cancelled) except -1:
         cdef Batch batch = self.batch

@@ -5,7 +5,7 @@ request nobody has consumed. An offer to change the protocol is passed over (RFC
 late or no HTTP, is told only after the answers that are due before it (FR-13). Must never know what a request means.
 """
 from batchwire.core.faults cimport fault
-from batchwire.core.front.http1_answers cimport connections_open, last_words, TURN_BYTES
+from batchwire.core.front.http1_answers cimport connections_open, final_answer, TURN_BYTES
 from batchwire.core.front.http1_stream cimport Http1Stream, streams_open
 from batchwire.core.front.stream cimport Handler
 from batchwire.core.model cimport now
@@ -20,11 +20,11 @@ cdef enum:
 
 cdef frozenset UPGRADE_FIELDS = frozenset((b"upgrade", b"http2-settings", b"connection"))
 cdef bytes HOST_BYTES = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~!$&'()*+;=%:[]"
-cdef bytes TOO_LARGE = last_words("431 Request Header Fields Too Large", "")
-cdef bytes WRONG_VERSION = last_words("505 HTTP Version Not Supported", "")
-cdef bytes CODED = last_words("501 Not Implemented", "")
-cdef bytes BAD_HOST = last_words("400 Bad Request", "")
-cdef bytes NO_HTTP = last_words("400 Bad Request", "Invalid HTTP request received.")
+cdef bytes TOO_LARGE = final_answer("431 Request Header Fields Too Large", "")
+cdef bytes WRONG_VERSION = final_answer("505 HTTP Version Not Supported", "")
+cdef bytes CODED = final_answer("501 Not Implemented", "")
+cdef bytes BAD_HOST = final_answer("400 Bad Request", "")
+cdef bytes NO_HTTP = final_answer("400 Bad Request", "Invalid HTTP request received.")
 
 Upgrade, ParserError = httptools.HttpParserUpgrade, httptools.HttpParserError
 InvalidUrl = httptools.HttpParserInvalidURLError
@@ -36,7 +36,7 @@ def stats():
 
 
 cdef class Http1Connection(Http1Answers):
-    """An asyncio protocol. home: what it has in common with the others."""
+    """An asyncio protocol. acceptor: what it has in common with the others."""
 
     def connection_made(self, transport):
         super().connection_made(transport)
@@ -103,9 +103,9 @@ cdef class Http1Connection(Http1Answers):
         if self.head_open:
             if not self.shared_chunk:
                 self.head_bytes += PyBytes_GET_SIZE(data)
-                if self.head_bytes > self.home.max_head_bytes:
+                if self.head_bytes > self.acceptor.max_head_bytes:
                     return self.refuse(TOO_LARGE)
-        elif self.unframed_bytes > self.home.max_head_bytes:
+        elif self.unframed_bytes > self.acceptor.max_head_bytes:
             return self.refuse_bytes()
         return 0
 
@@ -190,7 +190,7 @@ cdef class Http1Connection(Http1Answers):
         if handler is not None and not stream.crashed:
             try:
                 stream.unconsumed += PyBytes_GET_SIZE(body)
-                handler.moved = self.received
+                handler.last_activity = self.received
                 fault("front.data")
                 handler.on_data(PyBytes_AS_STRING(body), PyBytes_GET_SIZE(body))
             except BaseException as error:
@@ -225,7 +225,7 @@ cdef class Http1Connection(Http1Answers):
 
     cdef int head_complete(self) except -1:
         cdef str version = self.parser.get_http_version()
-        if self.field_bytes > self.home.max_head_bytes:
+        if self.field_bytes > self.acceptor.max_head_bytes:
             return self.refuse(TOO_LARGE)
         if version != "1.1" and version != "1.0":
             # The parser lets "HTTP/2.0" pass, and a line without a version for HTTP/0.9.
@@ -244,7 +244,7 @@ cdef class Http1Connection(Http1Answers):
             return self.refuse(NO_HTTP)
         stream = Http1Stream.__new__(Http1Stream)
         stream.begin(version)
-        stream.carrier = self
+        stream.link = self
         stream.ends = self.ends
         stream.method = self.parser.get_method()
         stream.path = path

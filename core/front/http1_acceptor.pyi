@@ -8,7 +8,7 @@ class Http1Acceptor:
     def __init__(
         self,
         loop: AbstractEventLoop,
-        desk: Any,
+        servicer: Any,
         *,
         max_head_bytes: int = ...,
         head_seconds: float = ...,

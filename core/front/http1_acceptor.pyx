@@ -6,15 +6,15 @@ cdef double SWEEP_SECONDS = 5.0   # the most between looks at all connections
 
 cdef class Http1Acceptor(Connections):
     """
-    desk: see http_requests.pyx. max_head_bytes: of request line and fields. head_seconds: from the connection, or the
+    servicer: see http_requests.pyx. max_head_bytes: of request line and fields. head_seconds: from the connection, or the
     first byte of a further request, to the end of the head. idle_seconds: for a client that takes nothing.
     keepalive_seconds: between two requests.
     """
 
-    def __init__(self, loop, desk, *, Py_ssize_t max_head_bytes=65536, double head_seconds=60, double idle_seconds=60,
+    def __init__(self, loop, servicer, *, Py_ssize_t max_head_bytes=65536, double head_seconds=60, double idle_seconds=60,
                  double keepalive_seconds=75):
         super().__init__(loop, head_seconds, idle_seconds, SWEEP_SECONDS)
-        self.desk = desk
+        self.servicer = servicer
         self.context = contextvars.copy_context()
         self.max_head_bytes = max_head_bytes
         self.keepalive_seconds = keepalive_seconds

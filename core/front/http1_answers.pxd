@@ -1,6 +1,6 @@
 # The answers of a connection of HTTP/1.1, and its end: see http1_answers.pyx.
 from batchwire.core.front.http1_acceptor cimport Http1Acceptor
-from batchwire.core.front.http1_stream cimport Carrier, Http1Stream
+from batchwire.core.front.http1_stream cimport Http1Link, Http1Stream
 from batchwire.core.front.stream cimport Ends
 
 cdef enum:
@@ -8,8 +8,8 @@ cdef enum:
 
 cdef unsigned long long connections_open
 
-cdef class Http1Answers(Carrier):
-    cdef Http1Acceptor home
+cdef class Http1Answers(Http1Link):
+    cdef Http1Acceptor acceptor
     cdef Ends ends
     cdef Http1Stream current                # is being answered, or None
     cdef Http1Stream newest                 # the one whose body comes, or came last
@@ -31,7 +31,7 @@ cdef class Http1Answers(Carrier):
     cdef int flush_soon(self) except -1
     cdef int fill(self, Http1Stream stream) except -1
     cdef int begin(self, Http1Stream stream) except -1
-    cdef int settle(self, Http1Stream stream) except -1
+    cdef int settle_handler(self, Http1Stream stream) except -1
     cdef int finish(self, Http1Stream stream) except -1
     cdef int look_at_reading(self) except -1
     cdef int drop(self, Http1Stream stream) except -1
@@ -45,4 +45,4 @@ cdef class Http1Answers(Carrier):
     cdef int start_linger_timer(self, double stuck) except -1
     cdef int stop_timers(self) except -1
 
-cdef bytes last_words(str status, str text)
+cdef bytes final_answer(str status, str text)

@@ -23,23 +23,23 @@ cdef double PROBE_SECONDS = 1.0   # between looks at a client that has closed it
 cdef unsigned long long connections_open = 0
 
 
-cdef bytes last_words(str status, str text):
+cdef bytes final_answer(str status, str text):
     """An answer behind which the connection closes."""
     cdef str kind = "content-type: text/plain; charset=utf-8\r\n" if text else ""
     return f"HTTP/1.1 {status}\r\n{kind}content-length: {len(text)}\r\nconnection: close\r\n\r\n{text}".encode()
 
 
 cdef bytes RESET = pack("ii", 1, 0)
-cdef bytes FAILED = last_words("500 Internal Server Error", "Internal Server Error")
-cdef bytes LATE = last_words("408 Request Timeout", "")
+cdef bytes FAILED = final_answer("500 Internal Server Error", "Internal Server Error")
+cdef bytes LATE = final_answer("408 Request Timeout", "")
 
 
-cdef class Http1Answers(Carrier):
+cdef class Http1Answers(Http1Link):
     """The part of an asyncio protocol that writes and ends."""
 
-    def __init__(self, Http1Acceptor home not None):
-        super().__init__(home.loop)
-        self.home = home
+    def __init__(self, Http1Acceptor acceptor not None):
+        super().__init__(acceptor.loop)
+        self.acceptor = acceptor
         self.waiting = deque()
         self.backlog = b""
         self.lasts = self.reading = True
@@ -51,10 +51,10 @@ cdef class Http1Answers(Carrier):
         connections_open += 1
         self.transport = transport
         self.received = self.head_since = now()
-        self.ends = ends_of(self.loop, transport, self.home.idle_seconds)
+        self.ends = ends_of(self.loop, transport, self.acceptor.idle_seconds)
         if self.ends.scheme == "http":
             self.fd = transport.get_extra_info("socket").fileno()
-        self.home.connections.add(self)
+        self.acceptor.connections.add(self)
 
     def connection_lost(self, exc):
         global connections_open
@@ -63,7 +63,7 @@ cdef class Http1Answers(Carrier):
         self.closed = self.closing = self.ended = True
         self.fd = -1
         self.transport = None
-        self.home.lost(self)
+        self.acceptor.lost(self)
         self.stop_timers()
         self.backlog = b""
         stream, self.current = self.current, None
@@ -128,7 +128,7 @@ cdef class Http1Answers(Carrier):
     cdef int flush_soon(self) except -1:
         if not self.flush_due and not self.closed:
             self.flush_due = True
-            self.loop.call_soon(self.on_flush, context=self.home.context)
+            self.loop.call_soon(self.on_flush, context=self.acceptor.context)
         return 0
 
     def on_flush(self):
@@ -175,7 +175,7 @@ cdef class Http1Answers(Carrier):
                     self.begin(stream)
                     continue
                 if self.unsettled and not stream.crashed:
-                    self.settle(stream)
+                    self.settle_handler(stream)
                 if stream.filling and not stream.broken and not stream.crashed and not self.paused:
                     self.fill(stream)
                 if stream.crashed and not stream.answered:
@@ -201,7 +201,7 @@ cdef class Http1Answers(Carrier):
         try:
             while out.size < WRITE_BYTES:
                 fault("front.fill")
-                if not stream.pull():
+                if not stream.fill_from_handler():
                     break
         except BaseException as error:
             self.crashed(stream, error)
@@ -215,11 +215,11 @@ cdef class Http1Answers(Carrier):
         self.unsettled = True
         if self.backlog and not self.waiting:
             # The rest of this request may be in it, without which its answer never comes.
-            self.loop.call_soon(self.on_backlog, context=self.home.context)
+            self.loop.call_soon(self.on_backlog, context=self.acceptor.context)
         try:
             fault("front.request")
-            handler = answer_of(self.home.desk, stream)
-            handler.moved = self.received
+            handler = answer_of(self.acceptor.servicer, stream)
+            handler.last_activity = self.received
             stream.handler = handler
             came, stream.waiting = stream.waiting, None
             if came is not None:
@@ -233,7 +233,7 @@ cdef class Http1Answers(Carrier):
             self.crashed(stream, error)
         return 0
 
-    cdef int settle(self, Http1Stream stream) except -1:
+    cdef int settle_handler(self, Http1Stream stream) except -1:
         self.unsettled = False
         try:
             fault("front.settled")
@@ -262,7 +262,7 @@ cdef class Http1Answers(Carrier):
             # Nobody may have read it while there were requests before it.
             self.head_since = self.idle_since
         if self.backlog:
-            self.loop.call_soon(self.on_backlog, context=self.home.context)
+            self.loop.call_soon(self.on_backlog, context=self.acceptor.context)
         return 0
 
     def on_backlog(self):
@@ -355,7 +355,7 @@ cdef class Http1Answers(Carrier):
         if self.closed:
             return
         stuck = stuck + LINGER_SECONDS if self.untaken() == untaken else 0.0
-        if untaken == 0 or stuck >= self.home.head_seconds:
+        if untaken == 0 or stuck >= self.acceptor.head_seconds:
             self.abort()
         else:
             self.start_linger_timer(stuck)
@@ -391,7 +391,7 @@ cdef class Http1Answers(Carrier):
             if self.takes(t):
                 if stream is not None and stream.handler is not None:
                     stream.handler.on_taken(t)
-            elif t - self.taken_at > self.home.idle_seconds:
+            elif t - self.taken_at > self.acceptor.idle_seconds:
                 if stream is not None:
                     self.tell_stalled(stream)
                 self.abort()
@@ -412,11 +412,11 @@ cdef class Http1Answers(Carrier):
         if self.waiting:
             return 0
         if self.head_since:
-            if t - self.head_since > self.home.head_seconds:
+            if t - self.head_since > self.acceptor.head_seconds:
                 if self.head_begun:
                     return self.end_with(LATE)
                 self.abort()
-        elif t - self.idle_since > self.home.keepalive_seconds:
+        elif t - self.idle_since > self.acceptor.keepalive_seconds:
             self.ended = True
             self.transport.close()
         return 0

@@ -4,7 +4,7 @@ from batchwire.core.front.stream cimport Stream
 
 cdef unsigned long long streams_open
 
-cdef class Carrier(Connection):
+cdef class Http1Link(Connection):
     """What a stream asks of its connection."""
     cdef bint lasts                         # it goes on behind the answers that are due
     cdef int schedule_flush(self) except -1
@@ -13,7 +13,7 @@ cdef class Carrier(Connection):
     cdef int crashed(self, Http1Stream stream, object error) except -1
 
 cdef class Http1Stream(Stream):
-    cdef Carrier carrier
+    cdef Http1Link link
     cdef Py_ssize_t weight                  # what its head counts for in a turn of the loop
     cdef bint keeps                         # the connection goes on behind this answer
     cdef bint filling                       # the handler has not said the end of its answer yet
@@ -29,6 +29,6 @@ cdef class Http1Stream(Stream):
     cdef int begin(self, str version) except -1
     cdef int put_head(self, int status, list headers, bint body) except -1
     cdef bint looks_whole(self) noexcept
-    cdef bint pull(self) except -1
+    cdef bint fill_from_handler(self) except -1
     cdef int frame(self, Py_ssize_t at, Py_ssize_t n, bint last) except -1
     cdef int close(self, bint whole) except -1

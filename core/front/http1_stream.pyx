@@ -14,9 +14,9 @@ cdef enum:
     MOST_CHUNK = 262143       # bytes of a chunk: five digits
     LEAD = 7                  # these, and the end of their line
     TAIL = 7                  # the end of a chunk, and the last one
-    ROOM = 2592               # of the buffer at first: an answer that is larger gets more
-    LEAST_ROOM = 1024
-    LARGE_ROOM = 16384
+    FIRST_SIZE = 2592               # of the buffer at first: an answer that is larger gets more
+    LEAST_SIZE = 1024
+    LARGE_SIZE = 16384
 
 cdef bytes DIGITS = b"0123456789abcdef"
 cdef dict status_lines = {int(status): b"HTTP/1.1 %d %s\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}
@@ -24,7 +24,7 @@ cdef dict status_lines = {int(status): b"HTTP/1.1 %d %s\r\n" % (status, status.p
 cdef unsigned long long streams_open = 0
 
 
-cdef class Carrier(Connection):
+cdef class Http1Link(Connection):
     cdef int schedule_flush(self) except -1:
         """The stream has something to say: it is asked before the loop waits again."""
         raise NotImplementedError
@@ -54,11 +54,11 @@ cdef class Http1Stream(Stream):
     # --- for handlers
 
     cdef int start(self, int status, list headers, bint body) except -1:
-        cdef Buffer out = self.carrier.out
+        cdef Buffer out = self.link.out
         cdef Py_ssize_t before = out.size
         if self.answered:
             raise RuntimeError("the answer was started twice")
-        out.grow(ROOM)
+        out.grow(FIRST_SIZE)
         try:
             self.put_head(status, headers, body)
         except BaseException:
@@ -67,10 +67,10 @@ cdef class Http1Stream(Stream):
         self.answered = True
         self.filling = body
         self.complete = not body
-        return self.carrier.schedule_flush()
+        return self.link.schedule_flush()
 
     cdef int put_head(self, int status, list headers, bint body) except -1:
-        cdef Buffer out = self.carrier.out
+        cdef Buffer out = self.link.out
         cdef bytes name, value, line = status_lines.get(status)
         cdef Py_ssize_t name_len
         cdef bint says_close = False
@@ -91,7 +91,7 @@ cdef class Http1Stream(Stream):
                 self.keeps = False
                 says_close = True
             put_field(out, name, value)
-        self.keeps = self.keeps and self.carrier.lasts
+        self.keeps = self.keeps and self.link.lasts
         if not self.bodiless:
             if not body:
                 if self.left > 0:
@@ -112,21 +112,21 @@ cdef class Http1Stream(Stream):
         if self.answered or self.continued or self.http_version != "1.1":
             return 0
         self.continued = True
-        return self.carrier.continues(self)
+        return self.link.continues(self)
 
     cdef int wake(self) except -1:
-        return self.carrier.schedule_flush()
+        return self.link.schedule_flush()
 
     cdef int consume(self, Py_ssize_t n) except -1:
         self.unconsumed -= n
-        return self.carrier.consumed(self) if n else 0
+        return self.link.consumed(self) if n else 0
 
     cdef Py_ssize_t unsent(self) except -1:
-        cdef object transport = self.carrier.transport
+        cdef object transport = self.link.transport
         return 0 if transport is None else transport.get_write_buffer_size()
 
     cdef int cut(self) except -1:
-        self.carrier.abort()
+        self.link.abort()
         return 0
 
     cdef bint takes_trailers(self) except -1:
@@ -139,10 +139,10 @@ cdef class Http1Stream(Stream):
 
     cdef int break_off(self) except -1:
         self.broken = True
-        return self.carrier.schedule_flush()
+        return self.link.schedule_flush()
 
     cdef int fail(self, object error) except -1:
-        return self.carrier.crashed(self, error)
+        return self.link.crashed(self, error)
 
     # --- for the connection
 
@@ -151,27 +151,27 @@ cdef class Http1Stream(Stream):
         return self.opaque and self.answered and not self.complete and not self.bodiless and not self.chunked \
             and self.left < 0
 
-    cdef bint pull(self) except -1:
+    cdef bint fill_from_handler(self) except -1:
         """Lets the handler fill in some of its answer; whether there may be more of it now."""
-        cdef Buffer out = self.carrier.out
+        cdef Buffer out = self.link.out
         cdef Handler handler = self.handler
         cdef FillEnd end = FILL_MORE
         cdef Py_ssize_t lead = LEAD if self.chunked else 0
-        cdef Py_ssize_t at = out.size, room, n = 0, part
-        out.grow(ROOM - at)
-        room = min(out.capacity - at - LEAD - TAIL, MOST_CHUNK)
-        if room < LEAST_ROOM:
-            room = LARGE_ROOM
+        cdef Py_ssize_t at = out.size, size, n = 0, part
+        out.grow(FIRST_SIZE - at)
+        size = min(out.capacity - at - LEAD - TAIL, MOST_CHUNK)
+        if size < LEAST_SIZE:
+            size = LARGE_SIZE
         while True:
-            out.grow(LEAD + n + room + TAIL)
-            part = handler.fill(out.data + at + lead + n, room, &end)
+            out.grow(LEAD + n + size + TAIL)
+            part = handler.fill(out.data + at + lead + n, size, &end)
             n += part
-            if part < room or end != FILL_MORE or n == MOST_CHUNK:
+            if part < size or end != FILL_MORE or n == MOST_CHUNK:
                 break
-            room = min(max(LARGE_ROOM, n), MOST_CHUNK - n)
+            size = min(max(LARGE_SIZE, n), MOST_CHUNK - n)
         if self.broken and n == 0:
             return False
-        handler.moved = now()
+        handler.last_activity = now()
         self.frame(at, n, end != FILL_MORE)
         if end != FILL_MORE:
             self.filling = False
@@ -181,7 +181,7 @@ cdef class Http1Stream(Stream):
 
     cdef int frame(self, Py_ssize_t at, Py_ssize_t n, bint last) except -1:
         """Makes what was filled in behind `at` a part of the answer."""
-        cdef Buffer out = self.carrier.out
+        cdef Buffer out = self.link.out
         cdef const char* digits = PyBytes_AS_STRING(DIGITS)
         cdef Py_ssize_t wanted = LEAD - 2
         if self.bodiless:

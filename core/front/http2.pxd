@@ -23,11 +23,11 @@ cdef class Acceptor(Connections):
     cdef Handler accept(self, Http2Stream stream)
 
 cdef class Http2Connection(Http2Link):
-    cdef Acceptor home
+    cdef Acceptor acceptor
     cdef Ends ends
     cdef dict streams                       # id -> Stream
     cdef dict rests                         # id -> when its answer ended, of those whose rest is read away
-    cdef list fresh                         # handlers made in this read
+    cdef list new_handlers                       # handlers made in this read
     cdef Guard guard
     cdef bytes backlog                      # read and waiting for its turn, or None
     cdef Py_ssize_t spent                   # in this turn, see TURN_BYTES
@@ -50,8 +50,8 @@ cdef class Http2Connection(Http2Link):
     cdef int flush(self) except -1
     cdef int hear_out(self, Http2Stream stream) except -1
     cdef int go_away(self, uint32_t code, bytes why) except -1
-    cdef int wind_down(self, bytes why) except -1
-    cdef int calm(self, bytes why) except -1
+    cdef int refuse_new_streams(self, bytes why) except -1
+    cdef int goaway_enhance_your_calm(self, bytes why) except -1
     cdef int check_end(self) except -1
 
 cdef int use(nghttp2_session_callbacks* made, nghttp2_option* chosen, nghttp2_data_source_read_callback read) except -1

@@ -80,17 +80,17 @@ cdef class Acceptor(Connections):
 
 
 cdef class Http2Connection(Http2Link):
-    """An asyncio protocol. home: what it has in common with the others."""
+    """An asyncio protocol. acceptor: what it has in common with the others."""
 
-    def __init__(self, Acceptor home not None):
-        super().__init__(home.loop)
-        self.home = home
+    def __init__(self, Acceptor acceptor not None):
+        super().__init__(acceptor.loop)
+        self.acceptor = acceptor
         self.read = read_callback
-        self.max_header_bytes = home.max_header_bytes
-        self.request_rate = home.request_rate
+        self.max_header_bytes = acceptor.max_header_bytes
+        self.request_rate = acceptor.request_rate
         self.streams = {}
         self.rests = {}
-        self.fresh = []
+        self.new_handlers = []
 
     def __dealloc__(self):
         nghttp2_session_del(self.session)
@@ -102,15 +102,15 @@ cdef class Http2Connection(Http2Link):
         connections_open += 1
         self.transport = transport
         self.received = now()
-        self.guard = Guard(self.received, self.home.ping_seconds)
-        self.ends = ends_of(self.home.loop, transport, self.home.idle_seconds)
+        self.guard = Guard(self.received, self.acceptor.ping_seconds)
+        self.ends = ends_of(self.acceptor.loop, transport, self.acceptor.idle_seconds)
         if self.ends.scheme == "http":
             self.fd = transport.get_extra_info("socket").fileno()
         self.heads_since = self.received
-        if self.home.connection_seconds > 0:
+        if self.acceptor.connection_seconds > 0:
             # Not all that were made together are renewed together.
-            self.ends_at = self.received + self.home.connection_seconds * (0.9 + 0.2 * random())
-        self.home.connections.add(self)
+            self.ends_at = self.received + self.acceptor.connection_seconds * (0.9 + 0.2 * random())
+        self.acceptor.connections.add(self)
         self.begin()
         self.flush()
 
@@ -144,7 +144,7 @@ cdef class Http2Connection(Http2Link):
         self.receiving = False
         if n <= NGHTTP2_ERR_FLOODED:
             # A flood of the kinds that nghttp2 counts itself; the numbers below are of later versions.
-            self.calm(b"too many frames at once")
+            self.goaway_enhance_your_calm(b"too many frames at once")
             return self.flush()
         if n < 0:
             # No preface, or no memory: there is nothing to tell.
@@ -153,9 +153,9 @@ cdef class Http2Connection(Http2Link):
             if self.transport is not None:
                 self.transport.close()
             return 0
-        if self.fresh:
-            fresh, self.fresh = self.fresh, []
-            for handler in fresh:
+        if self.new_handlers:
+            begun, self.new_handlers = self.new_handlers, []
+            for handler in begun:
                 if handler.stream is not None:
                     try:
                         fault("front.settled")
@@ -179,7 +179,7 @@ cdef class Http2Connection(Http2Link):
         self.backlog = rest               # even of no bytes: nghttp2 has not come to the end of what it was given
         if not self.backlog_due:
             self.backlog_due = True
-            self.home.loop.call_soon(self.on_backlog)
+            self.acceptor.loop.call_soon(self.on_backlog)
         return 0
 
     def eof_received(self):
@@ -205,7 +205,7 @@ cdef class Http2Connection(Http2Link):
         accepted(nghttp2_submit_ping(self.session, NGHTTP2_FLAG_NONE, NULL))
         self.flush()
         if not self.closed:
-            self.prober = self.home.loop.call_later(PROBE_SECONDS, self.on_probe)
+            self.prober = self.acceptor.loop.call_later(PROBE_SECONDS, self.on_probe)
 
     def connection_lost(self, exc):
         global connections_open
@@ -214,7 +214,7 @@ cdef class Http2Connection(Http2Link):
         self.closed = self.closing = True
         self.fd = -1
         self.transport = None
-        self.home.lost(self)
+        self.acceptor.lost(self)
         if self.finisher is not None:
             self.finisher.cancel()
             self.finisher = None
@@ -246,7 +246,7 @@ cdef class Http2Connection(Http2Link):
             return
         accepted(nghttp2_submit_shutdown_notice(self.session))
         self.flush()
-        self.finisher = self.home.loop.call_later(GOAWAY_SECONDS, self.shutdown)
+        self.finisher = self.acceptor.loop.call_later(GOAWAY_SECONDS, self.shutdown)
 
     def shutdown(self):
         """Closes when the streams that run have ended."""
@@ -262,13 +262,13 @@ cdef class Http2Connection(Http2Link):
         if nghttp2_session_server_new2(&self.session, callbacks, <void*>self, options) != 0:
             raise MemoryError()
         settings[0].settings_id = NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS
-        settings[0].value = self.home.max_streams
+        settings[0].value = self.acceptor.max_streams
         settings[1].settings_id = NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE
-        settings[1].value = self.home.stream_window
+        settings[1].value = self.acceptor.stream_window
         settings[2].settings_id = NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE
-        settings[2].value = <uint32_t>self.home.max_header_bytes
+        settings[2].value = <uint32_t>self.acceptor.max_header_bytes
         accepted(nghttp2_submit_settings(self.session, NGHTTP2_FLAG_NONE, settings, 3))
-        accepted(nghttp2_session_set_local_window_size(self.session, NGHTTP2_FLAG_NONE, 0, self.home.connection_window))
+        accepted(nghttp2_session_set_local_window_size(self.session, NGHTTP2_FLAG_NONE, 0, self.acceptor.connection_window))
         return 0
 
     cdef int spend(self, Py_ssize_t n) noexcept:
@@ -295,10 +295,10 @@ cdef class Http2Connection(Http2Link):
         stream.heads_done = True
         self.heads_since = 0
         self.spent += HEAD_BYTES
-        handler = self.home.accept(stream)
-        handler.moved = self.received
+        handler = self.acceptor.accept(stream)
+        handler.last_activity = self.received
         stream.handler = handler
-        self.fresh.append(handler)
+        self.new_handlers.append(handler)
         return 0
 
     cdef int hear_out(self, Http2Stream stream) except -1:
@@ -314,7 +314,7 @@ cdef class Http2Connection(Http2Link):
         stream.rest = REST_BYTES
         self.rests[stream.id] = now()
         if self.rest_timer is None:
-            self.rest_timer = self.home.loop.call_later(REST_SECONDS, self.on_rests)
+            self.rest_timer = self.acceptor.loop.call_later(REST_SECONDS, self.on_rests)
         return 0
 
     def on_rests(self):
@@ -325,7 +325,7 @@ cdef class Http2Connection(Http2Link):
         for stream_id, since in list(self.rests.items()):
             left = since + REST_SECONDS - t
             if left > 0:
-                self.rest_timer = self.home.loop.call_later(left, self.on_rests)
+                self.rest_timer = self.acceptor.loop.call_later(left, self.on_rests)
                 break
             del self.rests[stream_id]
             accepted(nghttp2_submit_rst_stream(self.session, NGHTTP2_FLAG_NONE, stream_id, NGHTTP2_NO_ERROR))
@@ -339,25 +339,25 @@ cdef class Http2Connection(Http2Link):
             self.session, NGHTTP2_FLAG_NONE, self.last_taken, code,
             <const uint8_t*>PyBytes_AS_STRING(why), PyBytes_GET_SIZE(why)))
 
-    cdef int wind_down(self, bytes why) except -1:
+    cdef int refuse_new_streams(self, bytes why) except -1:
         """
         The client breaks off too many streams: no more of them, and those that run end first (FR-02).
 
         It may be a proxy, with many clients behind it that have done nothing. One that goes on all the same is cut.
         """
         if self.refusing or not self.streams:
-            return self.calm(why)
+            return self.goaway_enhance_your_calm(why)
         self.guard.renew()
-        self.home.calm_log.add(address=self.ends.peer, reason=why.decode())
+        self.acceptor.calm_log.add(address=self.ends.peer, reason=why.decode())
         self.go_away(NGHTTP2_ENHANCE_YOUR_CALM, why)
         return self.schedule_flush()
 
-    cdef int calm(self, bytes why) except -1:
+    cdef int goaway_enhance_your_calm(self, bytes why) except -1:
         """The client asks for too much: ends the connection and says why."""
         if self.closing:
             return 0
         self.closing = True
-        self.home.calm_log.add(address=self.ends.peer, reason=why.decode())
+        self.acceptor.calm_log.add(address=self.ends.peer, reason=why.decode())
         self.go_away(NGHTTP2_ENHANCE_YOUR_CALM, why)
         accepted(nghttp2_session_terminate_session(self.session, NGHTTP2_ENHANCE_YOUR_CALM))
         return self.schedule_flush()
@@ -368,7 +368,7 @@ cdef class Http2Connection(Http2Link):
         # What is read is followed by a flush anyway.
         if not self.flush_due and not self.receiving and not self.closed:
             self.flush_due = True
-            self.home.loop.call_soon(self.on_flush)
+            self.acceptor.loop.call_soon(self.on_flush)
         return 0
 
     def on_flush(self):
@@ -427,10 +427,10 @@ cdef class Http2Connection(Http2Link):
 
     cdef int sweep(self, double t) except -1:
         cdef Http2Stream stream
-        cdef Acceptor home = self.home
+        cdef Acceptor acceptor = self.acceptor
         if self.closed:
             return 0
-        if self.heads_since and t - self.heads_since > home.head_seconds:
+        if self.heads_since and t - self.heads_since > acceptor.head_seconds:
             # Neither preface and settings nor a whole header section: nobody who means it.
             self.transport.abort()
             return 0
@@ -439,7 +439,7 @@ cdef class Http2Connection(Http2Link):
                 for stream in self.streams.values():
                     if stream.handler is not None:
                         stream.handler.on_taken(t)
-            elif t - self.taken_at > home.idle_seconds:
+            elif t - self.taken_at > acceptor.idle_seconds:
                 for stream in list(self.streams.values()):
                     self.tell_stalled(stream)
                 self.transport.abort()
@@ -448,13 +448,13 @@ cdef class Http2Connection(Http2Link):
             if self.lingers_since and t - self.lingers_since > LINGER_SECONDS:
                 self.transport.abort()
             return 0
-        if self.pinged and t - self.pinged > home.keepalive_timeout:
+        if self.pinged and t - self.pinged > acceptor.keepalive_timeout:
             self.transport.abort()
             return 0
         if self.ends_at and t > self.ends_at and not self.half_closed:
             self.ends_at = 0
             self.drain()
-        if not self.pinged and not self.half_closed and t - self.received > home.keepalive_seconds:
+        if not self.pinged and not self.half_closed and t - self.received > acceptor.keepalive_seconds:
             self.pinged = t
             accepted(nghttp2_submit_ping(self.session, NGHTTP2_FLAG_NONE, NULL))
         for stream in list(self.streams.values()):

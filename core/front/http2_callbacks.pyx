@@ -36,7 +36,7 @@ cdef int on_begin_frame(nghttp2_session* session, const nghttp2_frame_hd* hd, vo
                     connection.heads_since = connection.received
         elif hd.type == NGHTTP2_PING:
             if not hd.flags & NGHTTP2_FLAG_ACK and not connection.guard.ping(connection.received):
-                connection.calm(b"too_many_pings")
+                connection.goaway_enhance_your_calm(b"too_many_pings")
                 return 0
             answers = True
         elif hd.type == NGHTTP2_WINDOW_UPDATE:
@@ -49,7 +49,7 @@ cdef int on_begin_frame(nghttp2_session* session, const nghttp2_frame_hd* hd, vo
             cost = 1
         if answers and not connection.guard.answer(connection.received) \
                 or cost and not connection.guard.spend(cost, connection.received):
-            connection.calm(b"too many frames that bring nothing")
+            connection.goaway_enhance_your_calm(b"too many frames that bring nothing")
         return 0
     except BaseException as error:
         connection.failed(error)
@@ -82,14 +82,14 @@ cdef int on_header(nghttp2_session* session, const nghttp2_frame* frame, const u
             if stream.heads_done:
                 # Trailers of a request: counted, and of no use to anybody.
                 stream.header_bytes += namelen + valuelen + 32
-                if stream.header_bytes > 2 * connection.home.max_header_bytes:
+                if stream.header_bytes > 2 * connection.acceptor.max_header_bytes:
                     connection.heads_since = 0
                     return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE
             else:
                 stream.add(<const char*>name, namelen, <const char*>value, valuelen)
                 # What goes on for ever after the bound is no head that deserves an answer.
-                if stream.header_bytes > 8 * connection.home.max_header_bytes:
-                    connection.calm(b"header section too large")
+                if stream.header_bytes > 8 * connection.acceptor.max_header_bytes:
+                    connection.goaway_enhance_your_calm(b"header section too large")
         return connection.spend(namelen + valuelen + 32)
     except BaseException as error:
         connection.failed(error)
@@ -107,10 +107,10 @@ cdef int on_frame_recv(nghttp2_session* session, const nghttp2_frame* frame, voi
             stream = stream_of(session, frame.hd.stream_id)
             if stream is None:
                 if not connection.guard.cancel(1, False, connection.received):
-                    connection.calm(b"too many resets of nothing")
+                    connection.goaway_enhance_your_calm(b"too many resets of nothing")
             elif frame.rst_stream.error_code == NGHTTP2_NO_ERROR and not connection.guard.cancel(
                     connection.received - stream.began, stream.answered, connection.received):
-                connection.wind_down(b"too many streams are broken off")
+                connection.refuse_new_streams(b"too many streams are broken off")
         if frame.hd.type != NGHTTP2_HEADERS and frame.hd.type != NGHTTP2_DATA:
             return 0
         connection.heads_since = 0
@@ -141,7 +141,7 @@ cdef int on_invalid_frame(nghttp2_session* session, const nghttp2_frame* frame, 
             connection.heads_since = 0
             if stream_of(session, frame.hd.stream_id) is None and not connection.guard.spend(1, connection.received):
                 # Streams beyond the bound: each costs an answer, and none is ever opened.
-                connection.calm(b"too many streams are refused")
+                connection.goaway_enhance_your_calm(b"too many streams are refused")
         return 0
     except BaseException as error:
         connection.failed(error)
@@ -180,7 +180,7 @@ cdef int on_data_chunk(nghttp2_session* session, uint8_t flags, int32_t stream_i
                 del connection.rests[stream_id]
                 accepted(nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, stream_id, NGHTTP2_NO_ERROR))
         elif stream is not None and stream.handler is not None:
-            stream.handler.moved = connection.received
+            stream.handler.last_activity = connection.received
             fault("front.data")
             stream.handler.on_data(<const char*>data, n)
             if not stream.body_begun:
@@ -206,7 +206,7 @@ cdef int on_stream_close(nghttp2_session* session, int32_t stream_id, uint32_t c
             if code != NGHTTP2_NO_ERROR and not connection.half_closed and not connection.guard.cancel(
                     connection.received - stream.began, stream.answered, connection.received):
                 # Streams that are broken off cost work, whoever resets them (rapid reset, and its other direction).
-                connection.wind_down(b"too many streams are broken off")
+                connection.refuse_new_streams(b"too many streams are broken off")
             stream.close(code)
         return 0
     except BaseException as error:
@@ -233,7 +233,7 @@ cdef ssize_t on_read(nghttp2_session* session, int32_t stream_id, uint8_t* buf, 
                 data_flags[0] = data_flags[0] | NGHTTP2_DATA_FLAG_NO_END_STREAM
         elif n == 0:
             return NGHTTP2_ERR_DEFERRED
-        stream.handler.moved = now()
+        stream.handler.last_activity = now()
         # The client answers data with window updates: of stream and connection, some clients for each 4 KB they read.
         connection.guard.earn(2 + n / 1024.0)
         connection.guard.answered()

@@ -1,3 +1,3 @@
 from batchwire.core.front.stream cimport Handler, Stream
 
-cdef Handler answer_of(object desk, Stream stream)
+cdef Handler answer_of(object servicer, Stream stream)

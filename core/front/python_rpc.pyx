@@ -10,14 +10,14 @@ cdef enum:
 cdef class PythonRpc(Rpc):
     """method: async function of this object, which reads, writes, and returns or raises EnvelopeError."""
     cdef object method, task, reading, writing
-    cdef object came, going                 # deques of bytes
+    cdef object inbound, outbound                 # deques of bytes
     cdef bint no_more
 
-    def __init__(self, desk, method):
-        self.expect(desk, desk.max_message)
+    def __init__(self, servicer, method):
+        self.expect(servicer, servicer.max_message)
         self.method = method
-        self.came = deque()
-        self.going = deque()
+        self.inbound = deque()
+        self.outbound = deque()
 
     def start(self):
         """Runs the method."""
@@ -26,21 +26,21 @@ cdef class PythonRpc(Rpc):
 
     async def read(self):
         """The next message, or None."""
-        while not self.came and not self.no_more:
+        while not self.inbound and not self.no_more:
             self.reading = self.stream.ends.loop.create_future()
             await self.reading
-        if not self.came:
+        if not self.inbound:
             return None
-        message = self.came.popleft()
+        message = self.inbound.popleft()
         self.release()
         return message
 
     async def write(self, bytes message not None):
         """Sends a message, when the client takes it."""
-        while len(self.going) >= QUEUED:
+        while len(self.outbound) >= QUEUED:
             self.writing = self.stream.ends.loop.create_future()
             await self.writing
-        self.going.append(message)
+        self.outbound.append(message)
         self.answer()
 
     def on_done(self, task):
@@ -52,11 +52,11 @@ cdef class PythonRpc(Rpc):
         if error is not None:
             self.fail(error)
         else:
-            self.settle(STATUS_OK, "", None)
+            self.set_status(STATUS_OK, "", None)
             self.answer()
 
     cdef int on_message(self, bytes message) except -1:
-        self.came.append(message)
+        self.inbound.append(message)
         return self.stir(self.reading)
 
     cdef int on_half_close(self) except -1:
@@ -64,7 +64,7 @@ cdef class PythonRpc(Rpc):
         return self.stir(self.reading)
 
     cdef bint may_feed(self) except -1:
-        return len(self.came) < QUEUED
+        return len(self.inbound) < QUEUED
 
     cdef int on_settled(self) except -1:
         if self.timeout >= 0 and not self.done:
@@ -73,20 +73,20 @@ cdef class PythonRpc(Rpc):
 
     cdef int on_sweep(self, double t) except -1:
         cdef double idle = self.stream.ends.idle_seconds
-        if self.reading is not None and not self.reading.done() and not self.done and t - self.moved > idle:
-            self.settle(STATUS_DEADLINE_EXCEEDED, "the client sends nothing", None)
+        if self.reading is not None and not self.reading.done() and not self.done and t - self.last_activity > idle:
+            self.set_status(STATUS_DEADLINE_EXCEEDED, "the client sends nothing", None)
             return self.answer()
         return Rpc.on_sweep(self, t)
 
     cdef bint next_piece(self) except -1:
-        if not self.going:
+        if not self.outbound:
             return False
-        self.send(self.going.popleft())
+        self.send(self.outbound.popleft())
         self.stir(self.writing)
         return True
 
     cdef bint at_end(self) except -1:
-        return self.done and not self.going
+        return self.done and not self.outbound
 
     cdef int on_gone(self, bint cancelled) except -1:
         if self.task is not None:

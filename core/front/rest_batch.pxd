@@ -4,7 +4,7 @@ from batchwire.core.ledger cimport Batch
 from batchwire.core.session.session cimport Session
 
 cdef class RestBatch(Handler):
-    cdef object desk                        # see rest_batch.pyx
+    cdef object servicer                        # see rest_batch.pyx
     cdef Batch batch                        # None: it is closed
     cdef Negotiated known
     cdef Session session
@@ -23,7 +23,7 @@ cdef class RestBatch(Handler):
     cdef bytes trailing                     # but the error that has cut the answer, or None
 
     @staticmethod
-    cdef RestBatch of(object desk, Batch batch, Negotiated known)
+    cdef RestBatch of(object servicer, Batch batch, Negotiated known)
     cdef int begin(self, Stream stream) except -1
     cdef int feed_decoded(self) except -1
     cdef int more_soon(self) except -1

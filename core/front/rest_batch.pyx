@@ -1,7 +1,7 @@
 """A batch that is an HTTP request: its body goes to a session, and what that says is the answer.
 
-`desk` is the service behind: `desk.decoder(coding)` undoes a Content-Encoding, `desk.batch_error(outcome, session)` is
-what is answered in the place of results, `desk.trailing_error(outcome, session)` what stands behind results that are
+`servicer` is the service behind: `servicer.decoder(coding)` undoes a Content-Encoding, `servicer.batch_error(outcome, session)` is
+what is answered in the place of results, `servicer.trailing_error(outcome, session)` what stands behind results that are
 cut; outcome: of the negotiation. Must never look into a call or a result.
 """
 from batchwire.core.errors import EnvelopeError
@@ -25,15 +25,15 @@ cdef enum:                    # before the answer of a batch that has failed beg
 
 cdef class RestBatch(Handler):
     @staticmethod
-    cdef RestBatch of(object desk, Batch batch, Negotiated known):
+    cdef RestBatch of(object servicer, Batch batch, Negotiated known):
         cdef RestBatch made = RestBatch.__new__(RestBatch)
-        made.desk = desk
+        made.servicer = servicer
         made.batch = batch
         made.known = known
         made.session = batch.session
         made.hears_out = True
         if known.decoding:
-            made.decoder = desk.decoder(known.decoding)
+            made.decoder = servicer.decoder(known.decoding)
             made.encoded = deque()
         return made
 
@@ -136,7 +136,7 @@ cdef class RestBatch(Handler):
         cdef Session session = self.session
         cdef Stream stream = self.stream
         if session.is_over():
-            self.moved = now()            # from here on the client has its time to take the rest
+            self.last_activity = now()            # from here on the client has its time to take the rest
         if self.over:
             return 0
         if not stream.answered:
@@ -148,7 +148,7 @@ cdef class RestBatch(Handler):
                 return 0
             if session.is_over() and (session.failure is not None or session.was_cancelled()):
                 # GW-21: nothing of the answer has been said, so that an error can be.
-                error = self.desk.batch_error(self.known.outcome, session)
+                error = self.servicer.batch_error(self.known.outcome, session)
                 self.out = error.body
                 self.over = True
                 self.close("cancelled" if session.failure is None else "refused")
@@ -170,17 +170,17 @@ cdef class RestBatch(Handler):
         except Exception as error:
             stream.fail(error)
 
-    cdef Py_ssize_t fill(self, char* p, Py_ssize_t room, FillEnd* end) except -1:
+    cdef Py_ssize_t fill(self, char* p, Py_ssize_t size, FillEnd* end) except -1:
         cdef Session session = self.session
         cdef Py_ssize_t n = 0, part
-        while n < room and not self.broken:
+        while n < size and not self.broken:
             if self.out is None:
                 if self.over or session.unsent() == 0 or not session.has_output():
                     break
                 self.out = session.take()
                 if self.out is None:
                     break
-            part = min(room - n, PyBytes_GET_SIZE(self.out) - self.out_at)
+            part = min(size - n, PyBytes_GET_SIZE(self.out) - self.out_at)
             memcpy(p + n, PyBytes_AS_STRING(self.out) + self.out_at, part)
             self.out_at += part
             n += part
@@ -207,7 +207,7 @@ cdef class RestBatch(Handler):
         self.out = None
         if not stalled and self.session.failure is not None and self.stream.takes_trailers():
             # GW-21: the body is cut, and who reads trailers learns why.
-            self.trailing = self.desk.trailing_error(self.known.outcome, self.session)
+            self.trailing = self.servicer.trailing_error(self.known.outcome, self.session)
             self.close("broken")
             return self.stream.wake()
         self.broken = True
@@ -220,7 +220,7 @@ cdef class RestBatch(Handler):
         """The batch has ended; what is left to send is in `out`."""
         cdef Batch batch = self.batch
         self.batch = None
-        self.moved = now()
+        self.last_activity = now()
         self.session.listen(None)
         if batch is not None:
             batch.close(ended)
@@ -231,7 +231,7 @@ cdef class RestBatch(Handler):
         return self.close("cancelled")
 
     cdef int on_taken(self, double t) except -1:
-        self.moved = t
+        self.last_activity = t
         if self.session is not None:
             self.session.client_takes(t)
         return 0
@@ -239,9 +239,9 @@ cdef class RestBatch(Handler):
     cdef int on_sweep(self, double t) except -1:
         cdef Stream stream = self.stream
         if self.batch is not None:
-            self.session.look()
+            self.session.check_idle()
         # The session looks after its client until it has finished; what is left to send may be stuck.
-        if self.stream is not None and self.session.is_over() and t - self.moved > stream.ends.idle_seconds:
+        if self.stream is not None and self.session.is_over() and t - self.last_activity > stream.ends.idle_seconds:
             self.on_stalled()
             return stream.cut()
         return 0
@@ -273,12 +273,12 @@ cdef class PlainAnswer(Handler):
         return 0
 
     cdef int on_sweep(self, double t) except -1:
-        if t - self.moved > self.stream.ends.idle_seconds:
+        if t - self.last_activity > self.stream.ends.idle_seconds:
             return self.stream.cut()
         return 0
 
-    cdef Py_ssize_t fill(self, char* p, Py_ssize_t room, FillEnd* end) except -1:
-        cdef Py_ssize_t n = min(room, PyBytes_GET_SIZE(self.body) - self.sent)
+    cdef Py_ssize_t fill(self, char* p, Py_ssize_t size, FillEnd* end) except -1:
+        cdef Py_ssize_t n = min(size, PyBytes_GET_SIZE(self.body) - self.sent)
         memcpy(p, PyBytes_AS_STRING(self.body) + self.sent, n)
         self.sent += n
         if self.sent == PyBytes_GET_SIZE(self.body):

@@ -11,4 +11,4 @@ cdef class RouteEntry:
         self.account = account
         self.head = head
         self.forwarded = forwarded
-        head.settle(route)
+        head.bind(route)

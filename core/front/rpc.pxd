@@ -8,13 +8,13 @@ from batchwire.core.front.stream cimport Handler
 cdef enum:
     LEAD = 160                # bytes that may stand before a message's own: its prefix and an HttpBody's fields
 
-cdef enum Status:             # those that the front gives itself; others come from the desk
+cdef enum Status:             # those that the front gives itself; others come from the servicer
     STATUS_OK = 0
     STATUS_DEADLINE_EXCEEDED = 4
     STATUS_UNIMPLEMENTED = 12
 
 cdef class Rpc(Handler):
-    cdef object desk                        # see rpc.pyx
+    cdef object servicer                        # see rpc.pyx
     cdef MessageReader reader
     cdef int coding                         # windowBits of grpc-encoding, 0: identity
     cdef double timeout                     # seconds, of grpc-timeout; -1: none
@@ -30,7 +30,7 @@ cdef class Rpc(Handler):
     cdef bytes out
     cdef Py_ssize_t out_at
     cdef bytes status, detail, details      # of the trailers: grpc-status, grpc-message, grpc-status-details-bin
-    cdef int expect(self, object desk, Py_ssize_t max_message) except -1
+    cdef int expect(self, object servicer, Py_ssize_t max_message) except -1
     cdef Http2Stream http2(self)
     cdef int begin(self, Http2Stream stream) except -1
     cdef int on_message(self, bytes message) except -1
@@ -41,7 +41,7 @@ cdef class Rpc(Handler):
     cdef int on_gone(self, bint cancelled) except -1
     cdef int send(self, bytes message) except -1
     cdef int answer(self) except -1
-    cdef int settle(self, int code, str message, bytes details) except -1
+    cdef int set_status(self, int code, str message, bytes details) except -1
     cdef int fail(self, object error) except -1
     cdef int release(self) except -1
     cdef bint store(self) except -1

@@ -1,13 +1,13 @@
 """One gRPC call on a stream of HTTP/2: messages in and out, deadline and status (grpc/doc/PROTOCOL-HTTP2.md).
 
-Subclasses say what happens with a message and what is sent. `desk` is the service behind: desk.status(error) gives
+Subclasses say what happens with a message and what is sent. `servicer` is the service behind: servicer.status(error) gives
 (code, message, details) of an EnvelopeError. Must never know HTTP but for gRPC's use of it.
 """
 from batchwire.core.alarms cimport alarms_of
 from batchwire.core.errors import EnvelopeError
 from batchwire.core.faults cimport fault
 from batchwire.core.front.grpc_messages cimport MessageReader, put_prefix
-from batchwire.core.front.grpc_words import CODINGS, decompressed, percent_encoded, timeout_seconds
+from batchwire.core.front.grpc_protocol import CODINGS, decompressed, percent_encoded, timeout_seconds
 from batchwire.core.front.http2_stream cimport field, Http2Stream
 from batchwire.core.front.nghttp2 cimport nghttp2_nv
 from batchwire.core.front.stream cimport FILL_TRAILERS, FillEnd, Handler, Stream
@@ -20,9 +20,9 @@ cdef bytes CONTENT_TYPE = b"application/grpc"
 
 
 cdef class Rpc(Handler):
-    cdef int expect(self, object desk, Py_ssize_t max_message) except -1:
+    cdef int expect(self, object servicer, Py_ssize_t max_message) except -1:
         """What a new call has; max_message: bytes of the longest message taken."""
-        self.desk = desk
+        self.servicer = servicer
         self.timeout = -1
         self.reader = MessageReader(max_message)
         return 0
@@ -65,7 +65,7 @@ cdef class Rpc(Handler):
         raise NotImplementedError
 
     cdef bint at_end(self) except -1:
-        """Whether all messages have been sent, and settle() has been called."""
+        """Whether all messages have been sent, and set_status() has been called."""
         return self.done
 
     cdef int on_gone(self, bint cancelled) except -1:
@@ -100,12 +100,12 @@ cdef class Rpc(Handler):
         field(&fields[1], "content-type", 12, PyBytes_AS_STRING(CONTENT_TYPE), PyBytes_GET_SIZE(CONTENT_TYPE))
         return self.http2().respond(fields, 2, True)
 
-    cdef int settle(self, int code, str message, bytes details) except -1:
+    cdef int set_status(self, int code, str message, bytes details) except -1:
         """Decides the status, which is sent when everything else has been."""
         if self.done:
             return 0
         self.done = True
-        self.moved = now()        # from here on the client has its time to take what is decided
+        self.last_activity = now()        # from here on the client has its time to take what is decided
         self.status = b"0" if code == 0 else b"%d" % code
         self.detail = percent_encoded(message) if message else None
         self.details = details
@@ -118,8 +118,8 @@ cdef class Rpc(Handler):
 
     cdef int fail(self, object error) except -1:
         """Ends with the status of an error, after what has been filled in already."""
-        code, message, details = self.desk.status(error)
-        self.settle(code, message, details)
+        code, message, details = self.servicer.status(error)
+        self.set_status(code, message, details)
         return self.answer()
 
     cdef int release(self) except -1:
@@ -213,7 +213,7 @@ cdef class Rpc(Handler):
             stream.fail(error)
 
     cdef int on_time_out(self) except -1:
-        self.settle(STATUS_DEADLINE_EXCEEDED, "the deadline of the call is over", None)
+        self.set_status(STATUS_DEADLINE_EXCEEDED, "the deadline of the call is over", None)
         return self.answer()
 
     cdef int on_close(self, bint whole) except -1:
@@ -230,22 +230,22 @@ cdef class Rpc(Handler):
                 self.stream.ends.idle_seconds):
             return self.fail(EnvelopeError(408, "ClientTooSlow", "the message comes too slowly"))
         # A client that takes nothing of what is decided: nobody else looks after it any more.
-        if self.done and t - self.moved > self.stream.ends.idle_seconds:
+        if self.done and t - self.last_activity > self.stream.ends.idle_seconds:
             return self.stream.cut()
         return 0
 
     # --- out
 
-    cdef Py_ssize_t fill(self, char* p, Py_ssize_t room, FillEnd* end) except -1:
+    cdef Py_ssize_t fill(self, char* p, Py_ssize_t size, FillEnd* end) except -1:
         cdef Py_ssize_t n = 0, part
-        while n < room:
+        while n < size:
             if self.lead_at < self.lead_size:
-                part = min(room - n, self.lead_size - self.lead_at)
+                part = min(size - n, self.lead_size - self.lead_at)
                 memcpy(p + n, &self.lead[self.lead_at], part)
                 self.lead_at += <int>part
                 n += part
             elif self.out is not None:
-                part = min(room - n, PyBytes_GET_SIZE(self.out) - self.out_at)
+                part = min(size - n, PyBytes_GET_SIZE(self.out) - self.out_at)
                 memcpy(p + n, PyBytes_AS_STRING(self.out) + self.out_at, part)
                 self.out_at += part
                 n += part
@@ -254,7 +254,7 @@ cdef class Rpc(Handler):
                     self.out_at = 0
             elif not self.next_piece():
                 break
-        if n < room and self.at_end():
+        if n < size and self.at_end():
             self.put_trailers()
             end[0] = FILL_TRAILERS
         return n

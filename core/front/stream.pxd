@@ -17,7 +17,7 @@ cdef class Ends:
 cdef class Handler(SessionListener):
     """What answers a request."""
     cdef Stream stream                      # None: the stream is gone
-    cdef double moved                       # seconds, monotonic: when bytes went either way
+    cdef double last_activity                     # seconds, monotonic: when bytes went either way
     cdef bint hears_out                     # a small rest of a request that is answered early is read away
     cdef int on_data(self, const char* p, Py_ssize_t n) except -1
     cdef int on_end(self) except -1
@@ -29,7 +29,7 @@ cdef class Handler(SessionListener):
     cdef int on_input(self) except -1
     cdef int on_output(self) except -1
     cdef int stir(self, object waiter) except -1
-    cdef Py_ssize_t fill(self, char* p, Py_ssize_t room, FillEnd* end) except -1
+    cdef Py_ssize_t fill(self, char* p, Py_ssize_t size, FillEnd* end) except -1
 
 cdef class Stream:
     """One request, and the way for its answer."""

@@ -42,7 +42,7 @@ cdef class Handler(SessionListener):
 
     cdef int on_taken(self, double t) except -1:
         """The client, which takes less than there is for it, has taken some of what was filled in before."""
-        self.moved = t
+        self.last_activity = t
         return 0
 
     cdef int on_stalled(self) except -1:
@@ -95,8 +95,8 @@ cdef class Handler(SessionListener):
             waiter.set_result(None)
         return 0
 
-    cdef Py_ssize_t fill(self, char* p, Py_ssize_t room, FillEnd* end) except -1:
-        """Writes at most `room` bytes of the answer's body to p; how many."""
+    cdef Py_ssize_t fill(self, char* p, Py_ssize_t size, FillEnd* end) except -1:
+        """Writes at most `size` bytes of the answer's body to p; how many."""
         raise NotImplementedError
 
 

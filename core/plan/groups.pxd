@@ -21,7 +21,7 @@ cdef class Group:
     cdef Refusal verdict                    # of the first one that cannot run
     cdef uint64_t placed                    # and given to their upstream
     cdef object encoding                    # upstream.native.base.Encoding: the request that is to run it, unfinished
-    cdef Call carrier                       # that request
+    cdef Call bulk                       # that request
     cdef set names                          # ids of its members; None: not asked for yet
     cdef bint finished(self) noexcept
     cdef bint together(self) noexcept

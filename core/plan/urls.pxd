@@ -16,7 +16,7 @@ cdef class UrlRules:
     cdef bint strict
     cdef readonly str why
     cdef int respelled                      # of one answer: see MOST_RESPELLED
-    cdef Buffer room                        # for what is decoded to be looked at
+    cdef Buffer scratch                      # for what is decoded to be looked at
     cdef bytes relative(self, bytes url)
     cdef bytes normal(self, bytes rest)
     cdef bytes public(self, bytes location, bytes upstream_origin, bytes base_path, bytes mount=*)

@@ -185,7 +185,7 @@ cdef class UrlRules:
         self.strict = strict
         self.mounts = mounts or []
         self.bare = bare
-        self.room = Buffer()
+        self.scratch = Buffer()
         self.origins = Origins(authority, strict)
         self.origin = self.origins.public
 
@@ -312,12 +312,12 @@ cdef class UrlRules:
 
     cdef bint is_endpoint(self, bytes path) except -1:
         """Whether a dialect takes batches there: at `batch` and below it, of the route and of each mount (CL-11)."""
-        cdef Buffer room = self.room
-        room.size = 0
-        room.put_bytes(path)
-        while undo_percent(room):
+        cdef Buffer scratch = self.scratch
+        scratch.size = 0
+        scratch.put_bytes(path)
+        while undo_percent(scratch):
             pass
-        path = PyBytes_FromStringAndSize(room.data, room.size).replace(b"\\", b"/")
+        path = PyBytes_FromStringAndSize(scratch.data, scratch.size).replace(b"\\", b"/")
         for prefix in (b"", *self.mounts):
             if path.startswith(prefix):
                 name = path[len(prefix):].lstrip(b"/").partition(b"/")[0].partition(b";")[0]
@@ -327,21 +327,21 @@ cdef class UrlRules:
 
     cdef bint hides(self, const uint8_t* p, Py_ssize_t n) except -1:
         """Whether a segment is, after decoding, something other than it seems."""
-        cdef Buffer room = self.room
+        cdef Buffer scratch = self.scratch
         cdef int left = MAX_LAYERS
         self.why = disguise_of(p, n)
         if self.why is not None:
             return True
         if memchr(p, c'%', n) == NULL:
             return False
-        room.size = 0
-        room.put(<const char*>p, n)
-        while undo_percent(room):
+        scratch.size = 0
+        scratch.put(<const char*>p, n)
+        while undo_percent(scratch):
             left -= 1
             if left == 0:
                 self.why = "the URL is encoded too many times"
                 return True
-            self.why = disguise_of(<const uint8_t*>room.data, room.size)
+            self.why = disguise_of(<const uint8_t*>scratch.data, scratch.size)
             if self.why is not None:
                 return True
         return False

@@ -19,4 +19,4 @@ cdef class BatchHead:
     cdef ProtoOptions options               # those of the first message, where they have been read; or None
     cdef UrlRules rules                     # of the route, or None
     cpdef BatchHead copy(self)
-    cdef int settle(self, Route route) except -1
+    cdef int bind(self, Route route) except -1

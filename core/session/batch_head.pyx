@@ -10,7 +10,7 @@ cdef class BatchHead:
     [(name, value)], bytes. authorization: value of the outer Authorization, or None.
     continue_on_error, ordered (GW-23), deadline (seconds, 0: the route's): of the batch. answer_deadline: seconds from the
     end of the request, 0: none.
-    watched: the session has a timer of its own for idle clients; else the front calls look().
+    watched: the session has a timer of its own for idle clients; else the front calls check_idle().
     hops: number that the hop header of the calls says. execute: answer in one piece at the end.
     """
 
@@ -60,7 +60,7 @@ cdef class BatchHead:
         made.rules = self.rules
         return made
 
-    cdef int settle(self, Route route) except -1:
+    cdef int bind(self, Route route) except -1:
         """All batches with this head, and with copies of it, go to this route."""
         self.rules = UrlRules(route.root, self.authority, self.strict, route.prefixes, route.bare_batch)
         return 0

@@ -54,7 +54,7 @@ cdef class Session(Conductor):
     cpdef feed(self, bytes data)
     cpdef feed_end(self)
     cpdef bytes take(self)
-    cpdef look(self)
+    cpdef check_idle(self)
     cdef void sum_up(self, Summary* summary) noexcept
     cdef int listen(self, SessionListener listener) except -1
     cdef bint is_over(self) noexcept

@@ -69,7 +69,7 @@ cdef class Session(Conductor):
         cdef double began = now()
         cdef double deadline = head.deadline
         if head.rules is None:
-            head.settle(route)
+            head.bind(route)
         rules = head.rules
         plan = Plan(rules, limits.reference_bytes, limits.max_call_bytes, limits.max_depth, reader.sequential,
                     route.transactional, limits.max_group_calls, limits.max_header_bytes)
@@ -173,7 +173,7 @@ cdef class Session(Conductor):
             try:
                 fault("take")
                 if self.life == LIFE_OPEN:
-                    self.dispatch.pump()
+                    self.dispatch.start_queued()
                 if self.intake.waits or self.settler.has_work() or self.settler.is_writing():
                     self.drive()
             except Exception as error:
@@ -366,10 +366,10 @@ cdef class Session(Conductor):
 
     cdef int start(self) except -1:
         """Starts what may start. The call that all others wait for may be one that is still to be settled."""
-        self.dispatch.pump()
+        self.dispatch.start_queued()
         while not self.resting and self.settler.may_settle() and self.dispatch.stuck():
             self.settle()
-            self.dispatch.pump()
+            self.dispatch.start_queued()
         return 0
 
     cdef int rest(self) except -1:
@@ -431,7 +431,7 @@ cdef class Session(Conductor):
     def on_drive(self):
         self.drive_due = False
         try:
-            fault("pump")
+            fault("start_queued")
             self.drive()
         except Exception as error:
             self.crashed(error)
@@ -469,16 +469,16 @@ cdef class Session(Conductor):
 
     def on_watch(self):
         self.watcher = None
-        self.look()
+        self.check_idle()
         if not self.is_over():
             self.watcher = self.loop.call_later(watch_seconds(self.limits), self.on_watch)
 
-    cpdef look(self):
+    cpdef check_idle(self):
         """Cuts a client that neither sends nor takes, so that nobody holds a batch open for nothing."""
         if self.is_over():
             return
         try:
-            fault("look")
+            fault("check_idle")
             self.cut_idle()
         except Exception as error:
             self.crashed(error)

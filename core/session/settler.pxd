@@ -55,7 +55,7 @@ cdef class Settler:
     cdef bint is_writing(self) noexcept
     cdef int forget_results(self) except -1
     cdef int conclude(self, Call call, Result result, double t) except -1
-    cdef int take_apart(self, Call carrier, Result result, bint goes_on) except -1
+    cdef int split(self, Call bulk, Result result, bint goes_on) except -1
     cdef int conclude_first(self) except -1
     cdef int conclude_told(self) except -1
     cdef uint64_t unwritten(self) noexcept

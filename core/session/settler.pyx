@@ -3,7 +3,7 @@
 A result is given in one place, conclude(), whoever it is of. Must never give a call two of them, nor let one fail
 another that does not depend on it (BU-03).
 """
-from batchwire.core.dispatch.carrier cimport continued, in_pieces, taken_apart
+from batchwire.core.dispatch.bulk_request cimport continued, in_pieces, split_answer
 from batchwire.core.dialects.plain_body cimport is_coded
 from batchwire.core.faults cimport fault
 from batchwire.core.model cimport (
@@ -150,7 +150,7 @@ cdef class Settler:
     cdef int settle_group(self, Group group) except -1:
         """GW-04: a group of several runs as one request to an upstream with transactions, or not at all."""
         cdef list members = group.members
-        cdef Call call, carrier = None
+        cdef Call call, bulk = None
         cdef double since = now()
         if self.course == COURSE_SILENT:
             for call in members:
@@ -171,18 +171,18 @@ cdef class Settler:
                 while not self.carried(group):
                     if self.slice.spend_since(&since):
                         return self.plan.decided.put_back(members[0])
-                carrier = group.carrier
-                group.carrier = None
+                bulk = group.bulk
+                group.bulk = None
         except Exception as error:
             _log.error("a group could not be decided", exc_info=error)
-            carrier = None
+            bulk = None
             for call in members:
                 if call.refusal is None:
                     call.refusal = FAILED
                 self.plan.let_inputs_go(call)
         self.slice.add(now() - since)
-        if carrier is not None:
-            return self.dispatch.push(carrier)
+        if bulk is not None:
+            return self.dispatch.push(bulk)
         for call in members:
             self.slice.add(ANSWERED)
             self.refuse(call)
@@ -234,7 +234,7 @@ cdef class Settler:
         cdef Py_ssize_t limit = self.bounds.limits.max_response_bytes
         if call.members is not None:
             if not is_coded(result):
-                return self.take_apart(call, result, goes_on)
+                return self.split(call, result, goes_on)
             limit = CARRIED * (<Upstream>call.upstream).max_response_bytes
         elif not is_late(call, result, self.results.writer.plain) \
                 or (result.status >= 400 and not self.continue_on_error) \
@@ -272,7 +272,7 @@ cdef class Settler:
                 if late.call.members is None:
                     self.conclude(late.call, late.result, since)
                 else:
-                    self.take_apart(late.call, late.result, goes_on)
+                    self.split(late.call, late.result, goes_on)
             else:
                 self.results.unwritten += late.size - before
             self.dispatch.tell_inflow()
@@ -316,7 +316,7 @@ cdef class Settler:
                 self.course = COURSE_SILENT
         return self.outlet.added(t, self.dispatch.running, self.pending.calls)
 
-    cdef int take_apart(self, Call carrier, Result result, bint goes_on) except -1:
+    cdef int split(self, Call bulk, Result result, bint goes_on) except -1:
         """The result of a request that carried several calls, which settle() concludes one by one: a thousand of them,
         each with the one error of all, are no work for one go, nor all for a client that takes nothing (PL-01, AN-05).
 
@@ -325,26 +325,26 @@ cdef class Settler:
         cdef Call call
         cdef list results
         try:
-            fault("taken_apart")
-            call = continued(carrier, result)
+            fault("split_answer")
+            call = continued(bulk, result)
             if call is not None:
                 return self.dispatch.send(call)   # at once: what the batch has begun goes on, whatever stops it
             if self.verdict is None and goes_on:
-                for call in in_pieces(carrier, result) or ():
+                for call in in_pieces(bulk, result) or ():
                     self.dispatch.push(call)
-            results = taken_apart(carrier, result)
-            if carrier.group_size:
-                self.plan.references.place(carrier.members, results, self.rules, self.plan.max_line)
+            results = split_answer(bulk, result)
+            if bulk.group_size:
+                self.plan.references.place(bulk.members, results, self.rules, self.plan.max_line)
         except Exception as error:
             _log.error("the answer to a batch could not be taken apart", exc_info=error)
-            results = bad_answer(len(carrier.members), "the upstream's answer to the batch could not be read")
-        for call, result in zip(carrier.members, results):
+            results = bad_answer(len(bulk.members), "the upstream's answer to the batch could not be read")
+        for call, result in zip(bulk.members, results):
             self.told.append((call, result))
             self.results.unwritten += result.body_len
         return 0 if goes_on else self.conclude_told()
 
     cdef int conclude_first(self) except -1:
-        """The first of the results that take_apart() has found."""
+        """The first of the results that split() has found."""
         cdef double since = now()
         cdef Call call
         cdef Result result

@@ -52,14 +52,14 @@ def means_nothing(header):
     return header_kind(header[0], len(header[0])) == KIND_OTHER
 
 
-cdef class Exchange(Inlet):
+cdef class AsgiCall(Inlet):
     """One call at the application: the two ASGI channels, receive and send."""
-    cdef AsgiUpstream home
+    cdef AsgiUpstream upstream
     cdef Call call
     cdef object task
     cdef bytes body
     cdef bint body_given
-    cdef bint settled                 # nobody waits for the answer any more
+    cdef bint ended                   # nobody waits for the answer any more
     cdef object gone                  # future: set when the client is to be told gone
     cdef int status
     cdef list headers
@@ -68,8 +68,8 @@ cdef class Exchange(Inlet):
     cdef bint oversized               # it is larger than allowed
     cdef object resumed               # future: set when the application may send on
 
-    def __init__(self, AsgiUpstream home, Call call):
-        self.home = home
+    def __init__(self, AsgiUpstream upstream, Call call):
+        self.upstream = upstream
         self.call = call
         self.body = b"" if call.body_owner is None else call.body_ptr[:call.body_len]
         self.content = Buffer()
@@ -80,21 +80,21 @@ cdef class Exchange(Inlet):
             self.body_given = True
             body, self.body = self.body, None
             return {"type": "http.request", "body": body, "more_body": False}
-        if not self.settled and not self.finished:
+        if not self.ended and not self.finished:
             if self.gone is None:
-                self.gone = self.home.loop.create_future()
+                self.gone = self.upstream.loop.create_future()
             await asyncio.shield(self.gone)
         return {"type": "http.disconnect"}
 
     async def send(self, message):
         """ASGI send."""
-        if self.settled:
+        if self.ended:
             raise OSError("the client is gone")
         kind = message["type"]
         if kind == "http.response.start":
             if self.status:
                 raise BadAnswer("the answer was started twice")
-            self.status, self.headers = self.home.head(message)
+            self.status, self.headers = self.upstream.head(message)
         elif kind == "http.response.body":
             if not self.status:
                 raise BadAnswer("a body came before the answer was started")
@@ -108,16 +108,16 @@ cdef class Exchange(Inlet):
                 while self.held:
                     # An application may send from several tasks, and cancel one of them: all wait for the same.
                     if self.resumed is None or self.resumed.done():
-                        self.resumed = self.home.loop.create_future()
+                        self.resumed = self.upstream.loop.create_future()
                     await asyncio.shield(self.resumed)
-                if self.settled:
+                if self.ended:
                     raise OSError("the client is gone")
             self.gather(data)
             if not message.get("more_body", False):
                 self.check_length()
                 self.finished = True
                 self.release()
-                self.home.context.run(self.home.answered, self)
+                self.upstream.context.run(self.upstream.answered, self)
         else:
             raise BadAnswer(f"the message {kind!r} is not part of an HTTP answer")
 
@@ -130,10 +130,10 @@ cdef class Exchange(Inlet):
         if lengths or not length.isdigit() or int(length[:20]) != self.content.size:
             raise BadAnswer("its body has not the length that its content-length says")
 
-    cdef int wait(self) except -1:
+    cdef int pause_reading(self) except -1:
         return 0
 
-    cdef int go_on(self) except -1:
+    cdef int resume_reading(self) except -1:
         if self.resumed is not None and not self.resumed.done():
             self.resumed.set_result(None)
         return 0
@@ -146,7 +146,7 @@ cdef class Exchange(Inlet):
 
     cdef Py_ssize_t most(self) noexcept:
         """Bytes that its body may have."""
-        return self.home.max_response_bytes * (1 if self.call.members is None else CARRIED)
+        return self.upstream.max_response_bytes * (1 if self.call.members is None else CARRIED)
 
     cdef int gather(self, object data) except -1:
         cdef const unsigned char[::1] view
@@ -173,7 +173,7 @@ cdef class AsgiUpstream(Upstream):
     cdef readonly object app
     cdef str root_path
     cdef bytes host
-    cdef dict exchanges               # Call -> Exchange
+    cdef dict running               # Call -> AsgiCall
     cdef object ticker
     cdef object lifespan              # task, or None
     cdef object lifespan_in           # queue to the application
@@ -199,7 +199,7 @@ cdef class AsgiUpstream(Upstream):
         self.app = app
         self.root_path = root_path
         self.host = host.encode()
-        self.exchanges = {}
+        self.running = {}
         self.state = {}
         self.context = contextvars.copy_context()
         self.tasks = set()
@@ -343,26 +343,26 @@ cdef class AsgiUpstream(Upstream):
     # --- Upstream
 
     cdef int start(self, Call call) except -1:
-        cdef Exchange exchange
+        cdef AsgiCall asgi_call
         if self.closed:
-            return self.turn_away(call)
+            return self.reject(call)
         fault("app.start")
-        exchange = Exchange(self, call)
+        asgi_call = AsgiCall(self, call)
         self.in_flight += 1
         self.calls += 1
-        self.exchanges[call] = exchange
+        self.running[call] = asgi_call
         call.position = 0                 # it never waits for a connection
-        exchange.task = self.loop.create_task(self.run(exchange, self.scope_of(call)), context=self.context.copy())
-        self.tasks.add(exchange.task)
+        asgi_call.task = self.loop.create_task(self.run(asgi_call, self.scope_of(call)), context=self.context.copy())
+        self.tasks.add(asgi_call.task)
         if self.ticker is None:
             self.ticker = self.loop.call_later(TICK, self.tick)
         return 0
 
     cdef int abandon(self, Call call) except -1:
-        cdef Exchange exchange = self.exchanges.pop(call, None)
-        if exchange is not None:
+        cdef AsgiCall asgi_call = self.running.pop(call, None)
+        if asgi_call is not None:
             self.in_flight -= 1
-            self.dismiss(exchange)
+            self.dismiss(asgi_call)
         return 0
 
     def scope_of(self, Call call):
@@ -392,19 +392,19 @@ cdef class AsgiUpstream(Upstream):
             "state": self.state.copy(),
         }
 
-    async def run(self, Exchange exchange, scope):
+    async def run(self, AsgiCall asgi_call, scope):
         try:
-            await self.answer(exchange, scope)
+            await self.answer(asgi_call, scope)
         finally:
-            self.tasks.discard(exchange.task)
+            self.tasks.discard(asgi_call.task)
 
-    async def answer(self, Exchange exchange, scope):
+    async def answer(self, AsgiCall asgi_call, scope):
         why = None
         try:
-            await self.app(scope, exchange.receive, exchange.send)
+            await self.app(scope, asgi_call.receive, asgi_call.send)
         except AnswerTooLarge:
-            exchange.oversized = True
-            if not exchange.settled and self.cut_short(exchange):
+            asgi_call.oversized = True
+            if not asgi_call.ended and self.cut_short(asgi_call):
                 return
             why = (502, OUTCOME_UNREACHABLE, "UpstreamBroken", "the answer of the application is larger than allowed")
         except HeadersTooLarge:
@@ -415,86 +415,86 @@ cdef class AsgiUpstream(Upstream):
             why = (502, OUTCOME_UNREACHABLE, "UpstreamBroken", "the application did not answer with valid HTTP")
         except BaseException as error:
             # The gateway cancels only what is settled; any other cancellation is the application's own.
-            if exchange.settled and not exchange.finished:
+            if asgi_call.ended and not asgi_call.finished:
                 # Nobody waits for it: an application may well raise when its client is gone.
                 _log.debug("the application raised when nobody waited for it any more", exc_info=error)
                 return
-            if exchange.finished and isinstance(error, asyncio.CancelledError) and asyncio.current_task().cancelling():
+            if asgi_call.finished and isinstance(error, asyncio.CancelledError) and asyncio.current_task().cancelling():
                 return
             self.crashes += 1
-            if exchange.finished:
+            if asgi_call.finished:
                 # Frameworks send their 500 first, and leave it to the server to log what they raise.
                 self.complain("the application raised after its answer", error)
                 return
             self.complain("the application raised", error)
-            if exchange.status:
+            if asgi_call.status:
                 why = (502, OUTCOME_UNREACHABLE, "UpstreamBroken", "the application failed in the middle of its answer")
             else:
                 why = (500, OUTCOME_FAILED, "UpstreamFailed", "the application failed")
-        if exchange.settled or exchange.finished:
+        if asgi_call.ended or asgi_call.finished:
             return
         if why is None:
             why = (502, OUTCOME_UNREACHABLE, "UpstreamBroken", "the application did not finish its answer")
-        self.context.run(self.end, exchange, *why)
+        self.context.run(self.end, asgi_call, *why)
 
-    def answered(self, Exchange exchange):
-        cdef Call call = exchange.call
+    def answered(self, AsgiCall asgi_call):
+        cdef Call call = asgi_call.call
         cdef Result result
-        if self.exchanges.pop(call, None) is None:
+        if self.running.pop(call, None) is None:
             return
-        exchange.settled = True
-        exchange.came_in()
+        asgi_call.ended = True
+        asgi_call.came_in()
         result = Result()
         try:
             fault("app.answered")
-            self.fill(result, exchange)
+            self.fill(result, asgi_call)
         except Exception as error:
             _log.error("an answer could not be read", exc_info=error)
             result.reset()
             result.set_error(502, OUTCOME_UNREACHABLE, "UpstreamBroken", "the gateway could not read the answer")
         self.hand_over(call, result)
 
-    cdef int fill(self, Result result, Exchange exchange, bint with_body=True) except -1:
-        cdef list headers = exchange.headers
+    cdef int fill(self, Result result, AsgiCall asgi_call, bint with_body=True) except -1:
+        cdef list headers = asgi_call.headers
         cdef bytes body = None
         cdef bint crowded = len(headers) > MAX_RESULT_HEADERS
-        if with_body and exchange.status not in (204, 304) and exchange.call.method != b"HEAD":
-            body = exchange.content.take()
+        if with_body and asgi_call.status not in (204, 304) and asgi_call.call.method != b"HEAD":
+            body = asgi_call.content.take()
         if crowded:
             # AN-03: those that mean something to the gateway are kept first.
             headers = sorted(headers, key=means_nothing)[:MAX_RESULT_HEADERS]
-        result.fill(exchange.status, headers, body, OUTCOME_SUCCEEDED if exchange.status < 300 else OUTCOME_FAILED)
+        result.fill(asgi_call.status, headers, body, OUTCOME_SUCCEEDED if asgi_call.status < 300 else OUTCOME_FAILED)
         if crowded:
             result.add_note(b"headers left out: there are too many")
         return 0
 
-    cdef bint cut_short(self, Exchange exchange) except -1:
+    cdef bint cut_short(self, AsgiCall asgi_call) except -1:
         """AN-03: the call has been run and its status is known; only the answer is beyond a bound."""
-        cdef Call call = exchange.call
+        cdef Call call = asgi_call.call
         cdef Result result = Result()
-        self.fill(result, exchange, False)
+        self.fill(result, asgi_call, False)
         if is_read(call, result) or call.members is not None and result.status < 300:
             return False                # its body is what was asked for, or has what became of each call
-        if self.exchanges.pop(call, None) is not None:
-            exchange.settled = True
-            exchange.came_in()
+        if self.running.pop(call, None) is not None:
+            asgi_call.ended = True
+            asgi_call.came_in()
             result.body_left_out = True
             result.add_note(b"body left out: its answer is larger than allowed")
             self.failures += 1
             self.hand_over(call, result)
         return True
 
-    def end(self, Exchange exchange, int status, int outcome, str code, str message):
-        cdef Call call = exchange.call
+    def end(self, AsgiCall asgi_call, int status, int outcome, str code, str message):
+        cdef Call call = asgi_call.call
         cdef Result result
-        if self.exchanges.pop(call, None) is None:
+        if self.running.pop(call, None) is None:
             return
-        exchange.settled = True
-        exchange.came_in()
+        asgi_call.ended = True
+        asgi_call.came_in()
         result = Result()
         result.reset()
         result.set_error(status, outcome, code, message)
-        result.oversized = exchange.oversized
+        result.oversized = asgi_call.oversized
         if status == 504:
             self.timeouts += 1
         else:
@@ -508,13 +508,13 @@ cdef class AsgiUpstream(Upstream):
             self.give_room()
         return 0
 
-    cdef int dismiss(self, Exchange exchange) except -1:
+    cdef int dismiss(self, AsgiCall asgi_call) except -1:
         """Nobody waits any more: the application is told, and after a grace its task is cancelled."""
-        exchange.settled = True
-        exchange.came_in()
-        exchange.release()
-        if exchange.task is not None:
-            self.loop.call_later(GRACE, exchange.task.cancel)
+        asgi_call.ended = True
+        asgi_call.came_in()
+        asgi_call.release()
+        if asgi_call.task is not None:
+            self.loop.call_later(GRACE, asgi_call.task.cancel)
         return 0
 
     def tick(self):
@@ -524,16 +524,16 @@ cdef class AsgiUpstream(Upstream):
             self.look_at_deadlines()
         except Exception as error:
             _log.error("the deadlines of an upstream could not be looked at", exc_info=error)
-        if self.exchanges and self.ticker is None:
+        if self.running and self.ticker is None:
             self.ticker = self.loop.call_later(TICK, self.tick)
 
     cdef int look_at_deadlines(self) except -1:
         cdef double t = now()
-        cdef Exchange exchange
-        late = [exchange for exchange in self.exchanges.values() if (<Exchange>exchange).call.deadline < t]
-        for exchange in late:
-            self.end(exchange, 504, OUTCOME_TIMED_OUT, "UpstreamTimeout", "the upstream did not answer in time")
-            self.dismiss(exchange)
+        cdef AsgiCall asgi_call
+        late = [asgi_call for asgi_call in self.running.values() if (<AsgiCall>asgi_call).call.deadline < t]
+        for asgi_call in late:
+            self.end(asgi_call, 504, OUTCOME_TIMED_OUT, "UpstreamTimeout", "the upstream did not answer in time")
+            self.dismiss(asgi_call)
         return 0
 
     def close(self):
@@ -542,8 +542,8 @@ cdef class AsgiUpstream(Upstream):
         if self.ticker is not None:
             self.ticker.cancel()
             self.ticker = None
-        for exchange in list(self.exchanges.values()):
-            self.end(exchange, 502, OUTCOME_UNREACHABLE, "UpstreamClosed", "the gateway is stopping")
+        for asgi_call in list(self.running.values()):
+            self.end(asgi_call, 502, OUTCOME_UNREACHABLE, "UpstreamClosed", "the gateway is stopping")
         self.count_untold()
         self.cancel()
 

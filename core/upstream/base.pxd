@@ -7,20 +7,20 @@ cdef enum:
 
 
 cdef class Inlet:
-    """Where an answer comes in. wait(): reads no more until go_on(); both act at once and call nobody back."""
+    """Where an answer comes in. pause_reading(): reads no more until resume_reading(); both act at once and call nobody back."""
     cdef object inflow                      # core.dispatch.inflow.Inflow that counts the answer, or None
     cdef Call answering
     cdef Py_ssize_t counted
     cdef bint held                          # it was told to wait
     cdef double left                        # seconds that its call had left then
-    cdef int wait(self) except -1
-    cdef int go_on(self) except -1
+    cdef int pause_reading(self) except -1
+    cdef int resume_reading(self) except -1
 
 
 cdef class CallOwner:
     """Who hands calls to an upstream: gets each result, and is told when there is room."""
     cdef int complete(self, Call call, Result result) except -1
-    cdef int room(self, Upstream upstream) except -1
+    cdef int on_capacity(self, Upstream upstream) except -1
     # An answer has so many bytes and goes on; the inlet may be told to wait.
     cdef int incoming(self, Inlet inlet, Call call, Py_ssize_t size) except -1
     # The answer of an inlet has ended, or is not wanted any more.
@@ -39,7 +39,7 @@ cdef class Upstream:
       have asked has_room() first. call.target, head, extra, body_*, deadline and owner are set.
     abandon(call): the result is no longer wanted; frees what the call holds; complete() is not called.
     cut(call): as abandon(); the call's result where its status is known and only its body was held up (AN-03), else None.
-    wait(owner): puts the owner once into the ring; room(upstream) is called when it may start ONE call; it
+    wait(owner): puts the owner once into the ring; on_capacity(upstream) is called when it may start ONE call; it
       returns 1 when it started one and has more to start, else 0. The ring makes batches take turns.
     """
     cdef readonly str name
@@ -65,4 +65,4 @@ cdef class Upstream:
     cdef int start(self, Call call) except -1
     cdef int abandon(self, Call call) except -1
     cdef Result cut(self, Call call)
-    cdef int turn_away(self, Call call) except -1
+    cdef int reject(self, Call call) except -1

@@ -11,10 +11,10 @@ from collections import deque
 
 
 cdef class Inlet:
-    cdef int wait(self) except -1:
+    cdef int pause_reading(self) except -1:
         raise NotImplementedError
 
-    cdef int go_on(self) except -1:
+    cdef int resume_reading(self) except -1:
         raise NotImplementedError
 
 
@@ -22,7 +22,7 @@ cdef class CallOwner:
     cdef int complete(self, Call call, Result result) except -1:
         raise NotImplementedError
 
-    cdef int room(self, Upstream upstream) except -1:
+    cdef int on_capacity(self, Upstream upstream) except -1:
         raise NotImplementedError
 
     cdef int incoming(self, Inlet inlet, Call call, Py_ssize_t size) except -1:
@@ -98,7 +98,7 @@ cdef class Upstream:
             while self.in_ring and self.in_flight < self.max_in_flight:
                 owner = self.ring.popleft()
                 self.in_ring.discard(owner)
-                if owner.room(self):
+                if owner.on_capacity(self):
                     self.wait(owner)
         finally:
             self.giving_room = False
@@ -114,7 +114,7 @@ cdef class Upstream:
         self.abandon(call)
         return None
 
-    cdef int turn_away(self, Call call) except -1:
+    cdef int reject(self, Call call) except -1:
         """Answers a call that came after close()."""
         cdef Result result = Result()
         result.reset()

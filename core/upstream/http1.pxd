@@ -2,7 +2,7 @@ from batchwire.core.model cimport Buffer, Call
 from batchwire.core.upstream.base cimport Inlet, Upstream
 from batchwire.core.upstream.http1_answer cimport Answer
 
-cdef class ConnectionHome(Upstream):
+cdef class ConnectionPool(Upstream):
     """The pool, as its connections see it."""
     cdef Buffer scratch                     # request heads are built here, one at a time
     cdef bytes host_line                    # b"Host: ...\r\n"
@@ -12,7 +12,7 @@ cdef class ConnectionHome(Upstream):
 
 
 cdef class HttpConnection(Inlet):
-    cdef ConnectionHome home
+    cdef ConnectionPool pool
     cdef object transport
     cdef int fd                             # for writing without a detour; -1: TLS
     cdef int socket                         # the same with TLS; -1: closed
@@ -32,5 +32,5 @@ cdef class HttpConnection(Inlet):
     cdef int send(self, Call call) except -1
     cdef Py_ssize_t write_now(self, const char* p, Py_ssize_t n) except -2
     cdef int hand_over(self, object rest) except -1
-    cdef int settle(self) except -1
+    cdef int response_complete(self) except -1
     cdef int shut(self) except -1

@@ -25,7 +25,7 @@ cdef inline char* added(char* p, bytes b) noexcept:
     return p + PyBytes_GET_SIZE(b)
 
 
-cdef class ConnectionHome(Upstream):
+cdef class ConnectionPool(Upstream):
     cdef int answered(self, HttpConnection connection, Call call) except -1:
         raise NotImplementedError
 
@@ -37,9 +37,9 @@ cdef class ConnectionHome(Upstream):
 
 
 cdef class HttpConnection(Inlet):
-    def __init__(self, ConnectionHome home not None, Py_ssize_t max_head):
-        self.home = home
-        self.answer = Answer(max_head, home.max_response_bytes)
+    def __init__(self, ConnectionPool pool not None, Py_ssize_t max_head):
+        self.pool = pool
+        self.answer = Answer(max_head, pool.max_response_bytes)
         self.fd = self.socket = -1
         self.slot = -1
 
@@ -64,11 +64,11 @@ cdef class HttpConnection(Inlet):
             _log.error("an answer could not be read", exc_info=error)
             answer.broken("the gateway could not read its answer")
         if answer.state >= ANSWER_DONE:
-            self.settle()
+            self.response_complete()
         elif answer.received() >= COUNTED:
             (<CallOwner>self.call.owner).incoming(self, self.call, answer.received())
 
-    cdef int wait(self) except -1:
+    cdef int pause_reading(self) except -1:
         """AN-05: leaves the rest of the answer to the upstream's and the kernel's buffers."""
         if not self.closed:
             self.transport.pause_reading()
@@ -76,7 +76,7 @@ cdef class HttpConnection(Inlet):
         self.delayed = True
         return 0
 
-    cdef int go_on(self) except -1:
+    cdef int resume_reading(self) except -1:
         if not self.closed:
             self.transport.resume_reading()
         if self.paused_since:
@@ -88,7 +88,7 @@ cdef class HttpConnection(Inlet):
         if self.call is not None:
             self.answer.eof()
             if self.answer.state == ANSWER_DONE:
-                self.settle()
+                self.response_complete()
         return False
 
     def connection_lost(self, exc):
@@ -100,9 +100,9 @@ cdef class HttpConnection(Inlet):
             if call is not None:
                 # With TLS too, an end that was told has come by eof_received().
                 self.answer.lost()
-                self.settle()
+                self.response_complete()
         finally:
-            self.home.gone(self)
+            self.pool.gone(self)
 
     def pause_writing(self):
         """The request of the one running call is bounded already (max_call_bytes)."""
@@ -123,8 +123,8 @@ cdef class HttpConnection(Inlet):
         return not self.kept or is_repeatable(call.method) or is_quiet(self.socket)
 
     cdef int send(self, Call call) except -1:
-        """Sends its call; the end reaches home.answered() or home.broke(). Raises only while `call` stands."""
-        cdef Buffer out = self.home.scratch
+        """Sends its call; the end reaches pool.answered() or pool.broke(). Raises only while `call` stands."""
+        cdef Buffer out = self.pool.scratch
         cdef char* p
         cdef Py_ssize_t sent, body = call.body_len if call.body_owner is not None else 0
         self.handed_over = False
@@ -132,19 +132,19 @@ cdef class HttpConnection(Inlet):
         self.paused = self.paused_since = 0
         self.delayed = False
         self.answer.start(call.method == b"HEAD")
-        self.answer.max_body = self.home.max_response_bytes
+        self.answer.max_body = self.pool.max_response_bytes
         if call.members is not None:
             self.answer.max_body *= CARRIED
         fault("upstream.send")
         out.size = 0
         # Room for all of the head at once; 64 is more than the constant parts take.
         out.grow(PyBytes_GET_SIZE(call.method) + PyBytes_GET_SIZE(call.target) + PyBytes_GET_SIZE(call.head)
-                 + PyBytes_GET_SIZE(self.home.host_line) + 64)
+                 + PyBytes_GET_SIZE(self.pool.host_line) + 64)
         p = added(out.data, call.method)
         p[0] = 32
         p = added(p + 1, call.target)
         memcpy(p, " HTTP/1.1\r\n", 11)
-        p = added(p + 11, self.home.host_line)
+        p = added(p + 11, self.pool.host_line)
         p = added(p, call.head)
         out.size = p - out.data
         if call.extra is not None:
@@ -164,7 +164,7 @@ cdef class HttpConnection(Inlet):
         if sent < 0:
             # The kernel says that the connection is dead; connection_lost() would come later.
             self.answer.eof()
-            return self.settle()
+            return self.response_complete()
         self.unsent = sent == 0 and self.fd >= 0
         if sent < out.size:
             self.hand_over(PyBytes_FromStringAndSize(out.data + sent, out.size - sent))
@@ -174,7 +174,7 @@ cdef class HttpConnection(Inlet):
             sent = self.write_now(call.body_ptr, body)
             if sent < 0:
                 self.answer.eof()
-                return self.settle()
+                return self.response_complete()
             if sent < body:
                 sent += call.body_ptr - PyBytes_AS_STRING(call.body_owner)
                 body += call.body_ptr - PyBytes_AS_STRING(call.body_owner)
@@ -194,7 +194,7 @@ cdef class HttpConnection(Inlet):
             return 0 if not self.closed else -1
         return send_now(self.fd, p, n)
 
-    cdef int settle(self) except -1:
+    cdef int response_complete(self) except -1:
         """The answer is whole or broken: frees the connection and hands the call over."""
         cdef Call call = self.call
         cdef Answer answer = self.answer
@@ -210,9 +210,9 @@ cdef class HttpConnection(Inlet):
                 reusable = False
             if not reusable:
                 self.shut()
-            return self.home.answered(self, call)
+            return self.pool.answered(self, call)
         self.shut()
-        return self.home.broke(self, call, not answer.begun)
+        return self.pool.broke(self, call, not answer.begun)
 
     cdef int shut(self) except -1:
         """Closes at once; gone() follows when the loop says so."""

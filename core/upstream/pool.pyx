@@ -11,7 +11,7 @@ from batchwire.core.model cimport (
     Buffer, Call, OUTCOME_FAILED, OUTCOME_SUCCEEDED, OUTCOME_TIMED_OUT, OUTCOME_UNREACHABLE, Result, now,
 )
 from batchwire.core.upstream.base cimport CallOwner
-from batchwire.core.upstream.http1 cimport ConnectionHome, HttpConnection
+from batchwire.core.upstream.http1 cimport ConnectionPool, HttpConnection
 
 import asyncio
 import logging
@@ -25,7 +25,7 @@ cdef double TICK = 0.02          # seconds between looks at the deadlines while 
 cdef double IDLE_TICK = 1.0      # seconds between looks at idle connections while none runs
 
 
-cdef class HttpUpstream(ConnectionHome):
+cdef class HttpUpstream(ConnectionPool):
     """
     addresses: [(host, port), ...], taken in turn for new connections; or unix_path.
     host: value of the Host header. base_path: path put before every target, "/" at both ends.
@@ -47,7 +47,7 @@ cdef class HttpUpstream(ConnectionHome):
     cdef list idle                  # last used last
     cdef list running               # HttpConnection with a call
     cdef object queue               # calls that wait for a connection being made or running
-    cdef object fresh               # calls that wait for a new one: the one that they had was stale
+    cdef object retry_queue         # calls that wait for a new one: the one that they had was stale
     cdef set connections            # open ones
     cdef set attempts               # tasks that connect
     cdef unsigned int turn
@@ -90,7 +90,7 @@ cdef class HttpUpstream(ConnectionHome):
         self.idle = []
         self.running = []
         self.queue = deque()
-        self.fresh = deque()
+        self.retry_queue = deque()
         self.connections = set()
         self.attempts = set()
         self.connect_log = ScarceLog("an upstream cannot be reached", loop, upstream=name)
@@ -101,7 +101,7 @@ cdef class HttpUpstream(ConnectionHome):
         cdef HttpConnection connection
         fault("upstream.start")
         if self.closed:
-            return self.turn_away(call)
+            return self.reject(call)
         self.in_flight += 1
         self.calls += 1
         if not self.ticking:
@@ -133,7 +133,7 @@ cdef class HttpUpstream(ConnectionHome):
 
     cdef bint forget_waiting(self, Call call) except -1:
         """Takes a call out of the queue that it waits in; False: it waits in none."""
-        for waiting in (self.queue, self.fresh):
+        for waiting in (self.queue, self.retry_queue):
             try:
                 waiting.remove(call)
             except ValueError:
@@ -155,7 +155,7 @@ cdef class HttpUpstream(ConnectionHome):
             _log.error("a call could not be sent", exc_info=error)
             connection.answer.broken("the gateway could not send the call")
             if connection.call is call:
-                connection.settle()
+                connection.response_complete()
         return 0
 
     cdef int unlist(self, HttpConnection connection) except -1:
@@ -214,7 +214,7 @@ cdef class HttpUpstream(ConnectionHome):
                 connection.unsent or is_repeatable(call.method)):
             call.retried = True
             self.retries += 1
-            self.fresh.append(call)
+            self.retry_queue.append(call)
             return 0
         self.failures += 1
         head = self.head_of(connection, call)
@@ -267,7 +267,7 @@ cdef class HttpUpstream(ConnectionHome):
             self.idle.remove(connection)
         except ValueError:
             pass
-        if len(self.queue) + len(self.fresh) > len(self.attempts) and not self.closed:
+        if len(self.queue) + len(self.retry_queue) > len(self.attempts) and not self.closed:
             # A connection died that a waiting call was waiting for.
             self.attempt()
         return 0
@@ -311,8 +311,8 @@ cdef class HttpUpstream(ConnectionHome):
                     return
                 if not connection.closed:
                     self.connections.add(connection)
-                    if self.fresh:
-                        self.run(connection, self.fresh.popleft())
+                    if self.retry_queue:
+                        self.run(connection, self.retry_queue.popleft())
                     else:
                         self.free(connection)
                     return
@@ -321,9 +321,9 @@ cdef class HttpUpstream(ConnectionHome):
         self.connect_failures += 1
         self.attempts.discard(asyncio.current_task())
         # As many calls fail as have no other attempt left to wait for.
-        while len(self.fresh) > len(self.attempts):
-            self.unreachable(self.fresh.popleft(), why)
-        while len(self.queue) + len(self.fresh) > len(self.attempts) + len(self.connections):
+        while len(self.retry_queue) > len(self.attempts):
+            self.unreachable(self.retry_queue.popleft(), why)
+        while len(self.queue) + len(self.retry_queue) > len(self.attempts) + len(self.connections):
             self.unreachable(self.queue.popleft(), why)
 
     async def reach(self, str host, int port, unsigned int turn):
@@ -405,7 +405,7 @@ cdef class HttpUpstream(ConnectionHome):
                     or (self.in_ring and connection.waited(t) > self.call_timeout)):
                 late = [] if late is None else late
                 late.append(connection.call)
-        for waiting in (self.queue, self.fresh):
+        for waiting in (self.queue, self.retry_queue):
             for call in waiting:
                 if call.deadline < t:
                     late = [] if late is None else late
@@ -449,7 +449,7 @@ cdef class HttpUpstream(ConnectionHome):
             task.cancel()
         for connection in list(self.connections):
             (<HttpConnection>connection).shut()
-        for waiting in (self.queue, self.fresh):
+        for waiting in (self.queue, self.retry_queue):
             while waiting:
                 self.fail(waiting.popleft(), 502, OUTCOME_UNREACHABLE, "UpstreamClosed", "the gateway is stopping")
         self.connect_log.tell_rest()

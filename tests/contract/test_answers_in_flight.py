@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from batchwire.v1 import batch_pb2
-from harness import config, grpcc, rest
+from harness import config, grpc_client, rest
 from harness.gateway import Gateway, Gateways
 from harness.memory import Peak
 from harness.pouring import SIZE, PouringUpstream
@@ -94,11 +94,11 @@ def test_AN_05_a_client_that_does_not_read_costs_a_bound(
 @pytest.mark.parametrize("ordered", [False, True])
 def test_AN_05_over_grpc(ordered: bool, gateway: Gateway, pouring: PouringUpstream) -> None:
     order = batch_pb2.RESULT_ORDER_REQUEST if ordered else batch_pb2.RESULT_ORDER_COMPLETION
-    options = grpcc.options(takes_parts=True, result_order=order)
-    asked = [grpcc.call(str(n), f"large/{n}") for n in range(CALLS)]
+    options = grpc_client.options(takes_parts=True, result_order=order)
+    asked = [grpc_client.call(str(n), f"large/{n}") for n in range(CALLS)]
     sizes: dict[str, int] = {}
-    with Peak(gateway) as peak, grpcc.Client(gateway.grpc_address) as client:
-        stream = client.stub.Batch(iter([grpcc.message(*asked, options=options)]), timeout=120)
+    with Peak(gateway) as peak, grpc_client.Client(gateway.grpc_address) as client:
+        stream = client.stub.Batch(iter([grpc_client.message(*asked, options=options)]), timeout=120)
         assert pouring.wait_until(lambda: pouring.started == CALLS)
         for message in stream:
             assert message.ByteSize() <= 4 * MIB

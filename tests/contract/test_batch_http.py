@@ -13,7 +13,7 @@ import pytest
 from google.api.httpbody_pb2 import HttpBody
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
-from harness import grpcc, rest
+from harness import grpc_client, rest
 from harness.batches import decode_base64url
 from harness.dialects import (
     DOCUMENT_TYPE,
@@ -79,7 +79,7 @@ def call(
     timeout: float = 20,
 ) -> rest.Answer:
     """The whole answer, with the initial metadata as its headers. Each message must say the content_type."""
-    with grpcc.Client(gateway.grpc_address) as client:
+    with grpc_client.Client(gateway.grpc_address) as client:
         running = getattr(client.stub, method)(iter(messages), timeout=timeout, metadata=metadata)
         found = list(running)
         fields = [(key, value) for key, value in running.initial_metadata() if isinstance(value, str)]
@@ -317,7 +317,7 @@ def test_HD_19_a_document_in_messages_has_no_content_encoding(
 ) -> None:
     body = HttpBody(content_type=JSON, data=gzip.compress(REQUESTS) if encoded else REQUESTS)
     metadata = [ROUTE, ("content-encoding", coding)]
-    with grpcc.Client(gateway.grpc_address) as client, pytest.raises(grpc.RpcError) as caught:
+    with grpc_client.Client(gateway.grpc_address) as client, pytest.raises(grpc.RpcError) as caught:
         list(getattr(client.stub, method)(iter([body]), timeout=20, metadata=metadata))
     assert caught.value.code() is Code.INVALID_ARGUMENT
     assert "content-encoding" in caught.value.details()
@@ -385,8 +385,8 @@ def test_batch_http_streams_and_cancels(dialect: str, gateway: Gateway, upstream
         "document": (DOCUMENT_TYPE, steps(Step("1", "A"), Step("2", "B"), Step("3", "A", after="2"))),
         "google": (GOOGLE_TYPE, google_document(*(google_part(f"<{n}>", f"GET /{u}") for n, u in enumerate("ABA")))),
     }[dialect]
-    feed = grpcc.Feed()
-    with grpcc.Client(gateway.grpc_address) as client:
+    feed = grpc_client.Feed()
+    with grpc_client.Client(gateway.grpc_address) as client:
         running = client.stub.BatchHttp(iter(feed), timeout=20, metadata=[STREAM, ("batchwire-dialect", dialect)])
         opening = data[: data.index(b"\n") + 1]
         last = data.rindex(opening)
@@ -415,8 +415,8 @@ def test_batch_http_late_calls_are_504_and_the_rest_is_delivered(gateway: Gatewa
 
 def test_batch_http_client_that_never_ends_is_deadline_exceeded(gateway: Gateway, upstream: ScriptedUpstream) -> None:
     """The document is open when the deadline comes: nothing of it may run, and nothing is left over."""
-    feed = grpcc.Feed()
-    with grpcc.Client(gateway.grpc_address) as client:
+    feed = grpc_client.Feed()
+    with grpc_client.Client(gateway.grpc_address) as client:
         running = client.stub.BatchHttp(iter(feed), timeout=1, metadata=[ROUTE])
         feed.put(HttpBody(content_type=MULTIPART, data=PARTS[:-6]))
         with pytest.raises(grpc.RpcError) as caught:

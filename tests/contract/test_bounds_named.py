@@ -12,7 +12,7 @@ import pytest
 from batchwire.client._codec import MAX_CALLS, MAX_EXECUTE_CALLS
 from batchwire.core import Limits
 from batchwire.v1 import batch_pb2
-from harness import grpcc, rest
+from harness import grpc_client, rest
 from harness.batches import GRPC_BATCH, REST, Call, Refused, run_batch
 from harness.gateway import Gateway
 from harness.scripted import ScriptedUpstream
@@ -30,8 +30,13 @@ def rest_said(gateway: Gateway, body: bytes, fields: dict[str, str]) -> str:
 
 
 def grpc_said(gateway: Gateway, *calls: Any) -> str:
-    with grpcc.Client(gateway.grpc_address) as client, pytest.raises(grpc.RpcError) as caught:
-        client.batch([grpcc.message(calls[0], options=grpcc.options()), *(grpcc.message(call) for call in calls[1:])])
+    with grpc_client.Client(gateway.grpc_address) as client, pytest.raises(grpc.RpcError) as caught:
+        client.batch(
+            [
+                grpc_client.message(calls[0], options=grpc_client.options()),
+                *(grpc_client.message(call) for call in calls[1:]),
+            ]
+        )
     return str(caught.value.details())  # type: ignore[attr-defined]
 
 
@@ -48,12 +53,12 @@ SAID: dict[str, tuple[Callable[[Gateway], str], str]] = {
         lambda gateway: rest_said(gateway, b"--b\r\nContent-Type: application/http\r\nX: " + b"x" * 4_100, MULTIPART),
         HEADER_BYTES,
     ),
-    "protobuf": (lambda gateway: grpc_said(gateway, grpcc.call("1", "A", "PUT", body=b"x" * 4_000)), CALL_BYTES),
+    "protobuf": (lambda gateway: grpc_said(gateway, grpc_client.call("1", "A", "PUT", body=b"x" * 4_000)), CALL_BYTES),
     "parts of a body": (
         lambda gateway: grpc_said(
             gateway,
-            grpcc.call("1", "A", "PUT", body=b"x" * 3_000, body_continues=True),
-            grpcc.call("1", "", "", body=b"x" * 3_000),
+            grpc_client.call("1", "A", "PUT", body=b"x" * 3_000, body_continues=True),
+            grpc_client.call("1", "", "", body=b"x" * 3_000),
         ),
         CALL_BYTES,
     ),
@@ -79,7 +84,7 @@ def test_GW_13_a_batch_that_does_not_say_its_size(small_gateway: Gateway) -> Non
 
 
 def test_GW_13_a_message_of_grpc(small_gateway: Gateway) -> None:
-    said = grpc_said(small_gateway, grpcc.call("1", "A", "PUT", body=bytes(4 << 20)))
+    said = grpc_said(small_gateway, grpc_client.call("1", "A", "PUT", body=bytes(4 << 20)))
     assert "limits.grpc_max_message_bytes (4194304 bytes)" in said
 
 
@@ -89,14 +94,14 @@ def test_GW_13_calls_of_a_message(method: str, gateway: Gateway, upstream: Scrip
     """As many as the bound are taken, and one more costs the batch before any of the message runs."""
     bound = Limits().max_calls_per_message
     upstream.on("GET", "/A")
-    calls = [grpcc.call(str(number), "A", "TRACE") for number in range(bound)]
-    with grpcc.Client(gateway.grpc_address) as client:
+    calls = [grpc_client.call(str(number), "A", "TRACE") for number in range(bound)]
+    with grpc_client.Client(gateway.grpc_address) as client:
         if method == "Batch":
-            results = grpcc.results_of(client.batch([grpcc.message(*calls, options=grpcc.options())]))
+            results = grpc_client.results_of(client.batch([grpc_client.message(*calls, options=grpc_client.options())]))
             assert len(results) == bound
-        more = [*calls, grpcc.call("more", "A")]
-        execute = batch_pb2.ExecuteRequest(options=grpcc.options(), calls=more)
-        batch = [grpcc.message(*more, options=grpcc.options())]
+        more = [*calls, grpc_client.call("more", "A")]
+        execute = batch_pb2.ExecuteRequest(options=grpc_client.options(), calls=more)
+        batch = [grpc_client.message(*more, options=grpc_client.options())]
         with pytest.raises(grpc.RpcError) as caught:
             client.batch(batch) if method == "Batch" else client.execute(execute)
     assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED  # type: ignore[attr-defined]

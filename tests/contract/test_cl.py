@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 from batchwire.v1 import batch_pb2
-from harness import config, grpcc, rest
+from harness import config, grpc_client, rest
 from harness.batches import Call, run_batch, statuses
 from harness.documents import MULTIPART, parts, send
 from harness.gateway import Gateway
@@ -94,11 +94,11 @@ def test_CL_02_content_type_in_every_dialect(
     lines = f"POST A HTTP/1.1\r\nContent-Type: application/json\r\ncontent-type: {second}\r\n\r\n{{}}"
     [found] = parts(way, gateway, part(lines.encode()))
     assert found.status == status
-    made = grpcc.call("1", "A", "POST", body=b"{}")
+    made = grpc_client.call("1", "A", "POST", body=b"{}")
     for name, value in (("Content-Type", "application/json"), ("content-type", second)):
         made.headers.add(name=name, value=value)
-    with grpcc.Client(gateway.grpc_address) as client:
-        [result] = client.execute(batch_pb2.ExecuteRequest(options=grpcc.options(), calls=[made])).results
+    with grpc_client.Client(gateway.grpc_address) as client:
+        [result] = client.execute(batch_pb2.ExecuteRequest(options=grpc_client.options(), calls=[made])).results
     assert result.status == status
     assert all([v for n, v in call.headers if n == "content-type"] == ["application/json"] for call in upstream.log)
 

@@ -9,7 +9,7 @@ import pytest
 from batchwire.core.header_rules import DENIED as DENY_LIST
 from batchwire.core.header_rules import HeaderRules
 from batchwire.v1 import batch_pb2
-from harness import grpcc, rest
+from harness import grpc_client, rest
 from harness.batches import Call, by_id, check_error, from_proto, run_batch
 from harness.documents import parts
 from harness.gateway import Gateway
@@ -33,9 +33,9 @@ def _script(upstream: ScriptedUpstream) -> None:
 
 def over_metadata(gateway: Gateway, calls: list[Call], route: str, metadata: Mapping[str, str]) -> list[int]:
     """The calls by Execute, with metadata beside them."""
-    made = [grpcc.call(call.id, call.url, call.method, headers=call.headers) for call in calls]
-    message = batch_pb2.ExecuteRequest(options=grpcc.options(route), calls=made)
-    with grpcc.Client(gateway.grpc_address) as client:
+    made = [grpc_client.call(call.id, call.url, call.method, headers=call.headers) for call in calls]
+    message = batch_pb2.ExecuteRequest(options=grpc_client.options(route), calls=made)
+    with grpc_client.Client(gateway.grpc_address) as client:
         answer = client.execute(message, metadata=list(metadata.items()))
     return [from_proto(result).status for result in answer.results]
 

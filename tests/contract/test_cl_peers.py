@@ -9,7 +9,7 @@ import grpc
 import pytest
 from batchwire.core.peers import peer_name
 from batchwire.v1 import batch_pb2, batch_pb2_grpc
-from harness import config, grpcc, rest
+from harness import config, grpc_client, rest
 from harness.gateway import Gateway
 from harness.http2_wire import Http2Wire, request
 from harness.scripted import ScriptedUpstream, json_reply
@@ -61,7 +61,7 @@ def test_CL_13_a_forwarded_address_over_grpc(
     limits = {"max_batches_per_client": 1}
     settings = config.make({"things": {"url": upstream.origin + "/"}}, routes, listen=listen, limits=limits)
     upstream.on("GET", "/held", json_reply({}, gate=(gate := upstream.gate())))
-    message = batch_pb2.ExecuteRequest(options=grpcc.options(), calls=[grpcc.call("1", "held")])
+    message = batch_pb2.ExecuteRequest(options=grpc_client.options(), calls=[grpc_client.call("1", "held")])
     with Gateway(config.served(served_by, settings), tmp_path) as gateway:
         lines = len(gateway.logs())
         with grpc.insecure_channel(gateway.grpc_address) as channel:
@@ -84,8 +84,8 @@ def test_CL_13_a_direct_client_has_the_same_form(upstream: ScriptedUpstream, ser
     with Gateway(config.served(served_by, settings), tmp_path) as gateway:
         assert re.fullmatch(r"127\.0\.0\.1:[1-9]\d*", post(gateway, "HTTP/1.1", {}))
         lines = len(gateway.logs())
-        with grpcc.Client(gateway.grpc_address) as client:
-            client.batch([grpcc.message(options=grpcc.options())])
+        with grpc_client.Client(gateway.grpc_address) as client:
+            client.batch([grpc_client.message(options=grpc_client.options())])
         assert re.fullmatch(r"\[::1\]:[1-9]\d*", peer(gateway, lines))
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import grpc
 import pytest
-from harness import grpcc, rest
+from harness import grpc_client, rest
 from harness.dialects import DOCUMENT_TYPE, Step, ask, read_document, steps
 from harness.documents import GRPC, JSON, MULTIPART, Refused, parts, read, send
 from harness.gateway import Gateway
@@ -114,16 +114,16 @@ def test_long_ids_in_errors_keep_their_status(gateway: Gateway, upstream: Script
     assert status_of(lambda: send(GRPC, gateway, document(one, one), MULTIPART)) is grpc.StatusCode.INVALID_ARGUMENT
     twice = rest.encode({"requests": [rest.get_call(LONG, "A"), rest.get_call(LONG, "A")]})
     assert status_of(lambda: send(GRPC, gateway, twice, JSON)) is grpc.StatusCode.INVALID_ARGUMENT
-    duplicate = grpcc.message(*[grpcc.call(LONG, "A")] * 2, options=grpcc.options())
-    split = [grpcc.call(str(n), "A", atomicity_group="" if n == 1 else LONG) for n in range(3)]
-    with grpcc.Client(gateway.grpc_address) as client:
-        for message in (duplicate, grpcc.message(*split, options=grpcc.options())):
+    duplicate = grpc_client.message(*[grpc_client.call(LONG, "A")] * 2, options=grpc_client.options())
+    split = [grpc_client.call(str(n), "A", atomicity_group="" if n == 1 else LONG) for n in range(3)]
+    with grpc_client.Client(gateway.grpc_address) as client:
+        for message in (duplicate, grpc_client.message(*split, options=grpc_client.options())):
             assert status_of(lambda sent=message: client.batch([sent])) is grpc.StatusCode.INVALID_ARGUMENT
     assert upstream.lines == []
 
 
 @pytest.mark.parametrize("name", [LONG, "γ" * 5_000, "\\'\"" * 2_000], ids=["ascii", "greek", "quotes"])
 def test_long_routes_in_errors_keep_their_status(name: str, gateway: Gateway) -> None:
-    message = grpcc.message(grpcc.call("1", "A"), options=grpcc.options(f"/{name}/"))
-    with grpcc.Client(gateway.grpc_address) as client:
+    message = grpc_client.message(grpc_client.call("1", "A"), options=grpc_client.options(f"/{name}/"))
+    with grpc_client.Client(gateway.grpc_address) as client:
         assert status_of(lambda: client.batch([message])) is grpc.StatusCode.NOT_FOUND

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import grpc
 import pytest
-from harness import grpcc, rest
+from harness import grpc_client, rest
 from harness.batches import JSON_FRONTS, REST, Call, by_id, check_error, run_batch, statuses
 from harness.gateway import Gateway
 from harness.scripted import ScriptedUpstream, json_reply, odata_error
@@ -108,13 +108,13 @@ def test_ER_07_a_late_envelope_error_leaves_the_body_malformed(gateway: Gateway,
 @pytest.mark.both_fronts
 def test_ER_07_grpc_ends_with_invalid_argument_after_the_results(gateway: Gateway, upstream: ScriptedUpstream) -> None:
     upstream.on("GET", "/A")
-    feed = grpcc.Feed()
-    with grpcc.Client(gateway.grpc_address) as client:
+    feed = grpc_client.Feed()
+    with grpc_client.Client(gateway.grpc_address) as client:
         stream = client.stub.Batch(iter(feed), timeout=20)
-        feed.put(grpcc.message(grpcc.call("1", "A"), options=grpcc.options()))
+        feed.put(grpc_client.message(grpc_client.call("1", "A"), options=grpc_client.options()))
         first = next(stream)
         assert [result.id for result in first.results] == ["1"]
-        feed.put(grpcc.message(grpcc.call("2", "A"), grpcc.call("1", "A")))
+        feed.put(grpc_client.message(grpc_client.call("2", "A"), grpc_client.call("1", "A")))
         with pytest.raises(grpc.RpcError) as caught:
             list(stream)
         feed.close()

@@ -16,7 +16,7 @@ from batchwire.core.front.deadlines import early, proxy_seconds
 from batchwire.core.front.guard import Guard
 from batchwire.service.config import Listen
 from batchwire.v1 import batch_pb2
-from harness import config, grpcc, http2, rest
+from harness import config, grpc_client, http2, rest
 from harness.gateway import Gateway, Gateways
 from harness.grpc_wire import answer_of, head, prefixed
 from harness.http2 import ACK, Code, Raw, data, grpc_request, headers, ping, rst_stream, settings
@@ -67,7 +67,7 @@ def gate(upstream: ScriptedUpstream) -> Iterator[Gate]:
 
 
 def execute(url: str) -> bytes:
-    made = batch_pb2.ExecuteRequest(options=grpcc.options(), calls=[grpcc.call("1", url)])
+    made = batch_pb2.ExecuteRequest(options=grpc_client.options(), calls=[grpc_client.call("1", url)])
     return bytes(made.SerializeToString())
 
 
@@ -116,7 +116,7 @@ def test_FR_02_no_stream_runs_that_the_client_is_told_is_refused(
 ) -> None:
     """RFC 9113 6.8: what is beyond the last stream of GOAWAY is sent again by proxies, POSTs included."""
     upstream.on("POST", "/made")
-    post = batch_pb2.ExecuteRequest(options=grpcc.options(), calls=[grpcc.call("1", "made", method="POST")])
+    post = batch_pb2.ExecuteRequest(options=grpc_client.options(), calls=[grpc_client.call("1", "made", method="POST")])
     last, frames = 2101, []
     for stream in range(3, last, 2):
         frames += [headers(stream, grpc_request("Execute"), end=False), rst_stream(stream)]
@@ -205,9 +205,9 @@ def with_proxy(front: str, gateway: Gateway, milliseconds: int) -> dict[str, int
         return {
             name: found["status"] for name, found in rest.post(gateway.http_port, document, [field]).by_id().items()
         }
-    calls = [grpcc.call("1", "A"), grpcc.call("2", "held")]
-    with grpcc.Client(gateway.grpc_address) as client:
-        answer = client.execute(batch_pb2.ExecuteRequest(options=grpcc.options(), calls=calls), metadata=[field])
+    calls = [grpc_client.call("1", "A"), grpc_client.call("2", "held")]
+    with grpc_client.Client(gateway.grpc_address) as client:
+        answer = client.execute(batch_pb2.ExecuteRequest(options=grpc_client.options(), calls=calls), metadata=[field])
         return {result.id: result.status for result in answer.results}
 
 
@@ -223,23 +223,23 @@ def test_FR_04_a_proxy_counts_from_the_end_of_the_request(gateway: Gateway, upst
     upstream.on("GET", "/A")
 
     def slowly() -> Iterator[batch_pb2.BatchRequest]:
-        yield batch_pb2.BatchRequest(options=grpcc.options(), calls=[grpcc.call("0", "A")])
+        yield batch_pb2.BatchRequest(options=grpc_client.options(), calls=[grpc_client.call("0", "A")])
         for number in range(1, 8):
             time.sleep(0.2)
-            yield batch_pb2.BatchRequest(calls=[grpcc.call(str(number), "A")])
+            yield batch_pb2.BatchRequest(calls=[grpc_client.call(str(number), "A")])
 
     field = ("x-envoy-expected-rq-timeout-ms", "600")
-    with grpcc.Client(gateway.grpc_address) as client:
-        results = grpcc.results_of(list(client.stub.Batch(slowly(), metadata=[field])))
+    with grpc_client.Client(gateway.grpc_address) as client:
+        results = grpc_client.results_of(list(client.stub.Batch(slowly(), metadata=[field])))
     assert {result.id: result.status for result in results} == {str(number): 200 for number in range(8)}
 
 
 @pytest.mark.both_fronts
 def test_FR_04_a_grpc_client_gets_them_before_its_deadline(gateway: Gateway, gate: Gate) -> None:
-    calls = [grpcc.call("1", "A"), grpcc.call("2", "held")]
-    with grpcc.Client(gateway.grpc_address) as client:
-        client.execute(batch_pb2.ExecuteRequest(options=grpcc.options(), calls=calls[:1]))
-        answer = client.execute(batch_pb2.ExecuteRequest(options=grpcc.options(), calls=calls), timeout=1.0)
+    calls = [grpc_client.call("1", "A"), grpc_client.call("2", "held")]
+    with grpc_client.Client(gateway.grpc_address) as client:
+        client.execute(batch_pb2.ExecuteRequest(options=grpc_client.options(), calls=calls[:1]))
+        answer = client.execute(batch_pb2.ExecuteRequest(options=grpc_client.options(), calls=calls), timeout=1.0)
     assert {result.id: result.status for result in answer.results} == {"1": 200, "2": 504}
 
 
@@ -304,15 +304,15 @@ def test_FR_05_whole_calls_may_take_their_time(way: str, own: Gateway, upstream:
     upstream.on("GET", "/A")
     count, pause = 8, IDLE / 3
     if way == "grpc":
-        with grpcc.Client(own.grpc_address) as client:
-            feed = grpcc.Feed()
+        with grpc_client.Client(own.grpc_address) as client:
+            feed = grpc_client.Feed()
             answers = client.stub.Batch(iter(feed), timeout=30)
             for number in range(count):
-                options = grpcc.options() if number == 0 else None
-                feed.put(grpcc.message(grpcc.call(str(number), "A"), options=options))
+                options = grpc_client.options() if number == 0 else None
+                feed.put(grpc_client.message(grpc_client.call(str(number), "A"), options=options))
                 time.sleep(pause)
             feed.close()
-            assert len(grpcc.results_of(answers)) == count
+            assert len(grpc_client.results_of(answers)) == count
         return
     with rest.Wire(own.http_port) as wire:
         wire.begin("POST", "/stream/$batch", STREAM)
@@ -332,7 +332,7 @@ def test_FR_05_one_client_does_not_take_all_slots(own: Gateway, upstream: Script
         fields = grpc_request("Batch")
         opened = [wire.open(fields) for _ in range(600)]
         for stream in opened:
-            made = grpcc.message(grpcc.call("1", "held"), options=grpcc.options())
+            made = grpc_client.message(grpc_client.call("1", "held"), options=grpc_client.options())
             wire.send(stream, prefixed(made.SerializeToString()))
         own.wait(lambda: own.in_flight() >= 600, "all batches of the client")
         answer = rest.post(own.http_port, document)
@@ -530,8 +530,8 @@ def test_FR_11_errors_quote_little(what: str, gateway: Gateway, upstream: Script
 
 
 def test_FR_11_a_route_that_is_not_there(gateway: Gateway) -> None:
-    asked = batch_pb2.ExecuteRequest(options=grpcc.options("/" + LONG))
-    with grpcc.Client(gateway.grpc_address) as client, pytest.raises(grpc.RpcError) as caught:
+    asked = batch_pb2.ExecuteRequest(options=grpc_client.options("/" + LONG))
+    with grpc_client.Client(gateway.grpc_address) as client, pytest.raises(grpc.RpcError) as caught:
         client.execute(asked)
     assert "n" * 101 not in (caught.value.details() or "")
 

@@ -20,7 +20,7 @@ from google.protobuf import json_format
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from grpc_reflection.v1alpha import reflection_pb2
 from grpc_tools import protoc
-from harness import grpcc, rest
+from harness import grpc_client, rest
 from harness.gateway import Gateway
 from harness.grpc_wire import INVALID_ARGUMENT, answer_of, head, prefixed
 from harness.http2_wire import Http2Wire, request
@@ -44,8 +44,8 @@ def version(request: pytest.FixtureRequest) -> str:
 
 
 def batch(name: str, url: str = "A", first: bool = True) -> bytes:
-    options = grpcc.options("/svc/") if first else None
-    return bytes(grpcc.message(grpcc.call(name, url), options=options).SerializeToString())
+    options = grpc_client.options("/svc/") if first else None
+    return bytes(grpc_client.message(grpc_client.call(name, url), options=options).SerializeToString())
 
 
 def post(version: str, gateway: Gateway, method: str, fields: dict[str, str], body: bytes) -> tuple[int, bytes]:
@@ -141,9 +141,9 @@ def test_FR_01_no_cut_goes_unseen(cut: int, pieces: int) -> None:
 @pytest.mark.both_fronts
 @pytest.mark.parametrize("value", [" v ", "v  ", "  v", " ", "a  b"])
 def test_FR_08_space_around_metadata_is_none_of_it(value: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
-    with grpcc.Client(gateway.grpc_address) as client:
+    with grpc_client.Client(gateway.grpc_address) as client:
         answer = client.execute(
-            batch_pb2.ExecuteRequest(options=grpcc.options("/svc/"), calls=[grpcc.call("1", "A")]),
+            batch_pb2.ExecuteRequest(options=grpc_client.options("/svc/"), calls=[grpc_client.call("1", "A")]),
             metadata=[("x-note", value), ("traceparent", " 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01 ")],
         )
     assert [result.status for result in answer.results] == [200]
@@ -162,7 +162,7 @@ def test_FR_08_space_around_a_field_of_http2(gateway: Gateway) -> None:
 
 
 def reflect(gateway: Gateway, package: str, **asked: Any) -> Any:
-    with grpcc.channel(gateway.grpc_address) as channel:
+    with grpc_client.channel(gateway.grpc_address) as channel:
         method = channel.stream_stream(
             f"/{package}.ServerReflection/ServerReflectionInfo",
             request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
@@ -244,7 +244,7 @@ def test_FR_10_connect_streams_in_protobuf(version: str, gateway: Gateway) -> No
     body = prefixed(batch("1")) + prefixed(batch("2", "none", first=False))
     status, answer = post(version, gateway, "Batch", {"content-type": CONNECT[1]}, body)
     *messages, (_, end) = envelopes(answer)
-    results = grpcc.results_of(batch_pb2.BatchResponse.FromString(message) for _, message in messages)
+    results = grpc_client.results_of(batch_pb2.BatchResponse.FromString(message) for _, message in messages)
     assert (status, end) == (200, {})
     assert {result.id: result.status for result in results} == {"1": 200, "2": 404}
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import grpc
 import pytest
 from batchwire.v1 import batch_pb2
-from harness import grpcc
+from harness import grpc_client
 from harness.batches import GRPC_BATCH, Call, Refused, by_id, check_error, run_batch, statuses, to_proto
 from harness.batching import BatchingUpstream
 from harness.gateway import Gateway
@@ -197,8 +197,8 @@ def test_JR_12_what_was_rolled_back_has_not_succeeded_for_anybody(
 def test_JR_12_outcomes_and_summary_over_grpc(batching_gateway: Gateway, things: BatchingUpstream) -> None:
     """m2 was not tried: a JSON upstream says so itself, a multipart one speaks of the failure alone (MP-08)."""
     calls = [to_proto(call) for call in [*failing(1), post("a", group="h"), post("b", group="h")]]
-    with grpcc.Client(batching_gateway.grpc_address) as client:
-        answer = client.execute(batch_pb2.ExecuteRequest(options=grpcc.options(), calls=calls))
+    with grpc_client.Client(batching_gateway.grpc_address) as client:
+        answer = client.execute(batch_pb2.ExecuteRequest(options=grpc_client.options(), calls=calls))
     by_json = is_json_batch(things)
     outcomes = {result.id: batch_pb2.Outcome.Name(result.outcome) for result in answer.results}
     assert outcomes == {
@@ -264,8 +264,8 @@ def test_GW_02_a_member_whose_body_cannot_be_said_fails_its_group(
     """Over gRPC nobody has looked at the body before; a JSON batch of the upstream would be broken by it."""
     calls = [to_proto(post("1")), to_proto(post("2"))]
     calls[1].body = b'{"a":1}},{"id":"x"'
-    with grpcc.Client(batching_gateway.grpc_address) as client:
-        answer = client.execute(batch_pb2.ExecuteRequest(options=grpcc.options(), calls=calls))
+    with grpc_client.Client(batching_gateway.grpc_address) as client:
+        answer = client.execute(batch_pb2.ExecuteRequest(options=grpc_client.options(), calls=calls))
     found = {result.id: result.status for result in answer.results}
     if things.log:
         assert not is_json_batch(things)

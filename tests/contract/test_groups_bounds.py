@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import h11
 import pytest
-from harness import config, documents, grpcc, multiparts, rest
+from harness import config, documents, grpc_client, multiparts, rest
 from harness.batches import FRONTS, Call, by_id, check_error, run_batch, statuses, to_json_member, to_proto
 from harness.batching import BatchingUpstream
 from harness.gateway import Gateway
@@ -172,11 +172,11 @@ def test_GW_21_a_group_whose_client_cancels_never_runs(
 ) -> None:
     """Its requests end then, too: that is not the end of the group. One alone is held as well (GW-04 a)."""
     for _ in range(10):
-        feed = grpcc.Feed()
-        with grpcc.Client(narrow.grpc_address) as client:
+        feed = grpc_client.Feed()
+        with grpc_client.Client(narrow.grpc_address) as client:
             stream = client.stub.Batch(iter(feed), timeout=20)
             calls = [to_proto(call) for call in [Call("before", "ok"), *group("g", size)]]
-            feed.put(grpcc.message(*calls, options=grpcc.options()))
+            feed.put(grpc_client.message(*calls, options=grpc_client.options()))
             assert [result.id for result in next(stream).results] == ["before"]
             if vanish == "cancel":
                 stream.cancel()

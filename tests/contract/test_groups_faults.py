@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from batchwire.v1 import batch_pb2
-from harness import documents, grpcc, multiparts, rest
+from harness import documents, grpc_client, multiparts, rest
 from harness.batches import (
     GRPC_BATCH,
     GRPC_EXECUTE,
@@ -227,9 +227,9 @@ def test_GW_15_the_deadline_of_the_batch_ends_running_and_waiting_groups(
 ) -> None:
     calls = [*CALLS, post("h1", group="h", depends_on=["g"], condition="true"), post("h2", group="h")]
     request = batch_pb2.ExecuteRequest(
-        options=grpcc.options(deadline=duration(0.5)), calls=[to_proto(call) for call in calls]
+        options=grpc_client.options(deadline=duration(0.5)), calls=[to_proto(call) for call in calls]
     )
-    with grpcc.Client(batching_gateway.grpc_address) as client:
+    with grpc_client.Client(batching_gateway.grpc_address) as client:
         found = {result.id: result.status for result in client.execute(request).results}
     assert [found["a"], found["b"], found["other"]] == [504, 504, 200]
     assert {found["after"], found["h1"], found["h2"]} <= {424, 504}
@@ -242,9 +242,9 @@ def test_GW_15_the_deadline_of_the_batch_ends_running_and_waiting_groups(
 def test_GW_15_the_deadline_of_an_rpc_ends_a_group_in_time_to_say_so(
     batching_gateway: Gateway, things: BatchingUpstream, gate: Gate
 ) -> None:
-    message = grpcc.message(*(to_proto(call) for call in CALLS), options=grpcc.options())
-    with grpcc.Client(batching_gateway.grpc_address) as client:
-        found = {result.id: result.status for result in grpcc.results_of(client.batch([message], timeout=1))}
+    message = grpc_client.message(*(to_proto(call) for call in CALLS), options=grpc_client.options())
+    with grpc_client.Client(batching_gateway.grpc_address) as client:
+        found = {result.id: result.status for result in grpc_client.results_of(client.batch([message], timeout=1))}
     assert [found["a"], found["b"], found["other"]] == [504, 504, 200]
     assert found["after"] in (424, 504)
     assert things.wait_until(lambda: things.batches[0].aborted)
@@ -265,8 +265,8 @@ def send_multipart(gateway: Gateway) -> Callable[[], None]:
 
 
 def send_grpc(gateway: Gateway) -> Callable[[], None]:
-    client = grpcc.Client(gateway.grpc_address)
-    message = grpcc.message(*(to_proto(call) for call in CALLS), options=grpcc.options())
+    client = grpc_client.Client(gateway.grpc_address)
+    message = grpc_client.message(*(to_proto(call) for call in CALLS), options=grpc_client.options())
     stream = client.stub.Batch(iter([message]))
 
     def cancel() -> None:

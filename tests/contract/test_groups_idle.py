@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import grpc
 import h11
 import pytest
-from harness import config, documents, grpcc, multiparts, rest
+from harness import config, documents, grpc_client, multiparts, rest
 from harness.batches import run_batch, statuses, to_json_member, to_proto
 from harness.batching import BatchingUpstream
 from harness.gateway import Gateway
@@ -72,10 +72,10 @@ def test_an_open_group_is_given_up_over_rest(
 
 
 def test_an_open_group_is_given_up_over_grpc(impatient: Gateway, things: BatchingUpstream) -> None:
-    feed = grpcc.Feed()
-    with grpcc.Client(impatient.grpc_address) as client:
+    feed = grpc_client.Feed()
+    with grpc_client.Client(impatient.grpc_address) as client:
         stream = client.stub.Batch(iter(feed), timeout=IDLE * 6)
-        feed.put(grpcc.message(*map(to_proto, OPEN), options=grpcc.options("/stream/")))
+        feed.put(grpc_client.message(*map(to_proto, OPEN), options=grpc_client.options("/stream/")))
         with pytest.raises(grpc.RpcError) as caught:
             list(stream)
         feed.close()
@@ -88,15 +88,15 @@ def test_an_open_group_is_given_up_over_grpc(impatient: Gateway, things: Batchin
 def test_a_client_that_waits_for_the_gateway_is_not_idle(impatient: Gateway, things: BatchingUpstream) -> None:
     """It takes its result, thinks for a moment and goes on: it has neither stopped to send nor to take."""
     things.on("GET", "/slow", json_reply({}, delay=IDLE * 2))
-    feed = grpcc.Feed()
-    with grpcc.Client(impatient.grpc_address) as client:
+    feed = grpc_client.Feed()
+    with grpc_client.Client(impatient.grpc_address) as client:
         stream = client.stub.Batch(iter(feed), timeout=20)
-        feed.put(grpcc.message(grpcc.call("1", "slow"), options=grpcc.options("/stream/")))
+        feed.put(grpc_client.message(grpc_client.call("1", "slow"), options=grpc_client.options("/stream/")))
         assert [result.status for result in next(stream).results] == [200]
         time.sleep(IDLE / 2)
-        feed.put(grpcc.message(*map(to_proto, [post("2"), post("3")])))
+        feed.put(grpc_client.message(*map(to_proto, [post("2"), post("3")])))
         feed.close()
-        results = grpcc.results_of(list(stream))
+        results = grpc_client.results_of(list(stream))
     assert {result.id: result.status for result in results} == {"2": 201, "3": 201}
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import grpc
 import pytest
-from harness import grpcc
+from harness import grpc_client
 from harness.batches import Call, by_id, check_error, run_batch, statuses, to_proto
 from harness.batching import BatchingUpstream
 from harness.gateway import Gateway
@@ -220,17 +220,17 @@ def test_JB_14_outside_dependencies_are_not_told_to_the_upstream(
 def test_JB_15_a_group_in_several_grpc_messages_runs_once_it_is_closed(
     batching_gateway: Gateway, things: BatchingUpstream
 ) -> None:
-    feed = grpcc.Feed()
-    with grpcc.Client(batching_gateway.grpc_address) as client:
+    feed = grpc_client.Feed()
+    with grpc_client.Client(batching_gateway.grpc_address) as client:
         stream = client.stub.Batch(iter(feed), timeout=20)
-        feed.put(grpcc.message(to_proto(post("1")), options=grpcc.options()))
-        feed.put(grpcc.message(to_proto(post("2"))))
+        feed.put(grpc_client.message(to_proto(post("1")), options=grpc_client.options()))
+        feed.put(grpc_client.message(to_proto(post("2"))))
         assert not things.wait_until(lambda: bool(things.log), timeout=0.4)
-        feed.put(grpcc.message(to_proto(Call("3", "ok"))))
+        feed.put(grpc_client.message(to_proto(Call("3", "ok"))))
         things.wait_for_calls(2)
         assert things.sizes == [2]
-        feed.put(grpcc.message(to_proto(post("4", group="h"))))
-        feed.put(grpcc.message(to_proto(failing(0)[0]), to_proto(post("6"))))
+        feed.put(grpc_client.message(to_proto(post("4", group="h"))))
+        feed.put(grpc_client.message(to_proto(failing(0)[0]), to_proto(post("6"))))
         feed.close()
         with pytest.raises(grpc.RpcError, match="adjacent"):
             list(stream)
@@ -238,13 +238,13 @@ def test_JB_15_a_group_in_several_grpc_messages_runs_once_it_is_closed(
 
 
 def test_JB_15_a_grpc_stream_ends_its_last_group(batching_gateway: Gateway, things: BatchingUpstream) -> None:
-    feed = grpcc.Feed()
-    with grpcc.Client(batching_gateway.grpc_address) as client:
+    feed = grpc_client.Feed()
+    with grpc_client.Client(batching_gateway.grpc_address) as client:
         stream = client.stub.Batch(iter(feed), timeout=20)
         for name in ("1", "2", "3"):
-            feed.put(grpcc.message(to_proto(post(name)), options=grpcc.options() if name == "1" else None))
+            feed.put(grpc_client.message(to_proto(post(name)), options=grpc_client.options() if name == "1" else None))
         feed.close()
-        results = grpcc.results_of(list(stream))
+        results = grpc_client.results_of(list(stream))
     assert {result.id: result.status for result in results} == {"1": 201, "2": 201, "3": 201}
     assert things.sizes == [3]
 

@@ -10,7 +10,7 @@ import grpc
 import h11
 import pytest
 from batchwire.v1 import batch_pb2
-from harness import grpcc, rest
+from harness import grpc_client, rest
 from harness.batches import GRPC_BATCH, GRPC_EXECUTE, Call, Refused, by_id, check_error, run_batch, statuses
 from harness.gateway import Gateway
 from harness.http2 import Code, Kind, Raw, data, headers, request
@@ -280,8 +280,14 @@ def test_GW_21_so_over_http2(te: bool, gateway: Gateway) -> None:
 
 @pytest.mark.both_fronts
 def test_GW_21_each_grpc_message_is_checked_whole(gateway: Gateway, upstream: ScriptedUpstream) -> None:
-    with grpcc.Client(gateway.grpc_address) as client, pytest.raises(grpc.RpcError) as caught:
-        client.batch([grpcc.message(grpcc.call("1", "A(1)"), grpcc.call("a b", "A(2)"), options=grpcc.options())])
+    with grpc_client.Client(gateway.grpc_address) as client, pytest.raises(grpc.RpcError) as caught:
+        client.batch(
+            [
+                grpc_client.message(
+                    grpc_client.call("1", "A(1)"), grpc_client.call("a b", "A(2)"), options=grpc_client.options()
+                )
+            ]
+        )
     assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
     assert upstream.lines == []
 
@@ -322,10 +328,10 @@ def test_GW_23_order_of_results(
 @pytest.mark.both_fronts
 def test_GW_23_order_over_grpc(choice: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
     upstream.on("GET", "/slow", json_reply({}, delay=0.5))
-    calls = [grpcc.call("1", "slow"), grpcc.call("2", "A(2)"), grpcc.call("3", "A(3)")]
-    choices = grpcc.options(result_order=batch_pb2.ResultOrder.Value(choice))
-    with grpcc.Client(gateway.grpc_address) as client:
-        streamed = [r.id for r in grpcc.results_of(client.batch([grpcc.message(*calls, options=choices)]))]
+    calls = [grpc_client.call("1", "slow"), grpc_client.call("2", "A(2)"), grpc_client.call("3", "A(3)")]
+    choices = grpc_client.options(result_order=batch_pb2.ResultOrder.Value(choice))
+    with grpc_client.Client(gateway.grpc_address) as client:
+        streamed = [r.id for r in grpc_client.results_of(client.batch([grpc_client.message(*calls, options=choices)]))]
         at_once = [r.id for r in client.execute(batch_pb2.ExecuteRequest(calls=calls, options=choices)).results]
     for order in (streamed, at_once):
         if choice == "RESULT_ORDER_REQUEST":
@@ -338,15 +344,15 @@ def test_GW_23_order_over_grpc(choice: str, gateway: Gateway, upstream: Scripted
 def test_GW_23_the_first_result_does_not_wait_for_the_last(gateway: Gateway, upstream: ScriptedUpstream) -> None:
     gate = upstream.gate()
     upstream.on("GET", "/held", json_reply({}, gate=gate))
-    with grpcc.Client(gateway.grpc_address) as client:
-        calls = [grpcc.call("1", "held"), grpcc.call("2", "A(2)")]
-        stream = client.stub.Batch(iter([grpcc.message(*calls, options=grpcc.options())]), timeout=20)
+    with grpc_client.Client(gateway.grpc_address) as client:
+        calls = [grpc_client.call("1", "held"), grpc_client.call("2", "A(2)")]
+        stream = client.stub.Batch(iter([grpc_client.message(*calls, options=grpc_client.options())]), timeout=20)
         first = next(stream)
         assert [result.id for result in first.results] == ["2"]
         assert not first.HasField("summary")
         gate.open()
         rest_of_it = list(stream)
-    assert [result.id for result in grpcc.results_of(rest_of_it)] == ["1"]
+    assert [result.id for result in grpc_client.results_of(rest_of_it)] == ["1"]
     assert rest_of_it[-1].summary.calls == 2
 
 

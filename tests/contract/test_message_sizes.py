@@ -10,7 +10,7 @@ import pytest
 from batchwire.client import AsyncClient, Call, Client
 from batchwire.v1 import batch_pb2
 from google.api.httpbody_pb2 import HttpBody
-from harness import grpcc, rest
+from harness import grpc_client, rest
 from harness.gateway import Gateway
 from harness.scripted import Reply, ScriptedUpstream
 from hypothesis import given, settings
@@ -32,7 +32,7 @@ def _script(upstream: ScriptedUpstream) -> None:
 @pytest.mark.parametrize("method", ["BatchJson", "BatchHttp"])
 def test_AN_06_documents_come_in_pieces(method: str, gateway: Gateway) -> None:
     text = rest.encode({"requests": [rest.get_call(str(n), f"three/{n}") for n in range(4)]})
-    with grpcc.Client(gateway.grpc_address) as client:
+    with grpc_client.Client(gateway.grpc_address) as client:
         asked = iter([HttpBody(content_type="application/json", data=text)])
         messages = list(getattr(client.stub, method)(asked, timeout=30))
     assert max(message.ByteSize() for message in messages) <= MIB
@@ -41,11 +41,11 @@ def test_AN_06_documents_come_in_pieces(method: str, gateway: Gateway) -> None:
 
 
 def test_AN_07_a_large_body_is_left_out_and_the_rest_is_there(gateway: Gateway) -> None:
-    asked = [grpcc.call("1", "five"), grpcc.call("2", "small"), grpcc.call("3", "three/1")]
-    with grpcc.Client(gateway.grpc_address) as client:
-        messages = client.batch([grpcc.message(*asked, options=grpcc.options())])
-        answer = client.execute(batch_pb2.ExecuteRequest(options=grpcc.options(), calls=asked))
-    for results in (grpcc.results_of(messages), answer.results):
+    asked = [grpc_client.call("1", "five"), grpc_client.call("2", "small"), grpc_client.call("3", "three/1")]
+    with grpc_client.Client(gateway.grpc_address) as client:
+        messages = client.batch([grpc_client.message(*asked, options=grpc_client.options())])
+        answer = client.execute(batch_pb2.ExecuteRequest(options=grpc_client.options(), calls=asked))
+    for results in (grpc_client.results_of(messages), answer.results):
         found = {result.id: result for result in results}
         assert len(results) == 3
         assert (found["1"].status, found["1"].body_left_out, found["1"].body_bytes) == (200, True, 5 * MIB)
@@ -59,12 +59,12 @@ def test_AN_07_a_large_body_is_left_out_and_the_rest_is_there(gateway: Gateway) 
 
 @pytest.mark.parametrize("size", [65_536, 100_000, MIB, 4 * MIB])
 def test_AN_07_no_message_is_larger_than_said(size: int, gateway: Gateway) -> None:
-    asked = [grpcc.call(f"{name[:4]}.{n}", name) for n in range(20) for name in ("small", "three/1", "five")]
+    asked = [grpc_client.call(f"{name[:4]}.{n}", name) for n in range(20) for name in ("small", "three/1", "five")]
     for parts in (False, True):
-        options = grpcc.options(max_message_bytes=size, takes_parts=parts)
-        with grpcc.Client(gateway.grpc_address, **{"grpc.max_receive_message_length": size}) as client:
-            messages = client.batch([grpcc.message(*asked, options=options)])
-        results = grpcc.results_of(messages)
+        options = grpc_client.options(max_message_bytes=size, takes_parts=parts)
+        with grpc_client.Client(gateway.grpc_address, **{"grpc.max_receive_message_length": size}) as client:
+            messages = client.batch([grpc_client.message(*asked, options=options)])
+        results = grpc_client.results_of(messages)
         assert len({result.id for result in results}) == 60
         if parts:
             joined = joined_bodies(results)
@@ -90,10 +90,10 @@ def joined_bodies(results: list[Any]) -> dict[str, bytes]:
 
 def test_AN_07_execute_keeps_room_for_all(gateway: Gateway) -> None:
     """Bodies that together are larger than the message, then many small results."""
-    asked = [grpcc.call(f"t{n}", f"three/{n % 4}") for n in range(10)]
-    asked += [grpcc.call(f"s{n}", "small") for n in range(2_000)]
-    with grpcc.Client(gateway.grpc_address) as client:
-        answer = client.execute(batch_pb2.ExecuteRequest(options=grpcc.options(), calls=asked))
+    asked = [grpc_client.call(f"t{n}", f"three/{n % 4}") for n in range(10)]
+    asked += [grpc_client.call(f"s{n}", "small") for n in range(2_000)]
+    with grpc_client.Client(gateway.grpc_address) as client:
+        answer = client.execute(batch_pb2.ExecuteRequest(options=grpc_client.options(), calls=asked))
     assert len(answer.results) == len(asked)
     assert {result.status for result in answer.results} == {200}
     assert all(result.HasField("body") != result.body_left_out for result in answer.results)
@@ -109,9 +109,9 @@ def test_AN_07_execute_is_never_larger_than_said(
 ) -> None:
     """Heads and small bodies that are too large together: every call was run, so every result must be there."""
     upstream.on("POST", "/much", Reply(201, [*IMAGE, *((f"X-{n}", "v" * 900) for n in range(30))], b"made" * 200))
-    asked = [grpcc.call(str(n), url, method) for n in range(count)]
-    options = grpcc.options(max_message_bytes=65_536, result_order=order)
-    with grpcc.Client(gateway.grpc_address, **{"grpc.max_receive_message_length": 65_536}) as client:
+    asked = [grpc_client.call(str(n), url, method) for n in range(count)]
+    options = grpc_client.options(max_message_bytes=65_536, result_order=order)
+    with grpc_client.Client(gateway.grpc_address, **{"grpc.max_receive_message_length": 65_536}) as client:
         answer = client.execute(batch_pb2.ExecuteRequest(options=options, calls=asked))
     assert {result.id for result in answer.results} == {str(n) for n in range(count)}
     assert {result.status for result in answer.results} == {201 if url == "much" else 200}
@@ -126,23 +126,23 @@ def test_AN_07_execute_is_never_larger_than_said(
 def test_AN_07_execute_is_refused_before_any_call_runs_when_its_results_cannot_fit(
     gateway: Gateway, upstream: ScriptedUpstream
 ) -> None:
-    asked = [grpcc.call(str(n), "small") for n in range(1_000)]
-    options = grpcc.options(max_message_bytes=65_536)
-    with grpcc.Client(gateway.grpc_address) as client:
+    asked = [grpc_client.call(str(n), "small") for n in range(1_000)]
+    options = grpc_client.options(max_message_bytes=65_536)
+    with grpc_client.Client(gateway.grpc_address) as client:
         with pytest.raises(grpc.RpcError) as caught:
             client.execute(batch_pb2.ExecuteRequest(options=options, calls=asked))
         assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
         assert "use Batch" in caught.value.details()
         assert upstream.lines == []
-        assert len(grpcc.results_of(client.batch([grpcc.message(*asked, options=options)]))) == 1_000
+        assert len(grpc_client.results_of(client.batch([grpc_client.message(*asked, options=options)]))) == 1_000
 
 
 def test_AN_07_an_id_that_no_message_of_the_answer_holds_is_refused(
     gateway: Gateway, upstream: ScriptedUpstream
 ) -> None:
-    asked = [grpcc.call("1", "small"), grpcc.call("i" * 65_536, "small")]
-    with grpcc.Client(gateway.grpc_address) as client, pytest.raises(grpc.RpcError) as caught:
-        client.batch([grpcc.message(*asked, options=grpcc.options(max_message_bytes=65_536))])
+    asked = [grpc_client.call("1", "small"), grpc_client.call("i" * 65_536, "small")]
+    with grpc_client.Client(gateway.grpc_address) as client, pytest.raises(grpc.RpcError) as caught:
+        client.batch([grpc_client.message(*asked, options=grpc_client.options(max_message_bytes=65_536))])
     assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
     assert upstream.lines == []
 
@@ -150,10 +150,10 @@ def test_AN_07_an_id_that_no_message_of_the_answer_holds_is_refused(
 def test_AN_07_a_head_as_large_as_a_message_leaves_its_body_whole(gateway: Gateway, upstream: ScriptedUpstream) -> None:
     """Latin-1 grows when it becomes UTF-8; the lengths of the ids go through all sizes that the head can have."""
     upstream.on("GET", "/head", Reply(200, [("X-A", "\xe9" * 16_200), ("X-B", "\xe9" * 16_100)], b"body" * 50_000))
-    asked = [grpcc.call("i" * n, "head") for n in range(700, 900)]
-    options = grpcc.options(max_message_bytes=65_536, takes_parts=True)
-    with grpcc.Client(gateway.grpc_address, **{"grpc.max_receive_message_length": 65_536}) as client:
-        results = grpcc.results_of(client.batch([grpcc.message(*asked, options=options)]))
+    asked = [grpc_client.call("i" * n, "head") for n in range(700, 900)]
+    options = grpc_client.options(max_message_bytes=65_536, takes_parts=True)
+    with grpc_client.Client(gateway.grpc_address, **{"grpc.max_receive_message_length": 65_536}) as client:
+        results = grpc_client.results_of(client.batch([grpc_client.message(*asked, options=options)]))
     assert set(joined_bodies(results).values()) == {b"body" * 50_000}
     noted = {"headers left out" in result.headers[-1].value for result in results if result.headers}
     assert noted == {True, False}  # there were heads on both sides of the bound
@@ -202,13 +202,13 @@ def test_AN_08_parts_in_any_messages_are_one_body(parts: list[bytes], data: st.D
     from batchwire.core.dialects.proto_reader import ProtoReader
     from batchwire.core.headers import HeaderBlock
 
-    sent = [grpcc.call("1", "x", "POST", body=parts[0], body_continues=len(parts) > 1)]
+    sent = [grpc_client.call("1", "x", "POST", body=parts[0], body_continues=len(parts) > 1)]
     sent += [batch_pb2.Call(id="1", body=part, body_continues=n < len(parts)) for n, part in enumerate(parts[1:], 2)]
-    sent += [grpcc.call("2", "y")]
+    sent += [grpc_client.call("2", "y")]
     reader = ProtoReader(HeaderBlock(False, 1000))
     while sent:
         count = data.draw(st.integers(1, len(sent)))
-        reader.feed_bytes(grpcc.message(*sent[:count]).SerializeToString())
+        reader.feed_bytes(grpc_client.message(*sent[:count]).SerializeToString())
         del sent[:count]
     reader.end()
     found = [reader.next().describe(), reader.next().describe()]
@@ -216,7 +216,7 @@ def test_AN_08_parts_in_any_messages_are_one_body(parts: list[bytes], data: st.D
     assert [(one["id"], one["body"]) for one in found] == [(b"1", b"".join(parts)), (b"2", None)]
 
 
-FIRST = grpcc.call("1", "take", "POST", body=b"x", body_continues=True)
+FIRST = grpc_client.call("1", "take", "POST", body=b"x", body_continues=True)
 WRONG = {
     "another id": [FIRST, batch_pb2.Call(id="2", body=b"y")],
     "other fields": [FIRST, batch_pb2.Call(id="1", url="y", body=b"y")],
@@ -228,8 +228,13 @@ WRONG = {
 
 @pytest.mark.parametrize("calls", WRONG.values(), ids=WRONG)
 def test_AN_08_wrong_parts_are_refused(calls: list[Any], gateway: Gateway, upstream: ScriptedUpstream) -> None:
-    with grpcc.Client(gateway.grpc_address) as client, pytest.raises(grpc.RpcError) as caught:
-        client.batch([grpcc.message(call, options=grpcc.options() if n == 0 else None) for n, call in enumerate(calls)])
+    with grpc_client.Client(gateway.grpc_address) as client, pytest.raises(grpc.RpcError) as caught:
+        client.batch(
+            [
+                grpc_client.message(call, options=grpc_client.options() if n == 0 else None)
+                for n, call in enumerate(calls)
+            ]
+        )
     expected = grpc.StatusCode.RESOURCE_EXHAUSTED if len(calls) > 2 else grpc.StatusCode.INVALID_ARGUMENT
     assert caught.value.code() == expected
     assert upstream.lines == []
@@ -239,6 +244,8 @@ def test_AN_08_wrong_parts_are_refused(calls: list[Any], gateway: Gateway, upstr
 def test_AN_07_a_compressed_body_stays_what_it_is(gateway: Gateway, upstream: ScriptedUpstream) -> None:
     body = gzip.compress(b"{}")
     upstream.on("GET", "/zip", Reply(200, [*IMAGE, ("Content-Encoding", "gzip")], body))
-    with grpcc.Client(gateway.grpc_address) as client:
-        [result] = grpcc.results_of(client.batch([grpcc.message(grpcc.call("1", "zip"), options=grpcc.options())]))
+    with grpc_client.Client(gateway.grpc_address) as client:
+        [result] = grpc_client.results_of(
+            client.batch([grpc_client.message(grpc_client.call("1", "zip"), options=grpc_client.options())])
+        )
     assert (result.body, result.body_bytes) == (body, 0)

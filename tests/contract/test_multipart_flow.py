@@ -8,7 +8,7 @@ import threading
 import grpc
 import pytest
 from google.api import httpbody_pb2
-from harness import documents, grpcc, rest
+from harness import documents, grpc_client, rest
 from harness.batches import Call, Refused
 from harness.documents import parts, read, send
 from harness.gateway import Gateway
@@ -63,10 +63,10 @@ def test_ER_07_a_batch_that_breaks_off_shows_it(bad: bytes, gateway: Gateway, up
 
 def test_ER_07_over_grpc_the_status_tells(gateway: Gateway, upstream: ScriptedUpstream) -> None:
     first = OPEN + part_of(Call("0", "A(0)")) + b"\r\n--b"
-    feed = grpcc.Feed()
+    feed = grpc_client.Feed()
     feed.put(httpbody_pb2.HttpBody(content_type=documents.MULTIPART, data=first))
     feed.put(httpbody_pb2.HttpBody(data=b"\r\n" + part_of(Call("", "A(1)"))))
-    with grpcc.Client(gateway.grpc_address) as client:
+    with grpc_client.Client(gateway.grpc_address) as client:
         call = client.stub.BatchHttp(iter(feed), timeout=20, metadata=[("batchwire-route", "/stream/")])
         pieces = [next(call).data]
         feed.close()

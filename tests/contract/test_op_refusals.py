@@ -11,7 +11,7 @@ import pytest
 from batchwire.service.refusals import LINES_A_SECOND, RefusalLog
 from batchwire.v1 import batch_pb2
 from google.api import httpbody_pb2
-from harness import config, grpcc, rest
+from harness import config, grpc_client, rest
 from harness.batches import GRPC_BATCH, REST, Call, run_batch
 from harness.gateway import Gateway, Gateways
 from harness.http2 import Raw, grpc_request, headers
@@ -113,7 +113,7 @@ def test_OP_14_a_request_over_http_2(name: str, narrow: Gateway) -> None:
 DOCUMENT = httpbody_pb2.HttpBody(content_type="text/xml", data=b"x")
 ROUTED = [("batchwire-route", "/svc/")]
 RPCS = {
-    "route": ("Execute", batch_pb2.ExecuteRequest(options=grpcc.options("/no/")), [], "", "UnknownRoute", 404),
+    "route": ("Execute", batch_pb2.ExecuteRequest(options=grpc_client.options("/no/")), [], "", "UnknownRoute", 404),
     "hops": ("Execute", batch_pb2.ExecuteRequest(), [("batchwire-hop", "1")], "/svc/", "LoopDetected", 508),
     "document": ("BatchHttp", iter([DOCUMENT]), ROUTED, "/svc/", "UnsupportedMediaType", 415),
     "dialect": ("BatchHttp", iter([DOCUMENT]), [*ROUTED, ("batchwire-dialect", "x")], "/svc/", "UnknownDialect", 400),
@@ -128,7 +128,7 @@ def test_OP_14_a_call_of_grpc(name: str, narrow: Gateway) -> None:
         sent = iter([DOCUMENT])
 
     def ask() -> None:
-        with grpcc.Client(narrow.grpc_address) as client, pytest.raises(grpc.RpcError):
+        with grpc_client.Client(narrow.grpc_address) as client, pytest.raises(grpc.RpcError):
             list(getattr(client.stub, method)(sent, timeout=10, metadata=metadata))
 
     told_of(narrow, ask, "grpc", *told)
@@ -142,7 +142,7 @@ def test_OP_14_a_grpc_call_that_never_says_which_batch_it_is(narrow: Gateway) ->
             assert raw.answer(1).grpc_status == grpc.StatusCode.DEADLINE_EXCEEDED.value[0]
 
     def say_too_much() -> None:
-        with grpcc.Client(narrow.grpc_address) as client, pytest.raises(grpc.RpcError):
+        with grpc_client.Client(narrow.grpc_address) as client, pytest.raises(grpc.RpcError):
             list(client.channel.stream_stream(f"{SERVICE}/Batch")(iter([bytes((4 << 20) + 1)]), timeout=10))
 
     told_of(narrow, say_nothing, "grpc", "", "DeadlineExceeded", 408)
@@ -247,9 +247,10 @@ def test_OP_15_calls_of_a_cancelled_batch_are_counted(by: str, gateway: Gateway,
                 upstream.wait_for_calls(3)
                 wire.reset()
         else:
-            with grpcc.Client(gateway.grpc_address) as client:
-                sent = grpcc.message(
-                    *(grpcc.call(id, url, depends_on=after) for id, url, after in calls), options=grpcc.options()
+            with grpc_client.Client(gateway.grpc_address) as client:
+                sent = grpc_client.message(
+                    *(grpc_client.call(id, url, depends_on=after) for id, url, after in calls),
+                    options=grpc_client.options(),
                 )
                 rpc = client.stub.Batch(iter([sent]))
                 upstream.wait_for_calls(3)

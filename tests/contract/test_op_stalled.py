@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from batchwire.v1 import batch_pb2
-from harness import config, grpcc, rest
+from harness import config, grpc_client, rest
 from harness.gateway import Gateway, Gateways
 from harness.grpc_wire import prefixed
 from harness.http2 import PREFACE, Setting, data, grpc_request, headers, request, settings, window_update
@@ -38,8 +38,8 @@ def document() -> bytes:
 
 
 def message() -> bytes:
-    calls = [grpcc.call(str(n), "large") for n in range(CALLS)]
-    return prefixed(batch_pb2.BatchRequest(options=grpcc.options(), calls=calls).SerializeToString())
+    calls = [grpc_client.call(str(n), "large") for n in range(CALLS)]
+    return prefixed(batch_pb2.BatchRequest(options=grpc_client.options(), calls=calls).SerializeToString())
 
 
 def http1(path: str, media_type: str, body: bytes, length: int = 0) -> bytes:

@@ -23,7 +23,7 @@ from harness.batches import (
     statuses,
 )
 from harness.batching import BatchingUpstream
-from harness.bystander import Bystander
+from harness.canary import Canary
 from harness.config import NATIVE
 from harness.documents import MULTIPART, parts, send
 from harness.gateway import Gateway
@@ -38,12 +38,12 @@ COMPATIBLE = {"version": {}}
 
 @pytest.fixture(autouse=True)
 def _bystander_is_served(upstream: ScriptedUpstream) -> None:
-    upstream.on("GET", "/bystander")
+    upstream.on("GET", "/canary")
 
 
 def watched(gateway: Gateway, served_by: str = NATIVE) -> AbstractContextManager[object]:
     """Another client is served meanwhile; it speaks HTTP/2 where gRPC and REST share a listener."""
-    return Bystander(gateway) if served_by == NATIVE else nullcontext()
+    return Canary(gateway) if served_by == NATIVE else nullcontext()
 
 
 def error_code(result: Any) -> str:

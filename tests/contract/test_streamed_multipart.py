@@ -13,7 +13,7 @@ import grpc
 import h11
 import pytest
 from google.api.httpbody_pb2 import HttpBody
-from harness import config, grpcc, rest
+from harness import config, grpc_client, rest
 from harness.dialects import (
     DOCUMENT_TYPE,
     GOOGLE_TYPE,
@@ -117,8 +117,8 @@ def test_GW_21_results_of_early_parts_come_before_the_document_ends(
 def test_GW_21_results_come_before_the_document_ends_over_grpc(gateway: Gateway, upstream: ScriptedUpstream) -> None:
     whole = DOCUMENTS["odata"][3]
     cut = first_part_end(whole)
-    feed = grpcc.Feed()
-    with grpcc.Client(gateway.grpc_address) as client:
+    feed = grpc_client.Feed()
+    with grpc_client.Client(gateway.grpc_address) as client:
         call = client.stub.BatchHttp(iter(feed), timeout=20, metadata=[("batchwire-route", "/stream/")])
         feed.put(HttpBody(content_type=MULTIPART, data=whole[:cut]))
         first = next(call)
@@ -192,8 +192,8 @@ def test_GW_21_broken_part_breaks_the_answer_off(last: bytes, gateway: Gateway, 
 def test_GW_21_broken_part_is_invalid_argument_over_grpc(
     last: bytes, gateway: Gateway, upstream: ScriptedUpstream
 ) -> None:
-    feed = grpcc.Feed()
-    with grpcc.Client(gateway.grpc_address) as client:
+    feed = grpc_client.Feed()
+    with grpc_client.Client(gateway.grpc_address) as client:
         call = client.stub.BatchHttp(iter(feed), timeout=20, metadata=[("batchwire-route", "/stream/")])
         feed.put(HttpBody(content_type=MULTIPART, data=WITH_ID))
         first = next(call)

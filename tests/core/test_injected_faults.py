@@ -28,17 +28,17 @@ ALWAYS = [
     "plan.admit",
     "plan.decide",
     "place",
-    "room",
+    "on_capacity",
     "complete",
     "conclude",
     "writer",
     "plan.finish",
     "take",
-    "pump",
+    "start_queued",
 ]
 OVER_HTTP = ["upstream.start", "upstream.connect", "upstream.send", "upstream.sent", "upstream.data", "upstream.tick"]
 IN_APP = ["app.start", "app.answered", "app.tick"]
-IN_GROUPS = ["plan.decide_group", "place_group", "taken_apart"]
+IN_GROUPS = ["plan.decide_group", "place_group", "split_answer"]
 TIMES = [1, 2, 3, 7, 20]
 
 
@@ -230,7 +230,7 @@ async def test_BU_04_a_fault_in_a_group(place: str, dialect: str) -> None:
 
 
 @pytest.mark.parametrize("dialect", ["json", "proto"])
-@pytest.mark.parametrize("place", [*ALWAYS, "taken_apart"])
+@pytest.mark.parametrize("place", [*ALWAYS, "split_answer"])
 async def test_BU_04_a_fault_under_calls_that_travel_together(place: str, dialect: str) -> None:
     for nth in TIMES:
         async with over_http() as upstream:
@@ -292,7 +292,7 @@ async def test_BU_04_deadlines_are_kept_after_a_fault_of_their_ticker(kind: str)
         here.close()
 
 
-@pytest.mark.parametrize("place", ["deadline", "look", "linger"])
+@pytest.mark.parametrize("place", ["deadline", "check_idle", "linger"])
 async def test_BU_04_a_fault_in_a_timer_breaks_its_batch(place: str) -> None:
     async with over_http() as upstream:
         client = Client(Route(root="/svc/", upstream=upstream), "p", "json", False, "")
@@ -300,7 +300,7 @@ async def test_BU_04_a_fault_in_a_timer_breaks_its_batch(place: str) -> None:
         arm(Hook(place, 1))
         {
             "deadline": client.session.on_deadline,
-            "look": client.session.look,
+            "check_idle": client.session.check_idle,
             "linger": client.session.outlet.on_linger,
         }[place]()
         arm(None)

@@ -77,7 +77,7 @@ async def test_PL_01_many_inherited_lines_are_joined_in_slices() -> None:
 
 
 async def test_PL_01_long_preferences_are_joined_in_slices() -> None:
-    calls = [call(f"c{n}", dependsOn=["slow"], headers={"prefer": f"wait={n}"}) for n in range(900)]
+    calls = [call(f"c{n}", dependsOn=["slow"], headers={"prefer": f"wait={n}"}) for n in range(4_000)]
     assert await rests(calls, [(b"prefer", b'include-annotations="%s"' % (b"y" * 60_000))]) > 1
 
 

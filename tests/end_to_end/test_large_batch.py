@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from harness import config, grpcc, rest
+from harness import config, grpc_client, rest
 from harness.gateway import Gateway
 from harness.scripted import Received, Reply, ScriptedUpstream
 
@@ -57,9 +57,12 @@ def warm_up(gateway: Gateway, upstream: ScriptedUpstream) -> None:
     count_calls(upstream)
     calls = [rest.get_call(str(n), f"W({n})") for n in range(500)]
     assert len(rest.post(gateway.http_port, {"requests": calls}).responses) == 500
-    with grpcc.Client(gateway.grpc_address) as client:
-        made = [grpcc.call(str(n), f"W({n})") for n in range(500)]
-        assert len(grpcc.results_of(client.batch([grpcc.message(*made, options=grpcc.options())]))) == 500
+    with grpc_client.Client(gateway.grpc_address) as client:
+        made = [grpc_client.call(str(n), f"W({n})") for n in range(500)]
+        assert (
+            len(grpc_client.results_of(client.batch([grpc_client.message(*made, options=grpc_client.options())])))
+            == 500
+        )
 
 
 class Peak(threading.Thread):
@@ -151,8 +154,8 @@ def messages(finish: threading.Event) -> Iterator[Any]:
     for start in range(0, CALLS, MESSAGE):
         if start == CALLS - MESSAGE:
             finish.wait(60)
-        calls = [grpcc.call(str(n), f"Things({n})") for n in range(start, start + MESSAGE)]
-        yield grpcc.message(*calls, options=grpcc.options() if start == 0 else None)
+        calls = [grpc_client.call(str(n), f"Things({n})") for n in range(start, start + MESSAGE)]
+        yield grpc_client.message(*calls, options=grpc_client.options() if start == 0 else None)
 
 
 @pytest.mark.timeout(180)
@@ -162,7 +165,7 @@ def test_grpc_streams_fifty_thousand_calls(large_gateway: Gateway, upstream: Scr
     finish = threading.Event()
     seen = bytearray(CALLS)
     last: Any = None
-    with grpcc.Client(large_gateway.grpc_address) as client:
+    with grpc_client.Client(large_gateway.grpc_address) as client:
         for last in client.stub.Batch(messages(finish), timeout=150):
             for result in last.results:
                 assert result.status == 200

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from google.api.httpbody_pb2 import HttpBody
-from harness import config, grpcc, rest
+from harness import config, grpc_client, rest
 from harness.dialects import DOCUMENT_TYPE, GOOGLE_BOUNDARY, GOOGLE_TYPE, PATHS, Step, google_part, step_part
 from harness.documents import MULTIPART
 from harness.gateway import Gateway
@@ -135,7 +135,7 @@ def over_grpc(gateway: Gateway, dialect: str, count: int) -> Reader:
             yield HttpBody(content_type="" if number else DIALECTS[dialect][0], data=piece)
 
     metadata = [("batchwire-route", "/svc/"), ("batchwire-dialect", dialect)]
-    with grpcc.Client(gateway.grpc_address) as client:
+    with grpc_client.Client(gateway.grpc_address) as client:
         for message in client.stub.BatchHttp(messages(), timeout=150, metadata=metadata):
             reader.take(message.data)
     return reader

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from harness import grpcc, rest
+from harness import grpc_client, rest
 from harness.batches import FRONTS, Call, run_batch
 from harness.gateway import Gateway
 from harness.scripted import Gate, ScriptedUpstream, json_reply
@@ -59,10 +59,14 @@ def rest_unfinished(gateway: Gateway) -> Callable[[], None]:
 
 def grpc_cancelled(gateway: Gateway) -> Callable[[], None]:
     """A Batch RPC that the client cancels."""
-    client = grpcc.Client(gateway.grpc_address)
-    feed = grpcc.Feed()
+    client = grpc_client.Client(gateway.grpc_address)
+    feed = grpc_client.Feed()
     stream = client.stub.Batch(iter(feed))
-    feed.put(grpcc.message(*(grpcc.call(str(n), f"held/{n}") for n in range(HELD)), options=grpcc.options("/good/")))
+    feed.put(
+        grpc_client.message(
+            *(grpc_client.call(str(n), f"held/{n}") for n in range(HELD)), options=grpc_client.options("/good/")
+        )
+    )
 
     def cancel() -> None:
         stream.cancel()
@@ -74,10 +78,10 @@ def grpc_cancelled(gateway: Gateway) -> Callable[[], None]:
 
 def grpc_channel_closed(gateway: Gateway) -> Callable[[], None]:
     """A Batch RPC, half-closed, whose channel goes away."""
-    client = grpcc.Client(gateway.grpc_address)
-    calls = [grpcc.call(str(n), f"held/{n}") for n in range(HELD)]
-    calls += [grpcc.call(f"n{n}", "never", depends_on=[str(n)], condition="true") for n in range(HELD)]
-    stream = client.stub.Batch(iter([grpcc.message(*calls, options=grpcc.options("/good/"))]))
+    client = grpc_client.Client(gateway.grpc_address)
+    calls = [grpc_client.call(str(n), f"held/{n}") for n in range(HELD)]
+    calls += [grpc_client.call(f"n{n}", "never", depends_on=[str(n)], condition="true") for n in range(HELD)]
+    stream = client.stub.Batch(iter([grpc_client.message(*calls, options=grpc_client.options("/good/"))]))
 
     def close() -> None:
         client.channel.close()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from batchwire.v1 import batch_pb2
-from harness import grpcc
+from harness import grpc_client
 from harness.batches import (
     GRPC_BATCH,
     GRPC_EXECUTE,
@@ -71,19 +71,19 @@ def test_a_call_with_a_timeout_of_its_own(front: str, fault_gateway: Gateway, he
 def test_the_deadline_of_a_batch(front: str, fault_gateway: Gateway, held: Gate, upstream: ScriptedUpstream) -> None:
     """What runs is cut, what waits does not start: 504 each, and the RPC itself ends well."""
     calls = [
-        grpcc.call("late", "held"),
-        grpcc.call("ok", "ok"),
-        grpcc.call("waits", "never", depends_on=["late"]),
-        grpcc.call("after", "never", depends_on=["late"], condition="true"),
+        grpc_client.call("late", "held"),
+        grpc_client.call("ok", "ok"),
+        grpc_client.call("waits", "never", depends_on=["late"]),
+        grpc_client.call("after", "never", depends_on=["late"], condition="true"),
     ]
-    choices = grpcc.options("/good/", deadline=duration(0.5))
-    with grpcc.Client(fault_gateway.grpc_address) as client:
+    choices = grpc_client.options("/good/", deadline=duration(0.5))
+    with grpc_client.Client(fault_gateway.grpc_address) as client:
         try:
             found: list[Any]
             if front == GRPC_EXECUTE:
                 found = list(client.execute(batch_pb2.ExecuteRequest(calls=calls, options=choices)).results)
             else:
-                found = grpcc.results_of(client.batch([grpcc.message(*calls, options=choices)]))
+                found = grpc_client.results_of(client.batch([grpc_client.message(*calls, options=choices)]))
         finally:
             held.open()
     results = by_id(from_proto(result) for result in found)
@@ -97,20 +97,20 @@ def test_the_deadline_of_a_batch(front: str, fault_gateway: Gateway, held: Gate,
 @pytest.mark.parametrize("front", GRPC_FRONTS)
 def test_outcomes_name_who_decided(front: str, fault_gateway: Gateway) -> None:
     calls = [
-        grpcc.call("fine", "fine/1"),
-        grpcc.call("failed", "no-such-fault"),
-        grpcc.call("refused", "x", "TRACE"),
-        grpcc.call("dependent", "x", depends_on=["failed"]),
-        grpcc.call("broken", "garbage"),
-        grpcc.call("late", "stall-before-head"),
+        grpc_client.call("fine", "fine/1"),
+        grpc_client.call("failed", "no-such-fault"),
+        grpc_client.call("refused", "x", "TRACE"),
+        grpc_client.call("dependent", "x", depends_on=["failed"]),
+        grpc_client.call("broken", "garbage"),
+        grpc_client.call("late", "stall-before-head"),
     ]
-    with grpcc.Client(fault_gateway.grpc_address) as client:
+    with grpc_client.Client(fault_gateway.grpc_address) as client:
         if front == GRPC_EXECUTE:
-            answer = client.execute(batch_pb2.ExecuteRequest(calls=calls, options=grpcc.options()))
+            answer = client.execute(batch_pb2.ExecuteRequest(calls=calls, options=grpc_client.options()))
             found, summary = answer.results, answer.summary
         else:
-            messages = client.batch([grpcc.message(*calls, options=grpcc.options())])
-            found, summary = grpcc.results_of(messages), messages[-1].summary
+            messages = client.batch([grpc_client.message(*calls, options=grpc_client.options())])
+            found, summary = grpc_client.results_of(messages), messages[-1].summary
     outcomes = {result.id: batch_pb2.Outcome.Name(result.outcome) for result in found}
     assert outcomes == {
         "fine": "OUTCOME_SUCCEEDED",
@@ -134,9 +134,9 @@ def test_the_deadline_of_the_rpc_stops_the_batch(
     fault_gateway: Gateway, held: Gate, upstream: ScriptedUpstream
 ) -> None:
     """The gateway ends the batch just before the client gives up, so that the 504 still arrives."""
-    with grpcc.Client(fault_gateway.grpc_address) as client:
-        messages = [grpcc.message(grpcc.call("1", "held"), options=grpcc.options("/good/"))]
-        [late] = grpcc.results_of(client.batch(messages, timeout=2.0))
+    with grpc_client.Client(fault_gateway.grpc_address) as client:
+        messages = [grpc_client.message(grpc_client.call("1", "held"), options=grpc_client.options("/good/"))]
+        [late] = grpc_client.results_of(client.batch(messages, timeout=2.0))
     assert late.status == 504
     assert upstream.wait_until(lambda: upstream.current == 0, timeout=15)
     assert upstream.call("GET /held").aborted

@@ -10,7 +10,7 @@ from typing import Any
 
 import grpc
 import pytest
-from harness import config, grpcc, rest
+from harness import config, grpc_client, rest
 from harness.batches import FRONTS, GRPC_BATCH, REST, Call, Refused, Result, run_batch, statuses
 from harness.gateway import Gateway
 from harness.scripted import Gate, ScriptedUpstream, json_reply
@@ -228,10 +228,14 @@ def test_FR_03_a_batch_that_had_started_is_never_unavailable(
 ) -> None:
     """Its client has not said all: the results come, and then a status that nobody tries again by himself."""
     found: list[Any] = []
-    feed = grpcc.Feed()
-    with grpcc.Client(strict_gateway.grpc_address) as client:
+    feed = grpc_client.Feed()
+    with grpc_client.Client(strict_gateway.grpc_address) as client:
         answers = client.stub.Batch(iter(feed))
-        feed.put(grpcc.message(grpcc.call("1", "after"), grpcc.call("2", "held"), options=grpcc.options()))
+        feed.put(
+            grpc_client.message(
+                grpc_client.call("1", "after"), grpc_client.call("2", "held"), options=grpc_client.options()
+            )
+        )
         upstream.wait_for_calls(2)
         strict_gateway.terminate()
         with pytest.raises(grpc.RpcError) as caught:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from harness import grpcc, rest
+from harness import grpc_client, rest
 from harness.gateway import Gateway
 from harness.scripted import Received, Reply, ScriptedUpstream
 
@@ -55,13 +55,13 @@ def test_rest_pauses_for_a_slow_reader(fault_gateway: Gateway, upstream: Scripte
 def test_grpc_pauses_for_a_slow_reader(fault_gateway: Gateway, upstream: ScriptedUpstream) -> None:
     answer_large(upstream)
     before = fault_gateway.rss()
-    calls = [grpcc.call(str(n), f"large/{n}") for n in range(CALLS)]
-    with grpcc.Client(fault_gateway.grpc_address) as client:
-        stream = client.stub.Batch(iter([grpcc.message(*calls, options=grpcc.options("/good/"))]))
+    calls = [grpc_client.call(str(n), f"large/{n}") for n in range(CALLS)]
+    with grpc_client.Client(fault_gateway.grpc_address) as client:
+        stream = client.stub.Batch(iter([grpc_client.message(*calls, options=grpc_client.options("/good/"))]))
         started = settled(upstream)
         assert 0 < started < CALLS, f"{started} of {CALLS} calls ran though nobody reads"
         assert fault_gateway.rss() - before < GROWTH
-        found = grpcc.results_of(stream)
+        found = grpc_client.results_of(stream)
     assert sorted(int(result.id) for result in found) == list(range(CALLS))
     assert all(result.status == 200 and len(result.body) == len(BODY) for result in found)
     fault_gateway.wait_idle()

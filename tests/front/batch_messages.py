@@ -7,7 +7,7 @@ from typing import Any
 from batchwire.v1 import batch_pb2
 from google.api.httpbody_pb2 import HttpBody
 from google.rpc import error_details_pb2
-from harness import grpcc, rest
+from harness import grpc_client, rest
 from harness.grpc_wire import GrpcAnswer
 
 ROUTE = [("batchwire-route", "/svc/")]
@@ -15,15 +15,15 @@ ROUTE = [("batchwire-route", "/svc/")]
 
 def execute(*names: str, route: str = "/svc/", url: str = "A", **more: Any) -> bytes:
     """An ExecuteRequest of GETs with these ids."""
-    calls = [grpcc.call(name, url, **more) for name in names]
-    made = batch_pb2.ExecuteRequest(calls=calls, options=grpcc.options(route))
+    calls = [grpc_client.call(name, url, **more) for name in names]
+    made = batch_pb2.ExecuteRequest(calls=calls, options=grpc_client.options(route))
     return bytes(made.SerializeToString())
 
 
 def batch(*names: str, first: bool = True, url: str = "A", route: str = "/svc/") -> bytes:
     """A BatchRequest of GETs with these ids."""
-    options = grpcc.options(route) if first else None
-    made = grpcc.message(*(grpcc.call(name, url) for name in names), options=options)
+    options = grpc_client.options(route) if first else None
+    made = grpc_client.message(*(grpc_client.call(name, url) for name in names), options=options)
     return bytes(made.SerializeToString())
 
 
@@ -44,7 +44,7 @@ def streamed(answer: GrpcAnswer) -> dict[str, int]:
     """Statuses by id of a Batch that went well; its summary must count them."""
     assert answer.code == 0, answer
     messages = [batch_pb2.BatchResponse.FromString(message) for message in answer.messages]
-    found = grpcc.results_of(messages)
+    found = grpc_client.results_of(messages)
     assert messages[-1].summary.calls == len(found)
     return {result.id: result.status for result in found}
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 import pytest
 import uvloop
 from harness import http2
-from harness.bystander import Bystander
+from harness.canary import Canary
 from harness.gateway import Gateway
 from harness.native import attackable, nothing_is_left, room_for_files
 from harness.scripted import ScriptedUpstream
@@ -44,10 +44,10 @@ def nothing_left(attacked: Gateway) -> Iterator[None]:
 @pytest.fixture
 def target(attacked: Gateway, nothing_left: None, upstream: ScriptedUpstream) -> Iterator[Gateway]:
     """The gateway, with another client beside, who is served; nothing is left of it afterwards."""
-    upstream.on("GET", "/bystander")
+    upstream.on("GET", "/canary")
     attacked.wait_idle()
     memory = attacked.rss()
-    with Bystander(attacked) as other:
+    with Canary(attacked) as other:
         # The other client's connections are in it, which go or stay a while: `nothing_left` is exact, at the end.
         descriptors = attacked.fds()
         yield attacked

@@ -17,7 +17,7 @@ from batchwire.core.front.http2 import Http2Connection
 from batchwire.core.front.http2 import stats as http2_stats
 from batchwire.service.config import Config
 from batchwire.service.fronts.listening.native import NativeFront
-from batchwire.service.fronts.rpc.rpc_desk import SERVICE
+from batchwire.service.fronts.rpc.rpc_servicer import SERVICE
 from batchwire.service.metrics import Metrics
 from batchwire.service.routes import RouteTable
 from batchwire.service.state import Service
@@ -79,10 +79,10 @@ class BareDesk:
 
 
 @asynccontextmanager
-async def bare_front(desk: BareDesk | None = None, **bounds: Any) -> AsyncIterator[tuple[int, FrontAcceptor]]:
+async def bare_front(servicer: BareDesk | None = None, **bounds: Any) -> AsyncIterator[tuple[int, FrontAcceptor]]:
     """Connections without a service behind; bounds: of FrontAcceptor."""
     loop = asyncio.get_running_loop()
-    acceptor = FrontAcceptor(loop, desk or BareDesk(), SERVICE, **bounds)
+    acceptor = FrontAcceptor(loop, servicer or BareDesk(), SERVICE, **bounds)
     server = await loop.create_server(lambda: Http2Connection(acceptor), "127.0.0.1", 0, backlog=4096)
     acceptor.begin_sweeps()
     try:

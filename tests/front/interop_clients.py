@@ -11,7 +11,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 import grpc
-from harness import grpcc
+from harness import grpc_client
 from harness.rest import PUBLIC_HOST
 
 Metadata = list[tuple[str, str | bytes]]
@@ -25,7 +25,7 @@ OPTIONS: dict[str, Any] = {
 
 class SyncStream:
     def __init__(self, channel: grpc.Channel, path: str, more: dict[str, Any]) -> None:
-        self._feed = grpcc.Feed()
+        self._feed = grpc_client.Feed()
         self._call: Any = channel.stream_stream(path)(iter(self._feed), **more)
 
     def send(self, message: bytes) -> None:

@@ -6,7 +6,7 @@ import time
 
 import pytest
 from batchwire.v1 import batch_pb2
-from harness import grpcc, http2
+from harness import grpc_client, http2
 from harness.gateway import Gateway
 from harness.http2 import (
     END_HEADERS,
@@ -36,8 +36,8 @@ LARGE = 60
 
 
 def batch_of(*urls: str) -> bytes:
-    calls = [grpcc.call(str(n), url) for n, url in enumerate(urls)]
-    return http2.message(batch_pb2.ExecuteRequest(options=grpcc.options(), calls=calls).SerializeToString())
+    calls = [grpc_client.call(str(n), url) for n, url in enumerate(urls)]
+    return http2.message(batch_pb2.ExecuteRequest(options=grpc_client.options(), calls=calls).SerializeToString())
 
 
 def answer_large(upstream: ScriptedUpstream) -> bytes:
@@ -92,7 +92,7 @@ def test_pings_beside_answers_without_a_body(target: Gateway) -> None:
 def test_pings_beside_messages(target: Gateway) -> None:
     with Raw(target.http_port) as raw:
         for stream in range(1, 40, 2):
-            assert raw.exchange(stream, grpc_request("Execute"), batch_of("bystander")).grpc_status == 0
+            assert raw.exchange(stream, grpc_request("Execute"), batch_of("canary")).grpc_status == 0
             raw.ping_pong()
 
 

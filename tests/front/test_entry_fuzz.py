@@ -18,7 +18,7 @@ from itertools import pairwise
 import pytest
 import uvloop
 from batchwire.v1 import batch_pb2
-from harness import grpcc, http2, rest
+from harness import grpc_client, http2, rest
 from harness.http2 import (
     ACK,
     END_HEADERS,
@@ -128,9 +128,13 @@ def front(_things: ScriptedUpstream) -> Iterator[Front]:
 
 # --- a valid exchange: three streams over every kind of frame
 
-BATCH = batch_pb2.BatchRequest(options=grpcc.options(), calls=[grpcc.call("1", "things/0")]).SerializeToString()
-LATER = batch_pb2.BatchRequest(calls=[grpcc.call("2", "things/0")]).SerializeToString()
-EXECUTE = batch_pb2.ExecuteRequest(options=grpcc.options(), calls=[grpcc.call("1", "things/0")]).SerializeToString()
+BATCH = batch_pb2.BatchRequest(
+    options=grpc_client.options(), calls=[grpc_client.call("1", "things/0")]
+).SerializeToString()
+LATER = batch_pb2.BatchRequest(calls=[grpc_client.call("2", "things/0")]).SerializeToString()
+EXECUTE = batch_pb2.ExecuteRequest(
+    options=grpc_client.options(), calls=[grpc_client.call("1", "things/0")]
+).SerializeToString()
 DOCUMENT = rest.encode({"requests": [rest.get_call("1", "things/0")]})
 JSON = request("POST", "/svc/$batch", ("content-type", "application/json"))
 FRAMES = [

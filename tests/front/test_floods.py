@@ -12,7 +12,7 @@ from itertools import chain, repeat
 
 import pytest
 from batchwire.v1 import batch_pb2
-from harness import grpcc, http2
+from harness import grpc_client, http2
 from harness.gateway import Gateway
 from harness.http2 import (
     ACK,
@@ -226,8 +226,8 @@ def test_rapid_reset_starts_few_calls(target: Gateway, upstream: ScriptedUpstrea
     gate = upstream.gate()
     for number in range(64):
         upstream.on("GET", f"/held/{number}", json_reply({}, gate=gate))
-    calls = [grpcc.call(str(n), f"held/{n}") for n in range(64)]
-    first = http2.message(batch_pb2.BatchRequest(options=grpcc.options(), calls=calls).SerializeToString())
+    calls = [grpc_client.call(str(n), f"held/{n}") for n in range(64)]
+    first = http2.message(batch_pb2.BatchRequest(options=grpc_client.options(), calls=calls).SerializeToString())
     with Raw(target.http_port) as raw:
         raw.attack(in_pieces(each(opened(BATCH), lambda s: data(s, first), rst_stream), 3))
         assert raw.ending() in RESETS, raw.said()

@@ -18,7 +18,7 @@ from batchwire.v1 import batch_pb2
 from google.api.httpbody_pb2 import HttpBody
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
-from harness import config, grpcc, rest
+from harness import config, grpc_client, rest
 from harness.gateway import Gateway
 from harness.scripted import Gate, Received, Reply, ScriptedUpstream, json_reply
 from interop_clients import CLIENTS, AioStream, Client, SyncStream
@@ -54,14 +54,14 @@ def gate(upstream: ScriptedUpstream) -> Iterator[Gate]:
 def payload(name: str, answer: int, body: int | None = None) -> batch_pb2.Call:
     """A call whose answer has a size, with a body of a size."""
     if body is None:
-        return grpcc.call(name, f"size/{answer}")
+        return grpc_client.call(name, f"size/{answer}")
     headers = {"Content-Type": "application/octet-stream"}
-    return grpcc.call(name, f"size/{answer}", "POST", body=bytes(body), headers=headers)
+    return grpc_client.call(name, f"size/{answer}", "POST", body=bytes(body), headers=headers)
 
 
 def message(*calls: batch_pb2.Call, first: bool = False) -> bytes:
-    options = grpcc.options() if first else None
-    return bytes(grpcc.message(*calls, options=options).SerializeToString())
+    options = grpc_client.options() if first else None
+    return bytes(grpc_client.message(*calls, options=options).SerializeToString())
 
 
 def results(raw: bytes) -> list[batch_pb2.Result]:
@@ -162,7 +162,7 @@ def test_cancel_after_begin(client: Client, gateway: Gateway) -> None:
 
 def test_cancel_after_first_response(client: Client, gateway: Gateway, upstream: ScriptedUpstream, gate: Gate) -> None:
     stream = client.stream(BATCH)
-    stream.send(message(payload("1", 31415, 27182), grpcc.call("2", "held"), first=True))
+    stream.send(message(payload("1", 31415, 27182), grpc_client.call("2", "held"), first=True))
     assert [result.id for result in results(stream.receive() or b"")] == ["1"]
     upstream.wait_for_calls(2)
     stream.cancel()

@@ -13,7 +13,7 @@ from batchwire.v1 import batch_pb2
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
-from harness import config, grpcc
+from harness import config, grpc_client
 from harness.gateway import Gateway
 from harness.scripted import ScriptedUpstream, json_reply
 
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.both_fronts
 
 @pytest.fixture
 def channel(gateway: Gateway) -> Iterator[grpc.Channel]:
-    with grpcc.channel(gateway.grpc_address) as made:
+    with grpc_client.channel(gateway.grpc_address) as made:
         yield made
 
 
@@ -87,11 +87,11 @@ def test_watch_tells_of_the_drain(own_gateway: Gateway, upstream: ScriptedUpstre
         except grpc.RpcError:
             seen.append(-1)
 
-    def run(client: grpcc.Client) -> None:
-        calls = [grpcc.call("1", "held")]
-        results.extend(client.execute(batch_pb2.ExecuteRequest(calls=calls, options=grpcc.options())).results)
+    def run(client: grpc_client.Client) -> None:
+        calls = [grpc_client.call("1", "held")]
+        results.extend(client.execute(batch_pb2.ExecuteRequest(calls=calls, options=grpc_client.options())).results)
 
-    with grpcc.Client(own_gateway.grpc_address) as client:
+    with grpc_client.Client(own_gateway.grpc_address) as client:
         threads = [threading.Thread(target=watch, args=[client.channel]), threading.Thread(target=run, args=[client])]
         for thread in threads:
             thread.start()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from batchwire.v1 import batch_pb2
-from harness import grpcc, http2, rest
+from harness import grpc_client, http2, rest
 from harness.gateway import Gateway
 from harness.scripted import ScriptedUpstream
 from in_process import closed, open_now, whole_front
@@ -31,8 +31,8 @@ def bodies(tmp_path: Path) -> Path:
     urls = [f"things/{n}" for n in range(CALLS)]
     document = {"requests": [rest.get_call(str(n), url) for n, url in enumerate(urls)]}
     (tmp_path / "rest").write_bytes(rest.encode(document))
-    calls = [grpcc.call(str(n), url) for n, url in enumerate(urls)]
-    batch = batch_pb2.ExecuteRequest(options=grpcc.options(), calls=calls)
+    calls = [grpc_client.call(str(n), url) for n, url in enumerate(urls)]
+    batch = batch_pb2.ExecuteRequest(options=grpc_client.options(), calls=calls)
     (tmp_path / "grpc").write_bytes(http2.message(batch.SerializeToString()))
     return tmp_path
 

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
-import patient_app
 import pytest
+import read_all_app
 from harness import config
 from harness.environments import go_program
 from harness.gateway import Gateway
@@ -48,14 +48,14 @@ def patient(tmp_path: Path) -> Iterator[Gateway]:
     An answer before it may end the stream, and frames that a case sends then meet a closed one: whether they do is a
     matter of how the bytes are read. Its limits give clients their time: h2spec waits for what does not come.
     """
-    upstreams = {"patient": {"app": "patient_app:app", "base": "/"}}
+    upstreams = {"patient": {"app": "read_all_app:app", "base": "/"}}
     routes = [{"root": "/app/", "upstream": "patient", "default": True, "serve_app": True}]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(Path(__file__).parent)  # where the app's module is found
         running = Gateway(config.make(upstreams, routes), tmp_path)
         running.start()
     with Http2Wire(running.http_port) as wire:
-        assert len(wire.ask(request("GET", "/app/")).data) == len(patient_app.LONG)
+        assert len(wire.ask(request("GET", "/app/")).data) == len(read_all_app.LONG)
     yield running
     running.process.terminate()
     assert running.process.wait(20) == 0

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from batch_messages import ROUTE, batch, document, execute, executed, reason
-from harness import config, grpc_wire, grpcc, rest
+from harness import config, grpc_client, grpc_wire, rest
 from harness.gateway import Gateway
 from harness.grpc_wire import answer_of, call, head, prefixed
 from harness.http2_wire import CANCEL, Http2Wire, request
@@ -208,8 +208,10 @@ def test_one_listener_for_all(upstream: ScriptedUpstream, tmp_path: Path) -> Non
         with Http2Wire(address) as wire:
             assert wire.ask(request("GET", "/readyz")).status == 200
             assert executed(call(wire, head(), execute("1"))) == {"1": 200}
-        with grpcc.Client(address) as client:
-            [result] = grpcc.results_of(client.batch([grpcc.message(grpcc.call("1", "A"), options=grpcc.options())]))
+        with grpc_client.Client(address) as client:
+            [result] = grpc_client.results_of(
+                client.batch([grpc_client.message(grpc_client.call("1", "A"), options=grpc_client.options())])
+            )
             assert result.status == 200
         assert gateway.get("/healthz") == (200, "ok\n")
     assert not [entry for entry in gateway.logs() if entry.get("level") == "error"]

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from batchwire.service.fronts.batches import rest_desk
+from batchwire.service.fronts.batches import rest_servicer
 from batchwire.service.state import Service
 from harness.scripted import ScriptedUpstream
 from in_process import whole_front
@@ -25,8 +25,8 @@ class Negotiations:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.count = 0
-        self._find = rest_desk.find
-        monkeypatch.setattr(rest_desk, "find", self.find)
+        self._find = rest_servicer.find
+        monkeypatch.setattr(rest_servicer, "find", self.find)
 
     def find(self, *place: str) -> Any:
         found = self._find(*place)

@@ -39,14 +39,14 @@ class WaitingDesk(BareDesk):
         exchange.end()
 
 
-async def answer_of(desk: WaitingDesk, head: bytes, body: bytes) -> bytes:
+async def answer_of(servicer: WaitingDesk, head: bytes, body: bytes) -> bytes:
     loop = asyncio.get_running_loop()
-    acceptor = Http1Acceptor(loop, desk)
+    acceptor = Http1Acceptor(loop, servicer)
     server = await loop.create_server(lambda: Http1Connection(acceptor), "127.0.0.1", 0)
     async with asyncio.timeout(30), server:
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
         writer.write(head)
-        await desk.waiting.wait()
+        await servicer.waiting.wait()
         writer.write(body)
         found = await reader.read()
         writer.close()

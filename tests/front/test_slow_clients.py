@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from batchwire.v1 import batch_pb2
-from harness import grpcc, rest
+from harness import grpc_client, rest
 from harness.gateway import Gateway
 from harness.http2 import (
     ACK,
@@ -50,8 +50,8 @@ def large(upstream: ScriptedUpstream, target: Gateway) -> bytes:
         return Reply(200, [("Content-Type", "text/plain")], b"z" * 100_000)
 
     upstream.fallback = reply
-    calls = [grpcc.call(str(n), f"large/{n}") for n in range(CALLS)]
-    return message(batch_pb2.BatchRequest(options=grpcc.options(), calls=calls).SerializeToString())
+    calls = [grpc_client.call(str(n), f"large/{n}") for n in range(CALLS)]
+    return message(batch_pb2.BatchRequest(options=grpc_client.options(), calls=calls).SerializeToString())
 
 
 def drip(raw: Raw, frames: bytes, pause: float) -> int:
@@ -253,7 +253,9 @@ def test_a_client_that_sends_more_than_the_window(target: Gateway, large: bytes)
     with Raw(target.http_port, timeout=PATIENCE) as raw:
         raw.send(settings({Setting.INITIAL_WINDOW_SIZE: 0}))
         raw.send(headers(1, BATCH, end=False), data(1, large))
-        calls = batch_pb2.BatchRequest(calls=[grpcc.call(f"x{n}", "x" * 1000) for n in range(15)]).SerializeToString()
+        calls = batch_pb2.BatchRequest(
+            calls=[grpc_client.call(f"x{n}", "x" * 1000) for n in range(15)]
+        ).SerializeToString()
         raw.attack(data(1, message(calls)) for _ in range(500))
         assert raw.answer(1).reset == Code.FLOW_CONTROL_ERROR
         assert raw.exchange(3, request("HEAD")).status == 200

@@ -51,26 +51,26 @@ async def sending(port: int, sent: bytes) -> AsyncIterator[asyncio.StreamReader]
 
 
 async def test_PL_01_heads_of_http2_are_answered_in_turns() -> None:
-    count, desk = 300, CountingDesk()
+    count, servicer = 300, CountingDesk()
     entry = literal("accept", "a" * 3900, first=0x40)
     head, flags = block(request()), END_HEADERS | END_STREAM
     frames = [frame(Kind.HEADERS, flags, 1, head + entry)]
     frames += [frame(Kind.HEADERS, flags, stream, head + indexed(62)) for stream in range(3, 2 * count, 2)]
-    async with bare_front(desk) as (port, _), sending(port, PREFACE + h2_settings() + b"".join(frames)):
-        await desk.answers(count)
-    assert max(desk.opened.values()) <= H2_TURN // 3900 + 1
+    async with bare_front(servicer) as (port, _), sending(port, PREFACE + h2_settings() + b"".join(frames)):
+        await servicer.answers(count)
+    assert max(servicer.opened.values()) <= H2_TURN // 3900 + 1
 
 
 async def test_PL_01_nothing_of_a_turn_that_is_cut_is_lost() -> None:
     """Bodies, too, and what comes while others wait."""
-    count, desk = 300, EchoLength()
+    count, servicer = 300, EchoLength()
     pieces = [PREFACE, h2_settings()]
     for stream in range(1, 2 * count, 2):
         pieces += [headers(stream, request("POST", "/", ("x", "y" * 1000)), end=False), data(stream, b"1" * 100)]
         pieces += [data(stream, b"1" * stream, end=True)]
-    async with bare_front(desk) as (port, _), sending(port, b"".join(pieces)):
+    async with bare_front(servicer) as (port, _), sending(port, b"".join(pieces)):
         async with asyncio.timeout(30):
-            lengths = [await desk.lengths.get() for _ in range(count)]
+            lengths = [await servicer.lengths.get() for _ in range(count)]
     assert sorted(lengths) == [100 + stream for stream in range(1, 2 * count, 2)]
 
 
@@ -93,19 +93,19 @@ class EchoLength(BareDesk):
 
 
 async def test_PL_01_heads_of_http1_are_answered_in_turns() -> None:
-    count, desk = 8, CountingDesk()
+    count, servicer = 8, CountingDesk()
     loop = asyncio.get_running_loop()
-    acceptor = Http1Acceptor(loop, desk)
+    acceptor = Http1Acceptor(loop, servicer)
     server = await loop.create_server(lambda: Http1Connection(acceptor), "127.0.0.1", 0)
     head = b"GET / HTTP/1.1\r\nHost: a\r\nAccept: " + b"a" * 30_000 + b"\r\n\r\n"
     async with server, sending(server.sockets[0].getsockname()[1], b"GET / HTTP/1.1\r\nHost: a\r\n\r\n") as reader:
         await reader.readuntil(b"\r\n\r\n")
-        desk.opened.clear()
+        servicer.opened.clear()
         [connection] = acceptor.connections
         connection.data_received(head * count)  # as one read of a socket may give it
-        await desk.answers(count)
+        await servicer.answers(count)
         async with asyncio.timeout(30):
             for _ in range(count):
                 assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
     # One is begun when it has come, those behind it when it has its answer.
-    assert max(desk.opened.values()) <= 1 + H1_TURN // 30_000 + 1
+    assert max(servicer.opened.values()) <= 1 + H1_TURN // 30_000 + 1

@@ -11,7 +11,7 @@ import pytest
 from batchwire.v1 import batch_pb2
 from google.api import httpbody_pb2
 from google.rpc import error_details_pb2, status_pb2
-from harness import config, grpcc, rest
+from harness import config, grpc_client, rest
 from harness.gateway import Gateway
 from harness.grpc_wire import prefixed
 from harness.http2_wire import Http2Wire, request
@@ -62,8 +62,8 @@ def open_gateway(_things: ScriptedUpstream, tmp_path_factory: pytest.TempPathFac
 
 
 def execute(*urls: str, route: str = "/svc/") -> bytes:
-    calls = [grpcc.call(str(number), url) for number, url in enumerate(urls)]
-    return batch_pb2.ExecuteRequest(options=grpcc.options(route), calls=calls).SerializeToString()
+    calls = [grpc_client.call(str(number), url) for number, url in enumerate(urls)]
+    return batch_pb2.ExecuteRequest(options=grpc_client.options(route), calls=calls).SerializeToString()
 
 
 def frames(answer: Answer) -> tuple[list[bytes], dict[str, str]]:
@@ -109,8 +109,8 @@ def test_execute(kind: str, version: str, gateway: Gateway) -> None:
 @pytest.mark.parametrize("kind", [BINARY, TEXT])
 def test_batch_streams_its_results(kind: str, version: str, gateway: Gateway) -> None:
     several = [
-        batch_pb2.BatchRequest(options=grpcc.options("/svc/"), calls=[grpcc.call("1", "A")]),
-        batch_pb2.BatchRequest(calls=[grpcc.call("2", "A"), grpcc.call("3", "slow")]),
+        batch_pb2.BatchRequest(options=grpc_client.options("/svc/"), calls=[grpc_client.call("1", "A")]),
+        batch_pb2.BatchRequest(calls=[grpc_client.call("2", "A"), grpc_client.call("3", "slow")]),
     ]
     body = b"".join(prefixed(message.SerializeToString()) for message in several)
     messages, trailers = web(version, gateway, kind, "Batch", body)

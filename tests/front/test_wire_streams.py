@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from batch_messages import batch, document, execute, executed, streamed
 from h2.settings import SettingCodes
-from harness import config, grpc_wire, grpcc, rest
+from harness import config, grpc_client, grpc_wire, rest
 from harness.gateway import Gateway
 from harness.grpc_wire import answer_of, call, head, prefixed
 from harness.http2_wire import CALM, CANCEL, REFUSED_STREAM, Http2Wire, request
@@ -182,7 +182,9 @@ def test_what_the_session_does_not_take_stays_with_the_client(
     padding = {"X-Padding": "p" * 500}
     piece = [
         prefixed(
-            grpcc.message(*(grpcc.call(f"{n}-{m}", "held", headers=padding) for m in range(100))).SerializeToString()
+            grpc_client.message(
+                *(grpc_client.call(f"{n}-{m}", "held", headers=padding) for m in range(100))
+            ).SerializeToString()
         )
         for n in range(100)
     ]

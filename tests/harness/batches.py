@@ -17,7 +17,7 @@ import grpc
 from batchwire.v1 import batch_pb2
 from google.protobuf import duration_pb2
 
-from . import grpcc, rest
+from . import grpc_client, rest
 from .gateway import Gateway
 
 REST = "rest-json"
@@ -126,7 +126,7 @@ def from_json_member(member: Mapping[str, Any]) -> Result:
 
 
 def to_proto(call: Call) -> Any:
-    made = grpcc.call(
+    made = grpc_client.call(
         call.id,
         call.url,
         call.method,
@@ -183,14 +183,14 @@ def run_batch(
         continue_on_error=continue_on_error,
     )
     protos = [to_proto(call) for call in given]
-    with grpcc.Client(gateway.grpc_address) as client:
+    with grpc_client.Client(gateway.grpc_address) as client:
         try:
             if front == GRPC_EXECUTE:
                 answer = client.execute(batch_pb2.ExecuteRequest(options=choices, calls=protos), timeout)
                 found, summary = list(answer.results), answer.summary
             else:
-                messages = client.batch([grpcc.message(*protos, options=choices)], timeout)
-                found, summary = grpcc.results_of(messages), messages[-1].summary
+                messages = client.batch([grpc_client.message(*protos, options=choices)], timeout)
+                found, summary = grpc_client.results_of(messages), messages[-1].summary
         except grpc.RpcError as error:
             raise Refused(error.code(), error.details() or "") from None
     assert summary.calls == len(found), "the summary does not count the results"
@@ -206,7 +206,7 @@ def _json_answer(
             raise Refused(answer.status, answer.body.decode())
         return answer.body
     metadata = [(n.lower(), v) for n, v in {**rest.STRICT, "batchwire-route": route, **outer}.items()]
-    with grpcc.Client(gateway.grpc_address) as client:
+    with grpc_client.Client(gateway.grpc_address) as client:
         try:
             return client.batch_json([document], metadata, timeout)
         except grpc.RpcError as error:

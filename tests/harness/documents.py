@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 import grpc
 from google.api import httpbody_pb2
 
-from . import batches, grpcc, multiparts, rest
+from . import batches, grpc_client, multiparts, rest
 from .batches import Call, Refused, Result
 from .gateway import Gateway
 from .multiparts import Part
@@ -48,7 +48,7 @@ def send(
     cuts = [body[at : at + pieces] for at in range(0, len(body), pieces)] if pieces else [body]
     messages = [httpbody_pb2.HttpBody(content_type="" if n else content_type, data=cut) for n, cut in enumerate(cuts)]
     metadata = [(name.lower(), value) for name, value in {"batchwire-route": route, **outer}.items()]
-    with grpcc.Client(gateway.grpc_address) as client:
+    with grpc_client.Client(gateway.grpc_address) as client:
         call = client.stub.BatchHttp(iter(messages), timeout=timeout, metadata=metadata)
         try:
             found = list(call)

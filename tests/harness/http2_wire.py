@@ -173,7 +173,7 @@ class Http2Wire:
 
     # --- in
 
-    def pump(self, timeout: float = LONG) -> None:
+    def start_queued(self, timeout: float = LONG) -> None:
         """Takes what comes next. Raises TimeoutError."""
         self.socket.settimeout(timeout)
         try:
@@ -201,7 +201,7 @@ class Http2Wire:
             assert not self.closed, f"the connection ended before: {what}; {self.goaways}"
             left = end - time.monotonic()
             try:
-                self.pump(max(left, 0.001))
+                self.start_queued(max(left, 0.001))
             except TimeoutError:
                 raise AssertionError(f"waited {timeout} s in vain for: {what}; {self.heard}"[:2000]) from None
 
@@ -209,14 +209,14 @@ class Http2Wire:
         """Takes what comes until the gateway has closed the connection."""
         end = time.monotonic() + timeout
         while not self.closed:
-            self.pump(max(end - time.monotonic(), 0.001))
+            self.start_queued(max(end - time.monotonic(), 0.001))
 
     def listen(self, seconds: float) -> None:
         """Takes what comes for some time."""
         end = time.monotonic() + seconds
         while not self.closed and (left := end - time.monotonic()) > 0:
             try:
-                self.pump(left)
+                self.start_queued(left)
             except TimeoutError:
                 return
 

@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 from batchwire.v1 import batch_pb2
 from google.api import httpbody_pb2
-from harness import batches, dialects, documents, grpcc, multiparts, rest
+from harness import batches, dialects, documents, grpc_client, multiparts, rest
 from harness.batches import Call, Refused, Result
 from harness.dialects import Step
 from harness.gateway import Gateway
@@ -125,7 +125,7 @@ def _protobuf(gateway: Gateway, batch: Planned) -> list[Result] | None:
     options = batch_pb2.BatchOptions(route=batch.route)
     calls: list[Call] = batch.calls
     protos = [batches.to_proto(call) for call in calls]
-    with grpcc.Client(gateway.grpc_address) as client:
+    with grpc_client.Client(gateway.grpc_address) as client:
         metadata = _metadata(outer(batch))
         if batch.dialect == "grpc-execute" and batch.cancel is None:
             message = batch_pb2.ExecuteRequest(options=options, calls=protos)
@@ -139,7 +139,7 @@ def _protobuf(gateway: Gateway, batch: Planned) -> list[Result] | None:
             batch_pb2.BatchRequest(calls=protos[half:]),
         ]
         messages = _ended(batch, client.stub.Batch(iter(sent), timeout=60, metadata=metadata))
-    return None if messages is None else [batches.from_proto(one) for one in grpcc.results_of(messages)]
+    return None if messages is None else [batches.from_proto(one) for one in grpc_client.results_of(messages)]
 
 
 def _documents(
@@ -148,7 +148,7 @@ def _documents(
     metadata = _metadata({**headers, "batchwire-route": batch.route, "batchwire-dialect": dialect})
     cuts = [text[at : at + 5000] for at in range(0, len(text), 5000)]
     sent = [httpbody_pb2.HttpBody(content_type="" if n else media, data=cut) for n, cut in enumerate(cuts)]
-    with grpcc.Client(gateway.grpc_address) as client:
+    with grpc_client.Client(gateway.grpc_address) as client:
         name = "BatchJson" if batch.dialect == "grpc-json" else "BatchHttp"
         messages = _ended(batch, getattr(client.stub, name)(iter(sent), timeout=60, metadata=metadata))
     if messages is None:

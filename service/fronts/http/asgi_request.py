@@ -1,6 +1,6 @@
 """One HTTP request that is no batch, put before the ASGI application of the REST front.
 
-Moves bytes between ASGI and core.front.exchange. Must never know a batch.
+Moves bytes between ASGI and core.front.http_exchange. Must never know a batch.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ _log = logging.getLogger("batchwire.rest")
 
 
 class AsgiRequest:
-    """exchange: core.front.exchange.Exchange."""
+    """exchange: core.front.http_exchange.HttpExchange."""
 
     def __init__(self, exchange: Any) -> None:
         self._exchange = exchange

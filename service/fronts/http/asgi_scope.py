@@ -5,7 +5,7 @@ from typing import Any
 from batchwire.core.peers import peer_name
 
 EXTENSION = "batchwire.connection"
-"""`scope["extensions"][EXTENSION]`: the core.front.exchange.Exchange that carries the request."""
+"""`scope["extensions"][EXTENSION]`: the core.front.http_exchange.HttpExchange that carries the request."""
 
 
 def peer_of(scope: Any) -> str:

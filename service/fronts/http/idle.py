@@ -7,15 +7,15 @@ attributes. It knows no protocol; it must never end a request that waits for its
 import asyncio
 
 
-class Exchange:
+class IdleTracked:
     """A request in flight, as the sweep sees it; to derive from.
 
     waiting: the number of places (reading, writing) where it waits for the client just now.
-    moved: loop time of the last bytes in either direction.
+    last_activity: loop time of the last bytes in either direction.
     """
 
     waiting: int
-    moved: float
+    last_activity: float
 
     def unsent_bytes(self) -> int:
         """Bytes that wait for the client, where the front can tell; fewer than before count as a move."""
@@ -32,18 +32,18 @@ class IdleSweep:
     def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
         self._loop = loop
         self._seconds = seconds
-        self._unsent: dict[Exchange, int] = {}
+        self._unsent: dict[IdleTracked, int] = {}
         self._timer: asyncio.TimerHandle | None = None
 
-    def add(self, exchange: Exchange) -> None:
+    def add(self, exchange: IdleTracked) -> None:
         """Watches an exchange until `discard`."""
         exchange.waiting = 0
-        exchange.moved = self._loop.time()
+        exchange.last_activity = self._loop.time()
         self._unsent[exchange] = 0
         if self._timer is None and self._seconds:
             self._timer = self._loop.call_later(self._seconds / 4, self._sweep)
 
-    def discard(self, exchange: Exchange) -> None:
+    def discard(self, exchange: IdleTracked) -> None:
         """Watches it no longer."""
         self._unsent.pop(exchange, None)
 
@@ -59,9 +59,9 @@ class IdleSweep:
         for exchange, unsent_before in list(self._unsent.items()):
             unsent = exchange.unsent_bytes()
             if unsent < unsent_before:
-                exchange.moved = now
+                exchange.last_activity = now
             self._unsent[exchange] = unsent
-            if exchange.waiting and now - exchange.moved >= self._seconds:
+            if exchange.waiting and now - exchange.last_activity >= self._seconds:
                 self.discard(exchange)
                 exchange.expire()
         if self._unsent and self._seconds:

@@ -13,7 +13,7 @@ from urllib.parse import unquote, unquote_to_bytes
 from batchwire.core import AsgiUpstream
 
 from .asgi_scope import EXTENSION
-from .idle import Exchange, IdleSweep
+from .idle import IdleSweep, IdleTracked
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -71,7 +71,7 @@ class ServedApp:
         return {**scope, "path": path, "raw_path": raw, "root_path": "", "extensions": others, "state": state}
 
 
-class _Served(Exchange):
+class _Served(IdleTracked):
     """A request, as the idle sweep sees it."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, upstream: AsgiUpstream) -> None:
@@ -95,7 +95,7 @@ class _Served(Exchange):
             message = await self._receive()
         finally:
             self.waiting -= waits
-        self.moved = self._loop.time()
+        self.last_activity = self._loop.time()
         self._whole = not message.get("more_body", False)
         return message
 
@@ -108,7 +108,7 @@ class _Served(Exchange):
         finally:
             self.waiting -= 1
         self.finished = message["type"] == "http.response.body" and not message["more_body"]
-        self.moved = self._loop.time()
+        self.last_activity = self._loop.time()
 
     def _checked(self, message: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         """What is passed on of a message. Raises what the app is told of one that cannot be: nothing was sent of it."""

@@ -20,7 +20,7 @@ from grpc_status import rpc_status
 from ...state import Ending
 from ..rpc.reflection import VERSIONS, Reflection
 from ..rpc.rpc_batch import METHODS, RpcBatch
-from ..rpc.rpc_desk import SERVICE, RpcDesk, status_of
+from ..rpc.rpc_servicer import SERVICE, RpcServicer, status_of
 from .sockets import UNIX, listening_socket
 
 FLUSH_SECONDS = 0.1
@@ -96,7 +96,7 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
     """The methods of BatchService."""
 
     def __init__(self, service: "Service") -> None:
-        self._desk = RpcDesk(service)
+        self._servicer = RpcServicer(service)
         self._loop = service.loop
         self._idle_seconds = service.config.limits.client_idle_seconds
         self._methods = {f"/{SERVICE}/Execute": grpc.unary_unary_rpc_method_handler(self._execute)}
@@ -110,7 +110,7 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
         return self._methods.get(details.method)
 
     def _call(self, method: str, context: Context) -> RpcBatch:
-        return RpcBatch(self._desk, method, _metadata(context), _peer(context), context.time_remaining())
+        return RpcBatch(self._servicer, method, _metadata(context), _peer(context), context.time_remaining())
 
     async def _execute(self, request: bytes, context: Context) -> bytes:
         call, answer = self._call("Execute", context), b""

@@ -15,11 +15,11 @@ from batchwire.core.ledger import Batch
 from grpc_health.v1 import health, health_pb2
 
 from ...state import stopped
-from ..batches.rest_desk import Answer
-from ..http.http_desk import HttpDesk
+from ..batches.rest_servicer import Answer
+from ..http.http_servicer import HttpServicer
 from ..rpc.grpc_web import is_grpc_web
-from ..rpc.rpc_desk import SERVICE, Metadata, RpcDesk, status_of
 from ..rpc.rpc_methods import Method, StatusError, health_methods, reflection_methods
+from ..rpc.rpc_servicer import SERVICE, Metadata, RpcServicer, status_of
 from ..rpc.web import WebCalls
 from .entry import Entry
 from .rest import App, RestFront
@@ -40,7 +40,7 @@ class NativeFront(RestFront):
         limits = service.config.limits
         self._acceptor = FrontAcceptor(
             service.loop,
-            self._desk,
+            self._servicer,
             SERVICE,
             max_streams=service.config.listen.max_streams,
             max_header_bytes=limits.max_header_bytes,
@@ -51,9 +51,9 @@ class NativeFront(RestFront):
             connection_seconds=service.config.listen.max_connection_seconds,
         )
 
-    def desk(self) -> "_Desk":
+    def servicer(self) -> "_Servicer":
         """What answers requests and calls."""
-        return _Desk(self._service, self)
+        return _Servicer(self._service, self)
 
     def protocol(self) -> Entry:
         """A connection of either version."""
@@ -78,21 +78,21 @@ class NativeFront(RestFront):
             connection.drain()
         await super().stop(grace)
 
-    def connections(self) -> list[Any]:
+    def acceptors(self) -> list[Any]:
         """The acceptors of HTTP/1.1 and HTTP/2."""
-        return [*super().connections(), self._acceptor]
+        return [*super().acceptors(), self._acceptor]
 
     def methods(self) -> dict[str, Method]:
         """gRPC methods that are not hot: path → method."""
         return {**health_methods(self._health), **reflection_methods()}
 
 
-class _Desk(HttpDesk):
+class _Servicer(HttpServicer):
     """What the core asks of the service, once a batch."""
 
     def __init__(self, service: "Service", front: NativeFront) -> None:
         super().__init__(service, front.application)
-        self._calls = RpcDesk(service, watched=False)
+        self._calls = RpcServicer(service, watched=False)
         self.opener = self._calls.opener
         self.methods = front.methods()
         self.max_message = service.config.limits.grpc_max_message_bytes

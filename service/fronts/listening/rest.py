@@ -14,9 +14,9 @@ from batchwire.core.front.http1_acceptor import Http1Acceptor
 
 from ..batches.negotiation import ErrorForm, refuse, version_within
 from ..batches.odata_errors import error_body
-from ..batches.rest_desk import Answer, Head, RestDesk
+from ..batches.rest_servicer import Answer, Head, RestServicer
 from ..http.forwarded import TrustedProxies
-from ..http.http_desk import HttpDesk
+from ..http.http_servicer import HttpServicer
 from ..http.idle import IdleSweep
 from ..http.served_app import ServedApp
 from .sockets import BACKLOG, bound_address, listening_socket, unusable
@@ -46,10 +46,10 @@ class RestFront:
         self.application: App = self.before(_Application(service, self._idle))
         if service.config.listen.trusted_proxies:
             self.application = TrustedProxies(self.application, service.config.listen.trusted_proxies)
-        self._desk = self.desk()
+        self._servicer = self.servicer()
         self._http1 = Http1Acceptor(
             service.loop,
-            self._desk,
+            self._servicer,
             max_head_bytes=limits.max_header_bytes * 2,
             head_seconds=limits.client_idle_seconds,
             idle_seconds=limits.client_idle_seconds,
@@ -59,15 +59,15 @@ class RestFront:
         """What takes the requests before the application of the REST front."""
         return application
 
-    def desk(self) -> HttpDesk:
+    def servicer(self) -> HttpServicer:
         """What answers requests."""
-        return HttpDesk(self._service, self.application)
+        return HttpServicer(self._service, self.application)
 
     def protocol(self) -> Any:
         """A connection, for asyncio."""
         return Http1Connection(self._http1)
 
-    def connections(self) -> list[Any]:
+    def acceptors(self) -> list[Any]:
         """What holds the connections, for each version of HTTP."""
         return [self._http1]
 
@@ -91,8 +91,8 @@ class RestFront:
         except OSError as error:
             listening.close()
             raise unusable(self._address, error) from None
-        for home in self.connections():
-            home.begin_sweeps()
+        for acceptor in self.acceptors():
+            acceptor.begin_sweeps()
         return bound_address(listening)
 
     async def stop(self, grace: float) -> None:
@@ -101,17 +101,17 @@ class RestFront:
         self._idle.close()
         if self._server is not None:
             self._server.close()
-        homes = self.connections()
-        for home in homes:
-            home.end_sweeps()
-            for connection in list(home.connections):
+        acceptors = self.acceptors()
+        for acceptor in acceptors:
+            acceptor.end_sweeps()
+            for connection in list(acceptor.connections):
                 connection.shutdown()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_SECONDS):
-                for home in homes:
-                    await home.wait_closed()
-        for home in homes:
-            for connection in list(home.connections):
+                for acceptor in acceptors:
+                    await acceptor.wait_closed()
+        for acceptor in acceptors:
+            for connection in list(acceptor.connections):
                 connection.abort()
 
 
@@ -120,13 +120,13 @@ class _Application:
 
     def __init__(self, service: "Service", idle: IdleSweep) -> None:
         self._service = service
-        self._desk = RestDesk(service)
+        self._servicer = RestServicer(service)
         self._idle = idle
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["raw_path"].decode("latin-1")
         head = Head.of(scope)
-        endpoint, _ = self._desk.endpoint(head)
+        endpoint, _ = self._servicer.endpoint(head)
         if path in ("/healthz", "/readyz", "/metrics") and scope["method"] in ("GET", "HEAD"):
             await self._operations(path, send)
         elif (endpoint is None or endpoint.name != "odata") and (
@@ -138,7 +138,7 @@ class _Application:
             root = self._service.table.root_over(path)
             if endpoint is not None or root:
                 self._service.refused("rest", root, 404, "NotFound", head.peer)
-            await _turn_away(
+            await _reject(
                 scope, send, 404, "NotFound", f"There is nothing here; {self._batches_go_to(root)}.", form=form
             )
 
@@ -150,9 +150,9 @@ class _Application:
 
     async def _serve(self, app: ServedApp, scope: Scope, receive: Receive, send: Send) -> None:
         if self._service.ledger.draining:
-            await _turn_away(scope, send, 503, "Draining", "The gateway is stopping.", (b"connection", b"close"))
+            await _reject(scope, send, 503, "Draining", "The gateway is stopping.", (b"connection", b"close"))
         elif not await app.answer(scope, receive, send, self._idle):
-            await _turn_away(scope, send, 500, "InternalError", "The application failed.")
+            await _reject(scope, send, 500, "InternalError", "The application failed.")
 
     async def _operations(self, path: str, send: Send) -> None:
         status, content_type, body = 200, "text/plain; charset=utf-8", b"ok\n"
@@ -164,7 +164,7 @@ class _Application:
         await _answer(send, Answer(status, head, body))
 
 
-async def _turn_away(
+async def _reject(
     scope: Scope,
     send: Send,
     status: int,

@@ -16,7 +16,7 @@ from google.api.httpbody_pb2 import HttpBody
 from . import connect_json
 from .connect_unary import error_object, seconds_of
 from .rpc_call import HttpCall, method_of
-from .rpc_desk import RpcDesk
+from .rpc_servicer import RpcServicer
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
@@ -38,8 +38,8 @@ def is_connect_stream(scope: Any, content_type: bytes) -> bool:
 class ConnectStream:
     """max_message: bytes of the longest message taken."""
 
-    def __init__(self, desk: RpcDesk, max_message: int) -> None:
-        self._desk = desk
+    def __init__(self, servicer: RpcServicer, max_message: int) -> None:
+        self._servicer = servicer
         self._max_message = max_message
 
     async def answer(self, scope: Any, receive: Callable[[], Any], send: Send) -> None:
@@ -53,12 +53,12 @@ class ConnectStream:
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", kind)]})
         end: dict[str, Any] = {}
         try:
-            with self._desk.at_the_door(scope):
+            with self._servicer.at_the_door(scope):
                 if fields.get(b"connect-content-encoding", b"identity") != b"identity":
                     raise EnvelopeError(501, "UnknownEncoding", "the messages must not be compressed")
                 seconds = seconds_of(fields)
             call = HttpCall(
-                self._desk, method, _Envelopes(self._max_message, taken if as_json else None), self._max_message
+                self._servicer, method, _Envelopes(self._max_message, taken if as_json else None), self._max_message
             )
             metadata = [(name, value) for name, value in scope["headers"] if name != b"content-type"]
             async for part in call.run(scope, receive, metadata, seconds):

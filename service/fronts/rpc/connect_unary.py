@@ -16,7 +16,7 @@ from google.rpc import code_pb2
 from ..http.asgi_scope import EXTENSION
 from . import connect_json
 from .rpc_call import HttpCall, keep_unfinished, method_of
-from .rpc_desk import SERVICE, RpcDesk, status_of
+from .rpc_servicer import SERVICE, RpcServicer, status_of
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
@@ -41,8 +41,8 @@ def is_connect(scope: Any, content_type: bytes) -> bool:
 class ConnectUnary:
     """max_message: bytes of the longest message taken."""
 
-    def __init__(self, desk: RpcDesk, max_message: int) -> None:
-        self._desk = desk
+    def __init__(self, servicer: RpcServicer, max_message: int) -> None:
+        self._servicer = servicer
         self._max_message = max_message
 
     async def answer(self, scope: Any, receive: Callable[[], Any], send: Send) -> None:
@@ -50,7 +50,7 @@ class ConnectUnary:
         fields = dict(scope["headers"])
         as_json = fields[b"content-type"].lower().partition(b";")[0].strip() == b"application/json"
         try:
-            with self._desk.at_the_door(scope):
+            with self._servicer.at_the_door(scope):
                 method = method_of(scope["path"])
                 if method is None:
                     raise EnvelopeError(501, "UnknownMethod", f"{SERVICE} has no such method")
@@ -60,7 +60,7 @@ class ConnectUnary:
                     raise EnvelopeError(501, "UnknownEncoding", "the body must not be compressed")
                 seconds = seconds_of(fields)
             unpack = _Whole(self._max_message, as_json)
-            call = HttpCall(self._desk, "Execute", unpack, self._max_message)
+            call = HttpCall(self._servicer, "Execute", unpack, self._max_message)
             metadata = [(name, value) for name, value in scope["headers"] if name != b"content-type"]
             raw = b""
             whole = unpack.gathering(receive, scope["extensions"][EXTENSION])

@@ -10,10 +10,10 @@ from typing import Any
 
 from batchwire.core import EnvelopeError
 from batchwire.core.front.grpc_messages import MessageReader
-from batchwire.core.front.grpc_words import percent_encoded, timeout_seconds
+from batchwire.core.front.grpc_protocol import percent_encoded, timeout_seconds
 
 from .rpc_call import HttpCall, method_of
-from .rpc_desk import RpcDesk, status_of
+from .rpc_servicer import RpcServicer, status_of
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
@@ -31,8 +31,8 @@ def is_grpc_web(content_type: bytes) -> bool:
 class GrpcWeb:
     """max_message: bytes of the longest message taken."""
 
-    def __init__(self, desk: RpcDesk, max_message: int) -> None:
-        self._desk = desk
+    def __init__(self, servicer: RpcServicer, max_message: int) -> None:
+        self._servicer = servicer
         self._max_message = max_message
 
     async def answer(self, scope: Any, receive: Callable[[], Any], send: Send) -> None:
@@ -50,13 +50,13 @@ class GrpcWeb:
 
         status, message, details = 0, "", b""
         try:
-            with self._desk.at_the_door(scope):
+            with self._servicer.at_the_door(scope):
                 method = method_of(scope["path"])
                 if method is None:
                     raise EnvelopeError(501, "UnknownMethod", "there is no such method")
                 seconds = named.get(b"grpc-timeout")
                 timeout = timeout_seconds(seconds) if seconds is not None else None
-            call = HttpCall(self._desk, method, _Unpacking(self._max_message, text), self._max_message)
+            call = HttpCall(self._servicer, method, _Unpacking(self._max_message, text), self._max_message)
             async for part in call.run(scope, receive, fields, timeout):
                 await say(b"\0" + len(part).to_bytes(4, "big") + part)
         except EnvelopeError as error:

@@ -9,7 +9,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
-from .rpc_desk import SERVICE
+from .rpc_servicer import SERVICE
 
 OLDER, NEWER = "grpc.reflection.v1alpha", "grpc.reflection.v1"
 VERSIONS = tuple(f"{package}.ServerReflection" for package in (OLDER, NEWER))

@@ -11,7 +11,7 @@ from batchwire.core.ledger import Batch
 from google.api.httpbody_pb2 import HttpBody
 
 from ...state import Ending, stopped
-from .rpc_desk import Metadata, RpcDesk, parsed
+from .rpc_servicer import Metadata, RpcServicer, parsed
 
 METHODS = ("Execute", "Batch", "BatchJson", "BatchHttp")
 _DOCUMENTS = ("BatchJson", "BatchHttp")
@@ -23,8 +23,10 @@ class RpcBatch:
     batch: None until the first message has opened it; initial: metadata that go before the answer, then.
     """
 
-    def __init__(self, desk: RpcDesk, method: str, metadata: Metadata, peer: str, seconds: float | None) -> None:
-        self._desk = desk
+    def __init__(
+        self, servicer: RpcServicer, method: str, metadata: Metadata, peer: str, seconds: float | None
+    ) -> None:
+        self._servicer = servicer
         self._method = method
         self._metadata = metadata
         self._peer = peer
@@ -46,9 +48,9 @@ class RpcBatch:
     def _open(self, message: bytes, document: HttpBody | None) -> None:
         common = self._metadata, self._peer, self._seconds
         if document is None:
-            self.batch = self._desk.open(message, *common, self._method == "Execute")
+            self.batch = self._servicer.open(message, *common, self._method == "Execute")
         else:
-            self.batch, self._content_type, self.initial = self._desk.open_document(
+            self.batch, self._content_type, self.initial = self._servicer.open_document(
                 document.content_type, *common, self._method == "BatchJson"
             )
 
@@ -64,7 +66,7 @@ class RpcBatch:
     def failed(self, error: EnvelopeError) -> bool:
         """What feed() and others raised breaks the batch off; false: there is none, and the call ends with it."""
         if self.batch is None:
-            self._desk.refused(error, self._peer)
+            self._servicer.refused(error, self._peer)
             return False
         self.batch.session.fail(error)
         return True

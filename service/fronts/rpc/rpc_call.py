@@ -12,7 +12,7 @@ from batchwire.core import EnvelopeError
 from ...state import Ending
 from ..http.asgi_scope import EXTENSION, peer_of
 from .rpc_batch import METHODS, RpcBatch
-from .rpc_desk import SERVICE, Metadata, RpcDesk
+from .rpc_servicer import SERVICE, Metadata, RpcServicer
 
 Receive = Callable[[], Any]
 
@@ -40,7 +40,7 @@ class Unpacking(Protocol):
 def keep_unfinished(exchange: Any, size: int, limit: int) -> None:
     """Counts the bytes of an unfinished message towards those of its connection; limit: of one message.
 
-    exchange: a core.front.exchange.Exchange. Raises EnvelopeError where they are too many.
+    exchange: a core.front.http_exchange.HttpExchange. Raises EnvelopeError where they are too many.
     """
     if not exchange.store(size, limit):
         exchange.store(0, limit)  # or those that come in this turn would be refused for its sake
@@ -50,8 +50,8 @@ def keep_unfinished(exchange: Any, size: int, limit: int) -> None:
 class HttpCall:
     """One call. unpack: of the request's body. max_message: bytes of the longest message taken."""
 
-    def __init__(self, desk: RpcDesk, method: str, unpack: Unpacking, max_message: int) -> None:
-        self._desk = desk
+    def __init__(self, servicer: RpcServicer, method: str, unpack: Unpacking, max_message: int) -> None:
+        self._servicer = servicer
         self._method = method
         self._unpack = unpack
         self._max_message = max_message
@@ -62,7 +62,7 @@ class HttpCall:
         self, scope: Any, receive: Receive, metadata: Metadata, seconds: float | None
     ) -> AsyncIterator[bytes]:
         """The messages of the answer. Raises EnvelopeError where the call ends with an error."""
-        call = RpcBatch(self._desk, self._method, metadata, peer_of(scope), seconds)
+        call = RpcBatch(self._servicer, self._method, metadata, peer_of(scope), seconds)
         exchange = scope["extensions"][EXTENSION]
         exchange.on_lost = lambda: _client_is_gone(call, exchange)
         reader = asyncio.ensure_future(self._read(call, receive, exchange))

@@ -12,7 +12,7 @@ from grpc_health.v1 import health, health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
 from .reflection import HEALTH, VERSIONS, Reflection
-from .rpc_desk import parsed
+from .rpc_servicer import parsed
 
 Method = Callable[[Any], Awaitable[None]]
 """Takes a core.front.python_rpc.PythonRpc."""

@@ -12,7 +12,7 @@ from .connect_unary import ConnectUnary, is_connect
 from .grpc_web import GrpcWeb, is_grpc_web
 from .pace import paced
 from .rpc_call import method_of
-from .rpc_desk import RpcDesk
+from .rpc_servicer import RpcServicer
 
 if TYPE_CHECKING:
     from ...state import Service
@@ -26,14 +26,14 @@ class WebCalls:
     """Stands before the application of the REST front."""
 
     def __init__(self, service: "Service", rest: App) -> None:
-        desk = RpcDesk(service)
+        servicer = RpcServicer(service)
         limit = service.config.limits.grpc_max_message_bytes
         self._service = service
         self._rest = rest
         self._origins = frozenset(origin.encode() for origin in service.config.listen.allowed_origins)
-        self._grpc_web = GrpcWeb(desk, limit)
-        self._connect = ConnectUnary(desk, limit)
-        self._connect_stream = ConnectStream(desk, limit)
+        self._grpc_web = GrpcWeb(servicer, limit)
+        self._connect = ConnectUnary(servicer, limit)
+        self._connect_stream = ConnectStream(servicer, limit)
         self._rate = service.config.limits.min_request_rate
         self._idle_seconds = service.config.limits.client_idle_seconds
 

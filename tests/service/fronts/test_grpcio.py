@@ -9,7 +9,7 @@ import pytest
 from google.api.httpbody_pb2 import HttpBody
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
-from harness import grpcc, rest
+from harness import grpc_client, rest
 from harness.gateway import Gateway
 from harness.scripted import ScriptedUpstream
 
@@ -28,7 +28,7 @@ def answers(channel: grpc.Channel, method: str, messages: list[bytes]) -> list[b
 
 def refusal(gateway: Gateway, method: str, messages: list[bytes]) -> Any:
     """How the RPC failed."""
-    with grpcc.channel(gateway.grpc_address) as channel, pytest.raises(grpc.RpcError) as caught:
+    with grpc_client.channel(gateway.grpc_address) as channel, pytest.raises(grpc.RpcError) as caught:
         answers(channel, method, messages)
     return caught.value
 
@@ -62,6 +62,6 @@ def test_a_document_after_a_malformed_one_is_taken(gateway: Gateway, upstream: S
     upstream.on("GET", "/A")
     refusal(gateway, "BatchJson", [BAD])
     document = rest.encode({"requests": [rest.get_call("1", "A")]})
-    with grpcc.Client(gateway.grpc_address) as client:
+    with grpc_client.Client(gateway.grpc_address) as client:
         answer = client.batch_json([document[:9], document[9:]], [*METADATA])
     assert b'"status":200' in answer

@@ -9,7 +9,7 @@ from urllib.parse import unquote_to_bytes
 
 import pytest
 from batchwire.core import EnvelopeError
-from batchwire.core.front.grpc_words import CODINGS, decompressed, percent_encoded, timeout_seconds
+from batchwire.core.front.grpc_protocol import CODINGS, decompressed, percent_encoded, timeout_seconds
 from hypothesis import example, given
 from hypothesis import strategies as st
 

@@ -75,7 +75,7 @@ def status_of(error: EnvelopeError) -> status_pb2.Status:
     return status
 
 
-class RpcDesk:
+class RpcServicer:
     """Opens the batches of one service."""
 
     def __init__(self, service: "Service", *, watched: bool = True) -> None:

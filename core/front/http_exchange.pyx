@@ -15,27 +15,27 @@ cdef enum:
     UNSENT_HIGH = 65536       # bytes above which drain() waits
 
 
-cdef class Exchange(Handler):
+cdef class HttpExchange(Handler):
     """`on_lost` is called when the client goes before the answer has ended."""
 
     def __init__(self, Stream request not None):
         self.request = request
         request.opaque = True
         self.hears_out = True
-        self.came = deque()
-        self.going = deque()
+        self.inbound = deque()
+        self.outbound = deque()
 
     # --- the request
 
     async def read(self):
         """The next bytes of the body; b"" at its end, None when the client is gone or the answer has ended."""
-        while not self.came and not self.request.ended and not self.lost and not self.finished:
+        while not self.inbound and not self.request.ended and not self.lost and not self.finished:
             # An application may wait in several tasks, and cancel one of them: all wait for the same.
             if self.reading is None or self.reading.done():
                 self.reading = self.request.ends.loop.create_future()
             await asyncio.shield(self.reading)
-        if self.came:
-            data = self.came.popleft()
+        if self.inbound:
+            data = self.inbound.popleft()
             if self.stream is not None:
                 self.stream.consume(len(data))
             return data
@@ -64,14 +64,14 @@ cdef class Exchange(Handler):
         if self.stream is None:
             return
         self.stream.start(status, headers, body)
-        self.moved = now()
+        self.last_activity = now()
         if not body:
             self.finish()
 
     def write(self, bytes data not None):
         """Sends bytes of the body."""
         if data and self.stream is not None and not self.finished:
-            self.going.append(data)
+            self.outbound.append(data)
             self.unsent += len(data)
             self.stream.wake()
 
@@ -114,11 +114,11 @@ cdef class Exchange(Handler):
     cdef int finish(self) except -1:
         """The answer has no more; what has come of the request is wanted by nobody."""
         self.finished = True
-        self.moved = now()            # from here on the client has its time to take the rest
+        self.last_activity = now()            # from here on the client has its time to take the rest
         if self.stream is not None:
             self.forget_stored()
-            self.stream.consume(sum(map(len, self.came)))
-        self.came.clear()
+            self.stream.consume(sum(map(len, self.inbound)))
+        self.inbound.clear()
         return self.stir(self.reading)
 
     cdef int forget_stored(self) except -1:
@@ -129,7 +129,7 @@ cdef class Exchange(Handler):
     cdef int on_data(self, const char* p, Py_ssize_t n) except -1:
         if self.finished:
             return self.stream.consume(n)
-        self.came.append(PyBytes_FromStringAndSize(p, n))
+        self.inbound.append(PyBytes_FromStringAndSize(p, n))
         return self.stir(self.reading)
 
     cdef int on_end(self) except -1:
@@ -142,8 +142,8 @@ cdef class Exchange(Handler):
     cdef int on_close(self, bint whole) except -1:
         on_lost, self.on_lost = self.on_lost, None
         self.lost = not (self.finished and whole)
-        self.came.clear()
-        self.going.clear()
+        self.inbound.clear()
+        self.outbound.clear()
         self.unsent = 0
         self.forget_stored()
         self.stir(self.reading)
@@ -154,27 +154,27 @@ cdef class Exchange(Handler):
 
     cdef int on_sweep(self, double t) except -1:
         # A client that takes nothing of an answer that has ended: nobody else looks after it any more.
-        if self.finished and t - self.moved > self.stream.ends.idle_seconds:
+        if self.finished and t - self.last_activity > self.stream.ends.idle_seconds:
             self.on_stalled()
             return self.stream.cut()
         return 0
 
-    cdef Py_ssize_t fill(self, char* p, Py_ssize_t room, FillEnd* end) except -1:
+    cdef Py_ssize_t fill(self, char* p, Py_ssize_t size, FillEnd* end) except -1:
         cdef Py_ssize_t n = 0, part
         cdef bytes data
-        while n < room and self.going:
-            data = self.going[0]
-            part = min(room - n, PyBytes_GET_SIZE(data) - self.sent)
+        while n < size and self.outbound:
+            data = self.outbound[0]
+            part = min(size - n, PyBytes_GET_SIZE(data) - self.sent)
             memcpy(p + n, PyBytes_AS_STRING(data) + self.sent, part)
             n += part
             self.sent += part
             if self.sent == PyBytes_GET_SIZE(data):
-                self.going.popleft()
+                self.outbound.popleft()
                 self.sent = 0
         self.unsent -= n
         if self.unsent <= UNSENT_HIGH:
             self.stir(self.writing)
-        if self.finished and not self.going:
+        if self.finished and not self.outbound:
             if self.broken:
                 if n == 0:
                     self.stream.break_off()

@@ -1,6 +1,6 @@
 """One request that carries several calls to an upstream that takes batches itself (GW-04 b).
 
-To dispatcher and upstream the carrier is a call like any other; its result is taken apart into those of its
+To dispatcher and upstream the bulk request is a call like any other; its result is taken apart into those of its
 members. Must never carry calls of two batches, nor a group beside anything else.
 """
 from batchwire.core.methods cimport is_get
@@ -17,8 +17,8 @@ cdef str TOO_LARGE = "the upstream's answer to the calls that travelled together
 _LINK = re.compile(rb"(?!//)(?:(?!/\.\.?(?:/|\?|$))[!-~])+")              # no dot segments, nothing that ends a line
 
 
-cdef Call carrier_of(list members, Upstream upstream):
-    """The carrier of ready calls that have nothing to do with one another. None: such calls cannot be said together.
+cdef Call bulk_request_of(list members, Upstream upstream):
+    """The bulk request of ready calls that have nothing to do with one another. None: such calls cannot be said together.
 
     Those that cannot be said in the form are marked to travel alone.
     """
@@ -34,57 +34,57 @@ cdef Call carrier_of(list members, Upstream upstream):
     return posting(members, upstream, batch)
 
 
-cdef Call group_carrier(list members, Upstream upstream, NativeBatch batch):
-    """The carrier of a group, which the batch says."""
+cdef Call group_request(list members, Upstream upstream, NativeBatch batch):
+    """The bulk request of a group, which the batch says."""
     cdef Call call = posting(members, upstream, batch)
     call.group_size = <int>len(members)
     return call
 
 
 cdef Call posting(list members, Upstream upstream, NativeBatch batch):
-    cdef Call call = carrying(members, upstream, b"POST", upstream.base_path + b"$batch", batch.head)
+    cdef Call call = request_for(members, upstream, b"POST", upstream.base_path + b"$batch", batch.head)
     call.set_body(batch.body, PyBytes_AS_STRING(batch.body), PyBytes_GET_SIZE(batch.body))
     return call
 
 
-cdef Call carrying(list members, Upstream upstream, bytes method, bytes target, bytes head):
-    cdef Call carrier = Call.__new__(Call)
+cdef Call request_for(list members, Upstream upstream, bytes method, bytes target, bytes head):
+    cdef Call bulk = Call.__new__(Call)
     cdef Call call
-    carrier.method = method
-    carrier.upstream = upstream
-    carrier.target = target
-    carrier.head = head
-    carrier.members = members
-    carrier.number = (<Call>members[0]).number
+    bulk.method = method
+    bulk.upstream = upstream
+    bulk.target = target
+    bulk.head = head
+    bulk.members = members
+    bulk.number = (<Call>members[0]).number
     for call in members:
-        if call.timeout > 0 and (carrier.timeout == 0 or call.timeout < carrier.timeout):
-            carrier.timeout = call.timeout
-        if call.number < carrier.number:
-            carrier.number = call.number
-    return carrier
+        if call.timeout > 0 and (bulk.timeout == 0 or call.timeout < bulk.timeout):
+            bulk.timeout = call.timeout
+        if call.number < bulk.number:
+            bulk.number = call.number
+    return bulk
 
 
-cdef list in_pieces(Call carrier, Result answer):
-    """What is to be started before members of the carrier have results, or None. carrier.members: the others, then."""
-    cdef Upstream upstream = carrier.upstream
+cdef list in_pieces(Call bulk, Result answer):
+    """What is to be started before members of the bulk request have results, or None. bulk.members: the others, then."""
+    cdef Upstream upstream = bulk.upstream
     cdef Call call, more
     cdef list again, pieces
     cdef Py_ssize_t half
-    if carrier.group_size or carrier.gathered is not None or not (answer.status == 413 or answer.oversized):
+    if bulk.group_size or bulk.gathered is not None or not (answer.status == 413 or answer.oversized):
         return None
     # BU-08. A batch that is too large to be read was not run; one whose answer is too large was, and a second time
     # anything but a GET would be told what the first time has made of it.
-    again = [call for call in carrier.members if not answer.oversized or is_get((<Call>call).method)]
+    again = [call for call in bulk.members if not answer.oversized or is_get((<Call>call).method)]
     if not again:
         return None
-    carrier.members = [call for call in carrier.members if answer.oversized and not is_get((<Call>call).method)]
+    bulk.members = [call for call in bulk.members if answer.oversized and not is_get((<Call>call).method)]
     if answer.oversized:
         for call in again:
-            call.started = carrier.started      # whatever stops the batch now, the call has been run
+            call.started = bulk.started      # whatever stops the batch now, the call has been run
     half = (len(again) + 1) // 2
     pieces = []
     for part in (again[:half], again[half:]):
-        more = carrier_of(part, upstream) if len(part) > 1 else None
+        more = bulk_request_of(part, upstream) if len(part) > 1 else None
         if more is not None:
             part = [call for call in part if (<Call>call).alone]
             pieces.append(more)
@@ -94,12 +94,12 @@ cdef list in_pieces(Call carrier, Result answer):
     return pieces
 
 
-cdef Call continued(Call carrier, Result answer):
+cdef Call continued(Call bulk, Result answer):
     """BU-07: the request for the rest of an answer that goes on elsewhere (@nextLink), or None.
 
     It carries the same members, whose requests have been sent: it is no call that a stop could still hold back.
     """
-    cdef Upstream upstream = carrier.upstream
+    cdef Upstream upstream = bulk.upstream
     cdef bytes link = upstream.native.more_at(answer)
     cdef Call more
     cdef list known
@@ -113,27 +113,27 @@ cdef Call continued(Call carrier, Result answer):
         link = upstream.base_path + link
     if _LINK.fullmatch(link) is None or not link.startswith(upstream.base_path):
         return None
-    known = upstream.native.gather(answer, carrier.members, carrier.gathered)
+    known = upstream.native.gather(answer, bulk.members, bulk.gathered)
     # Each answer must say something new, so that there is an end to it; and their bytes are bounded.
-    if known.count(None) >= (len(known) if carrier.gathered is None else carrier.gathered.count(None)) \
+    if known.count(None) >= (len(known) if bulk.gathered is None else bulk.gathered.count(None)) \
             or not known.count(None) \
             or sum([(<Result>result).body_len for result in known if result is not None]) > CARRIED * upstream.max_response_bytes:
         return None
-    more = carrying(carrier.members, upstream, b"GET", link, b"Accept: application/json\r\n" + lifted_lines(carrier.members[0]))
-    more.group_size = carrier.group_size
+    more = request_for(bulk.members, upstream, b"GET", link, b"Accept: application/json\r\n" + lifted_lines(bulk.members[0]))
+    more.group_size = bulk.group_size
     more.gathered = known
     return more
 
 
-cdef list taken_apart(Call carrier, Result answer):
+cdef list split_answer(Call bulk, Result answer):
     """One Result for each member, in their order."""
-    cdef Upstream upstream = carrier.upstream
+    cdef Upstream upstream = bulk.upstream
     cdef Result result
     cdef list found
-    if answer.oversized and carrier.gathered is None:
-        found = bad_answer(len(carrier.members), TOO_LARGE)
+    if answer.oversized and bulk.gathered is None:
+        found = bad_answer(len(bulk.members), TOO_LARGE)
     else:
-        found = upstream.native.decode(answer, carrier.members, carrier.group_size > 0, carrier.gathered)
+        found = upstream.native.decode(answer, bulk.members, bulk.group_size > 0, bulk.gathered)
     for result in found:
         result.started_us = answer.started_us
         result.elapsed_us = answer.elapsed_us

@@ -10,19 +10,19 @@ from batchwire.core.ledger import Batch
 
 from ..batches.decoding import BodyDecoder
 from ..batches.negotiation import Accepted
-from ..batches.rest_desk import Answer, Head, RestDesk, batch_error, trailing_error
+from ..batches.rest_servicer import Answer, Head, RestServicer, batch_error, trailing_error
 from .asgi_request import App, AsgiRequest, header_fields
 
 if TYPE_CHECKING:
     from ...state import Service
 
 
-class HttpDesk:
+class HttpServicer:
     """application: answers what is neither a batch nor answered at once."""
 
     def __init__(self, service: "Service", application: App) -> None:
         self._loop = service.loop
-        self._rest = RestDesk(service)
+        self._rest = RestServicer(service)
         self.rest_opener = self._rest.opener
         self._application = application
         self._tasks: set[asyncio.Task[None]] = set()
@@ -56,11 +56,11 @@ class HttpDesk:
         return BodyDecoder(coding)
 
     def batch_error(self, outcome: Accepted, session: Session) -> Answer:
-        """What is answered in the place of results; see rest_desk."""
+        """What is answered in the place of results; see rest_servicer."""
         return batch_error(outcome, session)
 
     def trailing_error(self, outcome: Accepted, session: Session) -> bytes:
-        """What stands behind results that are cut; see rest_desk."""
+        """What stands behind results that are cut; see rest_servicer."""
         return trailing_error(outcome, session)
 
     def serve(self, exchange: Any) -> None:

@@ -9,7 +9,7 @@ import threading
 
 from batchwire.v1 import batch_pb2
 
-from . import grpcc, http2
+from . import grpc_client, http2
 from .gateway import Gateway
 
 PAUSE_SECONDS = 0.02
@@ -17,21 +17,21 @@ PATIENCE_SECONDS = 15.0
 """For one answer; a gateway that an attack keeps busy for longer serves nobody."""
 
 
-class Bystander:
+class Canary:
     """Asks again and again while the block runs, and once more after it. Every answer must be right."""
 
     def __init__(self, gateway: Gateway, route: str = "/svc/") -> None:
         self.served = 0
         self._gateway = gateway
-        call = grpcc.call("1", "bystander")
-        batch = batch_pb2.ExecuteRequest(options=grpcc.options(route), calls=[call])
+        call = grpc_client.call("1", "canary")
+        batch = batch_pb2.ExecuteRequest(options=grpc_client.options(route), calls=[call])
         self._message = http2.message(batch.SerializeToString())
         self._failure: BaseException | None = None
         self._over = threading.Event()
         self._began = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="bystander", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="canary", daemon=True)
 
-    def __enter__(self) -> Bystander:
+    def __enter__(self) -> Canary:
         self._thread.start()
         assert self._began.wait(PATIENCE_SECONDS), "the gateway serves nobody even before the attack"
         return self

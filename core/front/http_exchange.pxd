@@ -1,13 +1,13 @@
 from batchwire.core.front.stream cimport Handler, Stream
 
-cdef class Exchange(Handler):
+cdef class HttpExchange(Handler):
     cdef readonly Stream request
     cdef public object on_lost
-    cdef object came, going                 # deques of bytes
+    cdef object inbound, outbound                 # deques of bytes
     cdef object reading, writing            # futures
     cdef Py_ssize_t stored                  # bytes of an unfinished message, see store()
     cdef Py_ssize_t unsent         # bytes written and not taken
-    cdef Py_ssize_t sent                    # bytes of going[0]
+    cdef Py_ssize_t sent                    # bytes of outbound[0]
     cdef readonly bint lost                 # the stream is gone before its end
     cdef readonly bint stalled              # because the client took nothing for too long
     cdef bint finished

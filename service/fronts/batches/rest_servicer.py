@@ -76,7 +76,7 @@ class Answer:
     body: bytes
 
 
-class RestDesk:
+class RestServicer:
     """Opens the batches of one service. Their connections look after idle clients."""
 
     def __init__(self, service: "Service") -> None:
@@ -155,12 +155,12 @@ class RestDesk:
                 self.opener.keep(key, known)
         if self._service.ledger.draining:
             closing = (b"connection", b"close")
-            return self.turn_away(head, endpoint, root, 503, "Draining", "The gateway is stopping.", closing)
+            return self.reject(head, endpoint, root, 503, "Draining", "The gateway is stopping.", closing)
         try:
             return self.opener.begin(known, head.headers, head.peer), known
         except TooManyBatchesError as error:
             retry = (b"retry-after", b"1")
-            return self.turn_away(head, endpoint, root, 429, "TooManyBatches", str(error), retry)
+            return self.reject(head, endpoint, root, 429, "TooManyBatches", str(error), retry)
 
     def _negotiate(
         self, key: bytes | None, head: Head, endpoint: Endpoint, policy: Policy
@@ -179,7 +179,7 @@ class RestDesk:
                 self._refused.popitem(last=False)
         return outcome
 
-    def turn_away(
+    def reject(
         self,
         head: Head,
         endpoint: Endpoint,
