@@ -5,7 +5,9 @@ from batchwire.core.dispatch.limits cimport Limits
 from batchwire.core.errors import EnvelopeError, quoted
 from batchwire.core.model cimport Call
 from batchwire.core.plan.groups cimport no_transaction
-from batchwire.core.plan.order cimport NOT_EVALUABLE, Plan
+from batchwire.core.plan.judge cimport why_not
+from batchwire.core.plan.order cimport Plan
+from batchwire.core.plan.plan_flags cimport NOT_EVALUABLE
 from batchwire.core.plan.urls cimport UrlRules, reference_of
 from batchwire.core.route cimport Route
 from batchwire.core.session.batch_head cimport BatchHead
@@ -57,7 +59,7 @@ def check_document(bytes data not None, Route route not None, *, bint strict=Fal
                           "message": call.refusal.message})
         elif call.flags & NOT_EVALUABLE:
             found.append({"target": target, "status": 424, "code": "FailedDependency",
-                          "message": f"the condition cannot be evaluated: {plan.why_not(call)}"})
+                          "message": why_not(call, plan.index, plan.references)})
     return found + envelope
 
 

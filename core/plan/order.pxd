@@ -1,23 +1,12 @@
 from batchwire.core.model cimport Call, CallQueue, Refusal, Result
+from batchwire.core.plan.filler cimport Filler
 from batchwire.core.plan.groups cimport Group
 from batchwire.core.plan.index cimport CallIndex
 from batchwire.core.plan.references cimport Kept, References
 from batchwire.core.plan.sequence cimport Sequence
 from batchwire.core.plan.urls cimport UrlRules
 from batchwire.core.plan.value_finder cimport BodyScan, Reference
-from batchwire.core.plan.values cimport Filling
 from libc.stdint cimport uint64_t
-
-cdef enum PlanFlag:
-    DEPENDENCY_FAILED = 1
-    WANTS_VALUES = 2          # refers to what a dependency returns
-    NOT_EVALUABLE = 4         # its condition cannot be parsed or names an unknown call
-    URL_REFERENCE = 8
-    ETAG_REFERENCE = 16
-    IN_LINE = 32              # has a place in the sequence
-    NAMES_GROUP = 64          # one of the names in its dependsOn is that of a group
-    WANTS_BYTES = 128         # wants whole results: resultOf(<id>)
-    DEAR = 256                # what is to be done for it before it starts is more than a few microseconds
 
 cdef class Plan:
     """What waits for what. See order.pyx."""
@@ -39,7 +28,7 @@ cdef class Plan:
     cdef CallQueue decided                  # Calls whose dependencies are all finished
     cdef set waiting                        # Calls that wait
     cdef BodyScan search                    # of the newest call, whose body is long and not searched whole; or None
-    cdef Filling filling                    # of the call that is being decided, or None
+    cdef Filler filler                      # None: nothing has been filled in yet
     cdef bint admit(self, Call call) except -1
     cdef bint names_groups(self, Call call) noexcept
     cdef bint may_ask(self, Call call, bytes name) except -1
@@ -50,19 +39,14 @@ cdef class Plan:
     cdef int admit_value(self, Call call, Reference reference) except -1
     cdef bint decide(self, Call call) except -1
     cdef bint decide_group(self, Group group, int most) except -1
-    cdef int within_group(self, Call call, set ids) except -1
-    cdef int refer_within(self, Call call, bytes name) except -1
     cdef Group spoken_for(self, Call call)
     cdef bint holding_group(self) noexcept
     cdef int stop(self, Refusal verdict) except -1
     cdef int stop_ready(self, Call call, Refusal verdict) except -1
     cdef int let_inputs_go(self, Call call) except -1
     cdef int clear(self) except -1
-    cdef int judge(self, Call call) except -1
+    cdef bint is_filling(self, Call call) noexcept
     cdef bint fill(self, Call call, set ids) except -1
-    cdef int fill_url(self, Call call, set ids) except -1
-    cdef int refuse_long(self, Call call) except -1
-    cdef bint fill_etag(self, Call call, Filling filling, set ids) except -1
     cdef bint is_member(self, Group group, bytes name) except -1
     cdef int enter_group(self, Call call) except -1
     cdef int collect(self, Group group, Call call) except -1

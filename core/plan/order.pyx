@@ -6,28 +6,30 @@ decided call is either refused (call.refusal says how) or ready, and the dispatc
 """
 from batchwire.core.dialects.identifiers cimport MAX_ID
 from batchwire.core.errors import EnvelopeError, quoted
-from batchwire.core.headers cimport valid_value
 from batchwire.core.model cimport (
     CALL_DONE, CALL_READY, CALL_WAITING, Call, CallQueue, OUTCOME_DEPENDENCY_FAILED, OUTCOME_UNREACHABLE, Refusal,
     Result,
 )
 from batchwire.core.plan.conditions cimport MAX_PARSED, Expression, parse
 from batchwire.core.plan.conditions import ConditionError
+from batchwire.core.plan.filler cimport Filler, filled_bytes, leave_to_upstream
 from batchwire.core.plan.groups cimport Group, no_transaction
 from batchwire.core.plan.index cimport (
     CallIndex, FOUND_CALL, FOUND_DONE_CALL, FOUND_DONE_GROUP, FOUND_GROUP, FOUND_NOTHING,
 )
-from batchwire.core.plan.lookup cimport lookup_of
-from batchwire.core.plan.references cimport Kept, References, etag_references, put_etags, resource_url, why_missing
-from batchwire.core.plan.result_of cimport fill_result_of, result_of_ids
+from batchwire.core.plan.judge cimport judge
+from batchwire.core.plan.plan_flags cimport (
+    DEAR, DEPENDENCY_FAILED, ETAG_REFERENCE, IN_LINE, NAMES_GROUP, NOT_EVALUABLE, URL_REFERENCE, WANTS_BYTES, WANTS_VALUES,
+)
+from batchwire.core.plan.references cimport Kept, References, etag_references
+from batchwire.core.plan.result_of cimport result_of_ids
 from batchwire.core.plan.sequence cimport Sequence
 from batchwire.core.plan.urls cimport UrlRules, reference_of
 from batchwire.core.plan.value_finder cimport (
-    AS_JSON, AS_URL, MAX_PATH, MAX_REFERENCES, MAX_TAIL, BodyScan, Reference, body_may_refer, query_may_refer, scan_body,
+    AS_JSON, MAX_PATH, MAX_REFERENCES, MAX_TAIL, BodyScan, Reference, body_may_refer, query_may_refer, scan_body,
 )
 from batchwire.core.plan.value_finder import query_references
-from batchwire.core.plan.values cimport Filling, filling_of
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_GET_SIZE
 
 cdef enum:
     FEW = 16                  # names in dependsOn that may be there twice
@@ -543,7 +545,8 @@ cdef class Plan:
         """Lets go what the call is filled in with, or was to be."""
         self.references.let_go(call)
         call.values = None
-        self.filling = None
+        if self.filler is not None:
+            self.filler.filling = None
         return 0
 
     cdef int clear(self) except -1:
@@ -551,7 +554,8 @@ cdef class Plan:
         self.decided.clear()
         self.waiting.clear()
         self.search = None
-        self.filling = None
+        if self.filler is not None:
+            self.filler.filling = None
         return 0
 
     cdef bint decide_group(self, Group group, int most) except -1:
@@ -569,7 +573,7 @@ cdef class Plan:
             call = group.members[group.judged]
             group.judged += 1
             if call.refusal is None:
-                self.judge(call)
+                judge(call, self.index, self.references)
                 most -= 1
             if call.refusal is not None and group.verdict is None:
                 group.verdict = call.refusal
@@ -578,8 +582,8 @@ cdef class Plan:
                 return False
             most -= 1
             call = group.members[group.filled]
-            if self.filling is None or self.filling.call is not call:
-                self.within_group(call, ids)
+            if not self.is_filling(call) and call.values is not None:
+                leave_to_upstream(call, ids)
             if call.refusal is None:
                 before = filled_bytes(call)
                 done = self.fill(call, ids)
@@ -601,36 +605,14 @@ cdef class Plan:
                 call.state = CALL_READY
         return True
 
-    cdef int within_group(self, Call call, set ids) except -1:
-        """References to other members are left to the upstream, where a form of its batch has them."""
-        cdef Reference reference
-        if call.values is not None:
-            for reference in list(call.values):
-                if reference.name in ids:
-                    if reference.kind != AS_URL:
-                        return call.refuse(501, "NotImplemented", "values of a call of the same group are not supported")
-                    call.values.remove(reference)
-        return 0
-
-    cdef int refer_within(self, Call call, bytes name) except -1:
-        """GW-06: what follows a reference that the upstream resolves is forwarded as it was checked, and stays below it."""
-        cdef bytes rest = call.target[PyBytes_GET_SIZE(name) + 1:]
-        cdef bytes checked = self.rules.normal(b"x" + rest)
-        if checked is None:
-            return call.refuse(400, "BadUrl", self.rules.why)
-        if not stays_below(rest):
-            return call.refuse(400, "BadUrl", "the URL leaves what its reference stands for")
-        call.target = b"$" + name + checked[1:]
-        return 0
-
     cdef bint decide(self, Call call) except -1:
         """A step of deciding a call for which all that it waited for has finished; false: it has to be called again.
 
         In the end the call is refused (call.refusal), or ready to start.
         """
         if call.refusal is None:
-            if self.filling is None or self.filling.call is not call:
-                self.judge(call)
+            if not self.is_filling(call):
+                judge(call, self.index, self.references)
             if call.refusal is None and not self.fill(call, None):
                 return False
         if call.refusal is None:
@@ -638,106 +620,17 @@ cdef class Plan:
         self.let_inputs_go(call)
         return True
 
-    def why_not(self, Call call not None):
-        """What is wrong with a condition that was found not evaluable when the call came."""
-        try:
-            parse(call.condition)
-        except ConditionError as error:
-            return str(error)
-        return "it names a call that is not before it, or is of its own group"
-
-    cdef int judge(self, Call call) except -1:
-        """Whether the call is to run, by its condition or its dependencies."""
-        cdef Expression expression
-        if call.condition is not None:
-            if call.flags & NOT_EVALUABLE:
-                call.refusal = Refusal(424, "FailedDependency", f"the condition cannot be evaluated: {self.why_not(call)}",
-                                       OUTCOME_DEPENDENCY_FAILED)
-                return 0
-            try:
-                expression = parse(call.condition) if call.expression is None else call.expression
-                if expression.evaluate(lookup_of(self.index, self.references, call)):
-                    return 0
-                why = "the condition of the call is not true"
-            except ConditionError as error:
-                why = f"the condition cannot be evaluated: {error}"
-            call.refusal = Refusal(424, "FailedDependency", why, OUTCOME_DEPENDENCY_FAILED)
-        elif call.flags & DEPENDENCY_FAILED:
-            call.refusal = Refusal(424, "FailedDependency", "a call that this one depends on failed",
-                                   OUTCOME_DEPENDENCY_FAILED)
-        return 0
+    cdef bint is_filling(self, Call call) noexcept:
+        """Whether fill() of this call has begun, and has to be called again."""
+        return self.filler is not None and self.filler.is_within(call)
 
     cdef bint fill(self, Call call, set ids) except -1:
-        """A step of putting in what the call takes from others; whether all is in, or the call is refused.
-
-        Values first: what a Location says is never searched for any. ids: of its group, when that runs as one: what
-        these give is not for the gateway to know.
-        """
-        cdef Filling filling = self.filling
+        """A step of putting in what the call takes from others. See Filler.step()."""
         if call.values is None and not call.flags & (URL_REFERENCE | ETAG_REFERENCE | WANTS_BYTES):
             return True
-        if filling is None or filling.call is not call:
-            filling = self.filling = filling_of(call)
-        if not filling.step(self.references, self.rules, self.max_body, self.max_depth):
-            return False
-        if call.flags & ETAG_REFERENCE and call.refusal is None and not self.fill_etag(call, filling, ids):
-            return False
-        if call.flags & URL_REFERENCE and call.refusal is None:
-            self.fill_url(call, ids)
-        if call.refusal is None and (filling.in_target or call.flags & (URL_REFERENCE | ETAG_REFERENCE)):
-            self.refuse_long(call)
-        if call.flags & WANTS_BYTES and call.refusal is None:
-            fill_result_of(call, call.inputs)
-        return True
-
-    cdef int refuse_long(self, Call call) except -1:
-        """PL-12: what references make of a URL or of header lines has the bounds of those that a client says."""
-        if PyBytes_GET_SIZE(call.target) > self.max_line:
-            return call.refuse(400, "UrlTooLong", "the references make the URL longer than limits.max_header_bytes "
-                               f"({self.max_line} bytes)")
-        if PyBytes_GET_SIZE(call.head) > self.max_line and call.flags & ETAG_REFERENCE:
-            return call.refuse(400, "HeadersTooLarge", "the references make the headers of the call larger than "
-                               f"limits.max_header_bytes ({self.max_line} bytes)")
-        return 0
-
-    cdef int fill_url(self, Call call, set ids) except -1:
-        cdef bytes name = reference_of(call.target), target
-        cdef Kept kept
-        if ids is not None and name in ids:
-            return self.refer_within(call, name)
-        kept = None if call.inputs is None else call.inputs.get(name)
-        if kept is None:
-            return call.refuse(400, "UnresolvedReference", f"${quoted(name)} gave no usable URL")
-        target = resource_url(kept, call.target[len(name) + 1:], self.rules)
-        if target is None:
-            return call.refuse(400, "UnresolvedReference", f"${quoted(name)} leads nowhere: {self.rules.why}")
-        call.target = target
-        return 0
-
-    cdef bint fill_etag(self, Call call, Filling filling, set ids) except -1:
-        """Finds one more ETag, for which an answer may have to be gone through; whether all are in."""
-        cdef bytes name, etag
-        cdef Kept kept
-        if filling.names is None:
-            filling.names = list(dict.fromkeys(etag_references(call.head)))
-            filling.etags = {}
-        if filling.named < len(filling.names):
-            name = filling.names[filling.named]
-            filling.named += 1
-            if ids is None or name not in ids:
-                kept = None if call.inputs is None else call.inputs.get(name)
-                etag = None if kept is None else self.references.etag_of(kept)
-                if etag is None and kept is not None and kept.missing:
-                    call.refuse(400, "UnresolvedReference", f"${quoted(name)} {why_missing(kept)}")
-                elif not etag or not valid_value(PyBytes_AS_STRING(etag), PyBytes_GET_SIZE(etag)) \
-                        or etag.startswith(b"$"):
-                    call.refuse(400, "UnresolvedReference", f"${quoted(name)} gave no ETag")
-                filling.etags[name] = etag
-            if filling.named < len(filling.names):
-                return call.refusal is not None
-        if call.refusal is None:
-            call.head = put_etags(call.head, filling.etags)
-        return True
+        if self.filler is None:
+            self.filler = Filler.of(self.rules, self.references, self.max_body, self.max_depth, self.max_line)
+        return self.filler.step(call, ids)
 
     # --- for tests
 
@@ -766,27 +659,6 @@ cdef class Plan:
     def holding(self):
         """Bytes of bodies kept for calls still to come, and held by waiting calls."""
         return self.references.held, self.references.handed
-
-
-cdef Py_ssize_t filled_bytes(Call call) noexcept:
-    """Bytes of what references may be filled into."""
-    return call.body_len + PyBytes_GET_SIZE(call.head) + PyBytes_GET_SIZE(call.target)
-
-
-cdef bint stays_below(bytes rest) except -1:
-    """Whether the dot segments behind a reference leave it in front."""
-    cdef int depth = 0
-    cdef bytes segment
-    if b"/.." not in rest:
-        return True
-    for segment in rest.partition(b"?")[0].split(b"/")[1:]:
-        if segment == b"..":
-            depth -= 1
-            if depth < 0:
-                return False
-        elif segment != b".":
-            depth += 1
-    return True
 
 
 def number_of(Call call):

@@ -11,7 +11,7 @@ from batchwire.core.model cimport (
     OUTCOME_UNREACHABLE, Refusal, Result, now,
 )
 from batchwire.core.plan.groups cimport Group
-from batchwire.core.plan.order cimport DEAR
+from batchwire.core.plan.plan_flags cimport DEAR
 from batchwire.core.session.late_result cimport LateResult, is_late
 from batchwire.core.session.public_result cimport publish
 from batchwire.core.session.result_stream cimport spoil
