@@ -4,6 +4,7 @@ from batchwire.core.dialects.table cimport reader_of
 from batchwire.core.dispatch.limits cimport Limits
 from batchwire.core.errors import EnvelopeError, quoted
 from batchwire.core.model cimport Call
+from batchwire.core.plan.filler cimport leave_to_upstream
 from batchwire.core.plan.groups cimport no_transaction
 from batchwire.core.plan.judge cimport why_not
 from batchwire.core.plan.order cimport Plan
@@ -51,7 +52,7 @@ def check_document(bytes data not None, Route route not None, *, bint strict=Fal
     except EnvelopeError as error:
         envelope.append({"target": error.target, "status": error.status, "code": error.code, "message": error.message})
     if plan.collecting:
-        look_at_groups(calls, plan, route)
+        judge_groups(calls, route)
     for call in calls:
         target = f"requests[{call.number}] ({quoted(call.id)})"
         if call.refusal is not None:
@@ -63,7 +64,7 @@ def check_document(bytes data not None, Route route not None, *, bint strict=Fal
     return found + envelope
 
 
-cdef int look_at_groups(list calls, Plan plan, Route route) except -1:
+cdef int judge_groups(list calls, Route route) except -1:
     """What keeps groups of several from running as one that a plan finds no sooner than when it decides them."""
     cdef dict groups = {}
     cdef list members
@@ -77,7 +78,8 @@ cdef int look_at_groups(list calls, Plan plan, Route route) except -1:
             continue
         ids = {call.id for call in members}
         for call in members:
-            plan.within_group(call, ids)
+            if call.values is not None:
+                leave_to_upstream(call, ids)
         if not of_one_upstream(members, route):
             for call in members:
                 if call.refusal is None:
