@@ -53,6 +53,7 @@ cdef class Session(Conductor):
     cdef int begin(self, object loop, Route route, BatchHead head) except -1
     cpdef feed(self, bytes data)
     cpdef feed_end(self)
+    cdef bint worked(self, double seconds) except -1
     cpdef bytes take(self)
     cpdef look(self)
     cdef void sum_up(self, Summary* summary) noexcept

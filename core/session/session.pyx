@@ -124,6 +124,15 @@ cdef class Session(Conductor):
         except Exception as error:
             self.crashed(error)
 
+    cdef bint worked(self, double seconds) except -1:
+        """The front has worked so long for the batch; whether others are served before it goes on: its listener is told
+        when it may (PL-01)."""
+        self.slice.add(seconds)
+        if self.life != LIFE_OPEN or not self.slice.over():
+            return False
+        self.rest()
+        return True
+
     cpdef feed_end(self):
         """Says that the request is complete."""
         if self.life != LIFE_OPEN or self.intake.ended:
