@@ -309,6 +309,10 @@ class LimitSettings(_Section):
         32 << 20,
         description="answers of a batch being read and not taken, above which one at a time is read on",
     )
+    max_request_bytes_in_process: Bytes = Field(
+        128 << 20,
+        description="requests of all batches of a process, read and not finished, above which one batch is read on",
+    )
     max_answer_bytes_in_process: Bytes = Field(
         256 << 20, description="the same of all batches of a process, above which one answer of all is read on"
     )

@@ -14,6 +14,7 @@ cdef class Undoing:
     cdef Py_ssize_t size                    # bytes that have come out
     cdef bytes tail                         # what zlib has not taken yet
     cdef bytes scratch                       # where chunks are put together
+    cdef Py_ssize_t held(self) noexcept
     cdef bint step(self) except -1
     cdef bint unchunk(self) except -1
     cdef bint inflate(self) except -1

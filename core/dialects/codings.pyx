@@ -80,6 +80,10 @@ cdef class Undoing:
             return True
         return self.unchunk() if self.names[len(self.names) - 1] == b"chunked" else self.inflate()
 
+    cdef Py_ssize_t held(self) noexcept:
+        """Bytes that it keeps."""
+        return PyBytes_GET_SIZE(self.data) + self.size
+
     cdef bint next(self, bytes data) except -1:
         """One coding is undone."""
         self.names.pop()

@@ -10,6 +10,7 @@ cdef class Limits:
     max_response_bytes: body of one answer. max_depth: nesting of JSON. max_header_bytes: of one call or answer, and of a URL.
     max_in_flight: calls of one batch that run at once. max_pending: calls read and not finished.
     max_pending_bytes: that they hold (PL-02), filled in where they refer to results; one call may stand out.
+    max_request_bytes_in_process: of the requests of all batches, read and not finished, above which one of them is read on (PL-13).
     output_high_bytes: results not yet taken, above which no further call starts.
     max_answer_bytes_in_flight: of the answers of one batch being read and its results not taken, above which one answer
     at a time is read on; max_answer_bytes_in_process: the same of all batches.
@@ -28,9 +29,11 @@ cdef class Limits:
                  Py_ssize_t grpc_max_message_bytes=4 << 20, Py_ssize_t output_high_bytes=1 << 20,
                  Py_ssize_t max_answer_bytes_in_flight=32 << 20, Py_ssize_t max_answer_bytes_in_process=256 << 20,
                  Py_ssize_t reference_bytes=8 << 20, Py_ssize_t reorder_bytes=8 << 20, int reorder_results=1024,
-                 Py_ssize_t max_pending_bytes=64 << 20, int max_hops=4, int max_calls_per_message=16384,
+                 Py_ssize_t max_pending_bytes=64 << 20,
+                 Py_ssize_t max_request_bytes_in_process=128 << 20, int max_hops=4, int max_calls_per_message=16384,
                  int max_group_calls=1000):
         if min(max_call_bytes, max_response_bytes, max_depth, max_header_bytes, max_in_flight, max_pending, max_pending_bytes,
+               max_request_bytes_in_process,
                output_high_bytes, max_answer_bytes_in_flight, max_answer_bytes_in_process, reorder_bytes, reorder_results, max_hops, max_calls_per_message,
                max_group_calls) < 1:
             raise ConfigError("every limit that is not optional must be at least 1")
@@ -43,6 +46,7 @@ cdef class Limits:
         self.max_in_flight = max_in_flight
         self.max_pending = max_pending
         self.max_pending_bytes = max_pending_bytes
+        self.max_request_bytes_in_process = max_request_bytes_in_process
         self.batch_deadline_seconds = batch_deadline_seconds
         self.client_idle_seconds = client_idle_seconds
         self.max_batches = max_batches

@@ -14,9 +14,6 @@ from libc.string cimport memcpy
 
 from collections import deque
 
-cdef enum:
-    DECODED_BYTES = 1 << 20   # decoded in one turn of the loop
-
 cdef enum:                    # before the answer of a batch that has failed begins with results that it has
     PATIENCE_FRESH = 0
     PATIENCE_TRIED = 1
@@ -68,22 +65,23 @@ cdef class RestBatch(Handler):
         return self.feed_decoded()
 
     cdef int feed_decoded(self) except -1:
-        """Decodes as much as the session takes now, and as one turn of the loop should bear."""
-        cdef Py_ssize_t left = DECODED_BYTES
+        """Decodes as much as the session takes now, and as one turn of the loop should bear (PL-01)."""
+        cdef double since
         try:
             while self.session.wants_input():
                 if self.pieces is None:
                     if not self.encoded:
                         break
                     self.pieces = self.decoder.decode(self.encoded.popleft())
+                since = now()
                 piece = next(self.pieces, None)
+                tired = self.session.worked(now() - since)
                 if piece is None:
                     self.pieces = None
-                    continue
-                self.session.feed(piece)
-                left -= PyBytes_GET_SIZE(piece)
-                if left <= 0:
-                    return self.more_soon()
+                elif PyBytes_GET_SIZE(piece):
+                    self.session.feed(piece)
+                if tired:
+                    return 0              # on_input() follows
             if self.whole and self.pieces is None and not self.encoded and not self.whole_told:
                 self.whole_told = True
                 self.decoder.finish()

@@ -40,6 +40,7 @@ cdef class Intake:
     cdef bint checked(self) noexcept
     cdef bint wants_bytes(self) noexcept
     cdef bint whole(self) noexcept
+    cdef Py_ssize_t held(self) noexcept
     cdef bint holds_group(self) noexcept
     cdef bint comes_slowly(self, ClientClock client, double t) noexcept
     cdef int skip_check(self) except -1

@@ -9,6 +9,7 @@ from batchwire.core.session.batch_head cimport BatchHead
 from batchwire.core.session.bounds cimport Bounds
 from batchwire.core.session.client_clock cimport ClientClock
 from batchwire.core.session.conductor cimport Conductor
+from batchwire.core.session.crowd cimport Share
 from batchwire.core.session.intake cimport Intake
 from batchwire.core.session.outlet cimport Outlet
 from batchwire.core.session.pending cimport Pending
@@ -45,6 +46,7 @@ cdef class Session(Conductor):
     cdef ClientClock client
     cdef Waker waker
     cdef Slice slice
+    cdef Share share
     # what it waits for
     cdef bint resting                       # turn() will be called, and nothing is read or decided before
     cdef bint drive_due                     # on_drive() will be called
@@ -53,6 +55,7 @@ cdef class Session(Conductor):
     cdef int begin(self, object loop, Route route, BatchHead head) except -1
     cpdef feed(self, bytes data)
     cpdef feed_end(self)
+    cdef bint worked(self, double seconds) except -1
     cpdef bytes take(self)
     cpdef check_idle(self)
     cdef void sum_up(self, Summary* summary) noexcept
@@ -69,6 +72,7 @@ cdef class Session(Conductor):
     cdef int stalled(self) except -1
     cdef int drive(self) except -1
     cdef int read(self) except -1
+    cdef int count(self) except -1
     cdef int settle(self) except -1
     cdef int write(self) except -1
     cdef int start(self) except -1

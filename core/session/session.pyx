@@ -23,6 +23,7 @@ from batchwire.core.route cimport Route
 from batchwire.core.session.batch_head cimport BatchHead
 from batchwire.core.session.bounds cimport Bounds
 from batchwire.core.session.client_clock cimport GRACE_SECONDS, ClientClock
+from batchwire.core.session.crowd cimport Share
 from batchwire.core.session.intake cimport Intake, STEP_CALL, STEP_NONE, Step
 from batchwire.core.session.outlet cimport Outlet
 from batchwire.core.session.pending cimport Pending
@@ -45,6 +46,11 @@ while or before they ran."""
 def stats():
     """Debug counters: sessions open now and made since the start."""
     return {"sessions": sessions_open, "sessions_made": sessions_made}
+
+
+def no_room(what):
+    """The error of a batch that has waited in vain for others to let go of memory (PL-13)."""
+    return EnvelopeError(503, "NoRoom", f"{what}: batches hold all of limits.max_request_bytes_in_process")
 
 
 cdef double watch_seconds(Limits limits) noexcept:
@@ -89,6 +95,7 @@ cdef class Session(Conductor):
         self.slice = Slice.__new__(Slice)
         self.slice.turns = turns_of(loop)
         self.pending = Pending.__new__(Pending)
+        self.share = Share(self, limits.max_request_bytes_in_process)
         # A protobuf message is checked whole in any case.
         self.intake = Intake.of(reader, plan, self.pending, self.slice, limits,
                                 0 if reader.takes_messages else route.streaming_threshold, writer)
@@ -124,6 +131,15 @@ cdef class Session(Conductor):
         except Exception as error:
             self.crashed(error)
 
+    cdef bint worked(self, double seconds) except -1:
+        """The front has worked so long for the batch; whether others are served before it goes on: its listener is told
+        when it may (PL-01)."""
+        self.slice.add(seconds)
+        if self.life != LIFE_OPEN or not self.slice.over():
+            return False
+        self.rest()
+        return True
+
     cpdef feed_end(self):
         """Says that the request is complete."""
         if self.life != LIFE_OPEN or self.intake.ended:
@@ -143,7 +159,7 @@ cdef class Session(Conductor):
 
     cdef bint wants_input(self) noexcept:
         """Whether more of the request may be fed, or never will have to be."""
-        return self.life != LIFE_OPEN or self.intake.wants_bytes()
+        return self.life != LIFE_OPEN or (self.share.since == 0 and self.intake.wants_bytes())
 
     cdef int listen(self, SessionListener listener) except -1:
         """Who is told of input and output that have become possible; None: nobody any more."""
@@ -327,6 +343,7 @@ cdef class Session(Conductor):
             self.settle()
             self.start()
         self.check_end()
+        self.count()
         if self.waker.is_input_awaited() and self.wants_input():
             return self.wake_input()
         return 0
@@ -341,6 +358,10 @@ cdef class Session(Conductor):
             if self.slice.over():
                 intake.waits = True
                 return self.rest()
+            self.count()
+            if not self.share.may_read():
+                intake.waits = True
+                return 0
             if self.bounds.bodies_full():
                 intake.skip_check()       # GW-21: what is checked whole is bounded, too
             if not intake.must_go_on() and not self.bounds.may_read():
@@ -356,6 +377,11 @@ cdef class Session(Conductor):
             if step == STEP_CALL and intake.checked():
                 self.settle()
         return 0
+
+    cdef int count(self) except -1:
+        """Tells what the batch holds of its request."""
+        cdef Py_ssize_t held = self.pending.bytes + self.intake.held()
+        return self.share.tell(held) if held != self.share.held and not self.is_over() else 0
 
     cdef int write(self) except -1:
         """Writes results that had to wait."""
@@ -409,6 +435,7 @@ cdef class Session(Conductor):
 
     cdef int finished_call(self, Call call, Result result, double t) except -1:
         self.settler.give(call, result, t, self.life == LIFE_OPEN)
+        self.count()
         self.dispatch.tell_inflow()
         if self.settler.settling:
             return self.drive_soon() if self.settler.is_writing() else 0
@@ -454,6 +481,12 @@ cdef class Session(Conductor):
             return
         try:
             fault("deadline")
+            if self.share.since > 0:
+                # What it has not read must not be read for nothing.
+                self.dispatch.cut_running(late)
+                if self.life == LIFE_OPEN:
+                    self.break_off(no_room("the batch did not finish in time"))
+                return
             self.end_early(late, late)
         except Exception as error:
             self.crashed(error)
@@ -488,6 +521,12 @@ cdef class Session(Conductor):
         cdef double idle = self.limits.client_idle_seconds
         if self.outlet.ready and self.results.untaken() and self.client.takes_nothing(t, idle):
             self.stalled()
+        elif self.share.since > 0:
+            if t - self.share.since >= idle:
+                self.break_off(no_room(f"the batch was not read on for {idle:g} s"))
+        elif self.share.goes_alone() and self.life == LIFE_OPEN and self.client.sends_nothing(t, min(idle, GRACE_SECONDS)) \
+                and self.wants_input() and not self.intake.ended:
+            self.break_off(EnvelopeError(408, "ClientTooSlow", "the batch comes too slowly, and others wait for it"))
         # When nothing runs, what is pending waits for the client too: for the end of a group, or of the document.
         elif self.dispatch.running == 0 and self.dispatch.queued == 0 and not self.results.untaken() \
                 and not self.intake.ended and self.client.sends_nothing(t, idle):
@@ -505,6 +544,7 @@ cdef class Session(Conductor):
         error.started = self.dispatch.launched
         self.failure = error
         self.life = LIFE_BROKEN
+        self.share.leave()
         self.settler.conclude_told()
         self.settler.clear()
         self.wake_input()
@@ -548,6 +588,7 @@ cdef class Session(Conductor):
             return 0
         self.life = life
         sessions_open -= 1
+        self.share.close()
         self.settler.forget_results()
         self.dispatch.close()
         if self.alarm is not None:

@@ -8,6 +8,7 @@ import psutil
 import pytest_asyncio
 import uvloop
 from batchwire.core import stats
+from batchwire.core.session import crowd
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -29,6 +30,7 @@ async def nothing_left() -> AsyncIterator[None]:
     yield
     gc.collect()
     assert stats()["sessions"] == sessions
+    assert crowd.stats() == {"request_held": 0, "request_waiting": 0}
     for _ in range(100):
         left = open_sockets() - before
         if not left:

@@ -5,7 +5,7 @@ import zlib
 
 import pytest
 from batchwire.core.errors import EnvelopeError
-from batchwire.service.fronts.batches.decoding import PIECE_BYTES, BodyDecoder
+from batchwire.service.fronts.batches.decoding import PIECE_BYTES, STEP_BYTES, STEP_MEMBERS, BodyDecoder
 
 TEXT = b'{"requests":[' + b",".join(b'{"id":"%d","method":"GET","url":"a"}' % n for n in range(5000)) + b"]}"
 
@@ -59,3 +59,20 @@ def test_hd19_a_bomb_is_413() -> None:
         for _ in BodyDecoder("gzip").decode(gzip.compress(bytes(50_000_000))):
             pass
     assert error.value.status == 413
+
+
+@pytest.mark.parametrize(
+    "encoded",
+    [
+        gzip.compress(b"", mtime=0) * 20_000,
+        b"\x1f\x8b\x08" + bytes(7) + b"\x00\x00\x00\xff\xff" * 80_000 + b"\x03\x00" + bytes(8),
+    ],
+    ids=["members", "blocks"],
+)
+def test_PL_01_what_gives_nothing_is_decoded_in_steps(encoded: bytes) -> None:
+    decoder = BodyDecoder("gzip")
+    steps = list(decoder.decode(encoded))
+    decoder.finish()
+    assert b"".join(steps) == b""
+    assert len(steps) >= len(encoded) // STEP_BYTES
+    assert len(steps) >= encoded.count(b"\x1f\x8b\x08") // STEP_MEMBERS - len(encoded) // STEP_BYTES
