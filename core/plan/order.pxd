@@ -54,6 +54,7 @@ cdef class Plan:
     cdef int let_go(self, Call call) except -1
     cdef int let_members_go(self, Group group) except -1
     cdef int ready(self, Call call) except -1
+    cdef int put_decided(self, Call call) except -1
     cdef int next_item(self) except -1
     cdef int finish_group(self, Group group) except -1
     cdef int depend(self, Call call, bytes name, bint listed) except -1

@@ -3,11 +3,12 @@
 A result is given in one place, conclude(), whoever it is of. Must never give a call two of them, nor let one fail
 another that does not depend on it (BU-03).
 """
+from batchwire.core.asserts cimport must_hold
 from batchwire.core.dispatch.bulk_request cimport continued, in_pieces, split_answer
 from batchwire.core.dialects.plain_body cimport is_coded
 from batchwire.core.faults cimport fault
 from batchwire.core.model cimport (
-    CARRIED, Call, CallQueue, OUTCOME_DEPENDENCY_FAILED, OUTCOME_FAILED, OUTCOME_REFUSED, OUTCOME_SUCCEEDED, OUTCOME_TIMED_OUT,
+    CALL_DONE, CARRIED, Call, CallQueue, OUTCOME_DEPENDENCY_FAILED, OUTCOME_FAILED, OUTCOME_REFUSED, OUTCOME_SUCCEEDED, OUTCOME_TIMED_OUT,
     OUTCOME_UNREACHABLE, Refusal, Result, now,
 )
 from batchwire.core.plan.groups cimport Group
@@ -303,6 +304,7 @@ cdef class Settler:
 
     cdef int finish(self, Call call, Result result, bint succeeded, double t) except -1:
         """The result is written, at the time t; 0: it has none."""
+        must_hold(call.state != CALL_DONE)
         self.counts[result.outcome] += 1
         self.pending.discharge(call)
         fault("plan.finish")
