@@ -23,7 +23,7 @@ def call(name: str, url: str = "x", **more: Any) -> dict[str, Any]:
 
 @asynccontextmanager
 async def gated(form: str | None = None) -> AsyncIterator[tuple[RawServer, Route, asyncio.Event]]:
-    """An upstream that answers `slow` when the event is set, all else at once, and batches with a 200 for each call."""
+    """An upstream that answers `slow` when the event is set, all else at once, and JSON batches with a 200 a call."""
     released = asyncio.Event()
 
     async def answering(request: Request) -> bytes:
@@ -32,7 +32,7 @@ async def gated(form: str | None = None) -> AsyncIterator[tuple[RawServer, Route
         value: Any = {}
         if request.target.endswith(b"dense"):
             value = {"@etag": '"1"', "a": [0] * DENSE}
-        if request.target.endswith(b"$batch"):
+        if request.target.endswith(b"$batch") and form == "json":
             value = {"responses": [{"id": one["id"], "status": 200} for one in json.loads(request.body)["requests"]]}
         return answer(200, json.dumps(value).encode(), [("Content-Type", "application/json")])
 
@@ -84,6 +84,28 @@ async def test_PL_01_long_preferences_are_joined_in_slices() -> None:
 async def test_PL_01_a_group_is_written_in_slices() -> None:
     calls = [call(f"c{n}", dependsOn=["slow"], atomicityGroup="g", headers={"a": ""}) for n in range(50)]
     assert await rests(calls, INHERITED, "json") > 1
+
+
+@pytest.mark.parametrize("form", ["json", "multipart"])
+async def test_PL_01_links_between_members_are_renamed_in_slices(form: str) -> None:
+    """Escaped, a reference is no matter of the plan, which counts others."""
+    links = '{"$":0,"a@odata.bind":[' + '"\\u0024m",' * 50_000 + "1]}"
+    body = {"$$": links}
+    members = [call("m", method="post", atomicityGroup="g"), call("a", method="post", atomicityGroup="g", body=body)]
+    async with gated(form) as (server, route, _):
+        session = session_of(route, dialect="json")
+        text = json.dumps({"requests": members}).replace(json.dumps(body), links)
+        turns.force(2)
+        try:
+            before = turns.stats()["slices"]
+            session.feed(text.encode())
+            session.feed_end()
+            await server.until(lambda: len(server.requests) == 1)
+        finally:
+            turns.force(0)
+        session.cancel()
+        assert turns.stats()["slices"] - before > 50
+        assert server.requests[0].body.count(b'"$1"') == 50_000
 
 
 ASKING: dict[str, dict[str, Any]] = {
