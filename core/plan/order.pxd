@@ -26,7 +26,7 @@ cdef class Plan:
     cdef public bint plain                  # `$<id>` is not: such text is passed on as it is
     cdef public bint input_open             # calls may still come that refer to finished ones
     cdef CallQueue decided                  # Calls whose dependencies are all finished
-    cdef set waiting                        # Calls that wait
+    cdef dict waiting                       # Calls that wait, as they came -> None
     cdef BodyScan search                    # of the newest call, whose body is long and not searched whole; or None
     cdef Filler filler                      # None: nothing has been filled in yet
     cdef bint admit(self, Call call) except -1

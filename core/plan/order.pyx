@@ -63,7 +63,7 @@ cdef class Plan:
         self.index = CallIndex()
         self.references = References(reference_bytes)
         self.decided = CallQueue()
-        self.waiting = set()
+        self.waiting = {}
         self.input_open = True
         self.sequence = Sequence() if sequential else None
         self.collecting = collecting or sequential
@@ -210,7 +210,7 @@ cdef class Plan:
         if call.waiting == 0:
             self.put_decided(call)
         else:
-            self.waiting.add(call)
+            self.waiting[call] = None
         return 0
 
     def admit_condition(self, Call call):
@@ -351,7 +351,7 @@ cdef class Plan:
             group.first = None
             self.refuse_member(first)
             if first.state == CALL_WAITING and first in self.waiting:
-                self.waiting.discard(first)
+                self.waiting.pop(first, None)
                 first.waiting = 0
                 self.put_decided(first)
         self.refuse_member(call)
@@ -432,7 +432,7 @@ cdef class Plan:
             return 0
         call.waiting -= 1
         if call.waiting == 0:
-            self.waiting.discard(call)
+            self.waiting.pop(call, None)
             self.ready(call)
         return 0
 
@@ -519,19 +519,22 @@ cdef class Plan:
         """Every call that is not decided yet, now or later, is: with this refusal, or the one it has."""
         cdef Call call
         cdef Group group
-        cdef set undecided = set(self.waiting)
+        cdef list undecided = list(self.waiting)
+        cdef set ready = set()
         self.verdict = verdict
         self.sequence = None
         if self.search is not None:
-            undecided.add(self.search.call)
+            undecided.append(self.search.call)
             self.search = None
-        for call in list(undecided):
+        for call in undecided:
             group = call.group_state
             if group is not None and group.members is not None:
-                # Members that wait for nothing but the others are in no set.
-                undecided.update(group.members)
+                # Members that wait for nothing but the others do not count as waiting.
+                ready.update(group.members)
                 group.members = None
-        for call in sorted(undecided, key=number_of):
+        if ready:
+            undecided = sorted(ready.union(undecided), key=number_of)
+        for call in undecided:
             call.waiting = 0
             if call.refusal is None:
                 call.refusal = verdict

@@ -29,6 +29,8 @@ async def gated(form: str | None = None) -> AsyncIterator[tuple[RawServer, Route
     async def answering(request: Request) -> bytes:
         if request.target.endswith(b"slow"):
             await released.wait()
+        if b"missing" in request.target:
+            return answer(404)
         value: Any = {}
         if request.target.endswith(b"dense"):
             value = {"@etag": '"1"', "a": [0] * DENSE}
@@ -155,3 +157,30 @@ async def test_PL_01_a_group_that_is_stopped_between_slices_does_not_run() -> No
         session.cancel()
         await turned(lambda: session.finished)
         assert [one.target for one in server.requests] == [b"/slow"]
+
+
+async def test_PL_01_calls_that_a_stop_leaves_out_are_dropped_in_slices() -> None:
+    """MP-09: without a result, which costs little, but there may be very many."""
+    dropped = 30_000
+    async with gated() as (server, _, released), upstream_of(server) as upstream:
+        route = Route(root="/svc/", upstream=upstream, streaming_threshold=0, limits=Limits(max_pending=1 << 20))
+        session = session_of(
+            route, dialect="multipart", boundary=b"b", answer_boundary=b"b", continue_on_error=False, watched=False
+        )
+        head = b"Content-Type: application/http\r\n\r\n"
+        session.feed(b"--b\r\n" + head + b"GET missing/slow HTTP/1.1\r\n\r\n" + b"\r\n--b" * dropped + b"\r\n--b--")
+        session.feed_end()
+        await turned(lambda: session.summary["calls"] == dropped + 1)
+        await server.until(lambda: len(server.requests) == 1)
+        released.set()
+        seen: set[int] = set()
+
+        def ended() -> bool:
+            seen.add(session.summary["dependency_failed"])
+            while session.take() is not None:
+                pass
+            return bool(session.finished)
+
+        await turned(ended)
+        assert max(seen) == dropped
+        assert len(seen - {0, dropped}) > 1
