@@ -2,6 +2,7 @@
 
 Data only. Must never know order, sockets or a dialect, and never hold anything of another batch.
 """
+from batchwire.core.asserts cimport must_hold
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy
@@ -15,9 +16,6 @@ cdef extern from "<time.h>" nogil:
         long tv_nsec
     int clock_gettime(int clock, timespec* out)
     int CLOCK_MONOTONIC
-
-cdef extern from "<assert.h>" nogil:
-    void must_hold "assert"(bint)         # of the debug build
 
 cdef extern from "<strings.h>" nogil:
     int strncasecmp(const char* a, const char* b, size_t n)
@@ -151,6 +149,7 @@ cdef class Call:
 
 cdef class CallQueue:
     cdef int append(self, Call call) except -1:
+        must_hold(call.behind is None)
         if self.last is None:
             self.first = call
         else:

@@ -3,16 +3,13 @@
 Each write() appends one `results` field, or several of at most PART bytes each for a body that comes in parts, so
 any run of whole fields is a valid message. Bodies are the upstream's bytes. Must never alter a body.
 """
+from batchwire.core.asserts cimport must_hold
 from batchwire.core.dialects.base cimport Summary, Writer
 from batchwire.core.dialects.identifiers cimport MAX_ID
 from batchwire.core.dialects.wire cimport field_at, put_field, put_varint, varint_at, varint_size
 from batchwire.core.model cimport Buffer, Call, HeaderSlice, KIND_HOP, KIND_OTHER, Result
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint64_t
-
-cdef extern from "<assert.h>" nogil:
-    void must_hold "assert"(bint)         # of the debug build
-
 
 cdef enum:
     PART = 1048576            # bytes of one part of a body

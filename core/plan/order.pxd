@@ -26,7 +26,7 @@ cdef class Plan:
     cdef public bint plain                  # `$<id>` is not: such text is passed on as it is
     cdef public bint input_open             # calls may still come that refer to finished ones
     cdef CallQueue decided                  # Calls whose dependencies are all finished
-    cdef set waiting                        # Calls that wait
+    cdef dict waiting                       # Calls that wait, as they came -> None
     cdef BodyScan search                    # of the newest call, whose body is long and not searched whole; or None
     cdef Filler filler                      # None: nothing has been filled in yet
     cdef bint admit(self, Call call) except -1
@@ -54,6 +54,7 @@ cdef class Plan:
     cdef int let_go(self, Call call) except -1
     cdef int let_members_go(self, Group group) except -1
     cdef int ready(self, Call call) except -1
+    cdef int put_decided(self, Call call) except -1
     cdef int next_item(self) except -1
     cdef int finish_group(self, Group group) except -1
     cdef int depend(self, Call call, bytes name, bint listed) except -1

@@ -4,6 +4,7 @@ Rules JB-13..JB-19, JP-01..JP-03, MP-01, MP-04, ID-02, ID-11..ID-13, GW-02..GW-0
 finished call is its entry in the index and, within a budget, what references need. Must never start a call: a
 decided call is either refused (call.refusal says how) or ready, and the dispatcher takes it from there.
 """
+from batchwire.core.asserts cimport must_hold
 from batchwire.core.dialects.identifiers cimport MAX_ID
 from batchwire.core.errors import EnvelopeError, quoted
 from batchwire.core.model cimport (
@@ -19,7 +20,7 @@ from batchwire.core.plan.index cimport (
 )
 from batchwire.core.plan.judge cimport judge
 from batchwire.core.plan.plan_flags cimport (
-    DEAR, DEPENDENCY_FAILED, ETAG_REFERENCE, IN_LINE, NAMES_GROUP, NOT_EVALUABLE, URL_REFERENCE, WANTS_BYTES, WANTS_VALUES,
+    DEAR, DECIDED, DEPENDENCY_FAILED, ETAG_REFERENCE, IN_LINE, NAMES_GROUP, NOT_EVALUABLE, URL_REFERENCE, WANTS_BYTES, WANTS_VALUES,
 )
 from batchwire.core.plan.references cimport Kept, References, etag_references
 from batchwire.core.plan.result_of cimport result_of_ids
@@ -30,6 +31,7 @@ from batchwire.core.plan.value_finder cimport (
 )
 from batchwire.core.plan.value_finder import query_references
 from cpython.bytes cimport PyBytes_GET_SIZE
+from libc.stdint cimport uint32_t
 
 cdef enum:
     FEW = 16                  # names in dependsOn that may be there twice
@@ -61,7 +63,7 @@ cdef class Plan:
         self.index = CallIndex()
         self.references = References(reference_bytes)
         self.decided = CallQueue()
-        self.waiting = set()
+        self.waiting = {}
         self.input_open = True
         self.sequence = Sequence() if sequential else None
         self.collecting = collecting or sequential
@@ -88,7 +90,7 @@ cdef class Plan:
         if self.verdict is not None:
             call.refusal = self.verdict
             call.waiting = 0
-            self.decided.append(call)
+            self.put_decided(call)
             return True
         if self.sequence is not None and call.group is None:
             call.flags |= IN_LINE
@@ -132,6 +134,7 @@ cdef class Plan:
             if call.refusal is None and not self.plain and body_may_refer(call):
                 self.search = scan_body(call, frozenset(call.depends_on) if call.depends_on else None,
                                         self.names_groups(call))
+                call.waiting += 1           # for the search: nobody else decides the call before its end
                 return self.search_on(PIECE)
         self.admitted_whole(call)
         return True
@@ -181,6 +184,7 @@ cdef class Plan:
         if call.refusal is None and not search.over():
             return False
         self.search = None
+        call.waiting -= 1
         self.admitted_whole(call)
         return True
 
@@ -204,9 +208,9 @@ cdef class Plan:
             elif call.flags & IN_LINE and self.sequence.line[0] is not call:
                 call.waiting = 1
         if call.waiting == 0:
-            self.decided.append(call)
+            self.put_decided(call)
         else:
-            self.waiting.add(call)
+            self.waiting[call] = None
         return 0
 
     def admit_condition(self, Call call):
@@ -347,9 +351,9 @@ cdef class Plan:
             group.first = None
             self.refuse_member(first)
             if first.state == CALL_WAITING and first in self.waiting:
-                self.waiting.discard(first)
+                self.waiting.pop(first, None)
                 first.waiting = 0
-                self.decided.append(first)
+                self.put_decided(first)
         self.refuse_member(call)
         return 0
 
@@ -428,7 +432,7 @@ cdef class Plan:
             return 0
         call.waiting -= 1
         if call.waiting == 0:
-            self.waiting.discard(call)
+            self.waiting.pop(call, None)
             self.ready(call)
         return 0
 
@@ -440,6 +444,12 @@ cdef class Plan:
             if group.ready < group.size:
                 return 0
             call = group.members[0]
+        return self.put_decided(call)
+
+    cdef int put_decided(self, Call call) except -1:
+        """The call is to be settled: once in its life, but for what stop_ready() brings back."""
+        must_hold((call.flags & DECIDED) == 0)
+        call.flags |= DECIDED
         return self.decided.append(call)
 
     cdef int next_item(self) except -1:
@@ -509,23 +519,26 @@ cdef class Plan:
         """Every call that is not decided yet, now or later, is: with this refusal, or the one it has."""
         cdef Call call
         cdef Group group
-        cdef set undecided = set(self.waiting)
+        cdef list undecided = list(self.waiting)
+        cdef set ready = set()
         self.verdict = verdict
         self.sequence = None
         if self.search is not None:
-            undecided.add(self.search.call)
+            undecided.append(self.search.call)
             self.search = None
-        for call in list(undecided):
+        for call in undecided:
             group = call.group_state
             if group is not None and group.members is not None:
-                # Members that wait for nothing but the others are in no set.
-                undecided.update(group.members)
+                # Members that wait for nothing but the others do not count as waiting.
+                ready.update(group.members)
                 group.members = None
-        for call in sorted(undecided, key=number_of):
+        if ready:
+            undecided = sorted(ready.union(undecided), key=number_of)
+        for call in undecided:
             call.waiting = 0
             if call.refusal is None:
                 call.refusal = verdict
-            self.decided.append(call)
+            self.put_decided(call)
         self.waiting.clear()
         return 0
 
@@ -538,7 +551,8 @@ cdef class Plan:
             member.refusal = verdict if member.started == 0 else NOT_REPEATED
             if member.group_state is not None:
                 (<Group>member.group_state).members = None
-            self.decided.append(member)
+            member.flags &= ~<uint32_t>DECIDED
+            self.put_decided(member)
         return 0
 
     cdef int let_inputs_go(self, Call call) except -1:

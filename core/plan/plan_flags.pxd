@@ -8,3 +8,4 @@ cdef enum PlanFlag:           # of Call.flags
     NAMES_GROUP = 64          # one of the names in its dependsOn is that of a group
     WANTS_BYTES = 128         # wants whole results: resultOf(<id>)
     DEAR = 256                # what is to be done for it before it starts is more than a few microseconds
+    DECIDED = 512             # it has been given to be settled

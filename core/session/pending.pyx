@@ -3,6 +3,7 @@
 A body is a slice of the chunk or message that it came in, so that a small one may keep a large one alive: what counts
 is what is kept, once, for as long as one of its calls is pending. Must never count by what a client says.
 """
+from batchwire.core.asserts cimport must_hold
 from batchwire.core.model cimport Call, Holding
 from batchwire.core.plan.conditions cimport MAX_PARSED
 from cpython.bytes cimport PyBytes_GET_SIZE
@@ -70,6 +71,7 @@ cdef class Pending:
 
     cdef int discharge(self, Call call) except -1:
         """The call has its result."""
+        must_hold(self.calls > 0)
         self.calls -= 1
         self.bytes -= call.charged
         call.charged = 0

@@ -72,6 +72,9 @@ cdef class Session(Conductor):
     cdef int stalled(self) except -1
     cdef int drive(self) except -1
     cdef int read(self) except -1
+    cdef bint may_read_on(self) noexcept
+    cdef bint is_stranded(self) noexcept
+    cdef int end_stranded(self) except -1
     cdef int count(self) except -1
     cdef int settle(self) except -1
     cdef int write(self) except -1

@@ -334,14 +334,18 @@ cdef class Session(Conductor):
         self.write()
         if self.life != LIFE_OPEN:
             return self.check_end()
-        if not self.resting:
-            try:
-                self.read()
-            except EnvelopeError as error:
-                return self.break_off(error)
-        if self.intake.checked():
-            self.settle()
-            self.start()
+        while True:
+            if not self.resting:
+                try:
+                    self.read()
+                except EnvelopeError as error:
+                    return self.break_off(error)
+            if self.intake.checked():
+                self.settle()
+                self.start()
+            # Reading had to wait, and what has been settled since may be what it waited for: nobody else would tell.
+            if not self.may_read_on():
+                break
         self.check_end()
         self.count()
         if self.waker.is_input_awaited() and self.wants_input():
@@ -366,6 +370,7 @@ cdef class Session(Conductor):
                 intake.skip_check()       # GW-21: what is checked whole is bounded, too
             if not intake.must_go_on() and not self.bounds.may_read():
                 intake.waits = True
+                self.slice.measure()
                 return 0
             step = intake.step()
             if intake.options is not None:
@@ -377,6 +382,24 @@ cdef class Session(Conductor):
             if step == STEP_CALL and intake.checked():
                 self.settle()
         return 0
+
+    cdef bint may_read_on(self) noexcept:
+        """Whether read() had to stop, and need not any more."""
+        return self.intake.waits and not self.resting and self.life == LIFE_OPEN and self.share.since == 0 \
+            and (self.intake.must_go_on() or self.bounds.may_read())
+
+    cdef bint is_stranded(self) noexcept:
+        """Whether its client can do no more for it, and there is nothing in it that goes on by itself: whatever it counts,
+        it would never end. Asked by timers alone: in between, nothing is under way but what is looked at here.
+        """
+        return self.life == LIFE_OPEN and not self.resting and not self.drive_due and self.share.since == 0 \
+            and self.dispatch.running == 0 and self.dispatch.queued == 0 \
+            and not self.settler.has_work() and not self.settler.is_writing() \
+            and (self.results.untaken() == 0 or self.results.one_message) \
+            and (self.intake.ended or not self.wants_input())
+
+    cdef int end_stranded(self) except -1:
+        return self.crashed(RuntimeError(f"a batch cannot go on: {self.summary}"))
 
     cdef int count(self) except -1:
         """Tells what the batch holds of its request."""
@@ -488,6 +511,8 @@ cdef class Session(Conductor):
                     self.break_off(no_room("the batch did not finish in time"))
                 return
             self.end_early(late, late)
+            if self.is_stranded():
+                self.end_stranded()
         except Exception as error:
             self.crashed(error)
 
@@ -519,7 +544,9 @@ cdef class Session(Conductor):
     cdef int cut_idle(self) except -1:
         cdef double t = now()
         cdef double idle = self.limits.client_idle_seconds
-        if self.outlet.ready and self.results.untaken() and self.client.takes_nothing(t, idle):
+        if self.is_stranded():
+            self.end_stranded()
+        elif self.outlet.ready and self.results.untaken() and self.client.takes_nothing(t, idle):
             self.stalled()
         elif self.share.since > 0:
             if t - self.share.since >= idle:
@@ -603,3 +630,9 @@ cdef class Session(Conductor):
     cdef int wake_input(self) except -1:
         self.client.may_feed(now())
         return self.waker.wake_input()
+
+    # --- for tests
+
+    def miscount(self):
+        """From here on the batch counts a call that it does not have."""
+        self.pending.calls += 1

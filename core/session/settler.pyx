@@ -3,11 +3,12 @@
 A result is given in one place, conclude(), whoever it is of. Must never give a call two of them, nor let one fail
 another that does not depend on it (BU-03).
 """
+from batchwire.core.asserts cimport must_hold
 from batchwire.core.dispatch.bulk_request cimport continued, in_pieces, split_answer
 from batchwire.core.dialects.plain_body cimport is_coded
 from batchwire.core.faults cimport fault
 from batchwire.core.model cimport (
-    CARRIED, Call, CallQueue, OUTCOME_DEPENDENCY_FAILED, OUTCOME_FAILED, OUTCOME_REFUSED, OUTCOME_SUCCEEDED, OUTCOME_TIMED_OUT,
+    CALL_DONE, CARRIED, Call, CallQueue, OUTCOME_DEPENDENCY_FAILED, OUTCOME_FAILED, OUTCOME_REFUSED, OUTCOME_SUCCEEDED, OUTCOME_TIMED_OUT,
     OUTCOME_UNREACHABLE, Refusal, Result, now,
 )
 from batchwire.core.plan.groups cimport Group
@@ -29,6 +30,7 @@ cdef enum:
 # Seconds, about, so that the clock is asked for what is dear alone.
 cdef double DECIDED = 2e-6    # of a call that is decided and has nothing to be filled in
 cdef double ANSWERED = 8e-6   # of one that the gateway answers itself
+cdef double DROPPED = 1e-6    # of one that has no part in the answer
 
 _log = logging.getLogger("batchwire.core")
 
@@ -215,6 +217,7 @@ cdef class Settler:
         cdef Result result = self.own_result()
         result.status = 424
         result.outcome = OUTCOME_DEPENDENCY_FAILED
+        self.slice.add(DROPPED)
         self.results.pass_by(call)
         return self.finish(call, result, False, 0)
 
@@ -224,8 +227,10 @@ cdef class Settler:
         result.status = 204
         result.outcome = OUTCOME_SUCCEEDED
         if self.results.writer.nests:
+            self.slice.add(ANSWERED)
             self.results.put(call, result)
         else:
+            self.slice.add(DROPPED)
             self.results.pass_by(call)
         return self.finish(call, result, True, now())
 
@@ -303,6 +308,7 @@ cdef class Settler:
 
     cdef int finish(self, Call call, Result result, bint succeeded, double t) except -1:
         """The result is written, at the time t; 0: it has none."""
+        must_hold(call.state != CALL_DONE)
         self.counts[result.outcome] += 1
         self.pending.discharge(call)
         fault("plan.finish")

@@ -15,6 +15,7 @@ cdef class Slice:
     cdef Turns turns
     cdef double worked                      # seconds, about
     cdef double since                       # from when measure() counts, monotonic seconds
+    cdef int asked                          # how often over() was asked since that rest, while tests force it
     cdef bint over(self) noexcept
     cdef int rest(self, Conductor batch) except -1
     cdef void begin(self) noexcept

@@ -23,16 +23,18 @@ def call(name: str, url: str = "x", **more: Any) -> dict[str, Any]:
 
 @asynccontextmanager
 async def gated(form: str | None = None) -> AsyncIterator[tuple[RawServer, Route, asyncio.Event]]:
-    """An upstream that answers `slow` when the event is set, all else at once, and batches with a 200 for each call."""
+    """An upstream that answers `slow` when the event is set, all else at once, and JSON batches with a 200 a call."""
     released = asyncio.Event()
 
     async def answering(request: Request) -> bytes:
         if request.target.endswith(b"slow"):
             await released.wait()
+        if b"missing" in request.target:
+            return answer(404)
         value: Any = {}
         if request.target.endswith(b"dense"):
             value = {"@etag": '"1"', "a": [0] * DENSE}
-        if request.target.endswith(b"$batch"):
+        if request.target.endswith(b"$batch") and form == "json":
             value = {"responses": [{"id": one["id"], "status": 200} for one in json.loads(request.body)["requests"]]}
         return answer(200, json.dumps(value).encode(), [("Content-Type", "application/json")])
 
@@ -86,6 +88,28 @@ async def test_PL_01_a_group_is_written_in_slices() -> None:
     assert await rests(calls, INHERITED, "json") > 1
 
 
+@pytest.mark.parametrize("form", ["json", "multipart"])
+async def test_PL_01_links_between_members_are_renamed_in_slices(form: str) -> None:
+    """Escaped, a reference is no matter of the plan, which counts others."""
+    links = '{"$":0,"a@odata.bind":[' + '"\\u0024m",' * 50_000 + "1]}"
+    body = {"$$": links}
+    members = [call("m", method="post", atomicityGroup="g"), call("a", method="post", atomicityGroup="g", body=body)]
+    async with gated(form) as (server, route, _):
+        session = session_of(route, dialect="json")
+        text = json.dumps({"requests": members}).replace(json.dumps(body), links)
+        turns.force(2)
+        try:
+            before = turns.stats()["slices"]
+            session.feed(text.encode())
+            session.feed_end()
+            await server.until(lambda: len(server.requests) == 1)
+        finally:
+            turns.force(0)
+        session.cancel()
+        assert turns.stats()["slices"] - before > 50
+        assert server.requests[0].body.count(b'"$1"') == 50_000
+
+
 ASKING: dict[str, dict[str, Any]] = {
     "body": {"method": "post", "body": [f"$d{n}/a/5" for n in range(8)]},
     "query": {"url": "x?" + "&".join(f"q=$d{n}/a/5" for n in range(8))},
@@ -133,3 +157,30 @@ async def test_PL_01_a_group_that_is_stopped_between_slices_does_not_run() -> No
         session.cancel()
         await turned(lambda: session.finished)
         assert [one.target for one in server.requests] == [b"/slow"]
+
+
+async def test_PL_01_calls_that_a_stop_leaves_out_are_dropped_in_slices() -> None:
+    """MP-09: without a result, which costs little, but there may be very many."""
+    dropped = 30_000
+    async with gated() as (server, _, released), upstream_of(server) as upstream:
+        route = Route(root="/svc/", upstream=upstream, streaming_threshold=0, limits=Limits(max_pending=1 << 20))
+        session = session_of(
+            route, dialect="multipart", boundary=b"b", answer_boundary=b"b", continue_on_error=False, watched=False
+        )
+        head = b"Content-Type: application/http\r\n\r\n"
+        session.feed(b"--b\r\n" + head + b"GET missing/slow HTTP/1.1\r\n\r\n" + b"\r\n--b" * dropped + b"\r\n--b--")
+        session.feed_end()
+        await turned(lambda: session.summary["calls"] == dropped + 1)
+        await server.until(lambda: len(server.requests) == 1)
+        released.set()
+        seen: set[int] = set()
+
+        def ended() -> bool:
+            seen.add(session.summary["dependency_failed"])
+            while session.take() is not None:
+                pass
+            return bool(session.finished)
+
+        await turned(ended)
+        assert max(seen) == dropped
+        assert len(seen - {0, dropped}) > 1

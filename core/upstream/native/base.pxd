@@ -1,6 +1,7 @@
 # Many calls as one $batch request to one upstream, and its answer as one Result a call. No I/O.
 from batchwire.core.dialects.codings cimport Undoing
 from batchwire.core.model cimport Buffer, Call, Result
+from batchwire.core.upstream.native.members cimport Renaming
 
 cdef enum Progress:
     PROGRESS_ON = 0           # there is more to do
@@ -27,6 +28,7 @@ cdef class Encoding:
     cdef list parts
     cdef list left_out
     cdef Undoing undoing                    # of the body of the member that is being written, or None
+    cdef Renaming renaming                  # of the links in it, or None
 
 
 cdef class NativeForm:
@@ -44,7 +46,7 @@ cdef class NativeForm:
     begin(), step(), end(): write a batch. Each step is the work of one member, so that others can be served in between
       (PL-01). A member of a group that cannot be said in this form raises UnfitMember; any other is left out.
     encode(): all of it in one go, for members that are known to fit.
-    put_member(): writes the next member; false: its body is decoded step by step, call again. Raises UnfitMember.
+    put_member(): writes the next member; false: its body is worked on step by step, call again. Raises UnfitMember.
     decode(): never raises for what the upstream answered. A list of Results, one a member in the order of
       members; none is shared. `answer` may be let go afterwards. gathered: what gather() gave of answers before.
     more_at(): where the rest of an answer is to be had (@nextLink), or None.

@@ -97,9 +97,9 @@ cdef list responses_in(bytes text, Py_ssize_t count, int max_depth, bint whole):
         at += used
         named = members_of(part, marks, state.mark_count)
         if named is None or b"id" not in named:
-            if valid:
+            if whole:
                 return None
-            continue
+            continue                                      # whose it is is not known, and the others stand (BU-08)
         index = member_index(value_of(part, marks, named, b"id").strip(b'"'), count)
         if index >= 0:
             # Answered twice: which of them is true cannot be told.

@@ -28,7 +28,7 @@ from batchwire.core.upstream.native.members cimport (
     fits_in,
     lifted_lines,
     relative_url,
-    renamed_body,
+    renaming_of,
 )
 from batchwire.core.upstream.native.outcomes cimport bad_answer, refused_batch, settled, whole_body
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
@@ -97,13 +97,21 @@ cdef class JsonForm(NativeForm):
             name = name.lower()
             fields[name] = fields[name] + b", " + value if name in fields else value
         body = None
-        if call.body_owner is not None:
+        if encoding.renaming is not None:
+            fields.pop(b"content-encoding", None)
+        elif call.body_owner is not None:
             if not self.decode_body(encoding, call, fields, index):
                 return False
             body = (call.body_ptr[:call.body_len] if encoding.undoing is None else encoding.undoing.data) or None
             encoding.undoing = None
         if body is not None:
-            body = self.body_text(fields, index, inner, waits, body)    # which decides on what comes before it
+            body = self.body_text(encoding, fields, index, body)    # which decides on what comes before it
+        if encoding.renaming is not None:
+            if not encoding.renaming.step():
+                return False
+            body = encoding.renaming.text()
+            waits.update(encoding.renaming.waits)
+            encoding.renaming = None
         if index:
             out.put_char(c',')
         out.put(b'{"id":"', 7)
@@ -147,8 +155,9 @@ cdef class JsonForm(NativeForm):
             raise UnfitMember(index, f"{error}" if isinstance(error, (TooDense, TooManyCodings)) else
                               "the body is not what its content-encoding says") from None
 
-    cdef bytes body_text(self, dict fields, Py_ssize_t index, dict inner, dict waits, bytes body):
-        """The JSON for a body: JB-23..JB-25. Without a media type it is bytes, and that is said, because no type would mean JSON."""
+    cdef bytes body_text(self, Encoding encoding, dict fields, Py_ssize_t index, bytes body):
+        """The JSON for a body: JB-23..JB-25, but for links, which encoding.renaming is to rename. Without a media type it
+        is bytes, and that is said, because no type would mean JSON."""
         cdef bytes media = fields.setdefault(b"content-type", b"application/octet-stream")
         cdef Buffer out
         cdef MediaKind kind = media_kind(PyBytes_AS_STRING(media), PyBytes_GET_SIZE(media))
@@ -159,7 +168,8 @@ cdef class JsonForm(NativeForm):
                 body = body[3:]
             if check(<const uint8_t*>PyBytes_AS_STRING(body), PyBytes_GET_SIZE(body), self.max_depth) >= 0:
                 raise UnfitMember(index, "the body is not the JSON that its content-type says")
-            return renamed_body(body, inner, waits)
+            encoding.renaming = renaming_of(body, encoding.inner)
+            return body
         out = Buffer()
         if kind == MEDIA_TEXT:
             self.put_text(out, fields, index, body)

@@ -6,16 +6,20 @@ let an Authorization of the batch into a member (MB-17): it is lifted to the req
 """
 from batchwire.core.dialects.json_strings cimport unescaped
 from batchwire.core.dialects.json_walk cimport skip_space, string_end
-from batchwire.core.model cimport Call
+from batchwire.core.model cimport Buffer, Call
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t
-from libc.string cimport memchr
+from libc.string cimport memchr, memcmp
 
 import json
 import re
 
 cdef extern from "<strings.h>" nogil:
     int strncasecmp(const char* a, const char* b, size_t n)
+
+cdef enum:
+    PIECE = 65536             # bytes of a body that are gone through in one step
+    CANDIDATE = 256           # bytes of a body that take as long as a string that may be a link, or the name of one
 
 cdef frozenset METHODS = frozenset([b"GET", b"POST", b"PUT", b"PATCH", b"DELETE", b"MERGE"])      # JB-07, CL-03
 
@@ -136,47 +140,82 @@ cdef int wait_for(dict waits, bytes ordinal) except -1:
     return 0
 
 
-cdef bytes renamed_body(bytes body, dict inner, dict waits):
-    """A valid JSON text with the references in its links renamed (ID-11); every other byte stays as it is.
-
-    Links are `Nav@odata.bind`, `@odata.id` and their 4.01 spellings; what stands elsewhere is text. waits: gets
-    the members that they lead to.
-    """
-    cdef const uint8_t* p = body
-    cdef Py_ssize_t n = PyBytes_GET_SIZE(body)
-    cdef Py_ssize_t at = 0, done = 0, start, stop
-    cdef const uint8_t* quote
-    cdef bint escaped = False, linking = False
-    cdef bytes renamed
-    cdef list pieces = []
+cdef Renaming renaming_of(bytes body, dict inner):
+    """Of a valid JSON text; None: it has no link to a member, as far as a look can tell."""
+    cdef Renaming made
     if not inner or not may_link(body):
-        return body
-    while at < n:
-        if linking:
-            # A link, or several in an array, up to the first byte that belongs to something else.
-            while at < n and (p[at] == c'[' or p[at] == c',' or is_space(p[at])):
+        return None
+    made = Renaming.__new__(Renaming)
+    made.body = body
+    made.inner = inner
+    made.waits = {}
+    return made
+
+
+cdef class Renaming:
+    cdef bint step(self) except -1:
+        """The work of PIECE bytes; whether all is renamed."""
+        cdef const uint8_t* p = self.body
+        cdef Py_ssize_t n = PyBytes_GET_SIZE(self.body), at = self.at, start, stop, most = PIECE
+        cdef const uint8_t* quote
+        cdef bint escaped = False, linking = self.linking
+        while at < n and most > 0:
+            start = at
+            if linking:
+                # A link, or several in an array, up to the first byte that belongs to something else.
+                while at < n and (p[at] == c'[' or p[at] == c',' or is_space(p[at])):
+                    at += 1
+                linking = at < n and p[at] == c'"'
+            quote = <const uint8_t*>memchr(p + at, c'"', n - at)
+            if quote == NULL:
+                at = n
+                break
+            most -= quote - p + 1 - start
+            start = quote - p + 1
+            stop = string_end(p, start, n, &escaped)
+            most -= stop - start
+            at = skip_space(p, stop + 1, n)
+            if at < n and p[at] == c':':
                 at += 1
-            linking = at < n and p[at] == c'"'
-        quote = <const uint8_t*>memchr(p + at, c'"', n - at)
-        if quote == NULL:
-            break
-        start = quote - p + 1
-        stop = string_end(p, start, n, &escaped)
-        at = skip_space(p, stop + 1, n)
-        if at < n and p[at] == c':':
-            at += 1
-            linking = (escaped or p[stop - 1] == c'd') and is_link_name(
-                unescaped(p + start, stop - start) if escaped else p[start:stop])
-        elif linking and (p[start] == c'$' or escaped):
-            renamed = renamed_link(unescaped(p + start, stop - start) if escaped else p[start:stop], inner, waits)
-            if renamed is not None:
-                pieces.append(body[done:start - 1])
-                pieces.append(renamed)
-                done = stop + 1
-    if not pieces:
-        return body
-    pieces.append(body[done:])
-    return b"".join(pieces)
+                linking = False
+                if escaped:
+                    most -= CANDIDATE
+                    linking = is_link_name(unescaped(p + start, stop - start))
+                elif p[stop - 1] == c'd':
+                    most -= CANDIDATE
+                    linking = is_link_name(p[start:stop])
+            elif linking and begins_reference(p + start, stop - start):
+                most -= CANDIDATE
+                self.rename(start, stop, escaped)
+        self.at = at
+        self.linking = linking
+        return at >= n
+
+    cdef int rename(self, Py_ssize_t start, Py_ssize_t stop, bint escaped) except -1:
+        """Renames the link whose string has these bounds, if it is a reference to a member."""
+        cdef const uint8_t* p = self.body
+        cdef bytes renamed = renamed_link(
+            unescaped(p + start, stop - start) if escaped else p[start:stop], self.inner, self.waits)
+        if renamed is None:
+            return 0
+        if self.out is None:
+            self.out = Buffer()
+        self.out.put(<const char*>p + self.done, start - 1 - self.done)
+        self.out.put_bytes(renamed)
+        self.done = stop + 1
+        return 0
+
+    cdef bytes text(self):
+        """The body with its links renamed; asked once, after the last step."""
+        if self.out is None:
+            return self.body
+        self.out.put(PyBytes_AS_STRING(self.body) + self.done, PyBytes_GET_SIZE(self.body) - self.done)
+        return self.out.take()
+
+
+cdef bint begins_reference(const uint8_t* p, Py_ssize_t n) noexcept nogil:
+    """Whether the first character of a string is a dollar, escaped or not."""
+    return n > 0 and (p[0] == c'$' or (n > 6 and memcmp(p, b"\\u0024", 6) == 0))
 
 
 cdef bint may_link(bytes body) except -1:

@@ -12,7 +12,7 @@ from batchwire.core.upstream.native.members cimport (
     fits_in,
     lifted_lines,
     relative_url,
-    renamed_body,
+    renaming_of,
 )
 from batchwire.core.upstream.native.multipart_answer cimport Taken, boundary_of, responses_in
 from batchwire.core.upstream.native.outcomes cimport bad_answer, failed_together, refused_batch, settled, whole_body
@@ -64,9 +64,21 @@ cdef class MultipartForm(NativeForm):
         cdef bytes name, value
         cdef bytes url = relative_url(call, encoding.base_path, inner)
         cdef bytes body = None
-        cdef bint is_json = False
+        cdef list fields
         if not is_sayable(url):
             raise UnfitMember(index, "its URL cannot stand in the request line of a batch part")
+        fields = fields_of(call, inner)
+        if call.body_owner is not None:
+            if encoding.renaming is None:
+                body = call.body_ptr[:call.body_len]
+                if inner and b"$" in body and is_json(fields) and check(
+                        <const uint8_t*>PyBytes_AS_STRING(body), PyBytes_GET_SIZE(body), self.max_depth) < 0:
+                    encoding.renaming = renaming_of(body, inner)
+            if encoding.renaming is not None:
+                if not encoding.renaming.step():
+                    return False
+                body = encoding.renaming.text()
+                encoding.renaming = None
         out.put_bytes(PART)
         out.put_uint(index + 1)
         out.put(b"\r\n\r\n", 4)
@@ -74,15 +86,9 @@ cdef class MultipartForm(NativeForm):
         out.put_char(c' ')
         out.put_bytes(url)
         out.put(b" HTTP/1.1\r\n", 11)
-        for name, value in fields_of(call, inner):
+        for name, value in fields:
             out.put_bytes(name + b": " + value + b"\r\n")
-            if name.lower() == b"content-type":
-                is_json = media_kind(PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value)) == MEDIA_JSON
-        if call.body_owner is not None:
-            body = call.body_ptr[:call.body_len]
-            if is_json and inner and b"$" in body and check(
-                    <const uint8_t*>PyBytes_AS_STRING(body), PyBytes_GET_SIZE(body), self.max_depth) < 0:
-                body = renamed_body(body, inner, {})
+        if body is not None:
             out.put_bytes(b"Content-Length: %d\r\n" % len(body))
         out.put(b"\r\n", 2)
         if body is not None:
@@ -109,6 +115,16 @@ cdef class MultipartForm(NativeForm):
         if taken.speaks_for_all is not None:
             return failed_together(taken.speaks_for_all, members, self.max_body_bytes)
         return settled(taken.found, members, atomic, self.max_body_bytes)
+
+
+cdef bint is_json(list fields) except -1:
+    """Whether the media type that is said last is JSON."""
+    cdef bytes name, value
+    cdef bint found = False
+    for name, value in fields:
+        if name.lower() == b"content-type":
+            found = media_kind(PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value)) == MEDIA_JSON
+    return found
 
 
 cdef bytes fresh_boundary(bytes prefix, list parts):

@@ -295,6 +295,19 @@ def test_a_long_string_is_searched_in_little_memory(form: NativeForm) -> None:
     assert peak < 10 * len(long)
 
 
+@both_forms
+@pytest.mark.parametrize("shift", range(0, 40, 3))
+def test_PL_01_references_are_renamed_wherever_a_step_ends(form: NativeForm, shift: int) -> None:
+    """A step is the work of 64 KiB: strings, links and the arrays of links lie across its end."""
+    links = b'{"x":[{"@id":"$a"},"$a"],"b@odata.bind":["$b/c" ,\n"B(1)","$a"],"\\u0040id":"\\u0024b","t":"\\u0061"}'
+    body = b'["' + b"x" * shift + b'",' + b",".join([links] * 3000) + b"]"
+    renamed = links.replace(b'{"@id":"$a"}', b'{"@id":"$1"}').replace(b'"B(1)","$a"', b'"B(1)","$1"')
+    renamed = renamed.replace(b"$b/c", b"$2/c").replace(b"\\u0024b", b"$2")
+    assert seen_in(encode(form, member("a"), member("b"), member("c", body=body)))[2].body == body.replace(
+        links, renamed
+    )
+
+
 # ---------------------------------------------------------------- what does not fit
 
 

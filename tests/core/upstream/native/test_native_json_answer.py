@@ -190,14 +190,21 @@ def test_what_stands_around_the_responses_does_not_matter(envelope: bytes) -> No
         b'{"responses":[%s]]}',
         b'{"responses":[%s,7]}',
         b'{"responses":[%s,[]]}',
-        b'{"responses":[%s,{"status":200}]}',
-        b'{"responses":[%s,{"id":"1","id":"2","status":200}]}',
         b"{%s" % b",".join(b'"a%d":1' % i for i in range(200)) + b',"responses":[%s]}',
     ],
 )
 def test_any_other_envelope_is_no_batch_response(envelope: bytes) -> None:
     # The percent sign of the place is the last; those of the names are gone by then.
     assert statuses(taken(b'{"id":"1","status":201}', OTHER, envelope=envelope)) == [502, 502]
+
+
+@pytest.mark.parametrize("one", [b'{"status":200}', b'{"id":"2","id":"2","status":200}'])
+def test_BU_08_a_response_that_says_not_whose_it_is_costs_no_other_call(one: bytes) -> None:
+    envelope = b'{"responses":[%s,' + one + b"]}"
+    given = b'{"id":"1","status":201}'
+    assert statuses(taken(given, envelope=envelope)) == [201, 502]
+    group = JSON_FORM.decode_answer(answer(JSON_FORM, envelope.replace(b"%s", given)), members_of(2), True)
+    assert statuses(group) == [502, 502]
 
 
 def test_members_of_a_response_that_are_not_known_do_not_matter() -> None:
