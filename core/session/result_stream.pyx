@@ -66,6 +66,15 @@ cdef class ResultStream:
     cdef bint window_full(self) noexcept:
         return self.waiting_bytes >= self.window_bytes
 
+    cdef bint waits_for_earlier(self) noexcept:
+        """Whether results that are not written wait for that of an earlier call, and not for the client alone."""
+        return self.ordered and self.first_late > self.next_number
+
+    cdef bint earlier_first(self) noexcept:
+        """Whether the window has no room for what is there, so that only the earliest call makes any."""
+        return self.ordered and (self.window_full() or (
+            self.waits_for_earlier() and self.waiting_bytes + self.unwritten >= self.window_bytes))
+
     cdef int require_fit(self) except -1:
         """Raises EnvelopeError where the results of the calls that have been read may not fit (AN-07): before they run."""
         if self.writer.fits():
