@@ -200,7 +200,8 @@ cdef class Inflow:
 
     cdef int relieve(self) except -1:
         """Lets those read on that may, the earliest first, as far as what they may bring at once has room."""
-        cdef Py_ssize_t room = self.bound - self.reading - self.window - self.out
+        cdef Py_ssize_t room = min(self.bound - self.reading - self.window - self.out,
+                                   self.process_bound - process_reading - process_out)
         cdef Inlet inlet
         if self.held == 0:
             return 0

@@ -32,6 +32,7 @@ cdef class ResultStream:
     cdef bint earlier_first(self) noexcept
     cdef Py_ssize_t write(self, Buffer out, Call call, Result result) except -1
     cdef int keep(self, Call call, bytes written) except -1
+    cdef int write_waiting(self) except -1
     cdef int open(self) except -1
     cdef int separate(self) except -1
 

@@ -86,11 +86,11 @@ cdef class ResultStream:
     cdef int put(self, Call call, Result result) except -1:
         """Writes a result."""
         self.open()
-        if not self.ordered:
+        if not self.ordered or call.number == self.next_number:
             self.separate()
             self.outbox.added(self.write(self.outbox.tail, call, result))
             self.next_number += 1
-            return 0
+            return self.write_waiting() if self.ordered else 0
         self.write(self.single, call, result)
         return self.keep(call, self.single.take())
 
@@ -106,6 +106,10 @@ cdef class ResultStream:
         """Lets a result wait for those of earlier calls, and writes what has its turn now."""
         self.waiting[call.number] = written
         self.waiting_bytes += PyBytes_GET_SIZE(written)
+        return self.write_waiting()
+
+    cdef int write_waiting(self) except -1:
+        cdef bytes written
         while self.waiting:
             written = self.waiting.pop(self.next_number, None)
             if written is None:
