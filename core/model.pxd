@@ -39,6 +39,10 @@ cdef struct HeaderSlice:
     int value_len
     int kind
 
+cdef enum:
+    KEPT_BYTES = 262144       # of a buffer that is empty; every batch has two
+
+
 cdef class Buffer:
     """Growing byte buffer. put() copies; take() hands the content over as bytes and empties it."""
     cdef char* data

@@ -83,7 +83,7 @@ cdef class Buffer:
         cdef bytes taken = PyBytes_FromStringAndSize(self.data, self.size)
         self.size = 0
         # A buffer that once held something huge must not keep that memory for the rest of its life.
-        if self.capacity > 4 << 20:
+        if self.capacity > KEPT_BYTES:
             self.clear()
         return taken
 

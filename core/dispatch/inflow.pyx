@@ -5,7 +5,12 @@ is read on: the one of the earliest call, so that a batch in request order alway
 results to take. Above the bound of the process only one answer of all batches is read on, while results that clients
 have not taken are below it. Those that wait stop reading from their connection; their call's time does not run.
 
-Must never let all wait for one another: what is read on ends by itself, or by the deadline of its call.
+Must never let all wait for one another. Invariant: where answers wait, one of these goes on by itself.
+  - An answer is read on (the earliest of the batch, or of the batch that has the turn): it ends, or its call's time does.
+  - The earliest call of a batch in request order runs and is below COUNTED: the same.
+  - A client has results to take (`full`, process_out): it takes them, or is cut for taking none.
+So `full` must never mean results that wait for an earlier call, which may be the one that is to be read
+(Bounds.client_first).
 """
 from batchwire.core.model cimport Call, now
 from batchwire.core.upstream.base cimport CallOwner, Inlet
@@ -195,7 +200,8 @@ cdef class Inflow:
 
     cdef int relieve(self) except -1:
         """Lets those read on that may, the earliest first, as far as what they may bring at once has room."""
-        cdef Py_ssize_t room = self.bound - self.reading - self.window - self.out
+        cdef Py_ssize_t room = min(self.bound - self.reading - self.window - self.out,
+                                   self.process_bound - process_reading - process_out)
         cdef Inlet inlet
         if self.held == 0:
             return 0

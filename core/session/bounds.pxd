@@ -17,6 +17,7 @@ cdef class Bounds:
     cdef bint may_read(self) noexcept
     cdef bint may_start(self, uint64_t number) noexcept
     cdef bint output_full(self) noexcept
+    cdef bint client_first(self) noexcept
     cdef bint may_write(self) noexcept
     cdef bint may_keep(self, uint64_t number) noexcept
     cdef bint bodies_full(self) noexcept

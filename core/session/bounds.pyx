@@ -1,7 +1,8 @@
 """Whether a batch may read, decide and start more calls, by what it holds already (AN-05, GW-23, PL-02).
 
 One place for all of them, so that what waits for room can always go on when there is room. Must never hold up the
-earliest call without a result of a batch in request order: everything behind it waits for that one.
+earliest call without a result of a batch in request order, but for what the client can take: everything behind it waits
+for that one. So results that are there and not written hold it up only where their own turn has come.
 """
 from batchwire.core.dispatch.inflow cimport Inflow
 from batchwire.core.dispatch.limits cimport Limits
@@ -29,16 +30,22 @@ cdef class Bounds:
 
     cdef bint may_start(self, uint64_t number) noexcept:
         """Whether the call of this number may be started."""
+        # The window empties through the earliest call without a result alone.
+        if self.results.ordered and number == self.results.next_number:
+            return not self.client_first()
         if self.output_full():
             return False
-        # The earliest call without a result may always start: the window empties through it alone.
-        return not self.results.ordered or number == self.results.next_number or not (
+        return not self.results.ordered or not (
             self.results.window_full() or number >= self.results.next_number + <uint64_t>self.limits.reorder_results)
 
     cdef bint output_full(self) noexcept:
         """Whether results wait that the front should take first. Nobody takes any before the end of one message."""
         return self.results.untaken() + self.results.unwritten >= self.limits.output_high_bytes \
             and not self.results.one_message
+
+    cdef bint client_first(self) noexcept:
+        """Whether not even the earliest call may go on before the front takes results: not those that wait for it."""
+        return not self.may_write() or (self.output_full() and not self.results.waits_for_earlier())
 
     cdef bint may_write(self) noexcept:
         """Whether results that are not written yet may be."""
@@ -59,5 +66,5 @@ cdef class Bounds:
     cdef int tell(self, Inflow inflow) except -1:
         """Tells who reads answers how much of them waits."""
         cdef ResultStream results = self.results
-        return inflow.update(results.untaken(), results.waiting_bytes + results.unwritten, self.output_full(),
-                             results.ordered and results.window_full(), results.next_number)
+        return inflow.update(results.untaken(), results.waiting_bytes + results.unwritten, self.client_first(),
+                             results.earlier_first(), results.next_number)

@@ -5,7 +5,7 @@ ten calls (docs/architecture.md), so results that are near travel together. Larg
 AN-07): a document is cut anywhere, into PIECEs; protobuf between two fields, so that no field is ever split.
 """
 from batchwire.core.dialects.wire cimport Field, next_field
-from batchwire.core.model cimport Buffer
+from batchwire.core.model cimport KEPT_BYTES, Buffer
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdlib cimport realloc
 
@@ -13,7 +13,6 @@ from collections import deque
 
 cdef enum:
     CHUNK = 131072
-    LARGE = 4194304           # bytes of a tail that are given back
     PIECE = 1047552           # 1 MiB less what an HttpBody has besides its data
 
 LINGER = 0.004            # seconds that results wait for those that are near
@@ -76,7 +75,7 @@ cdef class Outbox:
                 start = before
         self.push(PyBytes_FromStringAndSize(start, end - start))
         self.tail.size = 0
-        if self.tail.capacity > LARGE:
+        if self.tail.capacity > KEPT_BYTES:
             self.tail.clear()
         return 0
 
@@ -90,12 +89,12 @@ cdef class Outbox:
             at = n * PIECE
             pieces.append(PyBytes_FromStringAndSize(self.tail.data + at, self.tail.size - at))
             self.tail.size = at
-            if self.tail.capacity > LARGE and at > 0:
+            if self.tail.capacity > KEPT_BYTES and at > 0:
                 data = <char*>realloc(self.tail.data, at)
                 if data != NULL:
                     self.tail.data = data
                     self.tail.capacity = at
-        if self.tail.capacity > LARGE:
+        if self.tail.capacity > KEPT_BYTES:
             self.tail.clear()
         for piece in reversed(pieces):
             self.push(piece)

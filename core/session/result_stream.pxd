@@ -15,6 +15,7 @@ cdef class ResultStream:
     cdef dict waiting                       # number -> bytes of results that wait for earlier ones
     cdef Py_ssize_t waiting_bytes
     cdef Py_ssize_t unwritten               # bytes of results that are there and not written yet
+    cdef uint64_t first_late                # number of the first call whose result waits to be written; 0: maybe none
     cdef Py_ssize_t window_bytes            # most that they may have; the last may exceed it
     cdef Buffer single                      # one result, before it is known whether it has to wait
     cdef int bound(self, Py_ssize_t max_message, bint parts) except -1
@@ -27,8 +28,11 @@ cdef class ResultStream:
     cdef uint64_t taken(self) noexcept
     cdef int keep_order(self) except -1
     cdef bint window_full(self) noexcept
+    cdef bint waits_for_earlier(self) noexcept
+    cdef bint earlier_first(self) noexcept
     cdef Py_ssize_t write(self, Buffer out, Call call, Result result) except -1
     cdef int keep(self, Call call, bytes written) except -1
+    cdef int write_waiting(self) except -1
     cdef int open(self) except -1
     cdef int separate(self) except -1
 

@@ -66,6 +66,15 @@ cdef class ResultStream:
     cdef bint window_full(self) noexcept:
         return self.waiting_bytes >= self.window_bytes
 
+    cdef bint waits_for_earlier(self) noexcept:
+        """Whether results that are not written wait for that of an earlier call, and not for the client alone."""
+        return self.ordered and self.first_late > self.next_number
+
+    cdef bint earlier_first(self) noexcept:
+        """Whether the window has no room for what is there, so that only the earliest call makes any."""
+        return self.ordered and (self.window_full() or (
+            self.waits_for_earlier() and self.waiting_bytes + self.unwritten >= self.window_bytes))
+
     cdef int require_fit(self) except -1:
         """Raises EnvelopeError where the results of the calls that have been read may not fit (AN-07): before they run."""
         if self.writer.fits():
@@ -77,11 +86,11 @@ cdef class ResultStream:
     cdef int put(self, Call call, Result result) except -1:
         """Writes a result."""
         self.open()
-        if not self.ordered:
+        if not self.ordered or call.number == self.next_number:
             self.separate()
             self.outbox.added(self.write(self.outbox.tail, call, result))
             self.next_number += 1
-            return 0
+            return self.write_waiting() if self.ordered else 0
         self.write(self.single, call, result)
         return self.keep(call, self.single.take())
 
@@ -97,6 +106,10 @@ cdef class ResultStream:
         """Lets a result wait for those of earlier calls, and writes what has its turn now."""
         self.waiting[call.number] = written
         self.waiting_bytes += PyBytes_GET_SIZE(written)
+        return self.write_waiting()
+
+    cdef int write_waiting(self) except -1:
+        cdef bytes written
         while self.waiting:
             written = self.waiting.pop(self.next_number, None)
             if written is None:

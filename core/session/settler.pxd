@@ -52,6 +52,7 @@ cdef class Settler:
     cdef int pass_over(self, Call call) except -1
     cdef int give(self, Call call, Result result, double t, bint goes_on) except -1
     cdef bint write(self, bint goes_on) except -1
+    cdef int tell_first_late(self) except -1
     cdef bint is_writing(self) noexcept
     cdef int forget_results(self) except -1
     cdef int conclude(self, Call call, Result result, double t) except -1

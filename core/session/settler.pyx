@@ -72,7 +72,8 @@ cdef class Settler:
         # What is not written yet leaves only by being written, so that it must not keep itself from that.
         if len(self.told):
             return self.bounds.may_write()
-        return self.plan.decided.first is not None and not self.bounds.output_full()
+        # One of them may be the earliest call without a result, which those that are not written wait for.
+        return self.plan.decided.first is not None and not self.bounds.client_first()
 
     cdef bint settle(self) except -1:
         """Settles the calls that are decided; whether the slice was over before all were.
@@ -253,6 +254,10 @@ cdef class Settler:
             call, result, is_coded(result) and (call.members is not None or self.results.writer.plain), limit)))
         self.late_count += 1
         self.results.unwritten += result.body_len
+        return self.tell_first_late()
+
+    cdef int tell_first_late(self) except -1:
+        self.results.first_late = (<LateResult>self.late[0][1]).call.number if self.late else 0
         return 0
 
     cdef bint is_writing(self) noexcept:
@@ -273,6 +278,7 @@ cdef class Settler:
             before = late.size
             if late.step():
                 heappop(self.late)
+                self.tell_first_late()
                 self.results.unwritten -= before
                 if late.call.members is None:
                     self.conclude(late.call, late.result, since)
@@ -290,6 +296,7 @@ cdef class Settler:
         self.late = None
         self.told.clear()
         self.results.unwritten = 0
+        self.results.first_late = 0
         return 0
 
     cdef int conclude(self, Call call, Result result, double t) except -1:
