@@ -18,6 +18,9 @@ import h11
 
 CHUNK = 65536
 
+BY_HEAD = frozenset((401, 403, 404, 405, 406, 407, 410, 411, 414, 415, 417, 421, 426, 428, 429, 431, 451))
+"""Statuses that anybody says on the sight of a head, before it passes a request on."""
+
 
 class CallError(Exception):
     """The batch did not end well; the message is for a person."""
@@ -76,7 +79,7 @@ def _answer(
     """Sends `unsent` and then the body, and reads until the answer has ended. hint: why there may be none."""
     sending = True
     status = 0
-    started = False
+    started = odata = False
     refusal = bytearray()
     while True:
         wanted = source.descriptor if sending and not unsent else None
@@ -101,20 +104,22 @@ def _answer(
             while (event := protocol.next_event()) is not h11.NEED_DATA:
                 if isinstance(event, h11.Response):
                     status = event.status_code
-                    started = any(name == b"batchwire-calls-started" for name, _ in event.headers)
+                    names = {name for name, _ in event.headers}
+                    started = b"batchwire-calls-started" in names
+                    odata = b"odata-version" in names
                 elif isinstance(event, h11.Data) and status in (200, 202):
                     yield bytes(event.data)
                 elif isinstance(event, h11.Data):
                     refusal += event.data[: CHUNK - len(refusal)]
                 elif not isinstance(event, h11.InformationalResponse):
                     if status not in (200, 202):
-                        raise _refused(status, bytes(refusal), started)
+                        raise _refused(status, bytes(refusal), started, odata)
                     if isinstance(event, h11.EndOfMessage):
                         _look_for_error(event)
                     return
         except h11.RemoteProtocolError as error:
             if status and status not in (200, 202):
-                raise _refused(status, bytes(refusal), started) from None
+                raise _refused(status, bytes(refusal), started, odata) from None
             what = "the answer broke off" if status else "no answer came"
             if not received:
                 raise CallError(f"{what}: the connection was closed{'' if status else hint}") from None
@@ -171,15 +176,16 @@ def _request(url: str, seconds: int) -> tuple[str, int, bool, h11.Request]:
         raise CallError(f"{url} is no http or https URL") from None
 
 
-def _refused(status: int, body: bytes, started: bool) -> CallError:
-    """The error of an answer that is none to a batch. started: it says that calls had been started.
+def _refused(status: int, body: bytes, started: bool, odata: bool) -> CallError:
+    """The error of an answer that is none to a batch. started: it says that calls had been started. odata: it says
+    its version of OData, as a gateway does with each error, and a proxy with none.
 
     In a gateway's words 4xx and 503 say that nothing was run. Others say some of these also where they have passed a
     part of the batch on, and have lost the gateway behind them.
     """
     code, reason = _reason(body)
-    of_gateway = bool(code) and (400 <= status < 500 or status == 503)
-    of_others = 300 <= status < 500 and status not in (408, 413)
+    of_gateway = odata and bool(code) and (400 <= status < 500 or status == 503)
+    of_others = 300 <= status < 400 or status in BY_HEAD
     kind = RefusedError if not started and (of_gateway or of_others) else CallError
     return kind(f"the gateway answered {status}{reason}")
 
@@ -197,11 +203,12 @@ def placed(code: str, target: str, message: str) -> str:
 
 
 def _reason(body: bytes) -> tuple[str, str]:
-    """The code of an OData error object and what it says; "" and the start of whatever else came."""
+    """The code of an OData error object and what it says; "" and the start of whatever else came. A code that is no
+    text is none."""
     try:
         error = json.loads(body)["error"]
         code, target, message = (str(error.get(key) or "") for key in ("code", "target", "message"))
-        return code, placed(code, target, message)
+        return code if isinstance(error.get("code"), str) else "", placed(code, target, message)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         # Also one that was cut off behind its message.
         found = re.search(rb'"message"\s*:\s*"((?:[^"\\]|\\.)*)"', body)

@@ -41,6 +41,13 @@ cdef class HttpExchange(Handler):
             return data
         return None if self.lost or self.finished else b""
 
+    async def gone(self):
+        """Returns when the client is gone or the answer has ended: nothing more is to be read."""
+        while not self.lost and not self.finished:
+            if self.reading is None or self.reading.done():
+                self.reading = self.request.ends.loop.create_future()
+            await asyncio.shield(self.reading)
+
     def store(self, Py_ssize_t size, Py_ssize_t longest):
         """Whether the connection may keep `size` bytes, in place of those said before, of an unfinished message.
 

@@ -28,6 +28,7 @@ cdef double TICK = 0.02           # seconds between looks at the deadlines while
 cdef double SHUTDOWN = 10.0       # seconds that its lifespan may take to end
 cdef enum:
     TOLD = 10
+    AT_ONCE = 16                  # times that an application is told at once that nobody waits (OP-23)
 
 cdef double TOLD_SECONDS = 1.0    # in which TOLD failures of an application are logged each; the others are counted
 cdef double GRACE = 1.0           # seconds an application gets to notice that nobody waits any more
@@ -61,6 +62,7 @@ cdef class AsgiCall(Inlet):
     cdef bint body_given
     cdef bint ended                   # nobody waits for the answer any more
     cdef object gone                  # future: set when the client is to be told gone
+    cdef unsigned long long told_gone  # times it was told so
     cdef int status
     cdef list headers
     cdef Buffer content
@@ -84,10 +86,24 @@ cdef class AsgiCall(Inlet):
             if self.gone is None:
                 self.gone = self.upstream.loop.create_future()
             await asyncio.shield(self.gone)
+        self.told_gone += 1
+        if self.told_gone % AT_ONCE == 0:
+            # OP-23. Not each time: one that only looks, and cancels what does not come at once, would never know.
+            await asyncio.sleep(0)
         return {"type": "http.disconnect"}
 
     async def send(self, message):
-        """ASGI send."""
+        """ASGI send. Others get a turn of the loop with each message but the first and the last (OP-23)."""
+        try:
+            more = await self.take(message)
+        except Exception:
+            await asyncio.sleep(0)
+            raise
+        if more:
+            await asyncio.sleep(0)
+
+    async def take(self, message):
+        """What one message says becomes part of the answer; whether more of its body follows."""
         if self.ended:
             raise OSError("the client is gone")
         kind = message["type"]
@@ -113,13 +129,15 @@ cdef class AsgiCall(Inlet):
                 if self.ended:
                     raise OSError("the client is gone")
             self.gather(data)
-            if not message.get("more_body", False):
-                self.check_length()
-                self.finished = True
-                self.release()
-                self.upstream.context.run(self.upstream.answered, self)
+            if message.get("more_body", False):
+                return True
+            self.check_length()
+            self.finished = True
+            self.release()
+            self.upstream.context.run(self.upstream.answered, self)
         else:
             raise BadAnswer(f"the message {kind!r} is not part of an HTTP answer")
+        return False
 
     def check_length(self):
         """OP-05: a body of another length than its content-length is none, as of any upstream. Raises BadAnswer."""
@@ -287,6 +305,7 @@ cdef class AsgiUpstream(Upstream):
             return await self.lifespan_in.get()
 
         async def send(message):
+            await asyncio.sleep(0)        # OP-23
             kind = message["type"]
             if kind == "lifespan.startup.complete" and not started.done():
                 started.set_result(None)

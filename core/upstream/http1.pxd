@@ -2,6 +2,8 @@ from batchwire.core.model cimport Buffer, Call
 from batchwire.core.upstream.base cimport Inlet, Upstream
 from batchwire.core.upstream.http1_answer cimport Answer
 
+cdef bint may_repeat(Call call) except -1
+
 cdef class ConnectionPool(Upstream):
     """The pool, as its connections see it."""
     cdef Buffer scratch                     # request heads are built here, one at a time
@@ -28,7 +30,7 @@ cdef class HttpConnection(Inlet):
     cdef double paused, paused_since        # seconds that the answer was not read, and since when it is not; 0: it is
     cdef int slot                           # index among the running, or -1
     cdef double waited(self, double t) noexcept
-    cdef bint fits(self, Call call) noexcept
+    cdef bint fits(self, Call call) except -1
     cdef int send(self, Call call) except -1
     cdef Py_ssize_t write_now(self, const char* p, Py_ssize_t n) except -2
     cdef int hand_over(self, object rest) except -1

@@ -25,6 +25,19 @@ cdef inline char* added(char* p, bytes b) noexcept:
     return p + PyBytes_GET_SIZE(b)
 
 
+cdef bint may_repeat(Call call) except -1:
+    """Whether a call may be sent once more when it is not known whether it has been run: where the answer to the
+    second is that of the first (GW-15). That of a DELETE, or of a PUT with conditions, would be 404 or 412."""
+    cdef bytes block
+    if not is_repeatable(call.method) or PyBytes_AS_STRING(call.method)[0] == c'D':
+        return False
+    if PyBytes_AS_STRING(call.method)[0] == c'P':
+        for block in (call.head, call.extra):
+            if block and b"\nif-" in b"\n" + block.lower():
+                return False
+    return True
+
+
 cdef class ConnectionPool(Upstream):
     cdef int answered(self, HttpConnection connection, Call call) except -1:
         raise NotImplementedError
@@ -116,11 +129,11 @@ cdef class HttpConnection(Inlet):
         """Seconds that the running answer was not read for want of room (AN-05)."""
         return self.paused + (t - self.paused_since if self.paused_since else 0)
 
-    cdef bint fits(self, Call call) noexcept:
+    cdef bint fits(self, Call call) except -1:
         """Whether the call may have this connection, which was kept for it. One that cannot be sent again (GW-15)
         looks first for what the loop has not told yet: the upstream's end, or bytes that nobody asked for and that
         would pass for its answer. With TLS, whatever has come is one or the other: nothing was asked for."""
-        return not self.kept or is_repeatable(call.method) or is_quiet(self.socket)
+        return not self.kept or may_repeat(call) or is_quiet(self.socket)
 
     cdef int send(self, Call call) except -1:
         """Sends its call; the end reaches pool.answered() or pool.broke(). Raises only while `call` stands."""

@@ -6,12 +6,11 @@ a connection is free, nor open more connections than max_connections.
 from batchwire.core.dialects.base cimport is_read
 from batchwire.core.errors import ConfigError
 from batchwire.core.faults cimport fault
-from batchwire.core.methods cimport is_repeatable
 from batchwire.core.model cimport (
     Buffer, Call, OUTCOME_FAILED, OUTCOME_SUCCEEDED, OUTCOME_TIMED_OUT, OUTCOME_UNREACHABLE, Result, now,
 )
 from batchwire.core.upstream.base cimport CallOwner
-from batchwire.core.upstream.http1 cimport ConnectionPool, HttpConnection
+from batchwire.core.upstream.http1 cimport ConnectionPool, HttpConnection, may_repeat
 
 import asyncio
 import logging
@@ -204,14 +203,14 @@ cdef class HttpUpstream(ConnectionPool):
 
     cdef int broke(self, HttpConnection connection, Call call, bint unanswered) except -1:
         """The connection failed under a call. A stale one, closed by the server as we wrote, is tried again
-        where that is safe: once, on a new connection, when no byte had left or the method is idempotent
-        (RFC 9110 9.2.2, RFC 9112 9.3.1, GW-15). Idle ones may be as stale. gone() follows at once and makes the
+        where that is safe: once, on a new connection, when no byte had left or a second answer says
+        the same (RFC 9112 9.3.1, GW-15). Idle ones may be as stale. gone() follows at once and makes the
         new connection in the place of this one."""
         cdef Result head
         self.unlist(connection)
         call.position = -1
         if unanswered and connection.kept and not call.retried and not self.closed and (
-                connection.unsent or is_repeatable(call.method)):
+                connection.unsent or may_repeat(call)):
             call.retried = True
             self.retries += 1
             self.retry_queue.append(call)

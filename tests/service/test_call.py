@@ -238,21 +238,34 @@ def test_results_that_came_are_a_document_wherever_it_broke_off(at: int) -> None
 
 
 ERROR = b'{"error":{"code":"TooLarge","message":"too\\n large"}}'
-STARTED = b"batchwire-calls-started: 3\r\n"
+ODATA = b"odata-version: 4.01\r\n"
+STARTED = ODATA + b"batchwire-calls-started: 3\r\n"
+GOOGLE = b'{"error":{"code":503,"message":"upstream connect error","status":"UNAVAILABLE"}}'
 
 
 @pytest.mark.parametrize(
     ("status", "fields", "body", "code"),
     [
-        (413, b"", ERROR, 2),
-        (503, b"", ERROR, 2),
+        (400, ODATA, ERROR, 2),
+        (408, ODATA, ERROR, 2),
+        (413, ODATA, ERROR, 2),
+        (503, ODATA, ERROR, 2),
+        (403, b"", GOOGLE, 2),
         (404, b"", b"<html>", 2),
         (302, b"location: /\r\n", b"", 2),
         (400, STARTED, ERROR, 3),
         (408, STARTED, ERROR, 3),
         (500, b"", ERROR, 3),
         # What a proxy says that may have passed the batch on.
+        (400, b"", b"<html>", 3),
+        (400, b"", GOOGLE, 3),
+        (400, b"", ERROR, 3),
+        (409, b"", GOOGLE, 3),
         (413, b"", b"<html>", 3),
+        (499, b"", b"", 3),
+        (503, b"", GOOGLE, 3),
+        (503, b"", ERROR, 3),
+        (503, ODATA, GOOGLE, 3),
         (408, b"", b"", 3),
         (502, b"", b"<html>", 3),
         (503, b"", b"<html>", 3),

@@ -30,6 +30,7 @@ class AsgiRequest:
         self._head: Message | None = None
         self._answered = False
         self._ended = False
+        self._whole = False
         self._expects = any(
             name == b"expect" and value.lower() == b"100-continue" for name, value in self._request.headers
         )
@@ -81,9 +82,14 @@ class AsgiRequest:
         if self._expects:
             self._expects = False
             self._exchange.go_ahead()
+        if self._whole:
+            # OP-23: an application that asks on behind the end of the body waits for this.
+            await self._exchange.gone()
+            return {"type": "http.disconnect"}
         data = await self._exchange.read()
         if data is None:
             return {"type": "http.disconnect"}
+        self._whole = not data
         return {"type": "http.request", "body": data, "more_body": bool(data)}
 
     async def _send(self, message: Message) -> None:

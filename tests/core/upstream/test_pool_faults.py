@@ -41,8 +41,8 @@ def stale_after_first() -> object:
     return answering
 
 
-@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
-async def test_an_idempotent_call_is_tried_again(method: str) -> None:
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "PUT"])
+async def test_GW_15_a_call_whose_second_answer_is_the_same_is_tried_again(method: str) -> None:
     async with serving(stale_after_first()) as (server, upstream, route):  # type: ignore[arg-type]
         await run(route, [call("warm")])
         assert (await run(route, [call("a", "again", method)])).statuses == {"a": 200}
@@ -51,11 +51,25 @@ async def test_an_idempotent_call_is_tried_again(method: str) -> None:
         assert upstream.stats()["failures"] == 0
 
 
-@pytest.mark.parametrize("method", ["POST", "PATCH"])
-async def test_what_is_not_idempotent_is_never_sent_twice(method: str) -> None:
+@pytest.mark.parametrize(
+    ("method", "field"),
+    [
+        ("POST", ""),
+        ("PATCH", ""),
+        ("MERGE", ""),
+        ("DELETE", ""),
+        ("DELETE", "If-Match"),
+        ("PUT", "If-Match"),
+        ("PUT", "if-none-match"),
+        ("PUT", "If-Unmodified-Since"),
+    ],
+)
+async def test_GW_15_what_a_second_answer_would_mislead_about_is_never_sent_twice(method: str, field: str) -> None:
+    headers = [("x-other", "1"), (field, '"1"')] if field else []
+    body = None if method == "DELETE" else b"{}"
     async with serving(stale_after_first()) as (server, upstream, route):  # type: ignore[arg-type]
         await run(route, [call("warm")])
-        batch = await run(route, [call("a", "once", method, body=b"{}")])
+        batch = await run(route, [call("a", "once", method, body=body, headers=headers)])
         assert (batch["a"].status, code(batch["a"])) == (502, "UpstreamBroken")
         assert [r.target for r in server.requests] == [b"/x", b"/once"]
         assert upstream.stats()["retries"] == 0
