@@ -7,7 +7,7 @@ result.
 from batchwire.core.dialects.wire cimport Field, field_at, next_field, varint_at, WIRE_BYTES
 from batchwire.core.errors import EnvelopeError
 from batchwire.core.front.grpc_messages cimport put_prefix
-from batchwire.core.front.rpc cimport LEAD, Rpc, STATUS_DEADLINE_EXCEEDED, STATUS_OK
+from batchwire.core.front.rpc cimport LEAD, Rpc, STATUS_OK
 from batchwire.core.model cimport now
 from batchwire.core.session.session cimport Session
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -66,17 +66,24 @@ cdef class BatchRpc(Rpc):
         # Settled first: the end of the session would say that the gateway stopped it.
         batch = self.batch
         self.batch = None
+        error = EnvelopeError(408, "DeadlineExceeded", "the deadline of the call is over")
         if self.session is None:
-            self.refused(EnvelopeError(408, "DeadlineExceeded", ""))
-        self.set_status(STATUS_DEADLINE_EXCEEDED, "the deadline of the call is over", None)
+            self.refused(error)
+        else:
+            error.started = self.session.launched
+        Rpc.fail(self, error)
         if batch is not None:
             batch.close("deadline")
-        return self.answer()
+        return 0
 
     cdef int fail(self, object error) except -1:
-        if self.session is None and not self.done:
-            self.refused(error)
-        return Rpc.fail(self, error)
+        """Ends the batch so; where there is one, what had been started of it gives its results first (GW-21)."""
+        if self.session is None:
+            if not self.done:
+                self.refused(error)
+            return Rpc.fail(self, error)
+        self.session.fail(error)
+        return 0
 
     cdef int refused(self, object error) except -1:
         """OP-14: the call ends before it had a batch, whose end would have been told."""

@@ -1,5 +1,6 @@
 # HTTP/1.1 as all fronts need it: see http1.pyx.
 from batchwire.core.front.http1_answers cimport Http1Answers
+from batchwire.core.front.http1_stream cimport Http1Stream
 
 cdef class Http1Connection(Http1Answers):
     cdef object parser                      # httptools.HttpRequestParser
@@ -23,3 +24,4 @@ cdef class Http1Connection(Http1Answers):
     cdef int request(self, str version) except -1
     cdef bytes target(self)
     cdef int refuse_bytes(self) except -1
+    cdef bint tell_damaged(self, Http1Stream stream) except -1

@@ -4,6 +4,7 @@ A bound on the size of a head and of what frames a body, on how many requests wa
 request nobody has consumed. An offer to change the protocol is passed over (RFC 9110 7.8). What comes behind a request,
 late or no HTTP, is told only after the answers that are due before it (FR-13). Must never know what a request means.
 """
+from batchwire.core.errors import EnvelopeError
 from batchwire.core.faults cimport fault
 from batchwire.core.front.http1_answers cimport connections_open, final_answer, TURN_BYTES
 from batchwire.core.front.http1_stream cimport Http1Stream, streams_open
@@ -287,8 +288,24 @@ cdef class Http1Connection(Http1Answers):
         cdef Http1Stream newest = self.newest
         if newest is not None and not newest.ended:
             if newest is self.current:
+                if self.tell_damaged(newest):
+                    return 0
                 return self.end_broken() if newest.answered else self.end_with(NO_HTTP)
             if newest.waiting is None:
                 return self.end_broken()  # it has its answer
             self.drop_newest()      # it waits for an answer before it, and will never be whole
         return self.refuse(NO_HTTP)
+
+    cdef bint tell_damaged(self, Http1Stream stream) except -1:
+        """Whether the handler of the request that is no HTTP any more ends its answer itself (GW-21)."""
+        cdef Handler handler = stream.handler
+        if handler is None or stream.crashed:
+            return False
+        try:
+            if not handler.on_damaged(EnvelopeError(400, "BadFraming", "the body is not framed as HTTP/1.1 has it")):
+                return False
+        except BaseException as error:
+            self.crashed(stream, error)
+        self.refusal = NO_HTTP            # never said: the connection ends behind this answer
+        stream.keeps = False
+        return True

@@ -79,8 +79,10 @@ cdef class Http1Answers(Http1Link):
 
         Whether it still reads is told by what is written to it, or by the state of its socket after that.
         """
-        if self.closed or self.ended or self.current is None or not self.current.ended or self.fd < 0:
+        if self.closed or self.ended or self.current is None or self.fd < 0:
             return False          # TLS has no half-closed connections here
+        if not self.current.ended and self.refusal is None:
+            return False          # but a body that is damaged has no end
         self.half_closed = True
         if not self.newest.ended and self.waiting:
             self.drop_newest()

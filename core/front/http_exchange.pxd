@@ -8,6 +8,8 @@ cdef class HttpExchange(Handler):
     cdef Py_ssize_t stored                  # bytes of an unfinished message, see store()
     cdef Py_ssize_t unsent         # bytes written and not taken
     cdef Py_ssize_t sent                    # bytes of outbound[0]
+    cdef public bint hears_damage           # who reads answers a body that is framed wrongly; else the stream is gone
+    cdef object damage                      # EnvelopeError of such a body, or None
     cdef readonly bint lost                 # the stream is gone before its end
     cdef readonly bint stalled              # because the client took nothing for too long
     cdef bint finished

@@ -28,8 +28,12 @@ cdef class HttpExchange(Handler):
     # --- the request
 
     async def read(self):
-        """The next bytes of the body; b"" at its end, None when the client is gone or the answer has ended."""
-        while not self.inbound and not self.request.ended and not self.lost and not self.finished:
+        """The next bytes of the body; b"" at its end, None when the client is gone or the answer has ended.
+
+        Raises EnvelopeError where `hears_damage` and what follows is framed wrongly.
+        """
+        while not self.inbound and not self.request.ended and not self.lost and not self.finished \
+                and self.damage is None:
             # An application may wait in several tasks, and cancel one of them: all wait for the same.
             if self.reading is None or self.reading.done():
                 self.reading = self.request.ends.loop.create_future()
@@ -39,6 +43,8 @@ cdef class HttpExchange(Handler):
             if self.stream is not None:
                 self.stream.consume(len(data))
             return data
+        if self.damage is not None and not self.lost and not self.finished:
+            raise self.damage
         return None if self.lost or self.finished else b""
 
     async def gone(self):
@@ -138,6 +144,13 @@ cdef class HttpExchange(Handler):
             return self.stream.consume(n)
         self.inbound.append(PyBytes_FromStringAndSize(p, n))
         return self.stir(self.reading)
+
+    cdef bint on_damaged(self, object error) except -1:
+        if not self.hears_damage or self.finished:
+            return False
+        self.damage = error
+        self.stir(self.reading)
+        return True
 
     cdef int on_end(self) except -1:
         return self.stir(self.reading)

@@ -26,6 +26,8 @@ cdef class RestBatch(Handler):
     cdef RestBatch of(object servicer, Batch batch, Negotiated known)
     cdef int begin(self, Stream stream) except -1
     cdef int feed_decoded(self) except -1
+    cdef int end_input(self, object error) except -1
+    cdef bint reads_no_more(self) except -1
     cdef int more_soon(self) except -1
     cdef int release(self) except -1
     cdef int answer(self) except -1

@@ -46,7 +46,7 @@ cdef class RestBatch(Handler):
 
     cdef int on_data(self, const char* p, Py_ssize_t n) except -1:
         self.held += n
-        if self.over or self.session.is_over():
+        if self.over or self.reads_no_more():
             return self.release()
         data = PyBytes_FromStringAndSize(p, n)
         if self.decoder is None:
@@ -55,6 +55,23 @@ cdef class RestBatch(Handler):
             self.encoded.append(data)
             self.feed_decoded()
         return self.release()
+
+    cdef bint on_damaged(self, object error) except -1:
+        self.end_input(error)
+        self.release()
+        return True
+
+    cdef int end_input(self, object error) except -1:
+        """The body is no batch: what had been started gives its results first (GW-21)."""
+        self.session.fail(error)
+        if self.decoder is not None:
+            self.pieces = None
+            self.encoded.clear()
+        return 0
+
+    cdef bint reads_no_more(self) except -1:
+        """Whether what comes of the body is of no use any more."""
+        return self.session.is_over() or self.session.failure is not None
 
     cdef int on_end(self) except -1:
         self.whole = True
@@ -69,6 +86,10 @@ cdef class RestBatch(Handler):
         cdef double since
         try:
             while self.session.wants_input():
+                if self.reads_no_more():
+                    self.pieces = None
+                    self.encoded.clear()
+                    return 0
                 if self.pieces is None:
                     if not self.encoded:
                         break
@@ -87,7 +108,7 @@ cdef class RestBatch(Handler):
                 self.decoder.finish()
                 self.session.feed_end()
         except EnvelopeError as error:
-            self.session.fail(error)
+            self.end_input(error)
         return 0
 
     cdef int more_soon(self) except -1:
@@ -113,7 +134,7 @@ cdef class RestBatch(Handler):
         cdef Py_ssize_t held = self.held
         if self.stream is None or not self.session.wants_input():
             return 0
-        if not self.session.is_over() and (self.pieces is not None or self.encoded):
+        if not self.reads_no_more() and (self.pieces is not None or self.encoded):
             return 0
         self.held = 0
         return self.stream.consume(held)

@@ -24,6 +24,7 @@ cdef class Rpc(Handler):
     cdef Py_ssize_t stored                  # bytes of an unfinished message
     cdef double message_began               # when the unfinished message began; 0: there is none
     cdef bint done                          # its status is decided
+    cdef bint deaf                          # nothing more of the request is read
     # the message that is being sent
     cdef char[LEAD] lead
     cdef int lead_size, lead_at
@@ -42,6 +43,7 @@ cdef class Rpc(Handler):
     cdef int send(self, bytes message) except -1
     cdef int answer(self) except -1
     cdef int set_status(self, int code, str message, bytes details) except -1
+    cdef int end_input(self, object error) except -1
     cdef int fail(self, object error) except -1
     cdef int release(self) except -1
     cdef bint store(self) except -1

@@ -116,6 +116,15 @@ cdef class Rpc(Handler):
             self.store()
         return self.on_gone(False)
 
+    cdef int end_input(self, object error) except -1:
+        """What has come is no request: nothing more of it is read, and the call ends with this error."""
+        self.deaf = True
+        self.reader.body = None
+        self.message_began = 0
+        self.store()
+        self.release()
+        return self.fail(error)
+
     cdef int fail(self, object error) except -1:
         """Ends with the status of an error, after what has been filled in already."""
         code, message, details = self.servicer.status(error)
@@ -136,7 +145,7 @@ cdef class Rpc(Handler):
         cdef bint complete = False, complete_one = False
         cdef bytes message
         self.held += n
-        if self.done:
+        if self.done or self.deaf:
             return self.release()
         try:
             while n and not self.done:
@@ -153,7 +162,7 @@ cdef class Rpc(Handler):
             if not self.store():
                 raise EnvelopeError(413, "TooMuchUnfinished", "too many long messages are unfinished on the connection")
         except EnvelopeError as error:
-            return self.fail(error)
+            return self.end_input(error)
         if not self.reader.partial():
             self.message_began = 0
         elif self.message_began == 0 or complete_one:
@@ -174,14 +183,14 @@ cdef class Rpc(Handler):
         return now_stored == 0 or fits
 
     cdef int on_end(self) except -1:
-        if self.done:
+        if self.done or self.deaf:
             return 0
         try:
             if self.reader.partial():
                 raise EnvelopeError(400, "BadMessage", "the request ends within a message")
             self.on_half_close()
         except EnvelopeError as error:
-            return self.fail(error)
+            return self.end_input(error)
         return 0
 
     cdef int on_input(self) except -1:
@@ -228,7 +237,7 @@ cdef class Rpc(Handler):
         if not self.done and self.message_began and too_slow(
                 t - self.message_began, self.reader.filled, self.http2().connection.request_rate,
                 self.stream.ends.idle_seconds):
-            return self.fail(EnvelopeError(408, "ClientTooSlow", "the message comes too slowly"))
+            return self.end_input(EnvelopeError(408, "ClientTooSlow", "the message comes too slowly"))
         # A client that takes nothing of what is decided: nobody else looks after it any more.
         if self.done and t - self.last_activity > self.stream.ends.idle_seconds:
             return self.stream.cut()

@@ -21,6 +21,7 @@ cdef class Handler(SessionListener):
     cdef bint hears_out                     # a small rest of a request that is answered early is read away
     cdef int on_data(self, const char* p, Py_ssize_t n) except -1
     cdef int on_end(self) except -1
+    cdef bint on_damaged(self, object error) except -1
     cdef int on_settled(self) except -1
     cdef int on_taken(self, double t) except -1
     cdef int on_stalled(self) except -1

@@ -36,6 +36,13 @@ cdef class Handler(SessionListener):
         """The request is complete."""
         raise NotImplementedError
 
+    cdef bint on_damaged(self, object error) except -1:
+        """What comes of the body is framed wrongly (an EnvelopeError), and nothing more of it will come.
+
+        Whether the handler ends its answer itself, with this error; if not, the stream is gone.
+        """
+        return False
+
     cdef int on_settled(self) except -1:
         """All that came together with the head has been handed over."""
         return 0

@@ -64,6 +64,7 @@ class HttpCall:
         """The messages of the answer. Raises EnvelopeError where the call ends with an error."""
         call = RpcBatch(self._servicer, self._method, metadata, peer_of(scope), seconds)
         exchange = scope["extensions"][EXTENSION]
+        exchange.hears_damage = True
         exchange.on_lost = lambda: _client_is_gone(call, exchange)
         reader = asyncio.ensure_future(self._read(call, receive, exchange))
         ended: Ending = "cancelled"
@@ -76,6 +77,9 @@ class HttpCall:
             async for message in call.answer():
                 yield message
             ended = "ok"
+        except EnvelopeError:
+            ended = "ok"  # which its session knows better
+            raise
         finally:
             reader.cancel()
             call.close(ended)
