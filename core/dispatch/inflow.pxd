@@ -8,6 +8,7 @@ cdef class Inflow:
     cdef Py_ssize_t bound                   # of the batch
     cdef Py_ssize_t process_bound
     cdef double batch_deadline              # monotonic seconds
+    cdef double moved                       # monotonic seconds: when anything of the batch last came, ended or was taken
     cdef list inlets                        # those whose answers are counted
     cdef readonly int held                  # how many of them wait
     cdef Py_ssize_t reading                 # bytes of theirs

@@ -90,6 +90,7 @@ cdef class Inflow:
         self.bound = bound
         self.process_bound = process_bound
         self.batch_deadline = batch_deadline
+        self.moved = now()
         self.inlets = []
 
     def __dealloc__(self):
@@ -107,6 +108,7 @@ cdef class Inflow:
             inlet.answering = call
             inlet.counted = 0
             self.inlets.append(inlet)
+        self.moved = now()
         self.reading += size - inlet.counted
         process_reading += size - inlet.counted
         inlet.counted = size
@@ -117,6 +119,7 @@ cdef class Inflow:
     cdef int ended(self, Inlet inlet) except -1:
         """The answer is whole, or is not wanted any more. update() follows, or close()."""
         global process_reading, turn
+        self.moved = now()
         self.inlets.remove(inlet)
         self.reading -= inlet.counted
         process_reading -= inlet.counted
@@ -132,6 +135,8 @@ cdef class Inflow:
 
     cdef int update(self, Py_ssize_t out, Py_ssize_t window, bint full, bint window_full, uint64_t next_out) except -1:
         global process_reading, process_out, turn
+        if out != self.out or window != self.window or next_out != self.next_out:
+            self.moved = now()
         process_out += out - self.out
         process_reading += window - self.window
         self.out = out

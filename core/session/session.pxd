@@ -88,4 +88,5 @@ cdef class Session(Conductor):
     cdef int check_end(self) except -1
     cdef int close(self, Life life) except -1
     cdef int cut_idle(self) except -1
+    cdef bint holds_all(self) noexcept
     cdef int wake_input(self) except -1

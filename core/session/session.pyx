@@ -9,6 +9,7 @@ without exactly one result unless the batch is cancelled or broken, nor know whi
 from batchwire.core.alarms cimport alarms_of
 from batchwire.core.dialects.base cimport BatchOptions, Reader, Summary, Writer
 from batchwire.core.dialects.table cimport reader_of, writer_of
+from batchwire.core.dispatch.inflow cimport Inflow
 from batchwire.core.dispatch.limits cimport Limits
 from batchwire.core.dispatch.placement cimport Placement
 from batchwire.core.errors import EnvelopeError
@@ -51,6 +52,12 @@ def stats():
 def no_room(what):
     """The error of a batch that has waited in vain for others to let go of memory (PL-13)."""
     return EnvelopeError(503, "NoRoom", f"{what}: batches hold all of limits.max_request_bytes_in_process")
+
+
+def no_room_for_answers(double seconds):
+    """The error of a batch whose answers have waited in vain for others to let go of memory (AN-05)."""
+    return EnvelopeError(503, "NoRoom", f"the answers were not read on for {seconds:g} s: batches hold all of "
+                         "limits.max_answer_bytes_in_process")
 
 
 cdef double watch_seconds(Limits limits) noexcept:
@@ -548,6 +555,12 @@ cdef class Session(Conductor):
             self.end_stranded()
         elif self.outlet.ready and self.results.untaken() and self.client.takes_nothing(t, idle):
             self.stalled()
+        elif self.holds_all() and t - max(self.dispatch.inflow.moved, self.client.last_take, self.client.last_feed) >= idle:
+            # AN-05: the time of its calls does not run, so that nothing else would end it.
+            if self.failure is None:
+                self.failure = no_room_for_answers(idle)
+                self.failure.started = self.dispatch.launched
+            self.cancel()
         elif self.share.since > 0:
             if t - self.share.since >= idle:
                 self.break_off(no_room(f"the batch was not read on for {idle:g} s"))
@@ -561,6 +574,12 @@ cdef class Session(Conductor):
         elif self.life == LIFE_OPEN and self.intake.comes_slowly(self.client, t):
             self.break_off(EnvelopeError(408, "ClientTooSlow", "the batch comes too slowly"))
         return 0
+
+    cdef bint holds_all(self) noexcept:
+        """Whether every call that runs waits for being read on, and every result that is left for being written."""
+        cdef Inflow inflow = self.dispatch.inflow
+        return inflow is not None and self.dispatch.running == inflow.held and (
+            inflow.held > 0 or self.settler.is_writing())
 
     # --- the end
 

@@ -10,7 +10,7 @@ import uvloop
 from batchwire.core import AsgiUpstream, Limits, Route, Session
 from batchwire.core.dispatch.inflow import stats
 from batchwire.v1 import batch_pb2 as pb
-from core_driving import call, session_of
+from core_driving import Request, answer, call, serving, session_of, turned
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -145,3 +145,33 @@ def test_AN_05_what_is_held_can_go_on(
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(run())
+
+
+async def test_AN_05_a_batch_that_nobody_lets_go_on_ends() -> None:
+    """Another client's results fill the process, and it has its own time to take them."""
+
+    def answering(_: Request) -> bytes:
+        return answer(200, b"x" * MIB)
+
+    async with serving(answering, max_connections=8) as (_, upstream, _):
+
+        def route(idle: float) -> Route:
+            limits = Limits(max_answer_bytes_in_process=MIB, client_idle_seconds=idle, max_answer_bytes_in_flight=MIB)
+            return Route(root="/svc/", upstream=upstream, limits=limits)
+
+        other = begun(route(60), ["0", "1"], "proto", False)
+        await turned(lambda: stats()["answers_out"] >= MIB)
+        waiting = begun(route(0.2), ["2"], "proto", False)
+        await turned(lambda: stats()["answers_waiting"] == 1)
+        assert waiting.failure is None
+        async with asyncio.timeout(30):
+            while not waiting.finished:
+                waiting.check_idle()
+                await asyncio.sleep(0.05)
+        assert waiting.failure is not None
+        assert (waiting.failure.status, waiting.failure.code, waiting.failure.started) == (503, "NoRoom", 1)
+        assert upstream.stats()["timeouts"] == 0
+        other.check_idle()
+        assert other.failure is None
+        other.cancel()
+    assert stats() == NOTHING
