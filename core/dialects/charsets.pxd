@@ -23,12 +23,15 @@ cdef class Unescaping(Steps):
 
 
 cdef class Decoding(Steps):
-    """Bytes in a charset -> the same text in UTF-8, without a byte order mark if it is UTF-16, UTF-32 or UTF-8 with a signature."""
+    """Bytes in a charset -> the same text in UTF-8.
+
+    trims: a byte order mark that begins the text of UTF-16, UTF-32, or UTF-8 with a signature is no part of it.
+    """
     cdef bytes body
     cdef Py_ssize_t at                      # bytes of it that have been read
     cdef Py_ssize_t skipped                 # bytes of its mark
     cdef object decoder                     # None: UTF-8
-    cdef bint trims                         # a mark that begins the text is no part of it
+    cdef bint trims
     cdef bint ended                         # all of it has been read
     cdef Pieces pieces
     cdef readonly bytes data                # the text, when all steps are done; None: it is no text of this charset
