@@ -1,6 +1,8 @@
 """The room that a call leaves is given on, also when its batch has ended meanwhile (BU-04)."""
 
+import asyncio
 import json
+from typing import Any
 
 from batchwire.core import Route, Session
 from batchwire.core.faults import arm
@@ -15,6 +17,7 @@ async def test_BU_04_a_batch_that_ends_while_its_answer_is_handed_over_lets_othe
     """The second call takes the connection of the first, cannot be sent, and ends their batch."""
     sent = 0
     sessions: list[Session] = []
+    raised: list[dict[str, Any]] = []
 
     def on_place(place: str) -> None:
         nonlocal sent
@@ -24,6 +27,7 @@ async def test_BU_04_a_batch_that_ends_while_its_answer_is_handed_over_lets_othe
                 sessions[0].cancel()
                 raise RuntimeError("not sent")
 
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: raised.append(context))
     async with (
         RawServer(lambda _: answer(204)) as server,
         upstream_of(server, max_connections=1, max_in_flight=2) as upstream,
@@ -39,5 +43,6 @@ async def test_BU_04_a_batch_that_ends_while_its_answer_is_handed_over_lets_othe
         finally:
             arm(None)
         assert sessions[0].cancelled
+        assert raised == []
         assert [one["status"] for one in json.loads(text)["responses"]] == [204, 204]
         assert upstream.stats()["in_flight"] == 0
