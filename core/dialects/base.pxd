@@ -72,6 +72,11 @@ cdef class Writer:
     cdef readonly bint splits
     cdef readonly bint plain            # content-codings of bodies are undone
     cdef readonly bint nests            # change sets have answers of their own, also those without calls
+    # What write() needs to know of a large body, found out in steps: an iterator of them whose value is for `said`; None:
+    # nothing. The result is as write() will get it.
+    cdef object looking(self, Call call, Result result)
+    # (body_owner, what was found out): for the next write(), if it is of that body.
+    cdef tuple said
     cdef int begin(self, Buffer out) except -1
     cdef Py_ssize_t write(self, Buffer out, Call call, Result result) except -1
     cdef int end(self, Buffer out, const Summary* summary) except -1

@@ -62,6 +62,9 @@ cdef class Writer:
     cdef bint fits(self) noexcept:
         return True
 
+    cdef object looking(self, Call call, Result result):
+        return None
+
     cdef int begin(self, Buffer out) except -1:
         raise NotImplementedError
 

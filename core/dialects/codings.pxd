@@ -1,6 +1,8 @@
 # Content and transfer codings of a body, undone in small steps and within bounds. See codings.pyx.
 
-cdef class Undoing:
+from batchwire.core.dialects.steps cimport Steps
+
+cdef class Undoing(Steps):
     cdef list names                         # of codings still to be undone, the next one last
     cdef bytes data                         # what the last one that is undone gave
     cdef Py_ssize_t limit                   # bytes that may come out
@@ -14,8 +16,6 @@ cdef class Undoing:
     cdef Py_ssize_t size                    # bytes that have come out
     cdef bytes tail                         # what zlib has not taken yet
     cdef bytes scratch                       # where chunks are put together
-    cdef Py_ssize_t held(self) noexcept
-    cdef bint step(self) except -1
     cdef bint unchunk(self) except -1
     cdef bint inflate(self) except -1
     cdef int put(self, bytes piece) except -1

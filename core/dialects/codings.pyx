@@ -50,7 +50,7 @@ class TooManyCodings(ValueError):
     """More than MAX_CODINGS, one on the other."""
 
 
-cdef class Undoing:
+cdef class Undoing(Steps):
     """Undoes the codings of a Content-Encoding or, with `transfer`, a Transfer-Encoding header value, step by step.
 
     codings: names in the order in which they were applied, separated by commas; any case.

@@ -4,6 +4,7 @@ The text has been validated by the scanner, which also noted where each member l
 twice here. What is wrong with the object alone is put on the Call as a refusal; only an id that cannot be
 told breaks the batch. Must never look at other calls: ids, groups and order are the plan's.
 """
+from batchwire.core.dialects.charsets cimport Unescaping
 from batchwire.core.dialects.codings cimport Undoing
 from batchwire.core.dialects.identifiers cimport MAX_DEPENDENCIES, MAX_ID, id_characters, is_opaque_id, is_request_id
 from batchwire.core.dialects.json_scan cimport Mark
@@ -29,6 +30,9 @@ from libc.string cimport memcmp
 from batchwire.core.dialects.codings import BrokenCoding, TooDense, TooLong, TooManyCodings, UnknownCoding
 from batchwire.core.errors import EnvelopeError, quoted
 from batchwire.core.methods import METHODS
+
+cdef enum:
+    AT_ONCE = 65536           # bytes of a string that is read as soon as it is there
 
 cdef enum Member:
     MEMBER_ID = 0
@@ -366,41 +370,39 @@ cdef class CallBuilder:
             return call.set_body(owner, <const char*>(text + mark.value), mark.value_end - mark.value)
         if mark.kind != c'"':
             return call.refuse(400, "BadBody", "a body that is not JSON by its content-type must be a string")
-        return self.read_text(call, owner, text, mark) if kind == MEDIA_TEXT else self.read_binary(call, text, mark)
+        self.transfer_encoding = self.block.transfer_encoding
+        if kind == MEDIA_TEXT:
+            return self.read_text(call, owner, text, mark)
+        if mark.value_escaped:                            # some encoders write "\/" and "\u002b"
+            return self.read_string(call, owner, text, mark, None)
+        return self.read_binary(call, text + mark.value + 1, mark.value_end - mark.value - 2)
 
     cdef int read_text(self, Call call, bytes owner, const uint8_t* text, Mark* mark) except -1:
         """JB-24: sent in the charset that content-type names, UTF-8 if it names none."""
         cdef str codec = codec_of(charset_of(self.block.content_type))
-        cdef bytes body
         if codec is None:
             return call.refuse(400, "BadBody", "the charset of the text body is not supported")
         if codec == "utf-8" and not mark.value_escaped:
             return call.set_body(owner, <const char*>(text + mark.value + 1), mark.value_end - mark.value - 2)
-        body = string_of(call, text, mark)
-        if codec != "utf-8":
-            try:
-                body = body.decode().encode(codec)
-            except UnicodeEncodeError:
-                return call.refuse(400, "BadBody", "the text body has characters that its charset has not")
-        return call.set_body(body, PyBytes_AS_STRING(body), PyBytes_GET_SIZE(body))
+        return self.read_string(call, owner, text, mark, codec)
 
-    cdef int read_binary(self, Call call, const uint8_t* text, Mark* mark) except -1:
-        """JB-25, JB-27."""
-        cdef const uint8_t* p = text + mark.value + 1
+    cdef int read_string(self, Call call, bytes owner, const uint8_t* text, Mark* mark, str codec) except -1:
+        """A body with escapes, or in a charset: a short one at once. codec: None for binary data."""
         cdef Py_ssize_t n = mark.value_end - mark.value - 2
-        cdef bytes plain
-        cdef bytes body
-        if mark.value_escaped:                            # some encoders write "\/" and "\u002b"
-            plain = unescaped(p, n)
-            p = <const uint8_t*>PyBytes_AS_STRING(plain)
-            n = PyBytes_GET_SIZE(plain)
-        body = base64_decoded(p, n)
+        call.undoing = Unescaping.of(owner, text + mark.value + 1, n, codec)
+        while n <= AT_ONCE and type(call.undoing) is Unescaping and not self.read_on(call):
+            pass
+        return 0
+
+    cdef int read_binary(self, Call call, const uint8_t* p, Py_ssize_t n) except -1:
+        """JB-25, JB-27."""
+        cdef bytes body = base64_decoded(p, n)
         if body is None:
             return call.refuse(400, "BadBody", "the body is not base64url")
-        if self.block.transfer_encoding is None:
+        if self.transfer_encoding is None:
             return call.set_body(body, PyBytes_AS_STRING(body), PyBytes_GET_SIZE(body))
         try:
-            call.undoing = Undoing(self.block.transfer_encoding, body, self.max_body, True)
+            call.undoing = Undoing(self.transfer_encoding, body, self.max_body, True)
         except UnknownCoding:
             return call.refuse(501, "UnknownTransferCoding", "the transfer-encoding is not supported")
         except TooManyCodings as error:
@@ -408,9 +410,30 @@ cdef class CallBuilder:
         return 0
 
     cdef bint read_on(self, Call call) except -1:
-        cdef Undoing undoing = call.undoing
-        if undoing is None:
+        if call.undoing is None:
             return True
+        if type(call.undoing) is Unescaping:
+            return self.read_string_on(call, call.undoing)
+        return self.undo_on(call, call.undoing)
+
+    cdef bint read_string_on(self, Call call, Unescaping string) except -1:
+        cdef bytes body
+        if not string.step():
+            return False
+        call.undoing = None
+        body = string.data
+        if string.binary:
+            self.read_binary(call, <const uint8_t*>PyBytes_AS_STRING(body), PyBytes_GET_SIZE(body))
+            return call.undoing is None
+        if string.half:
+            call.refuse(400, "BadText", HALF_PAIR)        # AN-04
+        elif string.unfit:
+            call.refuse(400, "BadBody", "the text body has characters that its charset has not")
+        else:
+            call.set_body(body, PyBytes_AS_STRING(body), PyBytes_GET_SIZE(body))
+        return True
+
+    cdef bint undo_on(self, Call call, Undoing undoing) except -1:
         try:
             if not undoing.step():
                 return False

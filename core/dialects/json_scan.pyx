@@ -330,7 +330,7 @@ cdef bint too_deep(const uint8_t* p, Py_ssize_t n, int max_depth) noexcept nogil
 
 
 cdef class Validator:
-    """The scanner for tests and tools: feed() bytes in any split, then end()."""
+    """The scanner for Python: feed() bytes in any split, then end()."""
     cdef Scan state
     cdef Py_ssize_t seen
 
@@ -347,6 +347,11 @@ cdef class Validator:
                 i += 1
         self.seen += i
         return None if i == n else self.seen
+
+    @property
+    def too_deep(self):
+        """Whether the bytes fed are wrong because they are nested too deeply."""
+        return self.state.error == ERROR_DEPTH
 
     def end(self):
         """Whether the bytes fed are one complete JSON document."""

@@ -6,7 +6,7 @@ it counts. A body that is not what its content-type says is put in as what it is
 """
 from batchwire.core.dialects.base cimport is_read, Summary, Writer
 from batchwire.core.dialects.header_names cimport put_name
-from batchwire.core.dialects.json_scan cimport MAX_DEPTH, check, too_deep
+from batchwire.core.dialects.json_scan cimport MAX_DEPTH, check
 from batchwire.core.dialects.json_strings cimport put_escaped
 from batchwire.core.dialects.media cimport (
     MEDIA_JSON,
@@ -123,17 +123,35 @@ cdef class JsonWriter(Writer):
             put_base64url(out, body.data, body.size)
         return out.put(b'"}', 2)
 
+    cdef object looking(self, Call call, Result result):
+        cdef HeaderSlice* media = result.find(KIND_CONTENT_TYPE)
+        if media == NULL or result.coded or not is_written(result):
+            return None
+        return self.look(call, result, media, media_kind(media.value, media.value_len))
+
+    cdef object look(self, Call call, Result result, HeaderSlice* media, MediaKind kind):
+        """The steps in finding out what a body is to be written as, or None: its content-type says it."""
+        cdef bytes body
+        if kind != MEDIA_JSON and kind != MEDIA_TEXT:
+            return None
+        body = body_of(result, kind)
+        if kind == MEDIA_TEXT:
+            return odd_bodies.said_as_text(body, media.value[:media.value_len])
+        return odd_bodies.said_as_json(body, media.value[:media.value_len], self.max_depth, is_read(call, result))
+
     cdef int prepare(self, Call call, Result result, Body* body, list kept) except -1:
         """Finds out how the body is to be written, and checks it (JR-08, JR-13, GW-11).
 
         Of an empty one only text and binary data can be written, as an empty string.
         """
         cdef HeaderSlice* media = result.find(KIND_CONTENT_TYPE)
+        cdef tuple said = self.said
+        self.said = None
         body.data = <const uint8_t*>result.body
         body.size = result.body_len
         body.media = NULL
         body.present = body.coded = False
-        if result.body_owner is None or result.status == 204 or result.status == 304:
+        if not is_written(result):
             body.size = 0
             return 0
         body.kind = MEDIA_NONE if media == NULL else media_kind(media.value, media.value_len)
@@ -147,33 +165,26 @@ cdef class JsonWriter(Writer):
             body.present = body.kind == MEDIA_TEXT or body.kind == MEDIA_OTHER
             return 0
         body.present = True
+        if said is not None and said[0] is result.body_owner:
+            return self.put_said(result, body, kept, said[1])
         if body.kind == MEDIA_NONE:
             # RFC 9110 8.3: of an unknown type. Said in the answer, because there no type means JSON (JR-09).
             return put_as(body, MEDIA_OTHER, odd_bodies.BYTES)
         elif body.kind == MEDIA_JSON:
-            if body.size >= 3 and memcmp(body.data, b"\xef\xbb\xbf", 3) == 0:
-                body.data += 3
-                body.size -= 3
-            if check(body.data, body.size, self.max_depth) >= 0:
-                if is_read(call, result) and too_deep(body.data, body.size, self.max_depth):
-                    raise BadUpstreamBody("the upstream's body is nested too deeply")
-                self.prepare_odd(result, media, body, kept)
-        elif body.kind == MEDIA_TEXT:
-            if codec_of(charset_of(media.value[:media.value_len])) != "utf-8" \
-                    or bw_utf8_run(body.data, 0, body.size) != body.size:
-                self.prepare_odd(result, media, body, kept)
-        return 0
+            skip_mark(body)
+            if check(body.data, body.size, self.max_depth) < 0:
+                return 0
+        elif body.kind != MEDIA_TEXT or (codec_of(charset_of(media.value[:media.value_len])) == "utf-8"
+                                         and bw_utf8_run(body.data, 0, body.size) == body.size):
+            return 0
+        return self.put_said(result, body, kept, odd_bodies.whole(self.look(call, result, media, body.kind)))
 
-    cdef int prepare_odd(self, Result result, HeaderSlice* media, Body* body, list kept) except -1:
-        """A body that is not what its content-type says, or not in UTF-8."""
-        cdef bytes said = media.value[:media.value_len]
-        cdef bytes found = (<const char*>body.data)[:body.size]
-        if body.kind == MEDIA_JSON:
-            kind, found, named, note = odd_bodies.said_as_json(found, said, self.max_depth)
-            if note is not None and too_deep(body.data, body.size, self.max_depth):
-                note = b"JSON that is nested deeper than max_depth, %d" % self.max_depth
-        else:
-            kind, found, named, note = odd_bodies.said_as_text(found, said)
+    cdef int put_said(self, Result result, Body* body, list kept, tuple said) except -1:
+        """said: see odd_bodies."""
+        cdef bytes found, named
+        kind, found, named, note = said
+        if kind == odd_bodies.TOO_DEEP:
+            raise BadUpstreamBody("the upstream's body is nested too deeply")
         kept += [found, named]
         body.data = <const uint8_t*>PyBytes_AS_STRING(found)
         body.size = PyBytes_GET_SIZE(found)
@@ -253,6 +264,31 @@ cdef class JsonWriter(Writer):
             return put_escaped(out, p, n)
         text = value[:n].decode("latin-1").encode()
         return put_escaped(out, <const uint8_t*>PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
+
+
+cdef bint is_written(Result result) noexcept:
+    """Whether the body is a part of the answer."""
+    return result.body_owner is not None and result.status != 204 and result.status != 304
+
+
+cdef int skip_mark(Body* body) noexcept:
+    """JSON may begin with a byte order mark."""
+    if body.size >= 3 and memcmp(body.data, b"\xef\xbb\xbf", 3) == 0:
+        body.data += 3
+        body.size -= 3
+    return 0
+
+
+cdef bytes body_of(Result result, MediaKind kind):
+    """The bytes to look at; not copied where the result has them alone."""
+    cdef Body body
+    body.data = <const uint8_t*>result.body
+    body.size = result.body_len
+    if kind == MEDIA_JSON:
+        skip_mark(&body)
+    if type(result.body_owner) is bytes and PyBytes_GET_SIZE(result.body_owner) == body.size:
+        return result.body_owner
+    return (<const char*>body.data)[:body.size]
 
 
 cdef int put_as(Body* body, MediaKind kind, bytes media) except -1:

@@ -257,18 +257,20 @@ static inline ptrdiff_t bw_string_run(const uint8_t *p, ptrdiff_t i, ptrdiff_t n
     }
 }
 
-/* Writes the UTF-8 of the inside of a valid JSON string to out, which has room for n bytes; returns the length.
- * Half of a surrogate pair has no UTF-8 and becomes U+FFFD. */
-static inline ptrdiff_t bw_unescape(const uint8_t *p, ptrdiff_t n, uint8_t *out)
+/* Writes the UTF-8 of a part of the inside p[0..n) of a valid JSON string to out, which has room for the bytes that are
+ * read; returns the length. Reads from *at up to `stop`, which is not inside a UTF-8 sequence, and an escape that begins
+ * before it to its end; *at is behind that then. Half of a surrogate pair has no UTF-8 and becomes U+FFFD: sets *half. */
+static inline ptrdiff_t bw_unescape_part(const uint8_t *p, ptrdiff_t *at, ptrdiff_t stop, ptrdiff_t n, uint8_t *out,
+                                         int *half)
 {
-    ptrdiff_t i = 0, at = 0;
-    while (i < n) {
+    ptrdiff_t i = *at, end = 0;
+    while (i < stop) {
         uint32_t code;
-        const ptrdiff_t stop = bw_quote_run(p, i, n);
-        memcpy(out + at, p + i, (size_t)(stop - i));
-        at += stop - i;
-        i = stop;
-        if (i >= n)
+        const ptrdiff_t run = bw_quote_run(p, i, stop);
+        memcpy(out + end, p + i, (size_t)(run - i));
+        end += run - i;
+        i = run;
+        if (i >= stop)
             break;
         switch (p[i + 1]) {
         case 'b': code = '\b'; break;
@@ -287,25 +289,35 @@ static inline ptrdiff_t bw_unescape(const uint8_t *p, ptrdiff_t n, uint8_t *out)
                 i += 6;
             } else {
                 code = 0xfffd;
+                *half = 1;
             }
         }
         if (code < 0x80) {
-            out[at++] = (uint8_t)code;
+            out[end++] = (uint8_t)code;
         } else if (code < 0x800) {
-            out[at++] = (uint8_t)(0xc0 | code >> 6);
-            out[at++] = (uint8_t)(0x80 | (code & 0x3f));
+            out[end++] = (uint8_t)(0xc0 | code >> 6);
+            out[end++] = (uint8_t)(0x80 | (code & 0x3f));
         } else if (code < 0x10000) {
-            out[at++] = (uint8_t)(0xe0 | code >> 12);
-            out[at++] = (uint8_t)(0x80 | (code >> 6 & 0x3f));
-            out[at++] = (uint8_t)(0x80 | (code & 0x3f));
+            out[end++] = (uint8_t)(0xe0 | code >> 12);
+            out[end++] = (uint8_t)(0x80 | (code >> 6 & 0x3f));
+            out[end++] = (uint8_t)(0x80 | (code & 0x3f));
         } else {
-            out[at++] = (uint8_t)(0xf0 | code >> 18);
-            out[at++] = (uint8_t)(0x80 | (code >> 12 & 0x3f));
-            out[at++] = (uint8_t)(0x80 | (code >> 6 & 0x3f));
-            out[at++] = (uint8_t)(0x80 | (code & 0x3f));
+            out[end++] = (uint8_t)(0xf0 | code >> 18);
+            out[end++] = (uint8_t)(0x80 | (code >> 12 & 0x3f));
+            out[end++] = (uint8_t)(0x80 | (code >> 6 & 0x3f));
+            out[end++] = (uint8_t)(0x80 | (code & 0x3f));
         }
     }
-    return at;
+    *at = i;
+    return end;
+}
+
+/* The same of a whole inside, whose halves of surrogate pairs have been looked for. */
+static inline ptrdiff_t bw_unescape(const uint8_t *p, ptrdiff_t n, uint8_t *out)
+{
+    ptrdiff_t at = 0;
+    int half = 0;
+    return bw_unescape_part(p, &at, n, n, out, &half);
 }
 
 #endif

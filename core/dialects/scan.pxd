@@ -12,3 +12,4 @@ cdef extern from "scan.h" nogil:
     Py_ssize_t bw_escape(const uint8_t* p, Py_ssize_t n, uint8_t* out)
     bint bw_has_half_pair(const uint8_t* p, Py_ssize_t n)
     Py_ssize_t bw_unescape(const uint8_t* p, Py_ssize_t n, uint8_t* out)
+    Py_ssize_t bw_unescape_part(const uint8_t* p, Py_ssize_t* at, Py_ssize_t stop, Py_ssize_t n, uint8_t* out, int* half)

@@ -201,10 +201,9 @@ cdef class References:
         """AN-02: JSON in another charset, or behind a byte order mark, is what the client sees: JSON."""
         if kept.media is None:
             return None
-        kind, text, _, _ = odd_bodies.said_as_json(kept.body, kept.media, MAX_DEPTH)
-        if kind != odd_bodies.JSON:
+        kept.text = odd_bodies.json_in(kept.body, kept.media, MAX_DEPTH)
+        if kept.text is None:
             return None
-        kept.text = text
         # From here on it is a part of what it costs.
         if kept.holders:
             self.handed += PyBytes_GET_SIZE(kept.text)

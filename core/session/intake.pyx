@@ -4,7 +4,7 @@ A document that may be checked whole (GW-21) is read to its end before anything 
 read on by itself: the session asks for each step.
 """
 from batchwire.core.dialects.base cimport Reader
-from batchwire.core.dialects.codings cimport Undoing
+from batchwire.core.dialects.steps cimport Steps
 from batchwire.core.faults cimport fault
 from batchwire.core.model cimport Call
 from batchwire.core.session.client_clock cimport ClientClock
@@ -115,7 +115,7 @@ cdef class Intake:
     cdef Py_ssize_t held(self) noexcept:
         """Bytes of the request that have come and are no part of an admitted call."""
         return self.reader.buffered() + (0 if self.unread is None or self.unread.undoing is None
-                                         else (<Undoing>self.unread.undoing).held())
+                                         else (<Steps>self.unread.undoing).held())
 
     cdef bint holds_group(self) noexcept:
         """Whether calls wait for what comes behind them in their group."""

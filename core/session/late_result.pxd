@@ -1,18 +1,29 @@
+from batchwire.core.dialects.base cimport Writer
 from batchwire.core.dialects.codings cimport Undoing
 from batchwire.core.model cimport Call, Result
+from batchwire.core.plan.urls cimport UrlRules
 
 cdef class LateResult:
     """A result that is not written as soon as it is there. See late_result.pyx."""
     cdef Call call
     cdef Result result
+    cdef Writer writer
+    cdef UrlRules rules
     cdef Undoing undoing                    # of its content-codings, or None
     cdef bint coded                         # they are still to be undone
+    cdef list owners                        # of what its headers point to, or None
+    cdef bint published                     # it is as its client is to see it
+    cdef object looking                     # steps of its writer, or None
+    cdef tuple said                         # Writer.said, when it has been looked at
     cdef Py_ssize_t limit                   # bytes that its body may have then
     cdef Py_ssize_t size                    # bytes that it holds, as far as they are counted
 
     @staticmethod
-    cdef LateResult of(Call call, Result result, bint coded, Py_ssize_t limit)
+    cdef LateResult of(Call call, Result result, bint coded, Py_ssize_t limit, Writer writer, UrlRules rules)
     cdef Py_ssize_t becomes(self) except -1
     cdef bint step(self) except -1
+    cdef int undo(self) except -1
+    cdef bint look(self) except -1
+    cdef bint is_foreign(self) except -1
 
 cdef bint is_late(Call call, Result result, bint plain) noexcept

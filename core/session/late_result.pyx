@@ -3,16 +3,18 @@
 A few bytes in a content-coding may stand for megabytes, and a control character is six bytes in JSON: so it is kept as
 it came until the client takes. Must never change what the result says, only when.
 """
-from batchwire.core.dialects.media cimport MEDIA_TEXT, media_kind
+from batchwire.core.dialects.media cimport MEDIA_TEXT, charset_of, codec_of, media_kind
 from batchwire.core.dialects.plain_body cimport go_on_undoing, is_coded, undoing_of
 from batchwire.core.model cimport HeaderSlice, KIND_CONTENT_TYPE
-from batchwire.core.session.result_stream cimport replace
+from batchwire.core.session.public_result cimport published
+from batchwire.core.session.result_stream cimport replace, spoil
 
 from batchwire.core.errors import BadUpstreamBody
 
 cdef enum:
     LARGE = 65536             # bytes of a body that is no trifle to write
     ESCAPED = 6               # bytes that one of a text may become in JSON
+    LETTERS = 3               # and in UTF-8, where it is in another charset
 
 
 cdef bint is_late(Call call, Result result, bint plain) noexcept:
@@ -22,32 +24,44 @@ cdef bint is_late(Call call, Result result, bint plain) noexcept:
 
 cdef class LateResult:
     @staticmethod
-    cdef LateResult of(Call call, Result result, bint coded, Py_ssize_t limit):
+    cdef LateResult of(Call call, Result result, bint coded, Py_ssize_t limit, Writer writer, UrlRules rules):
         cdef LateResult made = LateResult.__new__(LateResult)
         made.call = call
         made.result = result.copy()
         made.coded = coded
         made.limit = limit
+        made.writer = writer
+        made.rules = rules
         made.size = result.body_len
         return made
 
     cdef Py_ssize_t becomes(self) except -1:
         """Bytes at most that the next step, or being written, makes of it."""
-        cdef HeaderSlice* media = self.result.find(KIND_CONTENT_TYPE)
+        cdef HeaderSlice* media
         if self.coded:
             if self.undoing is None:
                 self.undoing = undoing_of(None, self.result, self.limit)
                 self.coded = self.undoing is not None
         if self.coded:
             return self.undoing.most
+        media = self.result.find(KIND_CONTENT_TYPE)
         if media != NULL and media_kind(media.value, media.value_len) == MEDIA_TEXT:
             return ESCAPED * self.result.body_len
-        return self.result.body_len * 4 // 3
+        return LETTERS * self.result.body_len if self.is_foreign() else self.result.body_len * 4 // 3
+
+    cdef bint is_foreign(self) except -1:
+        """Whether its content-type says another charset than UTF-8."""
+        cdef HeaderSlice* media = self.result.find(KIND_CONTENT_TYPE)
+        return media != NULL and codec_of(charset_of(media.value[:media.value_len])) != "utf-8"
 
     cdef bint step(self) except -1:
-        """Undoes some of its content-codings; whether it can be written now."""
-        if not self.coded:
-            return True
+        """Undoes some of its content-codings, or looks at some of its body; whether it can be written now."""
+        if self.coded:
+            self.undo()
+            return False
+        return self.call.members is not None or self.look()
+
+    cdef int undo(self) except -1:
         # What is coming out is counted before it is there: others look at the same bound in between.
         self.size = self.result.body_len + self.undoing.most
         try:
@@ -58,4 +72,23 @@ cdef class LateResult:
         if not self.coded:
             self.undoing = None
             self.size = self.result.body_len
-        return False
+        return 0
+
+    cdef bint look(self) except -1:
+        """What is wrong with it, and its charset (AN-01, AN-02)."""
+        if not self.published:
+            self.published = True
+            self.owners = published(self.call, self.result, self.rules)
+            self.looking = self.writer.looking(self.call, self.result)
+            # As in undo(): its text will be held beside it.
+            self.size = self.result.body_len * (1 + LETTERS if self.looking is not None and self.is_foreign() else 1)
+            return self.looking is None
+        try:
+            next(self.looking)
+            return False
+        except StopIteration as end:
+            self.said = (self.result.body_owner, end.value)
+        except Exception as error:
+            spoil(self.result, error)
+        self.looking = None
+        return True

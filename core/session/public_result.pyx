@@ -1,8 +1,19 @@
 """A result as the client of the batch is to see it: under the batch's own URLs (GW-10), and as its method wants it."""
+from batchwire.core.faults cimport fault
 from batchwire.core.methods cimport is_head
 from batchwire.core.model cimport Call, HeaderSlice, KIND_ENTITY_ID, KIND_LOCATION, Result
+from batchwire.core.session.result_stream cimport spoil
 from batchwire.core.upstream.base cimport Upstream
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+
+
+cdef list published(Call call, Result result, UrlRules rules):
+    try:
+        fault("conclude")
+        return publish(call, result, rules)
+    except Exception as error:
+        spoil(result, error)
+    return None
 
 
 cdef list publish(Call call, Result result, UrlRules rules):

@@ -21,6 +21,7 @@ cdef class ResultStream:
     cdef int bound(self, Py_ssize_t max_message, bint parts) except -1
     cdef int require_fit(self) except -1
     cdef int put(self, Call call, Result result) except -1
+    cdef int put_said(self, Call call, Result result, tuple said) except -1
     cdef int pass_by(self, Call call) except -1
     cdef int end(self, const Summary* summary) except -1
     cdef int discard(self) except -1

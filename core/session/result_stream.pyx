@@ -94,6 +94,14 @@ cdef class ResultStream:
         self.write(self.single, call, result)
         return self.keep(call, self.single.take())
 
+    cdef int put_said(self, Call call, Result result, tuple said) except -1:
+        """Writes a result of which Writer.said is known, or None."""
+        self.writer.said = said
+        try:
+            return self.put(call, result)
+        finally:
+            self.writer.said = None
+
     cdef int pass_by(self, Call call) except -1:
         """The call has no part in the answer."""
         self.open()

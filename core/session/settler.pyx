@@ -14,8 +14,7 @@ from batchwire.core.model cimport (
 from batchwire.core.plan.groups cimport Group
 from batchwire.core.plan.plan_flags cimport DEAR
 from batchwire.core.session.late_result cimport LateResult, is_late
-from batchwire.core.session.public_result cimport publish
-from batchwire.core.session.result_stream cimport spoil
+from batchwire.core.session.public_result cimport published
 from batchwire.core.upstream.base cimport Upstream
 from batchwire.core.upstream.native.outcomes cimport bad_answer
 
@@ -251,7 +250,8 @@ cdef class Settler:
             self.late = []
         # In request order the earliest comes first: those behind it wait for it in any case.
         heappush(self.late, (call.number if self.results.ordered else self.late_count, LateResult.of(
-            call, result, is_coded(result) and (call.members is not None or self.results.writer.plain), limit)))
+            call, result, is_coded(result) and (call.members is not None or self.results.writer.plain), limit,
+            self.results.writer, self.rules)))
         self.late_count += 1
         self.results.unwritten += result.body_len
         return self.tell_first_late()
@@ -281,7 +281,8 @@ cdef class Settler:
                 self.tell_first_late()
                 self.results.unwritten -= before
                 if late.call.members is None:
-                    self.conclude(late.call, late.result, since)
+                    self.results.put_said(late.call, late.result, late.said)
+                    self.finish(late.call, late.result, 200 <= late.result.status < 300, since)
                 else:
                     self.split(late.call, late.result, goes_on)
             else:
@@ -301,13 +302,8 @@ cdef class Settler:
 
     cdef int conclude(self, Call call, Result result, double t) except -1:
         """The one place where a call gets its result."""
-        cdef list _owners                 # keep what the headers point to
         cdef double since = now() if result.body_len > LONG else 0
-        try:
-            fault("conclude")
-            _owners = publish(call, result, self.rules)
-        except Exception as error:
-            spoil(result, error)
+        cdef list _owners = published(call, result, self.rules)     # keep what the headers point to
         self.results.put(call, result)
         if since > 0:
             self.slice.add(now() - since)

@@ -522,10 +522,7 @@ cdef class AsgiUpstream(Upstream):
 
     cdef int hand_over(self, Call call, Result result) except -1:
         self.in_flight -= 1
-        (<CallOwner>call.owner).complete(call, result)
-        if self.in_ring:
-            self.give_room()
-        return 0
+        return self.hand(call, result)
 
     cdef int dismiss(self, AsgiCall asgi_call) except -1:
         """Nobody waits any more: the application is told, and after a grace its task is cancelled."""

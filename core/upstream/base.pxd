@@ -61,6 +61,7 @@ cdef class Upstream:
     cdef bint has_room(self) noexcept
     cdef int wait(self, CallOwner owner) except -1
     cdef int forget(self, CallOwner owner) except -1
+    cdef int hand(self, Call call, Result result) except -1
     cdef int give_room(self) except -1
     cdef int start(self, Call call) except -1
     cdef int abandon(self, Call call) except -1

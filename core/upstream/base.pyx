@@ -88,6 +88,19 @@ cdef class Upstream:
             self.ring.remove(owner)
         return 0
 
+    cdef int hand(self, Call call, Result result) except -1:
+        """Gives a result to the owner of its call, and the room to the batches that wait, whatever becomes of the result.
+
+        What is done before may have ended the batch of this call: the next call on its connection may fail at once.
+        """
+        try:
+            if call.owner is not None:
+                (<CallOwner>call.owner).complete(call, result)
+        finally:
+            if self.in_ring:
+                self.give_room()
+        return 0
+
     cdef int give_room(self) except -1:
         """Lets the batches in the ring start calls, one each in turn, while there is room."""
         cdef CallOwner owner

@@ -9,7 +9,6 @@ from batchwire.core.faults cimport fault
 from batchwire.core.model cimport (
     Buffer, Call, OUTCOME_FAILED, OUTCOME_SUCCEEDED, OUTCOME_TIMED_OUT, OUTCOME_UNREACHABLE, Result, now,
 )
-from batchwire.core.upstream.base cimport CallOwner
 from batchwire.core.upstream.http1 cimport ConnectionPool, HttpConnection, may_repeat
 
 import asyncio
@@ -183,11 +182,9 @@ cdef class HttpUpstream(ConnectionPool):
         self.in_flight -= 1
         if not connection.closed:
             self.free(connection)
-        (<CallOwner>call.owner).complete(call, result)
+        self.hand(call, result)
         if self.spare is result:
             result.let_go()               # or every idle connection would keep the last body that it has read
-        if self.in_ring:
-            self.give_room()
         return 0
 
     cdef int free(self, HttpConnection connection) except -1:
@@ -244,10 +241,7 @@ cdef class HttpUpstream(ConnectionPool):
 
     cdef int cut_short(self, Call call, Result result) except -1:
         self.in_flight -= 1
-        (<CallOwner>call.owner).complete(call, result)
-        if self.in_ring:
-            self.give_room()
-        return 0
+        return self.hand(call, result)
 
     cdef int fail(self, Call call, int status, int outcome, str code, str message, bint oversized=False) except -1:
         cdef Result result = Result()
@@ -255,10 +249,7 @@ cdef class HttpUpstream(ConnectionPool):
         result.oversized = oversized
         result.set_error(status, outcome, code, message)
         self.in_flight -= 1
-        (<CallOwner>call.owner).complete(call, result)
-        if self.in_ring:
-            self.give_room()
-        return 0
+        return self.hand(call, result)
 
     cdef int gone(self, HttpConnection connection) except -1:
         self.connections.discard(connection)
