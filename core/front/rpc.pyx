@@ -167,8 +167,8 @@ cdef class Rpc(Handler):
             self.message_began = 0
         elif self.message_began == 0 or complete_one:
             self.message_began = now()
-        # An unfinished message must go on, whatever the batch has to say to it.
-        if self.reader.partial() or self.may_feed():
+        # Where messages follow each other closely one is always unfinished: it waits, too (PL-13), but not by its clock.
+        if self.may_feed():
             self.release()
         return 0
 
@@ -194,6 +194,8 @@ cdef class Rpc(Handler):
         return 0
 
     cdef int on_input(self) except -1:
+        if self.message_began:
+            self.message_began = now()
         return self.release() if self.held else 0
 
     cdef int on_output(self) except -1:
@@ -234,7 +236,7 @@ cdef class Rpc(Handler):
         return 0
 
     cdef int on_sweep(self, double t) except -1:
-        if not self.done and self.message_began and too_slow(
+        if not self.done and self.message_began and self.may_feed() and too_slow(
                 t - self.message_began, self.reader.filled, self.http2().connection.request_rate,
                 self.stream.ends.idle_seconds):
             return self.end_input(EnvelopeError(408, "ClientTooSlow", "the message comes too slowly"))

@@ -45,11 +45,12 @@ async def closed(expected: dict[str, int] = NOTHING) -> None:
 
 
 @asynccontextmanager
-async def whole_front(things: str) -> AsyncIterator[tuple[int, Service]]:
-    """A service with the native front before the origin `things`, as a worker runs it; its port."""
+async def whole_front(things: str, **limits: Any) -> AsyncIterator[tuple[int, Service]]:
+    """A service with the native front before the origin `things`, as a worker runs it; its port. limits: of its own."""
     loop = asyncio.get_running_loop()
     settings = attackable(things)
-    settings["limits"] |= {"client_idle_seconds": 60}  # a load generator that gets no processor for a while is not idle
+    # A load generator that gets no processor for a while is not idle.
+    settings["limits"] |= {"client_idle_seconds": 60, **limits}
     config = Config.model_validate(settings)
     table = RouteTable(config, loop)
     service = Service(config, table, Metrics(), loop)
