@@ -25,13 +25,13 @@ cdef class Unescaping(Steps):
 cdef class Decoding(Steps):
     """Bytes in a charset -> the same text in UTF-8.
 
-    trims: a byte order mark that begins the text of UTF-16, UTF-32, or UTF-8 with a signature is no part of it.
+    A byte order mark that begins the text of UTF-16, UTF-32, or UTF-8 with a signature is no part of it.
     """
     cdef bytes body
     cdef Py_ssize_t at                      # bytes of it that have been read
     cdef Py_ssize_t skipped                 # bytes of its mark
     cdef object decoder                     # None: UTF-8
-    cdef bint trims
+    cdef bint trims                         # a mark may still begin the text
     cdef bint ended                         # all of it has been read
     cdef Pieces pieces
     cdef readonly bytes data                # the text, when all steps are done; None: it is no text of this charset

@@ -78,9 +78,9 @@ cdef class Unescaping(Steps):
 
 
 cdef class Decoding(Steps):
-    def __init__(self, bytes body not None, str codec not None, bint trims=True):
+    def __init__(self, bytes body not None, str codec not None):
         self.body = body
-        self.trims = trims and codec.startswith("utf-") and codec != "utf-8"
+        self.trims = codec.startswith("utf-") and codec != "utf-8"
         for mark, name in MARKS.get(codec, ()):
             if body.startswith(mark):
                 self.at = self.skipped = len(mark)

@@ -60,7 +60,7 @@ cdef class Share:
         return wake_others() if waiting else 0
 
     cdef bint may_read(self) except -1:
-        """Whether the batch may read on; if not, a turn() follows when it may."""
+        """Whether the batch may read on; if not, rest() of the batch is called when it may."""
         global turn
         if process_held <= self.bound or self.held < LITTLE or turn is self:
             pass
