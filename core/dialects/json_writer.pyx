@@ -22,7 +22,6 @@ from batchwire.core.dialects.media cimport (
 from batchwire.core.dialects.plain_body cimport make_plain
 from batchwire.core.dialects.scan cimport bw_plain_run, bw_utf8_run
 from batchwire.core.model cimport (
-    KIND_CONTENT_ENCODING,
     KIND_CONTENT_LANGUAGE,
     KIND_CONTENT_TYPE,
     KIND_HOP,
@@ -52,7 +51,6 @@ cdef struct Body:
     MediaKind kind
     const char* media             # value of content-type to write; NULL: as the upstream said, or none
     Py_ssize_t media_size
-    bint coded                    # in the content-codings that it came in
 
 
 cdef class JsonWriter(Writer):
@@ -150,14 +148,14 @@ cdef class JsonWriter(Writer):
         body.data = <const uint8_t*>result.body
         body.size = result.body_len
         body.media = NULL
-        body.present = body.coded = False
+        body.present = False
         if not is_written(result):
             body.size = 0
             return 0
         body.kind = MEDIA_NONE if media == NULL else media_kind(media.value, media.value_len)
         if body.size:
             if not make_plain(call, result, self.max_body_bytes):
-                body.coded = body.present = True
+                body.present = True
                 return put_as(body, MEDIA_OTHER, odd_bodies.BYTES)
             body.data = <const uint8_t*>result.body
             body.size = result.body_len
@@ -190,6 +188,8 @@ cdef class JsonWriter(Writer):
         body.size = PyBytes_GET_SIZE(found)
         if note is not None:
             result.add_note(note)
+        if body.size != result.body_len or memcmp(body.data, result.body, body.size) != 0:
+            result.drop_digests()
         body.present = body.size > 0 or kind == odd_bodies.TEXT
         return put_as(body, MEDIA_JSON if kind == odd_bodies.JSON else MEDIA_TEXT if kind == odd_bodies.TEXT
                       else MEDIA_OTHER, named)
@@ -202,7 +202,7 @@ cdef class JsonWriter(Writer):
         cdef int i
         for i in range(result.header_count):
             header = &result.headers[i]
-            if header.kind == KIND_HOP or (header.kind == KIND_CONTENT_ENCODING and not body.coded):
+            if header.kind == KIND_HOP:
                 continue
             if header.kind == KIND_CONTENT_TYPE:
                 if typed:
