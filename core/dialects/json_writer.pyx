@@ -4,7 +4,7 @@ An upstream's JSON is validated and put in as the bytes it is; nothing is parsed
 leave half of a response object in the output: a body that is beyond a bound raises BadUpstreamBody before a byte of
 it counts. A body that is not what its content-type says is put in as what it is (AN-01, AN-02).
 """
-from batchwire.core.dialects.base cimport is_read, Summary, Writer
+from batchwire.core.dialects.base cimport Summary, Writer
 from batchwire.core.dialects.header_names cimport put_name
 from batchwire.core.dialects.json_scan cimport MAX_DEPTH, check
 from batchwire.core.dialects.json_strings cimport put_escaped
@@ -38,7 +38,7 @@ from libc.string cimport memcmp
 import secrets
 
 from batchwire.core.dialects import odd_bodies
-from batchwire.core.errors import BadUpstreamBody, ConfigError
+from batchwire.core.errors import ConfigError
 
 cdef extern from "<strings.h>" nogil:
     int strncasecmp(const char* a, const char* b, size_t n)
@@ -57,7 +57,7 @@ cdef class JsonWriter(Writer):
     """Writer of JSON batch answers.
 
     max_body_bytes: bound on a body whose content-encoding is undone; 0: no limit. max_depth: deepest nesting
-    taken from an upstream's JSON (1..1024); deeper JSON is BadUpstreamBody.
+    taken from an upstream's JSON (1..1024); deeper JSON is a string (AN-03).
     """
     cdef Py_ssize_t max_body_bytes
     cdef int max_depth
@@ -135,7 +135,7 @@ cdef class JsonWriter(Writer):
         body = body_of(result, kind)
         if kind == MEDIA_TEXT:
             return odd_bodies.said_as_text(body, media.value[:media.value_len])
-        return odd_bodies.said_as_json(body, media.value[:media.value_len], self.max_depth, is_read(call, result))
+        return odd_bodies.said_as_json(body, media.value[:media.value_len], self.max_depth)
 
     cdef int prepare(self, Call call, Result result, Body* body, list kept) except -1:
         """Finds out how the body is to be written, and checks it (JR-08, JR-13, GW-11).
@@ -181,8 +181,6 @@ cdef class JsonWriter(Writer):
         """said: see odd_bodies."""
         cdef bytes found, named
         kind, found, named, note = said
-        if kind == odd_bodies.TOO_DEEP:
-            raise BadUpstreamBody("the upstream's body is nested too deeply")
         kept += [found, named]
         body.data = <const uint8_t*>PyBytes_AS_STRING(found)
         body.size = PyBytes_GET_SIZE(found)
