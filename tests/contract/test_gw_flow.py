@@ -11,7 +11,17 @@ import h11
 import pytest
 from batchwire.v1 import batch_pb2
 from harness import grpc_client, rest
-from harness.batches import GRPC_BATCH, GRPC_EXECUTE, JSON_FRONTS, Call, Refused, by_id, check_error, run_batch, statuses
+from harness.batches import (
+    GRPC_BATCH,
+    GRPC_EXECUTE,
+    JSON_FRONTS,
+    Call,
+    Refused,
+    by_id,
+    check_error,
+    run_batch,
+    statuses,
+)
 from harness.gateway import Gateway
 from harness.http2 import Code, Kind, Raw, data, headers, request
 from harness.scripted import Reply, ScriptedUpstream, json_reply
