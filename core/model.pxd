@@ -19,7 +19,7 @@ cdef enum Outcome:        # numbers are those of proto batchwire.v1.Outcome
 
 cdef enum HeaderKind:
     KIND_OTHER = 0
-    KIND_HOP = 1              # hop-by-hop, content-length, set-cookie: never written to a client
+    KIND_HOP = 1              # hop-by-hop, content-length (but KIND_LENGTH), set-cookie: never written to a client
     KIND_CONTENT_TYPE = 2
     KIND_CONTENT_ENCODING = 3
     KIND_CONTENT_LANGUAGE = 4
@@ -27,6 +27,7 @@ cdef enum HeaderKind:
     KIND_ENTITY_ID = 6        # OData-EntityId, Content-Location
     KIND_ETAG = 7
     KIND_ODATA_VERSION = 8
+    KIND_LENGTH = 9           # content-length of a body that is not there (AN-10)
 
 cdef enum:
     MAX_RESULT_HEADERS = 128
@@ -150,6 +151,8 @@ cdef class Result:
     cdef HeaderSlice* replace_other(self, const char* name, int name_len, const char* value,
                                     int value_len) except? NULL
     cdef int add_note(self, bytes note) except -1
+    cdef int show_length(self) except -1
+    cdef int drop_digests(self) except -1
     cdef int set_error(self, int status, int outcome, str code, str message) except -1
     cdef HeaderSlice* find(self, int kind) noexcept
 

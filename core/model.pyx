@@ -228,6 +228,18 @@ cdef int header_kind(const char* name, int n) noexcept nogil:
     return KIND_OTHER
 
 
+cdef inline bint header_is(HeaderSlice* header, bytes name) noexcept:
+    """name: in lower case."""
+    return header.name_len == PyBytes_GET_SIZE(name) \
+        and strncasecmp(header.name, PyBytes_AS_STRING(name), header.name_len) == 0
+
+
+cdef bint is_digest(HeaderSlice* header) noexcept:
+    """Whether the value was made of the bytes of the body (RFC 9530, RFC 3230, RFC 1864)."""
+    return header_is(header, b"digest") or header_is(header, b"content-md5") \
+        or header_is(header, b"repr-digest") or header_is(header, b"content-digest")
+
+
 cdef class Result:
     cdef void reset(self) noexcept:
         self.status = 0
@@ -309,6 +321,33 @@ cdef class Result:
         self.head_owner = (self.head_owner, note)
         if not self.add_header("batchwire-note", 14, text, n):
             self.replace_other("batchwire-note", 14, text, n)
+        return 0
+
+    cdef int show_length(self) except -1:
+        """AN-10: the answer has no body, and its content-length says how long the body of a GET would be."""
+        cdef HeaderSlice* header
+        cdef HeaderSlice* found = NULL
+        cdef int i
+        for i in range(self.header_count):
+            header = &self.headers[i]
+            if not header_is(header, b"content-length"):
+                continue
+            if not header.value[:header.value_len].isdigit():
+                return 0
+            if found != NULL and header.value[:header.value_len] != found.value[:found.value_len]:
+                return 0                      # which of them is true cannot be told
+            if found == NULL:
+                found = header
+        if found != NULL:
+            found.kind = KIND_LENGTH
+        return 0
+
+    cdef int drop_digests(self) except -1:
+        """AN-11: the body is not byte for byte the upstream's any more."""
+        cdef int i
+        for i in range(self.header_count):
+            if self.headers[i].kind == KIND_OTHER and is_digest(&self.headers[i]):
+                self.headers[i].kind = KIND_HOP
         return 0
 
     cdef HeaderSlice* find(self, int kind) noexcept:

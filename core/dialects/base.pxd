@@ -55,6 +55,9 @@ cdef class Reader:
 # Whether the body is all that a call was for: nothing has changed, and without it the call has failed (AN-03).
 cdef bint is_read(Call call, Result result) noexcept
 
+# AN-10: whether the answer has no body, by its method or status, while its headers speak of the one that GET would have.
+cdef bint describes_absent(Call call, Result result) noexcept
+
 cdef class Writer:
     """Results -> bytes appended to `out`. begin() before the first result, end() after the last.
 

@@ -2,11 +2,16 @@
 
 A dialect says how bytes look. It must never know order, sockets or policies.
 """
+from batchwire.core.methods cimport is_head
 from batchwire.core.model cimport Buffer, Call, Result
 
 
 cdef bint is_read(Call call, Result result) noexcept:
     return 200 <= result.status < 300 and call.method == b"GET"
+
+
+cdef bint describes_absent(Call call, Result result) noexcept:
+    return is_head(call.method) or result.status == 304
 
 
 cdef class BatchOptions:

@@ -4,7 +4,7 @@ An upstream's JSON is validated and put in as the bytes it is; nothing is parsed
 leave half of a response object in the output: a body that is beyond a bound raises BadUpstreamBody before a byte of
 it counts. A body that is not what its content-type says is put in as what it is (AN-01, AN-02).
 """
-from batchwire.core.dialects.base cimport is_read, Summary, Writer
+from batchwire.core.dialects.base cimport Summary, Writer
 from batchwire.core.dialects.header_names cimport put_name
 from batchwire.core.dialects.json_scan cimport MAX_DEPTH, check
 from batchwire.core.dialects.json_strings cimport put_escaped
@@ -22,7 +22,6 @@ from batchwire.core.dialects.media cimport (
 from batchwire.core.dialects.plain_body cimport make_plain
 from batchwire.core.dialects.scan cimport bw_plain_run, bw_utf8_run
 from batchwire.core.model cimport (
-    KIND_CONTENT_ENCODING,
     KIND_CONTENT_LANGUAGE,
     KIND_CONTENT_TYPE,
     KIND_HOP,
@@ -39,7 +38,7 @@ from libc.string cimport memcmp
 import secrets
 
 from batchwire.core.dialects import odd_bodies
-from batchwire.core.errors import BadUpstreamBody, ConfigError
+from batchwire.core.errors import ConfigError
 
 cdef extern from "<strings.h>" nogil:
     int strncasecmp(const char* a, const char* b, size_t n)
@@ -52,14 +51,13 @@ cdef struct Body:
     MediaKind kind
     const char* media             # value of content-type to write; NULL: as the upstream said, or none
     Py_ssize_t media_size
-    bint coded                    # in the content-codings that it came in
 
 
 cdef class JsonWriter(Writer):
     """Writer of JSON batch answers.
 
     max_body_bytes: bound on a body whose content-encoding is undone; 0: no limit. max_depth: deepest nesting
-    taken from an upstream's JSON (1..1024); deeper JSON is BadUpstreamBody.
+    taken from an upstream's JSON (1..1024); deeper JSON is a string (AN-03).
     """
     cdef Py_ssize_t max_body_bytes
     cdef int max_depth
@@ -137,7 +135,7 @@ cdef class JsonWriter(Writer):
         body = body_of(result, kind)
         if kind == MEDIA_TEXT:
             return odd_bodies.said_as_text(body, media.value[:media.value_len])
-        return odd_bodies.said_as_json(body, media.value[:media.value_len], self.max_depth, is_read(call, result))
+        return odd_bodies.said_as_json(body, media.value[:media.value_len], self.max_depth)
 
     cdef int prepare(self, Call call, Result result, Body* body, list kept) except -1:
         """Finds out how the body is to be written, and checks it (JR-08, JR-13, GW-11).
@@ -150,14 +148,14 @@ cdef class JsonWriter(Writer):
         body.data = <const uint8_t*>result.body
         body.size = result.body_len
         body.media = NULL
-        body.present = body.coded = False
+        body.present = False
         if not is_written(result):
             body.size = 0
             return 0
         body.kind = MEDIA_NONE if media == NULL else media_kind(media.value, media.value_len)
         if body.size:
             if not make_plain(call, result, self.max_body_bytes):
-                body.coded = body.present = True
+                body.present = True
                 return put_as(body, MEDIA_OTHER, odd_bodies.BYTES)
             body.data = <const uint8_t*>result.body
             body.size = result.body_len
@@ -183,13 +181,13 @@ cdef class JsonWriter(Writer):
         """said: see odd_bodies."""
         cdef bytes found, named
         kind, found, named, note = said
-        if kind == odd_bodies.TOO_DEEP:
-            raise BadUpstreamBody("the upstream's body is nested too deeply")
         kept += [found, named]
         body.data = <const uint8_t*>PyBytes_AS_STRING(found)
         body.size = PyBytes_GET_SIZE(found)
         if note is not None:
             result.add_note(note)
+        if body.size != result.body_len or memcmp(body.data, result.body, body.size) != 0:
+            result.drop_digests()
         body.present = body.size > 0 or kind == odd_bodies.TEXT
         return put_as(body, MEDIA_JSON if kind == odd_bodies.JSON else MEDIA_TEXT if kind == odd_bodies.TEXT
                       else MEDIA_OTHER, named)
@@ -202,7 +200,7 @@ cdef class JsonWriter(Writer):
         cdef int i
         for i in range(result.header_count):
             header = &result.headers[i]
-            if header.kind == KIND_HOP or (header.kind == KIND_CONTENT_ENCODING and not body.coded):
+            if header.kind == KIND_HOP:
                 continue
             if header.kind == KIND_CONTENT_TYPE:
                 if typed:

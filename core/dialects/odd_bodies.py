@@ -14,7 +14,7 @@ from batchwire.core.dialects.charsets import Decoding
 from batchwire.core.dialects.json_scan import Validator
 from batchwire.core.dialects.media import charset, codec_named, in_utf8
 
-JSON, TEXT, BINARY, TOO_DEEP = "json", "text", "binary", "too deep"
+JSON, TEXT, BINARY = "json", "text", "binary"
 PLAIN = b"text/plain"
 BYTES = b"application/octet-stream"
 QUOTED = 100
@@ -38,16 +38,14 @@ def whole(steps: Steps[T]) -> T:
         return end.value  # type: ignore[no-any-return]
 
 
-def said_as_json(body: bytes, media: bytes, max_depth: int, needed: bool) -> Steps[Said]:
+def said_as_json(body: bytes, media: bytes, max_depth: int) -> Steps[Said]:
     """(kind, bytes in UTF-8 or as they are, content-type or None: as it was, note or None) of what is said to be JSON.
 
-    No bytes: it is white space alone, which is no body. needed: JSON that is nested too deeply is TOO_DEEP, not text.
+    No bytes: it is white space alone, which is no body. JSON that is nested too deeply is text.
     """
     valid, deep = yield from _judged(body, max_depth)
     if valid:
         return JSON, body, None, None
-    if deep and needed:
-        return TOO_DEEP, b"", None, None
     if (yield from _is_blank(body)):
         return JSON, b"", None, None
     texts = _Texts(body)

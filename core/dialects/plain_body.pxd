@@ -2,6 +2,9 @@
 from batchwire.core.dialects.codings cimport Undoing
 from batchwire.core.model cimport Call, Result
 
+# The codings of a result, all its fields in one value.
+cdef bytes codings_of(Result result)
+
 # Whether the body has content-codings that are to be undone.
 cdef bint is_coded(Result result) noexcept
 

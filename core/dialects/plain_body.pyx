@@ -45,6 +45,7 @@ cdef bint go_on_undoing(Undoing undoing, Call call, Result result) except -1:
     for i in range(result.header_count):
         if result.headers[i].kind == KIND_CONTENT_ENCODING:
             result.headers[i].kind = KIND_HOP           # of the hop before, and gone
+    result.drop_digests()
     return True
 
 

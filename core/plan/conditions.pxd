@@ -8,4 +8,6 @@ cdef class Expression:
     cdef object root                        # (kind, ...)
     cpdef bint evaluate(self, object lookup) except -1
 
+cpdef object number_of(str text)
+
 cpdef Expression parse(bytes text)

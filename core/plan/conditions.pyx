@@ -16,13 +16,15 @@ the bytes that it looks at (PL-01). null spreads as OData says: a comparison of
 order with null or of different kinds is null, `eq` and `ne` are always true or false; a result that is not `true`
 lets the call not run (GW-03). `$status` is an addition of ours. Must never evaluate text in any other way than this.
 """
-from batchwire.core.errors import quoted
-
 import re
+from decimal import Decimal, InvalidOperation
+
+from batchwire.core.errors import quoted
 
 cdef enum:
     MAX_TEXT = 4096
     MAX_NESTING = 32
+    MAX_DIGITS = 4300         # of a number, its exponent left aside; also Python's bound for int()
 
 _TOKEN = re.compile(
     r"\s*(?:(?P<number>-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)(?![\w.])"
@@ -124,7 +126,7 @@ cdef class _Parser:
         kind, value = self.peek()
         self.at += 1
         if kind == "number":
-            return ("value", float(value) if set(value) & set(".eE") else int(value))
+            return ("value", number_of(value))
         if kind == "text":
             return ("value", value[1:-1].replace("''", "'"))
         if kind == "reference":
@@ -161,12 +163,26 @@ cdef class _Parser:
         return ("body", name, tuple([member.encode() for member in path]))
 
 
+cpdef object number_of(str text):
+    """The number that a text of JSON says, exactly (PL-14): int or Decimal. Raises ConditionError.
+
+    How two of them compare takes time by their digits, whatever their exponents are.
+    """
+    try:
+        if len(text) <= MAX_DIGITS:
+            # Infinity and NaN are no JSON.
+            return Decimal(text) if "." in text or "e" in text or "E" in text else int(text)
+    except (InvalidOperation, ValueError):
+        pass
+    raise ConditionError("a number has too many digits, or too large an exponent")
+
+
 cdef bint is_number(object value):
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return isinstance(value, (int, Decimal)) and not isinstance(value, bool)
 
 
 cdef bint is_scalar(object value):
-    return value is None or isinstance(value, (bool, int, float, str))
+    return value is None or isinstance(value, (bool, int, Decimal, str))
 
 
 cdef bint same_kind(object left, object right):

@@ -6,15 +6,17 @@ value is read twice (PL-01). Must never build more of an answer than the conditi
 from batchwire.core.dialects.json_index cimport NO_PATH, NO_VALUE
 from batchwire.core.dialects.json_strings cimport unescaped
 from batchwire.core.model cimport Call
+from batchwire.core.plan.conditions cimport number_of
 from batchwire.core.plan.index cimport CallIndex
 from batchwire.core.plan.references cimport Kept, References, text_of, why_missing
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t
 
+import json
+from decimal import Decimal, InvalidOperation
+
 from batchwire.core.errors import quoted
 from batchwire.core.plan.conditions import ConditionError
-
-import json
 
 cdef enum:
     MAX_WORK = 6 << 20        # about the bytes that an evaluation looks at: some ten milliseconds
@@ -39,9 +41,11 @@ cdef class Document:
                 return True
         self.lookup.spend(BUILT * (len(self.text) + len(also.text)))
         try:
-            return json.loads(self.text) == json.loads(also.text)
-        except (ValueError, RecursionError):
-            return False
+            # PL-14: numbers are compared exactly in them, too.
+            return json.loads(self.text, parse_float=Decimal) == json.loads(also.text, parse_float=Decimal)
+        except (ValueError, InvalidOperation, RecursionError):
+            # GW-03: not "unlike", which `ne` would run a call by.
+            raise ConditionError("an object or array holds a number with too many digits, or is too deep") from None
 
 
 cdef class Lookup:
@@ -73,7 +77,6 @@ cdef class Lookup:
         cdef Py_ssize_t start = 0, end = 0
         cdef const uint8_t* p
         cdef Document document
-        cdef bytes text
         cdef int found
         if kept is not None and kept.missing:
             raise ConditionError(f"what ${quoted(name)} answered {why_missing(kept)}")
@@ -99,11 +102,7 @@ cdef class Lookup:
             return p[0] == c't'
         if p[0] == c'n':
             return None
-        text = p[:end - start]
-        try:
-            return float(text) if b"." in text or b"e" in text or b"E" in text else int(text)
-        except ValueError:
-            raise ConditionError("a number of an answer has too many digits") from None
+        return number_of(p[:end - start].decode("ascii"))
 
 
 cdef Lookup lookup_of(CallIndex index, References given, Call call):

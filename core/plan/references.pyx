@@ -9,8 +9,9 @@ from batchwire.core.dialects.json_index cimport FOUND_VALUE, NO_VALUE, index_of
 from batchwire.core.dialects.json_scan cimport MAX_DEPTH
 from batchwire.core.dialects.json_strings cimport has_half_pair, unescaped
 from batchwire.core.dialects.media cimport MEDIA_JSON, media_kind
+from batchwire.core.dialects.plain_body cimport codings_of, is_coded
 from batchwire.core.model cimport (
-    Call, HeaderSlice, KIND_CONTENT_ENCODING, KIND_CONTENT_TYPE, KIND_ENTITY_ID, KIND_ETAG,
+    Call, HeaderSlice, KIND_CONTENT_TYPE, KIND_ENTITY_ID, KIND_ETAG,
     KIND_LOCATION, Result,
 )
 from batchwire.core.plan.urls cimport UrlRules, reference_of
@@ -312,13 +313,10 @@ cdef bytes entity_id_of(Result result):
 cdef bytes plain_body(Result result, Py_ssize_t most):
     """The body without content codings, or None when that is too long or cannot be had."""
     cdef bytes body = PyBytes_FromStringAndSize(result.body, result.body_len)
-    cdef HeaderSlice* header = result.find(KIND_CONTENT_ENCODING)
-    if header == NULL:
-        return body
-    if result.coded:
-        return None
+    if not is_coded(result):
+        return None if result.coded else body
     try:
-        return decode(header.value[:header.value_len], body, most)
+        return decode(codings_of(result), body, most)
     except ValueError:
         return None
 

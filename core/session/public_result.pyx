@@ -1,4 +1,5 @@
 """A result as the client of the batch is to see it: under the batch's own URLs (GW-10), and as its method wants it."""
+from batchwire.core.dialects.base cimport describes_absent
 from batchwire.core.faults cimport fault
 from batchwire.core.methods cimport is_head
 from batchwire.core.model cimport Call, HeaderSlice, KIND_ENTITY_ID, KIND_LOCATION, Result
@@ -27,6 +28,8 @@ cdef list publish(Call call, Result result, UrlRules rules):
         result.body_owner = None          # CL-03: of an error of the gateway's, too
         result.body = NULL
         result.body_len = 0
+    if describes_absent(call, result):
+        result.show_length()
     if upstream is None:
         return None
     for i in range(result.header_count):
@@ -48,4 +51,5 @@ cdef list publish(Call call, Result result, UrlRules rules):
             result.body_owner = links
             result.body = PyBytes_AS_STRING(links)
             result.body_len = PyBytes_GET_SIZE(links)
+            result.drop_digests()
     return owners

@@ -41,7 +41,12 @@ class AnswerTooLarge(Exception):
 
 
 class HeadersTooLarge(Exception):
-    """The application sent more than max_header_bytes of headers (OP-08)."""
+    """The application sent more than max_header_bytes of headers (OP-08). headers: those before it was so many."""
+
+    def __init__(self, status, headers):
+        super().__init__("the headers of its answer are larger than max_header_bytes")
+        self.status = status
+        self.headers = headers
 
 
 class BadAnswer(Exception):
@@ -110,7 +115,11 @@ cdef class AsgiCall(Inlet):
         if kind == "http.response.start":
             if self.status:
                 raise BadAnswer("the answer was started twice")
-            self.status, self.headers = self.upstream.head(message)
+            try:
+                self.status, self.headers = self.upstream.head(message)
+            except HeadersTooLarge as error:
+                self.status, self.headers = error.status, error.headers
+                raise
         elif kind == "http.response.body":
             if not self.status:
                 raise BadAnswer("a body came before the answer was started")
@@ -268,7 +277,7 @@ cdef class AsgiUpstream(Upstream):
             name, value = bytes(name), bytes(value).strip(b" \t")
             size += len(name) + len(value) + 4
             if size > self.max_header_bytes:
-                raise HeadersTooLarge("the headers of its answer are larger than max_header_bytes")
+                raise HeadersTooLarge(int(status), kept)
             if _TOKEN.match(name) is None or not valid_value(value, len(value)):
                 raise BadAnswer("a header of its answer is malformed")
             kept.append((name, value))
@@ -427,6 +436,8 @@ cdef class AsgiUpstream(Upstream):
                 return
             why = (502, OUTCOME_UNREACHABLE, "UpstreamBroken", "the answer of the application is larger than allowed")
         except HeadersTooLarge:
+            if not asgi_call.ended and self.cut_short(asgi_call):
+                return
             why = (502, OUTCOME_UNREACHABLE, "UpstreamBroken", "the headers of the application's answer are larger "
                    "than allowed")
         except BadAnswer as error:

@@ -181,3 +181,28 @@ def test_JB_19_the_group_of_a_false_condition_fails(front: str, gateway: Gateway
     ]
     assert statuses(run_batch(front, gateway, calls)) == {"1": 200, "2": 424, "3": 424}
     assert upstream.lines == ["GET /ok"]
+
+
+@pytest.mark.parametrize(
+    ("said", "condition", "status"),
+    [
+        ("9007199254740993", "$1/n eq 9007199254740992", 424),
+        ("9007199254740993.0", "$1/n gt 9007199254740992", 200),
+        ("12345678901234567.89", "$1/n ge 12345678901234567.90", 424),
+        ("0.30000000000000000001", "$1/n gt 0.3", 200),
+        ("1.0", "$1/n in (2, 10e-1)", 200),
+        ("1e999999999", "$1/n gt 1e999999998", 200),
+        ("[0.1, 9007199254740993.0]", "$1/n eq $2/n", 424),
+        ("[0.10, 9007199254740992.00]", "$1/n eq $2/n", 200),
+        ("[1e99999999999999999999]", "$1/n ne $2/n", 424),
+        ("1e99999999999999999999", "$1/n ne 1", 424),
+    ],
+)
+def test_PL_14_numbers_of_answers_are_compared_exactly(
+    said: str, condition: str, status: int, front: str, gateway: Gateway, upstream: ScriptedUpstream
+) -> None:
+    upstream.on("GET", "/ok", Reply(200, [("Content-Type", "application/json")], b'{"n":%s}' % said.encode()))
+    other = b'{"n":[0.1,9007199254740992.0]}'
+    upstream.on("GET", "/next", Reply(200, [("Content-Type", "application/json")], other))
+    calls = [Call("1", "ok"), Call("2", "next"), Call("3", "last", condition=condition, depends_on=["1", "2"])]
+    assert statuses(run_batch(front, gateway, calls)) == {"1": 200, "2": 200, "3": status}

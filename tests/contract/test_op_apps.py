@@ -273,6 +273,14 @@ def test_OP_08_an_answer_has_no_more_headers_than_max_header_bytes(
     assert get(gateway, f"/svc/{url}")[0] == (200 if fits else 500)
 
 
+def test_OP_08_a_call_that_changed_something_keeps_its_status(gateway: Gateway) -> None:
+    """AN-03: it has been run."""
+    call = {"id": "1", "method": "post", "url": "headers/x?times=60&each=70", "body": {}}
+    [found] = rest.post(gateway.http_port, {"requests": [call]}).responses
+    assert (found["status"], "body" in found) == (200, False)
+    assert found["headers"]["batchwire-note"] == "body left out: its answer is larger than allowed"
+
+
 @pytest.mark.parametrize("version", [1, 2])
 def test_OP_08_as_many_as_are_allowed_are_sent(version: int, tmp_path: Path) -> None:
     """Above 64 KiB, too, where the library for HTTP/2 has a bound of its own."""

@@ -297,7 +297,8 @@ cdef class PartBuilder:
                     400, "BadId", f"a Content-ID must be made of {id_characters(not self.strict)}", f"requests[{number}].id")
         elif not is_printable_id(said, MAX_OPAQUE_ID if self.flavour == FLAVOUR_DOCUMENT else MAX_CONTENT_ID):
             raise EnvelopeError(
-                400, "BadId", "an id is empty, too long or has characters that are not allowed",
-                f"requests[{number}].id")
+                400, "BadId",
+                f"an id must be 1 to {MAX_OPAQUE_ID if self.flavour == FLAVOUR_DOCUMENT else MAX_CONTENT_ID} "
+                "printable characters of ASCII", f"requests[{number}].id")
         call.id = said
         return 0

@@ -3,7 +3,7 @@
 Written for clients that cut the text apart by hand: canonical names, CRLF, no preamble, a Content-Length in each
 part. Must never leave half of a part in the output, and never alter a body that is not JSON.
 """
-from batchwire.core.dialects.base cimport Summary, Writer
+from batchwire.core.dialects.base cimport Summary, Writer, describes_absent
 from batchwire.core.dialects.header_names cimport put_name
 from batchwire.core.dialects.json_scan cimport MAX_DEPTH, check
 from batchwire.core.dialects.media cimport MEDIA_JSON, media_kind
@@ -12,7 +12,6 @@ from batchwire.core.dialects.multipart.part cimport FLAVOUR_DOCUMENT, FLAVOUR_GO
 from batchwire.core.dialects.plain_body cimport make_plain
 from batchwire.core.headers cimport valid_value
 from batchwire.core.model cimport (
-    KIND_CONTENT_ENCODING,
     KIND_CONTENT_TYPE,
     KIND_HOP,
     Buffer,
@@ -181,12 +180,18 @@ cdef class MultipartWriter(Writer):
         cdef const char* body = result.body
         cdef Py_ssize_t size = result.body_len
         cdef bint coded = False           # in the content-codings that it came in
+        cdef bint returns = False         # carriage returns go
         if result.body_owner is None or result.status < 200 or result.status == 204 or result.status == 304:
             size = 0
         elif size:
             coded = not make_plain(call, result, self.max_body_bytes)
             body = result.body
             size = result.body_len
+        # PR-07: no CRLF in JSON. AN-01: what is no JSON is not altered.
+        if size and not coded and media != NULL and media_kind(media.value, media.value_len) == MEDIA_JSON \
+                and memchr(body, c'\r', size) != NULL and check(<const uint8_t*>body, size, MAX_DEPTH) < 0:
+            returns = True
+            result.drop_digests()
         out.grow(size + 512)
         out.put(b"--", 2)
         out.put_bytes(boundary)
@@ -202,14 +207,16 @@ cdef class MultipartWriter(Writer):
             out.put(b"RequestId: ", 11)
             out.put_bytes(call.id)
             out.put(b"\r\n", 2)
-        self.put_headers(out, result, coded)
-        out.put(b"Content-Length: ", 16)
-        out.put_uint(size)
-        out.put(b"\r\n\r\n", 4)
-        if size and not coded and media != NULL and media_kind(media.value, media.value_len) == MEDIA_JSON:
-            self.put_json(out, body, size)
-        elif size:
+        self.put_headers(out, result)
+        if size or not describes_absent(call, result):    # AN-10: else it is the upstream's to say
+            out.put(b"Content-Length: ", 16)
+            out.put_uint(size)
+            out.put(b"\r\n", 2)
+        out.put(b"\r\n", 2)
+        if size:
             out.put(body, size)
+        if returns:
+            blank_returns(out.data + out.size - size, size)
         return out.put(b"\r\n", 2)
 
     cdef int put_part_head(self, Buffer out, Call call) except -1:
@@ -237,14 +244,14 @@ cdef class MultipartWriter(Writer):
             out.put(b"\r\n", 2)
         return out.put(b"\r\n", 2)
 
-    cdef int put_headers(self, Buffer out, Result result, bint coded) except -1:
+    cdef int put_headers(self, Buffer out, Result result) except -1:
         """All fields that may pass, in canonical case; what could break the part apart does not pass."""
         cdef HeaderSlice* header
         cdef bint typed = False
         cdef int i
         for i in range(result.header_count):
             header = &result.headers[i]
-            if header.kind == KIND_HOP or (header.kind == KIND_CONTENT_ENCODING and not coded):
+            if header.kind == KIND_HOP:
                 continue
             if header.kind == KIND_CONTENT_TYPE:
                 if typed:
@@ -271,18 +278,14 @@ cdef class MultipartWriter(Writer):
             return value.decode("latin-1").encode()
         return value
 
-    cdef int put_json(self, Buffer out, const char* body, Py_ssize_t size) except -1:
-        """PR-07: no CRLF in JSON. A carriage return can only be white space there, so a space does as well."""
-        cdef char* p
-        cdef char* end
-        out.put(body, size)
-        if memchr(body, c'\r', size) == NULL or check(<const uint8_t*>body, size, MAX_DEPTH) >= 0:
-            return 0                                      # AN-01: what is no JSON is not altered
-        p = out.data + out.size - size
-        end = out.data + out.size
-        while p < end:
-            p = <char*>memchr(p, c'\r', end - p)
-            if p == NULL:
-                return 0
-            p[0] = c' '
-            p += 1
+
+cdef int blank_returns(char* p, Py_ssize_t size) noexcept nogil:
+    """A carriage return of JSON can only be white space, so a space does as well."""
+    cdef char* end = p + size
+    while p < end:
+        p = <char*>memchr(p, c'\r', end - p)
+        if p == NULL:
+            return 0
+        p[0] = c' '
+        p += 1
+    return 0

@@ -12,6 +12,8 @@ from batchwire.core.dialects.media cimport (
     MEDIA_TEXT,
     MediaKind,
     base64_decoded,
+    charset_of,
+    codec_of,
     media_kind,
     with_utf8,
 )
@@ -284,7 +286,8 @@ cdef bytes body_of(bytes raw, list headers):
         text = unescaped(<const uint8_t*>PyBytes_AS_STRING(raw) + 1, PyBytes_GET_SIZE(raw) - 2)
         if kind != MEDIA_TEXT:
             return base64_decoded(<const uint8_t*>PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
-        headers[typed] = (headers[typed][0], with_utf8(headers[typed][1]))
+        if codec_of(charset_of(media)) != "utf-8":        # else it is true as it is spelt
+            headers[typed] = (headers[typed][0], with_utf8(media))
         raw = text
     # Inside JSON it is not coded any more, whatever the headers kept from before.
     headers[:] = [field for field in headers if field[0].lower() != b"content-encoding"]

@@ -2,7 +2,7 @@
 
 import pytest
 from batchwire.core.dialects.multipart.reader import MultipartReader
-from batchwire.core.errors import ConfigError
+from batchwire.core.errors import ConfigError, EnvelopeError
 from multipart_batches import GET, HTTP, POST, batch, change_set, envelope_error, one, part, read, with_id
 
 JSON_POST = b"POST A HTTP/1.1\r\nContent-Type: application/json;charset=utf-8\r\n"
@@ -185,3 +185,12 @@ def test_document_of_one_bare_message() -> None:
 def test_settings_that_cannot_be_are_refused(boundary: bytes | None, flavour: str) -> None:
     with pytest.raises(ConfigError):
         MultipartReader(boundary, flavour=flavour)
+
+
+@pytest.mark.parametrize(
+    ("data", "flavour", "most"),
+    [(document("RequestId: é\r\n".encode()), "document", 256), (google("é".encode()), "google", 1024)],
+)
+def test_an_id_that_is_refused_is_told_what_it_may_be(data: bytes, flavour: str, most: int) -> None:
+    with pytest.raises(EnvelopeError, match=f"1 to {most} printable characters of ASCII"):
+        read(data, flavour=flavour)

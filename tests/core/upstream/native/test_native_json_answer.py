@@ -233,3 +233,9 @@ def test_the_answer_may_go_before_its_results_are_read() -> None:
     found = told(JSON_FORM, given)
     del given
     assert found[0][2] == b'{"a":1}'
+
+
+@pytest.mark.parametrize("media", [b"text/plain;charset=UTF-8", b'text/plain; Charset="utf8"', b"text/plain"])
+def test_a_charset_that_is_utf8_is_spelt_as_the_upstream_does(media: bytes) -> None:
+    found = one(b'"status":200,"headers":{"content-type":"' + media.replace(b'"', b'\\"') + b'"},"body":"a"')
+    assert header(found, b"content-type") == media
