@@ -7,6 +7,7 @@ cdef class Inflow:
     cdef CallOwner owner                    # None: the batch has ended
     cdef Py_ssize_t bound                   # of the batch
     cdef Py_ssize_t process_bound
+    cdef Py_ssize_t read_bound              # of the process, above which only one answer is read on
     cdef double batch_deadline              # monotonic seconds
     cdef double moved                       # monotonic seconds: when anything of the batch last came, ended or was taken
     cdef list inlets                        # those whose answers are counted

@@ -8,6 +8,7 @@ from batchwire.core.dialects.wire cimport Field, field_at, next_field, varint_at
 from batchwire.core.errors import EnvelopeError
 from batchwire.core.front.grpc_messages cimport put_prefix
 from batchwire.core.front.rpc cimport LEAD, Rpc, STATUS_OK
+from batchwire.core.front.stream cimport FillEnd
 from batchwire.core.model cimport now
 from batchwire.core.session.crowd cimport Share
 from batchwire.core.session.session cimport Session
@@ -166,6 +167,12 @@ cdef class BatchRpc(Rpc):
         if session.is_over():
             self.check_end()
         return True
+
+    cdef Py_ssize_t fill(self, char* p, Py_ssize_t size, FillEnd* end) except -1:
+        cdef Py_ssize_t n = Rpc.fill(self, p, size, end)
+        if self.session is not None:
+            self.session.front_keeps(0 if self.out is None else PyBytes_GET_SIZE(self.out) - self.out_at)
+        return n
 
     cdef int wrap(self, Py_ssize_t n) except -1:
         """What stands before n bytes of data in an HttpBody message, its prefix included."""

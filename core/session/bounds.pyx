@@ -66,5 +66,5 @@ cdef class Bounds:
     cdef int tell(self, Inflow inflow) except -1:
         """Tells who reads answers how much of them waits."""
         cdef ResultStream results = self.results
-        return inflow.update(results.untaken(), results.waiting_bytes + results.unwritten, self.client_first(),
+        return inflow.update(results.unsent(), results.waiting_bytes + results.unwritten, self.client_first(),
                              results.earlier_first(), results.next_number)

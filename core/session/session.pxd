@@ -70,6 +70,7 @@ cdef class Session(Conductor):
     cdef uint64_t fed(self) noexcept
     cdef uint64_t tell(self, uint64_t* told) noexcept
     cdef int client_takes(self, double t) except -1
+    cdef int front_keeps(self, Py_ssize_t n) except -1
     cdef int stalled(self) except -1
     cdef int drive(self) except -1
     cdef int read(self) except -1

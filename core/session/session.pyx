@@ -212,6 +212,13 @@ cdef class Session(Conductor):
                 self.crashed(error)
         return chunk
 
+    cdef int front_keeps(self, Py_ssize_t n) except -1:
+        """So many bytes of what the front has taken wait with it for the client: they still count (AN-05)."""
+        if n != self.results.kept:
+            self.results.kept = n
+            self.dispatch.tell_inflow()
+        return 0
+
     cdef int client_takes(self, double t) except -1:
         """The client has taken some of what the front has taken before."""
         self.client.last_take = t

@@ -84,6 +84,23 @@ async def test_AN_05_an_app_waits_in_send(pieces: int, piece: int, ordered: bool
     assert stats() == NOTHING
 
 
+async def test_AN_05_reading_leaves_room_below_the_bound_of_the_process() -> None:
+    app = Pouring(32, MIB // 32)
+    upstream = AsgiUpstream(asyncio.get_running_loop(), app, name="app", max_in_flight=64)
+    limits = Limits(max_answer_bytes_in_flight=64 * MIB, max_answer_bytes_in_process=16 * MIB)
+    session = session_of(Route(root="/svc/", upstream=upstream, limits=limits))
+    session.feed(request(64))
+    session.feed_end()
+    await idle()
+    held = stats()
+    assert held["answers_waiting"] == 1
+    # With the one that goes on in any case, and with results that are written.
+    assert 12 * MIB <= held["answers_reading"] + held["answers_out"] <= 16 * MIB
+    assert sizes(await collect(session)) == {str(n): MIB for n in range(64)}
+    upstream.close()
+    assert stats() == NOTHING
+
+
 async def test_AN_05_an_app_may_wait_in_several_sends_and_cancel_one() -> None:
     async def app(_scope: Any, _receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
