@@ -15,7 +15,7 @@ cdef class Inflow:
     cdef Py_ssize_t reading                 # bytes of theirs
     # what the batch has said of itself
     cdef Py_ssize_t out                     # bytes of results that the front has not taken
-    cdef Py_ssize_t window                  # bytes of results that wait for earlier ones (GW-23), or for being written
+    cdef Py_ssize_t window                  # bytes of results that wait for earlier ones (GW-23), for being written, or for the end
     cdef Py_ssize_t most                    # bytes that the result which waits for being written may become
     cdef bint full                          # the front is to take results first
     cdef bint window_full

@@ -10,6 +10,7 @@ cdef class ResultStream:
     cdef readonly bint ordered              # in request order (GW-23)
     cdef bint one_message                   # Execute: all of the answer is one message
     cdef bint opened                        # the beginning of the document is written
+    cdef bint ended                         # and its end
     cdef bint said                          # a result is written
     cdef uint64_t next_number               # in request order that of the earliest call without a result; else a count
     cdef dict waiting                       # number -> bytes of results that wait for earlier ones

@@ -140,6 +140,7 @@ cdef class ResultStream:
         self.open()
         before = self.outbox.tail.size
         self.writer.end(self.outbox.tail, summary)
+        self.ended = True
         return self.outbox.added(self.outbox.tail.size - before)
 
     cdef int discard(self) except -1:
