@@ -150,6 +150,7 @@ cdef class Result:
                                             int value_len) except? NULL
     cdef HeaderSlice* replace_other(self, const char* name, int name_len, const char* value,
                                     int value_len) except? NULL
+    cdef void move_headers(self, const char* before, const char* after, Py_ssize_t n) noexcept
     cdef int add_note(self, bytes note) except -1
     cdef int show_length(self) except -1
     cdef int drop_digests(self) except -1

@@ -278,6 +278,17 @@ cdef class Result:
         made.elapsed_us = self.elapsed_us
         return made
 
+    cdef void move_headers(self, const char* before, const char* after, Py_ssize_t n) noexcept:
+        """Their n bytes have been copied from one place to another."""
+        cdef int i
+        cdef HeaderSlice* slot
+        for i in range(self.header_count):
+            slot = &self.headers[i]
+            if before <= slot.name < before + n:
+                slot.name = after + (slot.name - before)
+            if before <= slot.value <= before + n:
+                slot.value = after + (slot.value - before)
+
     cdef int add_header(self, const char* name, int name_len, const char* value, int value_len) except -1:
         """Adds a field; the memory must live as long as head_owner. False when the table is full."""
         cdef HeaderSlice* slot

@@ -314,7 +314,8 @@ class LimitSettings(_Section):
         description="requests of all batches of a process, read and not finished, above which one batch is read on",
     )
     max_answer_bytes_in_process: Bytes = Field(
-        256 << 20, description="the same of all batches of a process, above which one answer of all is read on"
+        256 << 20,
+        description="the same of all batches of a process; above 3/4, one answer of all is read on",
     )
     reference_bytes: Bytes0 = Field(
         8 << 20,

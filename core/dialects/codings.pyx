@@ -224,20 +224,3 @@ def steps_of(bytes codings not None, bytes data not None):
     while not undoing.step():
         count += 1
     return count
-
-
-def inflate(bytes data not None, int kind, Py_ssize_t limit):
-    """One compressed stream of a bounded message: what it holds, and the bytes after it.
-
-    kind: GZIP, ZLIB or RAW. Raises BrokenCoding, TooLong.
-    """
-    inflater = zlib.decompressobj(kind)
-    try:
-        out = inflater.decompress(data, min(limit, sys.maxsize - 1) + 1)
-    except zlib.error as error:
-        raise BrokenCoding("the compressed body is broken") from error
-    if len(out) > limit:
-        raise TooLong("the decoded body is too long")
-    if not inflater.eof:
-        raise BrokenCoding("the compressed body is cut")
-    return out, inflater.unused_data

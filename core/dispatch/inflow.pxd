@@ -7,6 +7,7 @@ cdef class Inflow:
     cdef CallOwner owner                    # None: the batch has ended
     cdef Py_ssize_t bound                   # of the batch
     cdef Py_ssize_t process_bound
+    cdef Py_ssize_t read_bound              # of the process, above which only one answer is read on
     cdef double batch_deadline              # monotonic seconds
     cdef double moved                       # monotonic seconds: when anything of the batch last came, ended or was taken
     cdef list inlets                        # those whose answers are counted
@@ -14,7 +15,7 @@ cdef class Inflow:
     cdef Py_ssize_t reading                 # bytes of theirs
     # what the batch has said of itself
     cdef Py_ssize_t out                     # bytes of results that the front has not taken
-    cdef Py_ssize_t window                  # bytes of results that wait for earlier ones (GW-23), or for being written
+    cdef Py_ssize_t window                  # bytes of results that wait for earlier ones (GW-23), for being written, or for the end
     cdef Py_ssize_t most                    # bytes that the result which waits for being written may become
     cdef bint full                          # the front is to take results first
     cdef bint window_full

@@ -2,7 +2,7 @@
 
 Answers count from COUNTED bytes on, results until the front takes them. Above the bound of the batch only one answer
 is read on: the one of the earliest call, so that a batch in request order always moves; and none while the client has
-results to take. Above the bound of the process only one answer of all batches is read on, while results that clients
+results to take. Above three quarters of the bound of the process only one answer of all batches is read on, while results that clients
 have not taken are below it. Those that wait stop reading from their connection; their call's time does not run.
 
 Must never let all wait for one another. Invariant: where answers wait, one of these goes on by itself.
@@ -19,6 +19,7 @@ from libc.stdint cimport uint64_t
 cdef enum:
     READ = 262144             # what one read may bring
     LITTLE = 8                # results not taken that are less than the bound divided by it hold nothing up
+    SPARE = 4                 # the bound divided by it is left to them, to reads under way and to buffers on their way out
 
 # Of all batches that have had an answer to count.
 cdef Py_ssize_t process_reading = 0
@@ -74,7 +75,7 @@ cdef int wake_others() except -1:
     if not blocked:
         return 0
     for inflow in list(waiting):
-        if process_reading + process_out > inflow.process_bound and (
+        if process_reading + process_out > inflow.read_bound and (
                 turn is not None or unwritten or process_out >= inflow.process_bound):
             return 0
         inflow.relieve()
@@ -89,6 +90,7 @@ cdef class Inflow:
         self.owner = owner
         self.bound = bound
         self.process_bound = process_bound
+        self.read_bound = process_bound - process_bound // SPARE
         self.batch_deadline = batch_deadline
         self.moved = now()
         self.inlets = []
@@ -186,7 +188,7 @@ cdef class Inflow:
 
     cdef bint may_read(self, Inlet inlet) except -1:
         global turn, blocked
-        cdef bint crowded = process_reading + process_out > self.process_bound
+        cdef bint crowded = process_reading + process_out > self.read_bound
         if not crowded and self.reading + self.window + self.out <= self.bound:
             return True
         if self.full or inlet is not self.leader():
@@ -206,7 +208,7 @@ cdef class Inflow:
     cdef int relieve(self) except -1:
         """Lets those read on that may, the earliest first, as far as what they may bring at once has room."""
         cdef Py_ssize_t room = min(self.bound - self.reading - self.window - self.out,
-                                   self.process_bound - process_reading - process_out)
+                                   self.read_bound - process_reading - process_out)
         cdef Inlet inlet
         if self.held == 0:
             return 0

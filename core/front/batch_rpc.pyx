@@ -8,8 +8,11 @@ from batchwire.core.dialects.wire cimport Field, field_at, next_field, varint_at
 from batchwire.core.errors import EnvelopeError
 from batchwire.core.front.grpc_messages cimport put_prefix
 from batchwire.core.front.rpc cimport LEAD, Rpc, STATUS_OK
+from batchwire.core.front.stream cimport FillEnd
 from batchwire.core.model cimport now
+from batchwire.core.session.crowd cimport Share
 from batchwire.core.session.session cimport Session
+from batchwire.core.session.session import no_room
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 
 cdef enum:
@@ -67,6 +70,8 @@ cdef class BatchRpc(Rpc):
         batch = self.batch
         self.batch = None
         error = EnvelopeError(408, "DeadlineExceeded", "the deadline of the call is over")
+        if self.share is not None and self.share.since > 0:
+            error = no_room("the first message was not unpacked")
         if self.session is None:
             self.refused(error)
         else:
@@ -95,10 +100,12 @@ cdef class BatchRpc(Rpc):
     cdef int on_message(self, bytes message) except -1:
         if self.session is None:
             self.open(message)
+        elif self.session.is_over() or self.session.failure is not None:
+            return 0                      # of no use any more
         elif self.kind == KIND_EXECUTE:
             raise EnvelopeError(501, "TooManyMessages", "Execute takes one message")
         self.session.feed(message if self.kind < KIND_JSON else body_field(message, DATA))
-        return 0
+        return self.leave_share()
 
     cdef int on_half_close(self) except -1:
         if self.session is None:
@@ -110,6 +117,22 @@ cdef class BatchRpc(Rpc):
 
     cdef bint may_feed(self) except -1:
         return self.session is None or self.session.wants_input()
+
+    cdef bint may_unpack(self, Py_ssize_t held) except -1:
+        if self.session is not None:
+            return self.session.may_unpack(held)
+        # PL-13: it is counted before there is a batch, too.
+        if self.share is None:
+            self.share = Share(self.backlog, self.opener.request_bound)
+        self.share.tell(held)
+        return self.share.may_read()
+
+    cdef int leave_share(self) except -1:
+        """The session counts what has been fed."""
+        if self.share is not None:
+            self.share.close()
+            self.share = None
+        return 0
 
     # --- out
 
@@ -144,6 +167,12 @@ cdef class BatchRpc(Rpc):
         if session.is_over():
             self.check_end()
         return True
+
+    cdef Py_ssize_t fill(self, char* p, Py_ssize_t size, FillEnd* end) except -1:
+        cdef Py_ssize_t n = Rpc.fill(self, p, size, end)
+        if self.session is not None:
+            self.session.front_keeps(0 if self.out is None else PyBytes_GET_SIZE(self.out) - self.out_at)
+        return n
 
     cdef int wrap(self, Py_ssize_t n) except -1:
         """What stands before n bytes of data in an HttpBody message, its prefix included."""
@@ -192,6 +221,7 @@ cdef class BatchRpc(Rpc):
     cdef int on_gone(self, bint cancelled) except -1:
         cdef Batch batch = self.batch
         self.batch = None
+        self.leave_share()
         if self.session is not None:
             self.session.listen(None)
         if batch is not None:

@@ -1,8 +1,8 @@
-"""Small words of the gRPC wire protocol: time-outs, messages of a status, compressed messages.
+"""Small words of the gRPC wire protocol: time-outs, codings, messages of a status.
 
 (grpc/doc/PROTOCOL-HTTP2.md.) Must never know a stream.
 """
-from batchwire.core.dialects.codings import BrokenCoding, GZIP, inflate, TooLong, ZLIB
+from batchwire.core.dialects.codings import GZIP, ZLIB
 from batchwire.core.errors import EnvelopeError
 
 cdef dict UNITS = {72: 3600.0, 77: 60.0, 83: 1.0, 109: 1e-3, 117: 1e-6, 110: 1e-9}  # H M S m u n
@@ -31,21 +31,3 @@ def percent_encoded(str message not None):
         else:
             out += b"%%%02X" % c
     return bytes(out)
-
-
-def decompressed(bytes message not None, int window_bits, Py_ssize_t limit):
-    """The message in plain; what becomes larger than `limit` is refused while it is read. Raises EnvelopeError."""
-    if window_bits == 0:
-        # INTERNAL, by the test cases of grpc/doc/compression.md.
-        raise EnvelopeError(500, "BadMessage", "a compressed message came without its grpc-encoding")
-    try:
-        plain, rest = inflate(message, window_bits, limit)
-        if not rest:
-            return plain
-    except TooLong:
-        raise EnvelopeError(
-            413, "MessageTooLarge",
-            f"the message is larger than limits.grpc_max_message_bytes ({limit} bytes) when unpacked") from None
-    except BrokenCoding:
-        pass
-    raise EnvelopeError(400, "BadMessage", "the compressed message is damaged")

@@ -32,7 +32,7 @@ cdef class PythonRpc(Rpc):
         if not self.inbound:
             return None
         message = self.inbound.popleft()
-        self.release()
+        self.on_input()
         return message
 
     async def write(self, bytes message not None):
@@ -65,6 +65,9 @@ cdef class PythonRpc(Rpc):
 
     cdef bint may_feed(self) except -1:
         return len(self.inbound) < QUEUED
+
+    cdef bint may_unpack(self, Py_ssize_t held) except -1:
+        return self.may_feed()
 
     cdef int on_settled(self) except -1:
         if self.timeout >= 0 and not self.done:

@@ -206,6 +206,7 @@ cdef class RestBatch(Handler):
             if self.out_at == PyBytes_GET_SIZE(self.out):
                 self.out = None
                 self.out_at = 0
+        session.front_keeps(0 if self.out is None else PyBytes_GET_SIZE(self.out) - self.out_at)
         if self.out is None and not self.over and session.is_over() and session.unsent() == 0:
             if session.failure is None and not session.was_cancelled():
                 self.over = True
@@ -224,6 +225,7 @@ cdef class RestBatch(Handler):
     cdef int break_off(self, bint stalled) except -1:
         self.over = True
         self.out = None
+        self.session.front_keeps(0)
         if not stalled and self.session.failure is not None and self.stream.takes_trailers():
             # GW-21: the body is cut, and who reads trailers learns why.
             self.trailing = self.servicer.trailing_error(self.known.outcome, self.session)
@@ -247,6 +249,8 @@ cdef class RestBatch(Handler):
 
     cdef int on_close(self, bint whole) except -1:
         self.stream = None
+        self.out = None
+        self.session.front_keeps(0)
         return self.close("cancelled")
 
     cdef int on_taken(self, double t) except -1:

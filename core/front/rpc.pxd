@@ -3,7 +3,7 @@ from batchwire.core.alarms cimport Alarm
 from batchwire.core.front.grpc_messages cimport MessageReader
 from batchwire.core.front.http2_stream cimport Http2Stream
 from batchwire.core.front.nghttp2 cimport nghttp2_nv
-from batchwire.core.front.stream cimport Handler
+from batchwire.core.front.unpacking cimport Backlog, MessageTaker
 
 cdef enum:
     LEAD = 160                # bytes that may stand before a message's own: its prefix and an HttpBody's fields
@@ -13,10 +13,13 @@ cdef enum Status:             # those that the front gives itself; others come f
     STATUS_DEADLINE_EXCEEDED = 4
     STATUS_UNIMPLEMENTED = 12
 
-cdef class Rpc(Handler):
+cdef class Rpc(MessageTaker):
     cdef object servicer                        # see rpc.pyx
     cdef MessageReader reader
     cdef int coding                         # windowBits of grpc-encoding, 0: identity
+    cdef Backlog backlog                    # None: no message was compressed
+    cdef bint half_closed                   # there are no more messages behind the backlog
+    cdef object flaw                        # what is wrong behind it (EnvelopeError), or None
     cdef double timeout                     # seconds, of grpc-timeout; -1: none
     cdef double began
     cdef Alarm alarm                        # of the deadline, or None
@@ -34,7 +37,6 @@ cdef class Rpc(Handler):
     cdef int expect(self, object servicer, Py_ssize_t max_message) except -1
     cdef Http2Stream http2(self)
     cdef int begin(self, Http2Stream stream) except -1
-    cdef int on_message(self, bytes message) except -1
     cdef int on_half_close(self) except -1
     cdef bint may_feed(self) except -1
     cdef bint next_piece(self) except -1
@@ -46,6 +48,10 @@ cdef class Rpc(Handler):
     cdef int end_input(self, object error) except -1
     cdef int fail(self, object error) except -1
     cdef int release(self) except -1
+    cdef bint waits(self) noexcept
+    cdef int drop(self) except -1
+    cdef int proceed(self) except -1
+    cdef int refuse(self, object error) except -1
     cdef bint store(self) except -1
     cdef list initial_headers(self)
     cdef int start_alarm(self, double seconds) except -1

@@ -7,10 +7,11 @@ from batchwire.core.alarms cimport alarms_of
 from batchwire.core.errors import EnvelopeError
 from batchwire.core.faults cimport fault
 from batchwire.core.front.grpc_messages cimport MessageReader, put_prefix
-from batchwire.core.front.grpc_protocol import CODINGS, decompressed, percent_encoded, timeout_seconds
+from batchwire.core.front.grpc_protocol import CODINGS, percent_encoded, timeout_seconds
 from batchwire.core.front.http2_stream cimport field, Http2Stream
 from batchwire.core.front.nghttp2 cimport nghttp2_nv
-from batchwire.core.front.stream cimport FILL_TRAILERS, FillEnd, Handler, Stream
+from batchwire.core.front.stream cimport FILL_TRAILERS, FillEnd, Stream
+from batchwire.core.front.unpacking cimport Backlog, MessageTaker
 from batchwire.core.model cimport now
 from batchwire.core.session.client_clock cimport too_slow
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
@@ -19,7 +20,7 @@ from libc.string cimport memcpy
 cdef bytes CONTENT_TYPE = b"application/grpc"
 
 
-cdef class Rpc(Handler):
+cdef class Rpc(MessageTaker):
     cdef int expect(self, object servicer, Py_ssize_t max_message) except -1:
         """What a new call has; max_message: bytes of the longest message taken."""
         self.servicer = servicer
@@ -47,10 +48,6 @@ cdef class Rpc(Handler):
         return <Http2Stream>self.stream
 
     # --- for subclasses
-
-    cdef int on_message(self, bytes message) except -1:
-        """A message, in plain. May raise EnvelopeError."""
-        raise NotImplementedError
 
     cdef int on_half_close(self) except -1:
         """There are no more. May raise EnvelopeError."""
@@ -110,8 +107,7 @@ cdef class Rpc(Handler):
         self.detail = percent_encoded(message) if message else None
         self.details = details
         self.stop_alarm()
-        self.release()
-        self.reader.body = None
+        self.drop()
         if self.stream is not None:
             self.store()
         return self.on_gone(False)
@@ -119,11 +115,29 @@ cdef class Rpc(Handler):
     cdef int end_input(self, object error) except -1:
         """What has come is no request: nothing more of it is read, and the call ends with this error."""
         self.deaf = True
-        self.reader.body = None
         self.message_began = 0
+        self.drop()
         self.store()
-        self.release()
         return self.fail(error)
+
+    cdef int refuse(self, object error) except -1:
+        """end_input() behind the messages that came before."""
+        if not self.waits():
+            return self.end_input(error)
+        self.deaf = True
+        self.flaw = error
+        return 0
+
+    cdef bint waits(self) noexcept:
+        """Whether messages have come that are still to be handed over."""
+        return self.backlog is not None and not self.backlog.empty()
+
+    cdef int drop(self) except -1:
+        """What has come and has not been handed over is of no use."""
+        self.reader.body = None
+        if self.backlog is not None:
+            self.backlog.clear()
+        return self.release()
 
     cdef int fail(self, object error) except -1:
         """Ends with the status of an error, after what has been filled in already."""
@@ -156,21 +170,40 @@ cdef class Rpc(Handler):
                     complete_one = True
                     message = self.reader.message
                     self.reader.message = None
-                    if self.reader.compressed:
-                        message = decompressed(message, self.coding, self.reader.limit)
-                    self.on_message(message)
+                    if not self.reader.compressed and not self.waits():
+                        self.on_message(message)
+                        continue
+                    if self.backlog is None:
+                        self.backlog = Backlog.of(self, self.coding, self.reader.limit)
+                    self.backlog.put(self.reader.compressed, message)
             if not self.store():
                 raise EnvelopeError(413, "TooMuchUnfinished", "too many long messages are unfinished on the connection")
         except EnvelopeError as error:
-            return self.end_input(error)
+            self.refuse(error)
         if not self.reader.partial():
             self.message_began = 0
         elif self.message_began == 0 or complete_one:
             self.message_began = now()
         # Where messages follow each other closely one is always unfinished: it waits, too (PL-13), but not by its clock.
-        if self.may_feed():
-            self.release()
-        return 0
+        return self.proceed()
+
+    cdef int proceed(self) except -1:
+        """Hands over what waits, as far as may be now, and takes more of the request when there is nothing left."""
+        try:
+            if self.waits():
+                self.backlog.go_on()
+                if self.waits():
+                    return self.release() if self.deaf else 0
+            if self.flaw is not None:
+                error = self.flaw
+                self.flaw = None
+                return self.end_input(error)
+            if self.half_closed and not self.done and not self.deaf:
+                self.half_closed = False
+                self.on_half_close()
+        except EnvelopeError as error:
+            return self.end_input(error)
+        return self.release() if self.held and self.may_feed() else 0
 
     cdef bint store(self) except -1:
         """Counts what is kept of an unfinished message; whether the connection may keep so much."""
@@ -185,18 +218,15 @@ cdef class Rpc(Handler):
     cdef int on_end(self) except -1:
         if self.done or self.deaf:
             return 0
-        try:
-            if self.reader.partial():
-                raise EnvelopeError(400, "BadMessage", "the request ends within a message")
-            self.on_half_close()
-        except EnvelopeError as error:
-            return self.end_input(error)
-        return 0
+        if self.reader.partial():
+            return self.refuse(EnvelopeError(400, "BadMessage", "the request ends within a message"))
+        self.half_closed = True
+        return 0 if self.waits() else self.proceed()
 
     cdef int on_input(self) except -1:
         if self.message_began:
             self.message_began = now()
-        return self.release() if self.held else 0
+        return self.proceed()
 
     cdef int on_output(self) except -1:
         return self.answer()
@@ -231,12 +261,13 @@ cdef class Rpc(Handler):
         self.stop_alarm()
         if not self.done:
             self.done = True
+            self.drop()
             self.store()
             return self.on_gone(True)
         return 0
 
     cdef int on_sweep(self, double t) except -1:
-        if not self.done and self.message_began and self.may_feed() and too_slow(
+        if not self.done and self.message_began and not self.waits() and self.may_feed() and too_slow(
                 t - self.message_began, self.reader.filled, self.http2().connection.request_rate,
                 self.stream.ends.idle_seconds):
             return self.end_input(EnvelopeError(408, "ClientTooSlow", "the message comes too slowly"))

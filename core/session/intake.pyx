@@ -114,8 +114,8 @@ cdef class Intake:
 
     cdef Py_ssize_t held(self) noexcept:
         """Bytes of the request that have come and are no part of an admitted call."""
-        return self.reader.buffered() + (0 if self.unread is None or self.unread.undoing is None
-                                         else (<Steps>self.unread.undoing).held())
+        return self.ahead + self.reader.buffered() + (0 if self.unread is None or self.unread.undoing is None
+                                                      else (<Steps>self.unread.undoing).held())
 
     cdef bint holds_group(self) noexcept:
         """Whether calls wait for what comes behind them in their group."""

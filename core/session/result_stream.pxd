@@ -10,12 +10,14 @@ cdef class ResultStream:
     cdef readonly bint ordered              # in request order (GW-23)
     cdef bint one_message                   # Execute: all of the answer is one message
     cdef bint opened                        # the beginning of the document is written
+    cdef bint ended                         # and its end
     cdef bint said                          # a result is written
     cdef uint64_t next_number               # in request order that of the earliest call without a result; else a count
     cdef dict waiting                       # number -> bytes of results that wait for earlier ones
     cdef Py_ssize_t waiting_bytes
     cdef Py_ssize_t unwritten               # bytes of results that are there and not written yet
     cdef uint64_t first_late                # number of the first call whose result waits to be written; 0: maybe none
+    cdef Py_ssize_t kept                    # bytes that the front has taken, and that wait with it for the client
     cdef Py_ssize_t window_bytes            # most that they may have; the last may exceed it
     cdef Buffer single                      # one result, before it is known whether it has to wait
     cdef int bound(self, Py_ssize_t max_message, bint parts) except -1
@@ -26,6 +28,7 @@ cdef class ResultStream:
     cdef int end(self, const Summary* summary) except -1
     cdef int discard(self) except -1
     cdef Py_ssize_t untaken(self) noexcept
+    cdef Py_ssize_t unsent(self) noexcept
     cdef uint64_t taken(self) noexcept
     cdef int keep_order(self) except -1
     cdef bint window_full(self) noexcept

@@ -54,6 +54,10 @@ cdef class ResultStream:
         """Bytes that are written and that the front has not taken."""
         return self.outbox.held
 
+    cdef Py_ssize_t unsent(self) noexcept:
+        """Bytes that are written, and that the front has not taken or has not sent on."""
+        return self.outbox.held + self.kept
+
     cdef uint64_t taken(self) noexcept:
         """Bytes that the front has taken."""
         return self.outbox.taken
@@ -136,6 +140,7 @@ cdef class ResultStream:
         self.open()
         before = self.outbox.tail.size
         self.writer.end(self.outbox.tail, summary)
+        self.ended = True
         return self.outbox.added(self.outbox.tail.size - before)
 
     cdef int discard(self) except -1:

@@ -64,11 +64,13 @@ cdef class Session(Conductor):
     cdef bint was_cancelled(self) noexcept
     cdef bint has_output(self) noexcept
     cdef bint wants_input(self) noexcept
+    cdef bint may_unpack(self, Py_ssize_t ahead) except -1
     cdef Py_ssize_t unsent(self) noexcept
     cdef uint64_t taken(self) noexcept
     cdef uint64_t fed(self) noexcept
     cdef uint64_t tell(self, uint64_t* told) noexcept
     cdef int client_takes(self, double t) except -1
+    cdef int front_keeps(self, Py_ssize_t n) except -1
     cdef int stalled(self) except -1
     cdef int drive(self) except -1
     cdef int read(self) except -1

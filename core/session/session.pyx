@@ -168,6 +168,15 @@ cdef class Session(Conductor):
         """Whether more of the request may be fed, or never will have to be."""
         return self.life != LIFE_OPEN or (self.share.since == 0 and self.intake.wants_bytes())
 
+    cdef bint may_unpack(self, Py_ssize_t ahead) except -1:
+        """Whether the front may get more out of what it has for the batch and has not fed: so many bytes, which count
+        for it from now on. If not, its listener is told when it may."""
+        if self.life != LIFE_OPEN:
+            return True
+        self.intake.ahead = ahead
+        self.count()
+        return self.wants_input() and self.share.may_read()
+
     cdef int listen(self, SessionListener listener) except -1:
         """Who is told of input and output that have become possible; None: nobody any more."""
         self.waker.listener = listener
@@ -202,6 +211,13 @@ cdef class Session(Conductor):
             except Exception as error:
                 self.crashed(error)
         return chunk
+
+    cdef int front_keeps(self, Py_ssize_t n) except -1:
+        """So many bytes of what the front has taken wait with it for the client: they still count (AN-05)."""
+        if n != self.results.kept:
+            self.results.kept = n
+            self.dispatch.tell_inflow()
+        return 0
 
     cdef int client_takes(self, double t) except -1:
         """The client has taken some of what the front has taken before."""
@@ -590,6 +606,7 @@ cdef class Session(Conductor):
         error.started = self.dispatch.launched
         self.failure = error
         self.life = LIFE_BROKEN
+        self.intake.ahead = 0             # its front drops it
         self.share.leave()
         self.settler.conclude_told()
         self.settler.clear()

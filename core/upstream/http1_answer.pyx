@@ -23,6 +23,7 @@ cdef extern from "<strings.h>" nogil:
 cdef enum:
     MAX_INFORMATIONAL = 16
     MAX_CHUNK_LINE = 4096
+    BEHIND = 4096             # bytes of a body that may stay with the head that they came with
 
 cdef uint8_t[256] TCHAR
 for _c in bytearray(b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"):
@@ -440,6 +441,10 @@ cdef class Answer:
         # RFC 9112 6.1: chunked of a 1.0 server, or beside a length, is read but not trusted for a next answer.
         if closing or (minor == 0 and not keep) or (chunked and (has_length or minor == 0)):
             self.keep_alive = False
+        if end - lf > BEHIND and (chunked or not has_length or length > end - lf - 1):
+            # The body is put together elsewhere: what came of it with the head would be held twice.
+            data = p[:lf + 1 - p]
+            result.move_headers(p, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
         result.head_owner = data
         if names:
             drop_named(result)

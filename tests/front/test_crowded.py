@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import json
 import socket
 import struct
@@ -30,6 +31,7 @@ BOUND, BODY, CALLS, BATCHES = 1 << 20, 1 << 18, 8, 6
 LIMITS = {"max_request_bytes_in_process": BOUND, "max_pending_bytes": BOUND, "max_call_bytes": BOUND}
 PATIENCE = 60.0
 NOTHING = {"request_held": 0, "request_waiting": 0}
+GZIP = [("grpc-encoding", "gzip")]
 JSON_HEAD = {"Content-Type": "application/json", **rest.STRICT}
 pytestmark = pytest.mark.timeout(120)
 
@@ -42,13 +44,14 @@ def document(count: int, size: int) -> bytes:
     return json.dumps({"requests": calls}).encode()
 
 
-def messages(count: int, size: int) -> bytes:
-    """One call in each."""
+def messages(count: int, size: int, packed: bool = False) -> bytes:
+    """One call in each. packed: with gzip."""
     found = b""
     for n in range(count):
         options = grpc_client.options() if n == 0 else None
         call = grpc_client.call(str(n), "x", "POST", body=b"x" * size)
-        found += prefixed(grpc_client.message(call, options=options).SerializeToString())
+        made = grpc_client.message(call, options=options).SerializeToString()
+        found += prefixed(gzip.compress(made), 1) if packed else prefixed(made)
     return found
 
 
@@ -75,14 +78,18 @@ def by_http2(port: int, count: int, size: int) -> list[int]:
         return statuses_of(bytes(wire.answer(stream, PATIENCE).data))
 
 
-def by_grpc(port: int, count: int, size: int) -> list[int]:
+def by_grpc(port: int, count: int, size: int, packed: bool = False) -> list[int]:
     with Http2Wire(port) as wire:
-        stream = wire.open(head("Batch"))
+        stream = wire.open(head("Batch", GZIP if packed else ()))
         with contextlib.suppress(h2.exceptions.ProtocolError):
-            wire.send(stream, messages(count, size), end=True)
+            wire.send(stream, messages(count, size, packed), end=True)
         answer = answer_of(wire.answer(stream, PATIENCE))
     assert answer.code == 0, answer
     return statuses_in(answer.messages)
+
+
+def by_packed(port: int, count: int, size: int) -> list[int]:
+    return by_grpc(port, count, size, packed=True)
 
 
 def by_connect(port: int, count: int, size: int) -> list[int]:
@@ -97,6 +104,7 @@ WAYS: dict[str, Callable[[int, int, int], list[int]]] = {
     "http1": by_http1,
     "http2": by_http2,
     "grpc": by_grpc,
+    "packed": by_packed,
     "connect": by_connect,
 }
 
@@ -153,7 +161,7 @@ async def test_PL_13_all_batches_end_and_a_small_one_is_answered_meanwhile(way: 
     await come_true(lambda: stats() == NOTHING)
 
 
-@pytest.mark.parametrize("way", ["http1", "http2", "grpc"])
+@pytest.mark.parametrize("way", ["http1", "http2", "grpc", "packed"])
 async def test_PL_13_a_client_that_goes_while_it_waits_leaves_nothing(way: str, port: int, gate: Gate) -> None:
     gone: list[socket.socket] = []
 
@@ -167,8 +175,8 @@ async def test_PL_13_a_client_that_goes_while_it_waits_leaves_nothing(way: str, 
             return
         other = Http2Wire(port)
         gone.append(other.socket)
-        if way == "grpc":
-            other.send(other.open(head("Batch")), messages(CALLS, BODY))
+        if way in ("grpc", "packed"):
+            other.send(other.open(head("Batch", GZIP)), messages(CALLS, BODY, way == "packed"))
         else:
             fields = [(name.lower(), value) for name, value in JSON_HEAD.items()]
             other.send(other.open(request("POST", "/svc/$batch", fields)), document(CALLS, BODY))

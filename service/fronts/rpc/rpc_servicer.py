@@ -84,7 +84,12 @@ class RpcServicer:
         self._watched = watched
         self._proxies = Proxies(service.config.listen.trusted_proxies)
         self._proxied = bool(self._proxies)
-        self.opener = RpcOpener(service.ledger, self._named, self._client if self._proxied else None)
+        self.opener = RpcOpener(
+            service.ledger,
+            self._named,
+            self._client if self._proxied else None,
+            request_bound=service.config.limits.max_request_bytes_in_process,
+        )
         self._routes: dict[Route, RouteEntry] = {}
 
     def open(self, first: bytes, metadata: Metadata, peer: str, remaining: float | None, execute: bool) -> Batch:

@@ -9,7 +9,8 @@ from urllib.parse import unquote_to_bytes
 
 import pytest
 from batchwire.core import EnvelopeError
-from batchwire.core.front.grpc_protocol import CODINGS, decompressed, percent_encoded, timeout_seconds
+from batchwire.core.front.grpc_protocol import CODINGS, percent_encoded, timeout_seconds
+from batchwire.core.front.unpacking import Inflating
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -17,6 +18,15 @@ UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 MESSAGE_BYTES = 4096
 GZIP, DEFLATE = CODINGS[b"gzip"], CODINGS[b"deflate"]
 LIMIT = 100_000
+
+
+def decompressed(packed: bytes, bits: int, limit: int) -> bytes:
+    """All steps of it."""
+    inflating = Inflating(packed, bits, limit)
+    while not inflating.step():
+        pass
+    return inflating.message
+
 
 # --- time-outs
 

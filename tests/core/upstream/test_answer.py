@@ -1,5 +1,6 @@
 """The reader of HTTP/1.1 answers: RFC 9112 by table, every split, random bytes, and beside h11."""
 
+import sys
 from typing import Any
 
 import h11
@@ -294,6 +295,25 @@ def test_the_body_is_bounded(framing: bytes) -> None:
 def test_a_body_of_just_the_bound_fits() -> None:
     assert len(read(OK + b"\r\n", *[b"x" * 100] * 10, close=True, body=1000)["body"]) == 1000
     assert len(read(OK + b"Content-Length: 1000\r\n\r\n" + b"x" * 1000, body=1000)["body"]) == 1000
+
+
+@pytest.mark.parametrize("framing", [b"Content-Length: 200000\r\n", b"Transfer-Encoding: chunked\r\n", b""])
+def test_AN_05_what_came_with_the_head_does_not_stay_with_it(framing: bytes) -> None:
+    """A read may bring 256 KiB, and the body is put together beside it."""
+    start = OK + framing + b"ETag: x\r\nName: some value\r\nEmpty:\r\n\r\n"
+    body = b"y" * 200_000
+    rest = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body) if b"chunked" in framing else body
+    first = start + rest[:100_000]
+    made = Answer()
+    counted = sys.getrefcount(first)
+    found = made.read([first, rest[100_000:]], True)
+    assert sys.getrefcount(first) == counted
+    assert (found["status"], found["body"]) == (200, body)
+    assert [pair for pair in found["headers"] if pair[0] in (b"ETag", b"Name", b"Empty")] == [
+        (b"ETag", b"x"),
+        (b"Name", b"some value"),
+        (b"Empty", b""),
+    ]
 
 
 def test_an_answer_object_is_fresh_each_time() -> None:

@@ -84,6 +84,47 @@ async def test_AN_05_an_app_waits_in_send(pieces: int, piece: int, ordered: bool
     assert stats() == NOTHING
 
 
+async def test_AN_05_reading_leaves_room_below_the_bound_of_the_process() -> None:
+    app = Pouring(32, MIB // 32)
+    upstream = AsgiUpstream(asyncio.get_running_loop(), app, name="app", max_in_flight=64)
+    limits = Limits(max_answer_bytes_in_flight=64 * MIB, max_answer_bytes_in_process=16 * MIB)
+    session = session_of(Route(root="/svc/", upstream=upstream, limits=limits))
+    session.feed(request(64))
+    session.feed_end()
+    await idle()
+    held = stats()
+    assert held["answers_waiting"] == 1
+    # With the one that goes on in any case, and with results that are written.
+    assert 12 * MIB <= held["answers_reading"] + held["answers_out"] <= 16 * MIB
+    assert sizes(await collect(session)) == {str(n): MIB for n in range(64)}
+    upstream.close()
+    assert stats() == NOTHING
+
+
+async def test_AN_05_what_nobody_can_take_yet_holds_up_no_answer() -> None:
+    """Executes, whose results are one message: above the bound of the process together before any of them ends."""
+    app = Pouring(8, MIB // 8)
+    upstream = AsgiUpstream(asyncio.get_running_loop(), app, name="app", max_in_flight=64)
+    limits = Limits(max_answer_bytes_in_flight=64 * MIB, max_answer_bytes_in_process=2 * MIB)
+    route = Route(root="/svc/", upstream=upstream, limits=limits)
+    sessions = [session_of(route, execute=True) for _ in range(3)]
+    for session in sessions:
+        session.feed(request(4, max_message_bytes=64 * MIB, takes_parts=False))
+        session.feed_end()
+
+    async def answer(session: Any) -> list[int]:
+        while not session.finished:
+            await session.wait_output()
+        whole = pb.ExecuteResponse.FromString(b"".join(iter(session.take, None)))
+        return [len(result.body) for result in whole.results]
+
+    async with asyncio.timeout(20):
+        found = await asyncio.gather(*map(answer, sessions))
+    assert found == [[MIB] * 4] * 3
+    upstream.close()
+    assert stats() == NOTHING
+
+
 async def test_AN_05_an_app_may_wait_in_several_sends_and_cancel_one() -> None:
     async def app(_scope: Any, _receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
