@@ -59,7 +59,11 @@ OPTIONS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"timeout": float("inf")}, ValueError, "timeout must be above 0 and at most"),
     ({"deadline": "x"}, TypeError, "deadline must be seconds"),
     ({"deadline": float("nan")}, ValueError, "deadline must be above 0 and at most"),
-    *(({name: seconds}, ValueError, f"{name} must be above 0") for name in ("timeout", "deadline") for seconds in (0, -0.5)),
+    *(
+        ({name: seconds}, ValueError, f"{name} must be above 0")
+        for name in ("timeout", "deadline")
+        for seconds in (0, -0.5)
+    ),
 ]
 
 

@@ -407,7 +407,13 @@ def test_OP_09_keys_that_do(upstream: dict[str, Any]) -> None:
 # --- what is of the wrong type
 
 Keys = Iterator[tuple[str, tuple[str, ...], Any]]
-SECTIONS = {"listen": Listen, "log": Log, "limits": LimitSettings, "upstreams": UpstreamSettings, "routes": RouteSettings}
+SECTIONS = {
+    "listen": Listen,
+    "log": Log,
+    "limits": LimitSettings,
+    "upstreams": UpstreamSettings,
+    "routes": RouteSettings,
+}
 
 
 def keys(model: type[BaseModel], path: tuple[str, ...]) -> Keys:
@@ -464,7 +470,9 @@ def test_OP_09_a_table_in_the_place_of_tables() -> None:
     with pytest.raises(ConfigurationError) as found:
         load(None, {"routes": {"root": "/svc/"}})
     assert str(found.value) == "routes: must be a list: [[routes]] in the file, not [routes]"
-    assert wrong_route(mounts={}) == ["routes.0.mounts: must be a list: [[routes.mounts]] in the file, not [routes.mounts]"]
+    assert wrong_route(mounts={}) == [
+        "routes.0.mounts: must be a list: [[routes.mounts]] in the file, not [routes.mounts]"
+    ]
 
 
 @pytest.mark.parametrize(("text", "taken"), [("yes", True), ("0", False), ("TRUE", True), ("off", False)])

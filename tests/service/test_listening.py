@@ -1,4 +1,4 @@
-"""Listeners of the command: all are bound before one is told of, and the file of a UNIX socket goes with its process."""
+"""Listeners of the command: when they are told of, and what becomes of the file of a UNIX socket."""
 
 import json
 import os
