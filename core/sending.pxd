@@ -11,6 +11,7 @@ cdef extern from "<sys/socket.h>" nogil:
 
 cdef extern from *:
     """
+    #include <poll.h>
     #include <sys/ioctl.h>
     #ifdef __linux__
     #include <linux/sockios.h>
@@ -23,9 +24,29 @@ cdef extern from *:
     #endif
         return bytes;
     }
+    #ifndef POLLRDHUP
+    #ifdef __linux__
+    #define POLLRDHUP 0x2000 /* hidden without _GNU_SOURCE */
+    #else
+    #define POLLRDHUP 0
+    #endif
+    #endif
+    static int bw_peer_state(int fd) {
+        struct pollfd one = {fd, POLLRDHUP, 0};
+        if (fd < 0 || poll(&one, 1, 0) <= 0)
+            return 0;
+        return one.revents & (POLLERR | POLLHUP | POLLNVAL) ? 2 : one.revents & POLLRDHUP ? 1 : 0;
+    }
     """
     # Bytes that the kernel holds for the peer, sent or not, and that it has not acknowledged; 0 where nobody can say.
     Py_ssize_t queued "bw_queued" (int fd) noexcept nogil
+    # A PeerState, whatever is still unread; where the system cannot say, as if nothing had happened.
+    int peer_state "bw_peer_state" (int fd) noexcept nogil
+
+cdef enum PeerState:
+    PEER_THERE = 0
+    PEER_CLOSED_ITS_SIDE = 1  # it sends no more, and may read
+    PEER_GONE = 2             # it has reset the connection; on a UNIX socket also: it has closed
 
 cdef inline Py_ssize_t send_now(int fd, const void* p, size_t n) noexcept nogil:
     """Bytes that the kernel took, 0 if it takes none now; -1: the connection is dead."""

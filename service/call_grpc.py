@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
-from .call_rest import CallError, RefusedError, Source, placed
+from .call_rest import CallError, Fields, RefusedError, Source, certificates, placed
 
 _SECURE = "grpcs://"
 _URLS = ("http://", "https://", "grpc://")
@@ -23,7 +23,13 @@ _CERTAIN = frozenset(
 
 
 def by_grpc(
-    target: str, route: str, source: Source, seconds: int, patience: float, ca_file: str = ""
+    target: str,
+    route: str,
+    source: Source,
+    seconds: int,
+    patience: float,
+    ca_file: str = "",
+    headers: Fields | None = None,
 ) -> Generator[bytes, None, None]:
     """Sends what `source` gives to HOST:PORT, over TLS to grpcs://HOST:PORT; yields the answer's chunks.
 
@@ -37,7 +43,7 @@ def by_grpc(
     with _channel(target, ca_file) as channel:
         _connect(channel)
         stub: Any = batch_pb2_grpc.BatchServiceStub(channel)  # type: ignore[no-untyped-call]
-        metadata = (("prefer", f"wait={seconds}"), *((("batchwire-route", route),) if route else ()))
+        metadata = (("prefer", f"wait={seconds}"), *((("batchwire-route", route),) if route else ()), *(headers or ()))
         broken: list[OSError] = []
 
         def messages() -> Iterator[HttpBody]:
@@ -60,6 +66,8 @@ def by_grpc(
 def _channel(target: str, ca_file: str) -> Any:
     if not target.startswith(_SECURE):
         return grpc.insecure_channel(target)
+    if ca_file:
+        certificates(ca_file)  # grpc's own words for a file that holds none are lines of its log
     credentials = grpc.ssl_channel_credentials(Path(ca_file).read_bytes() if ca_file else None)
     return grpc.secure_channel(target.removeprefix(_SECURE), credentials)
 

@@ -46,13 +46,60 @@ class Source:
         return data
 
 
-def by_rest(url: str, source: Source, seconds: int, ca_file: str = "") -> Generator[bytes, None, None]:
+_FIELD = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([!-~]+(?:[ \t]+[!-~]+)*)?[ \t]*")
+_OURS = frozenset(
+    (
+        "connection",
+        "content-length",
+        "content-type",
+        "host",
+        "odata-version",
+        "prefer",
+        "te",
+        "transfer-encoding",
+        "trailer",
+    )
+)
+Fields = list[tuple[str, str]]
+
+
+def fields_of(headers: tuple[str, ...]) -> Fields:
+    """Names, in lower case, and values of "Name: value" each.
+
+    Raises CallError, which quotes no value: it may be a secret.
+    """
+    fields = []
+    for header in headers:
+        found = _FIELD.fullmatch(header)
+        if found is None:
+            raise CallError(f"--header {header.partition(':')[0]!r:.60} is no 'Name: value' of printable ASCII")
+        name = found[1].lower()
+        if name in _OURS or name.startswith("grpc-") or name.endswith("-bin"):
+            raise CallError(f"--header {name} is not taken: the command or gRPC says it")
+        fields.append((name, found[2] or ""))
+    return fields
+
+
+def certificates(ca_file: str) -> ssl.SSLContext:
+    """What trusts those in a PEM file, or what the system does for "". Raises CallError, which names the file."""
+    try:
+        return ssl.create_default_context(cafile=ca_file or None)
+    except ssl.SSLError:
+        raise CallError(f"{ca_file} holds no certificate") from None
+    except OSError as error:
+        raise CallError(f"{ca_file}: {error.strerror}") from None
+
+
+def by_rest(
+    url: str, source: Source, seconds: int, ca_file: str = "", headers: Fields | None = None
+) -> Generator[bytes, None, None]:
     """POSTs what `source` gives to the URL; yields the answer's body as it comes.
 
     seconds: after which the gateway is to answer 504 for what has no result (HD-13). ca_file: PEM, in place of the
     certificates that the system trusts.
     """
-    host, port, secure, request = _request(url, seconds)
+    host, port, secure, request = _request(url, seconds, headers or [])
+    context = certificates(ca_file) if secure else None
     protocol = h11.Connection(h11.CLIENT)
     head = protocol.send(request)
     with ExitStack() as stack:
@@ -62,12 +109,13 @@ def by_rest(url: str, source: Source, seconds: int, ca_file: str = "") -> Genera
             raise CallError(f"{url} names no host") from None
         except OSError as error:
             raise CallError(f"{host}:{port} cannot be connected to: {error.strerror or error}") from None
-        if secure:
+        if context is not None:
             try:
-                context = ssl.create_default_context(cafile=ca_file or None)
-            except ssl.SSLError:
-                raise CallError(f"{ca_file} holds no certificate") from None
-            connection = stack.enter_context(context.wrap_socket(connection, server_hostname=host))
+                connection = stack.enter_context(context.wrap_socket(connection, server_hostname=host))
+            except ssl.SSLError as error:
+                if error.reason not in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"):
+                    raise
+                raise CallError(f"{host}:{port} does not speak TLS (a plain gateway is called by http://)") from None
         connection.setblocking(False)
         hint = "" if secure else " (a gateway that speaks TLS there is called by https://)"
         yield from _answer(protocol, connection, source, bytearray(head or b""), hint)
@@ -151,7 +199,7 @@ def _received(connection: socket.socket) -> bytes | None:
     return data
 
 
-def _request(url: str, seconds: int) -> tuple[str, int, bool, h11.Request]:
+def _request(url: str, seconds: int, headers: Fields) -> tuple[str, int, bool, h11.Request]:
     """Host, port, whether it is TLS, and the head of the request."""
     try:
         parts = urlsplit(url)
@@ -170,7 +218,7 @@ def _request(url: str, seconds: int) -> tuple[str, int, bool, h11.Request]:
             "te": "trailers",
             "connection": "close, te",
         }
-        request = h11.Request(method="POST", target=target, headers=list(head.items()))
+        request = h11.Request(method="POST", target=target, headers=[*head.items(), *headers])
         return host, port or (443 if secure else 80), secure, request
     except (ValueError, h11.LocalProtocolError):
         raise CallError(f"{url} is no http or https URL") from None

@@ -154,6 +154,13 @@ def _announce_demo(address: str) -> None:
 @click.option("--http", metavar="URL", help="Send by REST to this batch URL, such as http://127.0.0.1:8080/svc/$batch.")
 @click.option("--grpc", metavar="HOST:PORT", help="Send by gRPC to this address; grpcs://HOST:PORT: over TLS.")
 @click.option("--route", metavar="PATH", default="", help="Service root of the route, for --grpc.")
+@click.option(
+    "--header",
+    "headers",
+    metavar="'NAME: VALUE'",
+    multiple=True,
+    help="A header of the batch request, or metadata of the gRPC call, such as 'Authorization: ...'; may be repeated.",
+)
 @click.option("--ca-file", metavar="FILE", default="", help="PEM of the CA, for TLS. [default: what the system trusts]")
 @click.option(
     "--timeout",
@@ -171,6 +178,7 @@ def call(
     http: str | None,
     grpc: str | None,
     route: str,
+    headers: tuple[str, ...],
     ca_file: str,
     timeout: float,
     output: str,
@@ -197,7 +205,7 @@ def call(
         raise click.UsageError("--route is for --grpc; with --http the URL says the route")
     from .call import run_call
 
-    sys.exit(run_call(file, http, grpc, route, timeout, output, progress, ca_file))
+    sys.exit(run_call(file, http, grpc, route, timeout, output, progress, ca_file, headers))
 
 
 @main.command()

@@ -4,7 +4,6 @@ Every key, its default and its meaning stand here and nowhere else. Must never o
 object.
 """
 
-import contextlib
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -61,10 +60,7 @@ def _address(value: str) -> str:
 
 
 def _kept_batches(value: object) -> object:
-    """One error for a value of either kind; of a variable a number comes as text."""
-    if isinstance(value, str) and value not in ("all", "failed"):
-        with contextlib.suppress(ValueError):
-            value = float(value)
+    """One error for a value of either kind."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if value in ("all", "failed") or (is_number and 0 <= value <= 1):  # type: ignore[operator]
         return value
@@ -204,12 +200,14 @@ class _Section(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _of_its_kind(cls, value: object, about: ValidationInfo) -> object:
-        """Python takes true for 1; whoever writes it for a number, or a number for it, means something else."""
+        """TOML and JSON have numbers, booleans and strings: whoever writes one for another means something else."""
         kind = cls.model_fields[str(about.field_name)].annotation
-        if isinstance(value, bool) and kind in (int, float):
-            raise ValueError("must be a number")
-        if isinstance(value, int | float) and not isinstance(value, bool) and kind is bool:
+        if kind is bool and not isinstance(value, bool):
             raise ValueError("must be true or false")
+        if kind is float and (isinstance(value, bool) or not isinstance(value, int | float)):
+            raise ValueError("must be a number")
+        if kind is int and (isinstance(value, bool) or not isinstance(value, int)):
+            raise ValueError("must be a whole number")
         return value
 
 

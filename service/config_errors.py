@@ -25,6 +25,7 @@ _WORDS = {
     "tuple_type": "must be a list",
     "too_short": "must have at least one entry",
 }
+_TABLES = {"routes": "routes", "mounts": "routes.mounts"}
 _WITHOUT_VALUE = ("extra_forbidden", "missing", "too_short")
 
 
@@ -53,9 +54,14 @@ def shown(value: object) -> str:
 def _message(entry: Any) -> str:
     kind, value = entry["type"], entry["input"]
     message = _WORDS.get(kind) or entry["msg"].removeprefix("Value error, ")
+    if kind == "list_type" and entry["loc"][-1] in _TABLES and isinstance(value, Mapping):
+        where = _TABLES[entry["loc"][-1]]
+        return f"must be a list: [[{where}]] in the file, not [{where}]"
     if kind != "value_error":
         message = message[0].lower() + message[1:]
-    if kind in _WITHOUT_VALUE or isinstance(value, dict | list | tuple) or repr(value) in message:
+    if kind in _WITHOUT_VALUE or isinstance(value, dict | list | tuple) or "(was " in message:
+        return message
+    if isinstance(value, str) and repr(value) in message:
         return message
     return f"{message} (was {shown(value)})"
 

@@ -100,7 +100,8 @@ async def _serve(
         for name, front in fronts:
             addresses[name] = await front.start()
             started.append(front)
-            _log.info("listening", front=name, address=addresses[name], pid=os.getpid())
+        for name, address in addresses.items():
+            _log.info("listening", front=name, address=address, pid=os.getpid())
         _spare_the_collector()
         service.ready = True
         warden.tell_parent(SERVING)

@@ -4,6 +4,7 @@ Upper and lower case of a variable's name are the same, so the name of an upstre
 reads the same. Nothing is passed over: what is meant for no section or key is told. Must never judge a value.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -20,6 +21,10 @@ _NO_SETTING = re.compile(
     PREFIX + r"(?:COMPILE|ANNOTATE|(?:\w+_)?SERVICE_HOST|(?:\w+_)?SERVICE_PORT(?:_\w+)?|(?:\w+_)?PORT(?:_\d+_.+)?)"
 )
 _UPSTREAMS = "upstreams"
+_SWITCHES = {
+    **dict.fromkeys(("true", "1", "yes", "on", "t", "y"), True),
+    **dict.fromkeys(("false", "0", "no", "off", "f", "n"), False),
+}
 
 
 def say_routes() -> bool:
@@ -64,7 +69,7 @@ class Variables:
             more = f"; {PREFIX}{path[0].upper()} is one JSON list" if path[0] == "routes" else ""
             self.wrong.append(f"{name}: there is no such key{more}")
             return
-        value: Any = os.environ[name]
+        value: Any = _plain(os.environ[name], kind)
         if _is_json(kind):
             try:
                 value = json.loads(value)
@@ -115,6 +120,17 @@ def _kind(model: type[BaseModel], path: Path) -> object:
         else:
             return None
     return kind
+
+
+def _plain(text: str, kind: Any) -> Any:
+    """The number or boolean that a variable says, where its key is one; anything else is text, for others to judge."""
+    if kind is bool:
+        return _SWITCHES.get(text.strip().lower(), text)
+    for number in (int, float):
+        if {kind, *get_args(kind)} & {number, float}:
+            with contextlib.suppress(ValueError):
+                return number(text)
+    return text
 
 
 def _is_json(kind: Any) -> bool:

@@ -71,8 +71,9 @@ class Call:
     url: relative to the service root, absolute under it, or "$<id>/..." for what an earlier call made.
     id: unique in the batch; left empty, the client numbers the call. body: bytes, text, or with json= any JSON value
     but None, which is no body (content-type application/json). depends_on: ids or groups of earlier calls. condition:
-    replaces "all of depends_on succeeded". timeout: seconds. Raises TypeError for a member of another type, ValueError
-    for body and json together; what is inside json is looked at when the call is sent.
+    replaces "all of depends_on succeeded". timeout: seconds above 0. Raises TypeError for a member of another
+    type, ValueError for a timeout out of range, and for body and json together; what is inside json is looked at when
+    the call is sent.
 
     >>> Call("things/1")
     Call(url='things/1', method='GET', ...)

@@ -74,13 +74,13 @@ def checked_credentials(credentials: Any) -> Any:
 
 
 def checked_seconds(seconds: Any, name: str) -> float | None:
-    """Seconds that gRPC and protobuf can say, or None. Raises TypeError, ValueError."""
+    """Seconds above 0 that gRPC and protobuf can say, or None. Raises TypeError, ValueError."""
     if seconds is None:
         return None
     if not is_number(seconds):
         raise TypeError(f"{name} must be seconds (int or float) or None, not {type(seconds).__name__}")
-    if not -_LONGEST <= seconds <= _LONGEST:  # NaN is in no range
-        raise ValueError(f"{name} must be at most {_LONGEST} seconds, not {seconds}")
+    if not 0 < seconds <= _LONGEST:  # NaN is in no range
+        raise ValueError(f"{name} must be above 0 and at most {_LONGEST} seconds, not {seconds}; None: none")
     return float(seconds)
 
 

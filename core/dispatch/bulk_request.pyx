@@ -13,7 +13,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
 import re
 
-cdef str TOO_LARGE = "the upstream's answer to the calls that travelled together is larger than allowed: how this one ended is not known"
+cdef str TOO_LARGE = "the upstream's answer to the calls that travelled together is larger than allowed (max_response_bytes): how this one ended is not known"
 _LINK = re.compile(rb"(?!//)(?:(?!/\.\.?(?:/|\?|$))[!-~])+")              # no dot segments, nothing that ends a line
 
 

@@ -26,4 +26,5 @@ cdef class BatchRpc(Rpc):
     cdef int leave_share(self) except -1
     cdef int refused(self, object error) except -1
     cdef int check_end(self) except -1
+    cdef int close(self, str ended) except -1
     cdef int wrap(self, Py_ssize_t n) except -1

@@ -192,10 +192,10 @@ cdef class BatchRpc(Rpc):
     cdef int on_sweep(self, double t) except -1:
         if self.session is not None and not self.done:
             self.session.check_idle()
-            if self.session.is_over() and not self.done and t - self.last_activity > self.stream.ends.idle_seconds:
-                # The session looks after its client until it has finished; what is left to send may be stuck.
-                self.on_stalled()
-                return self.stream.cut()
+        if self.batch is not None and self.session.is_over() and t - self.last_activity > self.stream.ends.idle_seconds:
+            # The session looks after its client until it has finished; what is left to send may be stuck.
+            self.on_stalled()
+            return self.stream.cut()
         return Rpc.on_sweep(self, t) if self.stream is not None else 0
 
     cdef int on_stalled(self) except -1:
@@ -219,13 +219,24 @@ cdef class BatchRpc(Rpc):
         return self.set_status(code, message, details)
 
     cdef int on_gone(self, bint cancelled) except -1:
-        cdef Batch batch = self.batch
-        self.batch = None
         self.leave_share()
         if self.session is not None:
             self.session.listen(None)
+        if cancelled or self.stream is None or not self.stream.ended:
+            # The stream of a request that is not whole may end with a reset, though the client has everything.
+            self.close("cancelled" if cancelled else "ok")
+        return 0
+
+    cdef int on_close(self, bint whole) except -1:
+        Rpc.on_close(self, whole)
+        return self.close("ok" if whole and self.out is None else "cancelled")
+
+    cdef int close(self, str ended) except -1:
+        """The batch is counted, and told."""
+        cdef Batch batch = self.batch
+        self.batch = None
         if batch is not None:
-            batch.close("cancelled" if cancelled else "ok")
+            batch.close(ended)
         return 0
 
 

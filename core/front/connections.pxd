@@ -22,15 +22,17 @@ cdef class Connection:
     cdef int fd                             # -1: only through the transport
     cdef bint handed_over                   # the transport may have something unsent
     cdef bint paused                        # the client takes nothing
+    cdef bint delivering                    # it is paused until the transport has sent everything
     cdef bint closed, closing               # gone; nothing more is read or answered
     cdef double taken_at                    # when it was last seen to take something, from when it was paused
     cdef Py_ssize_t untaken_before          # bytes that it had to take at that look
     cdef int write(self) except -1
     cdef Py_ssize_t untaken(self) except -1
+    cdef int state_of_peer(self) except -1
+    cdef bint is_delivered(self) except -1
+    cdef int delivered(self) except -1
     cdef int begin_pause(self) except -1
     cdef bint takes(self, double t) except -1
     cdef int sweep(self, double t) except -1
     cdef int tell_stalled(self, Stream stream) except -1
     cdef int failed(self, object error) except -1
-
-cdef bint is_gone(sock) except -1

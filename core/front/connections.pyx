@@ -4,14 +4,11 @@ The same for HTTP/1.1 and HTTP/2. Must never know how a request is framed.
 """
 from batchwire.core.front.stream cimport Stream
 from batchwire.core.model cimport now
-from batchwire.core.sending cimport queued, send_now
+from batchwire.core.sending cimport peer_state, queued, send_now
 from cpython.bytes cimport PyBytes_FromStringAndSize
-
-import socket
 
 cdef enum:
     KEPT_BYTES = 4096         # of the write buffer of a connection that has nothing to write
-    TCP_CLOSE = 7             # a state of <netinet/tcp.h>
 
 cdef double LINGER_SECONDS = 5.0
 
@@ -120,6 +117,27 @@ cdef class Connection:
         """Bytes that were written and that the client's side has not acknowledged, whoever holds them."""
         return self.transport.get_write_buffer_size() + queued(self.transport.get_extra_info("socket").fileno())
 
+    cdef int state_of_peer(self) except -1:
+        """A PeerState; what has been sent to a client that has gone makes it known."""
+        return peer_state(self.transport.get_extra_info("socket").fileno())
+
+    cdef bint is_delivered(self) except -1:
+        """Whether the system has everything that was written; if not, resume_writing() follows when it has, or the end."""
+        if self.closed or self.transport.is_closing():
+            return False                  # a write may have failed, and left nothing in the transport
+        if self.transport.get_write_buffer_size() == 0:
+            return True
+        self.delivering = True
+        self.transport.set_write_buffer_limits(0)
+        return False
+
+    cdef int delivered(self) except -1:
+        """The transport may keep something to send again."""
+        if self.delivering:
+            self.delivering = False
+            self.transport.set_write_buffer_limits()
+        return 0
+
     cdef int begin_pause(self) except -1:
         """The client takes less than there is for it: from now on it is looked at whether it takes any."""
         self.paused = True
@@ -136,13 +154,3 @@ cdef class Connection:
         if some:
             self.taken_at = t
         return some
-
-
-cdef bint is_gone(sock) except -1:
-    """Whether the other end has reset what it closed; Linux says so, elsewhere only writing tells."""
-    if sock is None or sock.family == socket.AF_UNIX or not hasattr(socket, "TCP_INFO"):
-        return False
-    try:
-        return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == TCP_CLOSE
-    except OSError:
-        return True

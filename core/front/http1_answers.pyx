@@ -5,10 +5,11 @@ connection ends so that its client can read the last words, and never so that an
 (ER-07). Must never look at what comes in.
 """
 from batchwire.core.faults cimport fault
-from batchwire.core.front.connections cimport is_gone, LINGER_SECONDS, WRITE_BYTES
+from batchwire.core.front.connections cimport LINGER_SECONDS, WRITE_BYTES
 from batchwire.core.front.http_requests cimport answer_of
 from batchwire.core.front.stream cimport ends_of, Handler
 from batchwire.core.model cimport Buffer, now
+from batchwire.core.sending cimport PEER_CLOSED_ITS_SIDE, PEER_GONE
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
 from collections import deque
@@ -19,6 +20,7 @@ cdef enum:
     MOST_UNREAD = 65536       # bytes of a request that nobody has consumed; then nothing more is read
 
 cdef double PROBE_SECONDS = 1.0   # between looks at a client that has closed its side
+cdef double AGAIN_SECONDS = 4.0    # from the first byte that is written so that it tells to the second; then more
 
 cdef unsigned long long connections_open = 0
 
@@ -87,27 +89,50 @@ cdef class Http1Answers(Http1Link):
         if not self.newest.ended and self.waiting:
             self.drop_newest()
         self.newest.keeps = False
-        self.prober = self.loop.call_later(PROBE_SECONDS, self.on_probe)
+        self.begin_probes()
         return True
+
+    cdef int begin_probes(self) except -1:
+        """Its client may be gone, with the end of what it said unread: only what is written to it tells."""
+        if self.prober is None:
+            self.probe_answer()
+            self.prober = self.loop.call_later(PROBE_SECONDS, self.on_probe)
+        return 0
 
     def on_probe(self):
         cdef Http1Stream stream = self.current
+        cdef int state
         self.prober = None
         if self.closed or self.ended or stream is None:
             return
-        if is_gone(self.transport.get_extra_info("socket")):
+        state = self.state_of_peer()
+        if state == PEER_GONE:
             self.abort()
             return
-        if not self.probed and not stream.answered and stream.http_version == "1.1":
+        if self.reading and not self.half_closed:
+            return
+        if state == PEER_CLOSED_ITS_SIDE and not self.probed and not stream.answered and stream.http_version == "1.1":
             self.probed = True
             self.continues(stream)
+        self.probe_answer()
         self.prober = self.loop.call_later(PROBE_SECONDS, self.on_probe)
+
+    cdef int probe_answer(self) except -1:
+        """Amid an answer a byte of the next chunk is sent ahead, now and then."""
+        cdef Http1Stream stream = self.current
+        cdef double t = now()
+        if stream is None or self.paused or t < self.probe_after or not stream.may_lead():
+            return 0
+        self.probe_after = t + AGAIN_SECONDS * (1 + 3 * stream.led)
+        stream.lead()
+        return self.schedule_flush()
 
     def pause_writing(self):
         self.begin_pause()
 
     def resume_writing(self):
         self.paused = False
+        self.delivered()
         self.flush()
 
     # --- the front's side
@@ -187,6 +212,10 @@ cdef class Http1Answers(Http1Link):
                     self.end_broken()
                     break
                 if stream.complete:
+                    if out.size:
+                        self.write()
+                    if not self.is_delivered():
+                        break             # who has gone before that got no whole answer
                     self.finish(stream)
                 elif out.size < WRITE_BYTES:
                     break
@@ -385,6 +414,16 @@ cdef class Http1Answers(Http1Link):
 
     # --- time
 
+    cdef bint look_at_peer(self) except -1:
+        """While nothing is read nobody else hears of its end; whether the connection has ended."""
+        cdef int state = self.state_of_peer()
+        if state == PEER_GONE or (state == PEER_CLOSED_ITS_SIDE and self.fd < 0):
+            self.abort()                  # TLS has no half-closed connections here
+            return True
+        if self.current is not None:
+            self.begin_probes()           # its FIN may be behind bytes that the system has not taken either
+        return False
+
     cdef int sweep(self, double t) except -1:
         cdef Http1Stream stream = self.current
         if self.closed:
@@ -400,8 +439,7 @@ cdef class Http1Answers(Http1Link):
                 return 0
         if self.ended:
             return 0
-        if not self.reading and is_gone(self.transport.get_extra_info("socket")):
-            self.abort()                  # while nothing is read nobody else hears of it
+        if not self.reading and self.look_at_peer():
             return 0
         if stream is not None:
             if stream.handler is not None:

@@ -26,9 +26,13 @@ cdef class Http1Stream(Stream):
     cdef Py_ssize_t left                    # of the Content-Length of the answer; -1: it has none
     cdef Py_ssize_t unconsumed              # bytes of the request
     cdef list waiting                       # what has come of the body before the stream's turn
+    cdef int led                            # bytes of LEAD_LINE that are ahead of the answer
+    cdef bint may_lead(self) except -1
+    cdef int lead(self) except -1
     cdef int begin(self, str version) except -1
     cdef int put_head(self, int status, list headers, bint body) except -1
     cdef bint looks_whole(self) noexcept
     cdef bint fill_from_handler(self) except -1
+    cdef int follow_lead(self, Py_ssize_t at, Py_ssize_t n) except -1
     cdef int frame(self, Py_ssize_t at, Py_ssize_t n, bint last) except -1
     cdef int close(self, bint whole) except -1

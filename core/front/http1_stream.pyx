@@ -18,6 +18,7 @@ cdef enum:
     LEAST_SIZE = 1024
     LARGE_SIZE = 16384
 
+cdef bytes LEAD_LINE = b"1\r\n"            # begins a chunk of one byte
 cdef bytes DIGITS = b"0123456789abcdef"
 cdef dict status_lines = {int(status): b"HTTP/1.1 %d %s\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}
 
@@ -179,6 +180,34 @@ cdef class Http1Stream(Stream):
             return False
         return n > 0
 
+    cdef bint may_lead(self) except -1:
+        """Whether lead() may be called: a chunk is sure to follow, and no more of it has been sent ahead than there is."""
+        return self.chunked and self.answered and self.filling and not self.bodiless and not self.broken \
+            and not self.crashed and self.led < PyBytes_GET_SIZE(LEAD_LINE) and self.handler.owes_more()
+
+    cdef int lead(self) except -1:
+        """Sends a byte of what frames the next byte of the answer, so that a client that has gone makes itself known.
+
+        An answer that ends here is as incomplete as before.
+        """
+        self.link.out.put(PyBytes_AS_STRING(LEAD_LINE) + self.led, 1)
+        self.led += 1
+        return 0
+
+    cdef int follow_lead(self, Py_ssize_t at, Py_ssize_t n) except -1:
+        """Gives the chunk that lead() began its byte, and moves the rest of what was filled in behind it."""
+        cdef Buffer out = self.link.out
+        cdef char first = out.data[at + LEAD] if n else b" "  # white space at the end means nothing where bytes are owed
+        cdef Py_ssize_t ahead = PyBytes_GET_SIZE(LEAD_LINE) - self.led
+        out.grow(ahead + LEAD + n + TAIL + 3)
+        if n > 1:
+            memmove(out.data + at + ahead + 3 + LEAD, out.data + at + LEAD + 1, n - 1)
+        out.put(PyBytes_AS_STRING(LEAD_LINE) + self.led, ahead)
+        out.put(&first, 1)
+        out.put(b"\r\n", 2)
+        self.led = 0
+        return 0
+
     cdef int frame(self, Py_ssize_t at, Py_ssize_t n, bint last) except -1:
         """Makes what was filled in behind `at` a part of the answer."""
         cdef Buffer out = self.link.out
@@ -193,6 +222,10 @@ cdef class Http1Stream(Stream):
                 self.left -= n
             out.size = at + n
             return 0
+        if self.led and (n or last):
+            self.follow_lead(at, n)
+            at = out.size
+            n = max(n - 1, <Py_ssize_t>0)
         if n:
             while wanted > 1 and n < <Py_ssize_t>1 << 4 * (wanted - 1):
                 wanted -= 1

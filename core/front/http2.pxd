@@ -26,6 +26,7 @@ cdef class Http2Connection(Http2Link):
     cdef Acceptor acceptor
     cdef Ends ends
     cdef dict streams                       # id -> Stream
+    cdef list left                          # streams that have ended, the last words of which may not be sent yet
     cdef dict rests                         # id -> when its answer ended, of those whose rest is read away
     cdef list new_handlers                       # handlers made in this read
     cdef Guard guard
@@ -52,6 +53,7 @@ cdef class Http2Connection(Http2Link):
     cdef int go_away(self, uint32_t code, bytes why) except -1
     cdef int refuse_new_streams(self, bytes why) except -1
     cdef int goaway_enhance_your_calm(self, bytes why) except -1
+    cdef int close_left(self) except -1
     cdef int check_end(self) except -1
 
 cdef int use(nghttp2_session_callbacks* made, nghttp2_option* chosen, nghttp2_data_source_read_callback read) except -1

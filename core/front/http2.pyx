@@ -89,6 +89,7 @@ cdef class Http2Connection(Http2Link):
         self.max_header_bytes = acceptor.max_header_bytes
         self.request_rate = acceptor.request_rate
         self.streams = {}
+        self.left = []
         self.rests = {}
         self.new_handlers = []
 
@@ -224,11 +225,12 @@ cdef class Http2Connection(Http2Link):
         if self.rest_timer is not None:
             self.rest_timer.cancel()
             self.rest_timer = None
-        for stream in list(self.streams.values()):
+        for stream in [*self.left, *self.streams.values()]:
             try:
                 stream.close(NGHTTP2_CANCEL)
             except Exception as error:
                 self.failed(error)
+        self.left.clear()
         self.streams.clear()
 
     def pause_writing(self):
@@ -236,6 +238,7 @@ cdef class Http2Connection(Http2Link):
 
     def resume_writing(self):
         self.paused = False
+        self.delivered()
         self.flush()
 
     # --- the front's side
@@ -397,9 +400,24 @@ cdef class Http2Connection(Http2Link):
                 if out.size == 0:
                     break
                 self.write()
+            if self.left and out.size == 0:
+                self.close_left()
         finally:
             self.flushing = False
         return self.check_end()
+
+    cdef int close_left(self) except -1:
+        """Ends streams of which the system has the last words; who has gone before that got no whole answer."""
+        cdef Http2Stream stream
+        if not self.is_delivered():
+            return 0
+        ended, self.left = self.left, []
+        for stream in ended:
+            try:
+                stream.close(NGHTTP2_NO_ERROR)
+            except Exception as error:
+                self.failed(error)
+        return 0
 
     cdef int check_end(self) except -1:
         """
@@ -408,7 +426,7 @@ cdef class Http2Connection(Http2Link):
         Reading goes on for a while, into nothing: closing while the client still sends (it answers data with window
         updates) would make the kernel reset the connection, and the client lose what it has not read.
         """
-        if self.half_closed and not self.closed and not self.streams and self.out.size == 0:
+        if self.half_closed and not self.closed and not self.streams and not self.left and self.out.size == 0:
             self.closed = self.closing = True
             self.transport.close()
             return 0
@@ -436,11 +454,11 @@ cdef class Http2Connection(Http2Link):
             return 0
         if self.paused:
             if self.takes(t):
-                for stream in self.streams.values():
+                for stream in [*self.left, *self.streams.values()]:
                     if stream.handler is not None:
                         stream.handler.on_taken(t)
             elif t - self.taken_at > acceptor.idle_seconds:
-                for stream in list(self.streams.values()):
+                for stream in [*self.left, *self.streams.values()]:
                     self.tell_stalled(stream)
                 self.transport.abort()
                 return 0

@@ -207,7 +207,11 @@ cdef int on_stream_close(nghttp2_session* session, int32_t stream_id, uint32_t c
                     connection.received - stream.began, stream.answered, connection.received):
                 # Streams that are broken off cost work, whoever resets them (rapid reset, and its other direction).
                 connection.refuse_new_streams(b"too many streams are broken off")
-            stream.close(code)
+            if code == NGHTTP2_NO_ERROR:
+                connection.left.append(stream)
+                connection.schedule_flush()
+            else:
+                stream.close(code)
         return 0
     except BaseException as error:
         # BU-04: the stream is gone in any case, and the others have nothing to do with it.

@@ -210,7 +210,8 @@ cdef class RestBatch(Handler):
         if self.out is None and not self.over and session.is_over() and session.unsent() == 0:
             if session.failure is None and not session.was_cancelled():
                 self.over = True
-                self.close("ok")
+                if not self.whole:
+                    self.close("ok")      # the stream may end with a reset, though the client has everything
             elif n == 0:
                 self.break_off(False)
             else:
@@ -251,7 +252,10 @@ cdef class RestBatch(Handler):
         self.stream = None
         self.out = None
         self.session.front_keeps(0)
-        return self.close("cancelled")
+        return self.close("ok" if whole and self.over else "cancelled")
+
+    cdef bint owes_more(self) except -1:
+        return not self.over
 
     cdef int on_taken(self, double t) except -1:
         self.last_activity = t

@@ -24,6 +24,7 @@ cdef class Handler(SessionListener):
     cdef bint on_damaged(self, object error) except -1
     cdef int on_settled(self) except -1
     cdef int on_taken(self, double t) except -1
+    cdef bint owes_more(self) except -1
     cdef int on_stalled(self) except -1
     cdef int on_close(self, bint whole) except -1
     cdef int on_sweep(self, double t) except -1

@@ -52,6 +52,10 @@ cdef class Handler(SessionListener):
         self.last_activity = t
         return 0
 
+    cdef bint owes_more(self) except -1:
+        """Whether at least one more byte of the body comes before an end that is whole."""
+        return False
+
     cdef int on_stalled(self) except -1:
         """The client has taken nothing for too long: the stream is about to be cut. on_close() follows."""
         return 0

@@ -40,7 +40,7 @@ cdef enum:
     LONG = 2048               # bytes of a URL and headers that are no trifle to go through
 
 cdef Refusal NOT_REPEATED = Refusal(
-    502, "BadUpstreamAnswer", "the upstream's answer to the calls that travelled together is larger than allowed, "
+    502, "BadUpstreamAnswer", "the upstream's answer to the calls that travelled together is larger than allowed (max_response_bytes), "
     "and the batch ended before this one could be sent again", OUTCOME_UNREACHABLE)
 
 
@@ -285,9 +285,11 @@ cdef class Plan:
         if found == FOUND_NOTHING or (found == FOUND_CALL and pending is call) or (
                 not listed and (found == FOUND_GROUP or found == FOUND_DONE_GROUP)):
             if listed:
-                return call.refuse(400, "UnknownDependency", f"dependsOn names {quoted(name)!r}, "
+                said = "DependsOn" if self.result_of else "dependsOn"
+                return call.refuse(400, "UnknownDependency", f"{said} names {quoted(name)!r}, "
                                    "which is no earlier call or group of the batch")
-            return call.refuse(400, "UnresolvedReference", f"${quoted(name)} is no earlier call of the batch")
+            said = f"resultOf({quoted(name)}) names" if call.flags & WANTS_BYTES else f"${quoted(name)} is"
+            return call.refuse(400, "UnresolvedReference", f"{said} no earlier call of the batch")
         if found == FOUND_CALL:
             target = pending
             if target.group_state is not None and target.group_state is call.group_state:

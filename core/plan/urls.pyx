@@ -50,6 +50,11 @@ cdef Py_ssize_t N_EDGES = len(EDGES)
 cdef bytes HEX = b"0123456789ABCDEF"
 
 
+cdef str refused_character(uint8_t c):
+    """One of the class REFUSE, for people."""
+    return f"'{chr(c)}'" if c in b"\\#" else f"the control character 0x{c:02x}"
+
+
 cdef bytes reference_of(bytes rest):
     """The id of the call that the first segment `$<id>` refers to (ID-05, ID-06), or None."""
     if PyBytes_GET_SIZE(rest) < 2 or PyBytes_AS_STRING(rest)[0] != 36:
@@ -246,7 +251,7 @@ cdef class UrlRules:
                     in_path = False
                 continue
             if seen == REFUSE:
-                self.why = "the URL has a character that is not allowed"
+                self.why = f"the URL has a character that is not allowed: {refused_character(p[i])}"
                 return None
             if seen == ENCODE:
                 encode = True

@@ -434,7 +434,7 @@ cdef class AsgiUpstream(Upstream):
             asgi_call.oversized = True
             if not asgi_call.ended and self.cut_short(asgi_call):
                 return
-            why = (502, OUTCOME_UNREACHABLE, "UpstreamBroken", "the answer of the application is larger than allowed")
+            why = (502, OUTCOME_UNREACHABLE, "UpstreamBroken", "the answer of the application is larger than allowed (max_response_bytes)")
         except HeadersTooLarge:
             if not asgi_call.ended and self.cut_short(asgi_call):
                 return
@@ -509,7 +509,7 @@ cdef class AsgiUpstream(Upstream):
             asgi_call.ended = True
             asgi_call.came_in()
             result.body_left_out = True
-            result.add_note(b"body left out: its answer is larger than allowed")
+            result.add_note(b"body left out: its answer is larger than allowed (max_response_bytes)")
             self.failures += 1
             self.hand_over(call, result)
         return True

@@ -264,7 +264,7 @@ cdef class Answer:
 
     cdef int gather(self, const char* p, Py_ssize_t n) except -1:
         if self.gathered.size + n > self.max_body:
-            self.too_large("its answer is larger than allowed")
+            self.too_large("its answer is larger than allowed (max_response_bytes)")
             return 1
         self.gathered.put(p, n)
         return 0
@@ -466,7 +466,7 @@ cdef class Answer:
             self.state = ANSWER_CHUNK_SIZE
         elif has_length:
             if length > self.max_body:
-                return self.too_large("its answer is larger than allowed")
+                return self.too_large("its answer is larger than allowed (max_response_bytes)")
             self.left = length
             if length:
                 self.state = ANSWER_LENGTH

@@ -124,6 +124,7 @@ def test_AN_03_only_a_get_that_has_lost_its_answer_fails(
     [found] = run_batch(front, small_gateway, [Call("1", "big")])
     if expected == 502:
         check_error(found, 502)
+        assert b"(max_response_bytes)" in found.body
     else:
         assert (found.status, found.headers["retry-after"]) == (expected, "7")
 

@@ -440,3 +440,25 @@ def test_document_dialect_over_grpc_needs_its_name(gateway: Gateway, upstream: S
     with pytest.raises(Refused) as caught:
         ask("nonsense", GRPC, gateway, steps(Step("1", "a")), DOCUMENT_TYPE)
     assert caught.value.status is grpc.StatusCode.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize(
+    ("step", "said"),
+    [
+        (Step("2", "a", after="zz"), "DependsOn names 'zz', which is no earlier call"),
+        (Step("2", "sink", "PUT", body=b"resultOf(zz)"), "resultOf(zz) names no earlier call of the batch"),
+    ],
+)
+def test_JB_17_an_unknown_call_is_told_in_the_words_of_the_dialect(
+    step: Step, said: str, gateway: Gateway, upstream: ScriptedUpstream
+) -> None:
+    _, refused = run(REST, gateway, Step("1", "a"), step)
+    assert refused.status == 400
+    assert said in refused.body.decode()
+
+
+def test_GB_01_a_form_that_is_posted_to_the_other_endpoint_is_told_the_way(gateway: Gateway) -> None:
+    body = steps(Step("1", "a"))
+    answer = rest.request(gateway.http_port, "POST", "/svc/$batch", [("content-type", DOCUMENT_TYPE)], body)
+    assert answer.status == 415
+    assert b"PUT to {root}batch" in answer.body

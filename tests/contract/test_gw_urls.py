@@ -115,6 +115,13 @@ def test_GW_06_characters_that_do_not_belong(
     assert all(call.header("x") is None for call in upstream.log)
 
 
+@pytest.mark.parametrize(("url", "said"), [("A#f", "'#'"), ("A\\b", "'\\'"), ("A\x7f", "the control character 0x7f")])
+def test_GW_06_the_character_is_told(url: str, said: str, front: str, gateway: Gateway) -> None:
+    [found] = run_batch(front, gateway, [Call("1", url)])
+    check_error(found, 400)
+    assert said in found.json()["error"]["message"]
+
+
 @pytest.mark.parametrize("url", ["http://evil.example/svc/C(7)", "//evil.example/C(7)", "../C(7)"])
 def test_GW_06_again_after_substitution(url: str, front: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
     upstream.on("POST", "/C", json_reply({}, 201, [("Location", url)]))

@@ -39,8 +39,10 @@ def test_a_call_of_wrong_types(members: dict[str, Any], message: str) -> None:
 @pytest.mark.parametrize(
     ("members", "message"),
     [
-        ({"timeout": float("inf")}, "Call.timeout must be at most"),
-        ({"timeout": float("nan")}, "Call.timeout must be at most"),
+        ({"timeout": float("inf")}, "Call.timeout must be above 0 and at most"),
+        ({"timeout": float("nan")}, "Call.timeout must be above 0 and at most"),
+        ({"timeout": 0}, "Call.timeout must be above 0"),
+        ({"timeout": -1}, "Call.timeout must be above 0"),
         ({"body": "a", "json": {}}, "a call has either body or json"),
     ],
 )
@@ -54,9 +56,14 @@ OPTIONS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"ordered": "x"}, TypeError, "ordered must be True or False, not 'x'"),
     ({"ordered": None}, TypeError, "ordered must be True or False"),
     ({"timeout": "x"}, TypeError, "timeout must be seconds"),
-    ({"timeout": float("inf")}, ValueError, "timeout must be at most"),
+    ({"timeout": float("inf")}, ValueError, "timeout must be above 0 and at most"),
     ({"deadline": "x"}, TypeError, "deadline must be seconds"),
-    ({"deadline": float("nan")}, ValueError, "deadline must be at most"),
+    ({"deadline": float("nan")}, ValueError, "deadline must be above 0 and at most"),
+    *(
+        ({name: seconds}, ValueError, f"{name} must be above 0")
+        for name in ("timeout", "deadline")
+        for seconds in (0, -0.5)
+    ),
 ]
 
 

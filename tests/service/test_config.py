@@ -2,12 +2,23 @@
 
 import re
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from batchwire.service.config import Config, ConfigurationError, UpstreamSettings, load, one_route
-from pydantic import ValidationError
+from batchwire.service.config import (
+    Config,
+    ConfigurationError,
+    LimitSettings,
+    Listen,
+    Log,
+    RouteSettings,
+    UpstreamSettings,
+    load,
+    one_route,
+)
+from pydantic import BaseModel, ValidationError
 
 
 def wrong(listen: dict[str, Any] | None = None, **upstream: Any) -> list[str]:
@@ -143,9 +154,9 @@ def told(
 @pytest.mark.parametrize(
     ("name", "value", "line"),
     [
-        ("LIMITS__MAX_IN_FLIGHT", "0", "input should be greater than or equal to 1 (was '0')"),
+        ("LIMITS__MAX_IN_FLIGHT", "0", "input should be greater than or equal to 1 (was 0)"),
         ("LOG__BATCHES", "some", "must be 'all', 'failed' or a number from 0 to 1 (was 'some')"),
-        ("LOG__BATCHES", "7", "must be 'all', 'failed' or a number from 0 to 1 (was '7')"),
+        ("LOG__BATCHES", "7", "must be 'all', 'failed' or a number from 0 to 1 (was 7)"),
         ("LISTEN__HTTP", "x", "must be HOST:PORT, unix:/path, or empty (was 'x')"),
         ("LISTEN__GRPC", "::1:50051", "must have an IPv6 address in brackets, as in [::1]:50051 (was '::1:50051')"),
         ("LISTEN__TRUSTED_PROXIES", '["x"]', "0: must be an address, a network (no bits beyond its mask), or unix"),
@@ -157,7 +168,7 @@ def told(
         ("UPSTREAMS__B__URL", "x", "must begin with http://, https:// or unix:/ (was 'x')"),
         ("UPSTREAMS__B__APP", "x", "must be module:attribute (was 'x')"),
         ("UPSTREAMS__MYAPI__URL", "x", "must begin with http://, https:// or unix:/ (was 'x')"),
-        ("UPSTREAMS__MyApi__MAX_CONNECTIONS", "0", "input should be greater than or equal to 1 (was '0')"),
+        ("UPSTREAMS__MyApi__MAX_CONNECTIONS", "0", "input should be greater than or equal to 1 (was 0)"),
         ("UPSTREAMS", '{"MYAPI":{"url":"x"}}', "MyApi.url: must begin with http://, https:// or unix:/ (was 'x')"),
         ("UPSTREAMS__MYAPI__URI", "http://h/", "there is no such key"),
         ("UPSTREAMS__MYAPX__URL", "http://h/", "no route uses an upstream 'myapx'; there are MyApi, main"),
@@ -320,7 +331,7 @@ def test_roots_that_are_taken(root: str) -> None:
             {"mounts": [mount("/svc/a/"), mount("/svc/%61/")]},
             "routes.0.mounts.1.prefix: /svc/%61/ is used by two mounts of the route",
         ),
-        ({"streaming_threshold": True}, "routes.0.streaming_threshold: must be a number (was True)"),
+        ({"streaming_threshold": True}, "routes.0.streaming_threshold: must be a whole number (was True)"),
         ({"status_202": 1}, "routes.0.status_202: must be true or false (was 1)"),
         ({"root": "x" * 500}, 'routes.0.root: must be a path that begins with "/" (was \'' + "x" * 98 + "…)"),
     ],
@@ -336,7 +347,7 @@ def test_OP_09_one_line_says_key_and_what_is_allowed(route: dict[str, Any], line
         ({"addresses": ["unix:/a"]}, "upstreams.main.addresses: must be HOST:PORT each (was 'unix:/a')"),
         ({"app": "a:b"}, "upstreams.main: needs url or app, not both"),
         ({"url": ""}, "upstreams.main: needs url or app"),
-        ({"max_in_flight": True}, "upstreams.main.max_in_flight: must be a number (was True)"),
+        ({"max_in_flight": True}, "upstreams.main.max_in_flight: must be a whole number (was True)"),
         ({"call_timeout_seconds": False}, "upstreams.main.call_timeout_seconds: must be a number (was False)"),
         ({"verify": 0}, "upstreams.main.verify: must be true or false (was 0)"),
         ({"base": "/a b/"}, f"upstreams.main.base: {AS_IN_URLS} (was '/a b/')"),
@@ -391,3 +402,87 @@ def test_OP_09_a_key_that_says_nothing_of_its_upstream_is_refused(upstream: dict
 )
 def test_OP_09_keys_that_do(upstream: dict[str, Any]) -> None:
     UpstreamSettings.model_validate(upstream)
+
+
+# --- what is of the wrong type
+
+Keys = Iterator[tuple[str, tuple[str, ...], Any]]
+SECTIONS = {
+    "listen": Listen,
+    "log": Log,
+    "limits": LimitSettings,
+    "upstreams": UpstreamSettings,
+    "routes": RouteSettings,
+}
+
+
+def keys(model: type[BaseModel], path: tuple[str, ...]) -> Keys:
+    """Section, path in it, and type of each key of a table, and of those within."""
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from keys(field.annotation, (*path, name))
+        else:
+            yield path[0], (*path[1:], name), field.annotation
+
+
+EVERY = [key for section, model in SECTIONS.items() for key in keys(model, (section,))]
+
+
+def refused(section: str, path: tuple[str, ...], value: Any) -> list[str]:
+    overrides = one_route("http://127.0.0.1:9/", "", "/svc/")
+    within = {"upstreams": ["main"], "routes": [0]}.get(section, [])
+    table: Any = overrides.setdefault(section, {})
+    for part in (*within, *path[:-1]):
+        table = table[part] if isinstance(table, list) else table.setdefault(part, {})
+    table[path[-1]] = value
+    try:
+        load(None, overrides)
+    except ConfigurationError as error:
+        return str(error).splitlines()
+    return []
+
+
+WRONG: dict[Any, list[Any]] = {
+    bool: ["yes", "true", 1, 0, 1.0, [], {}],
+    int: ["5", 5.0, True, [], {}],
+    float: ["5", "inf", True, [], {}],
+    str: [5, True, 1.5, [], {}],
+}
+
+
+@pytest.mark.parametrize(("section", "path", "kind"), EVERY, ids=[".".join((s, *p)) for s, p, _ in EVERY])
+def test_OP_09_a_value_of_another_type_is_refused(section: str, path: tuple[str, ...], kind: Any) -> None:
+    number = {"upstreams": ".main", "routes": ".0"}.get(section, "")
+    for value in WRONG.get(kind, [5.5, True, {"a": 1}]):
+        lines = refused(section, path, value)
+        where = f"{section}{number}.{'.'.join(path)}: "
+        assert any(line.startswith(where) for line in lines), (value, lines)
+        said = next(line for line in lines if line.startswith(where))
+        assert "must be" in said or "should be" in said or "has no effect" in said
+        assert isinstance(value, list | dict) or "(was " in said
+
+
+def test_OP_09_the_value_is_told_also_where_its_digits_stand_in_the_bound() -> None:
+    assert wrong({"stop_seconds": 0}) == ["listen.stop_seconds: input should be greater than 0 (was 0)"]
+
+
+def test_OP_09_a_table_in_the_place_of_tables() -> None:
+    with pytest.raises(ConfigurationError) as found:
+        load(None, {"routes": {"root": "/svc/"}})
+    assert str(found.value) == "routes: must be a list: [[routes]] in the file, not [routes]"
+    assert wrong_route(mounts={}) == [
+        "routes.0.mounts: must be a list: [[routes.mounts]] in the file, not [routes.mounts]"
+    ]
+
+
+@pytest.mark.parametrize(("text", "taken"), [("yes", True), ("0", False), ("TRUE", True), ("off", False)])
+def test_OP_09_variables_have_text_for_numbers_and_switches(
+    text: str, taken: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BATCHWIRE_UPSTREAMS__MAIN__FORWARD_AUTHORIZATION", text)
+    monkeypatch.setenv("BATCHWIRE_LISTEN__STOP_SECONDS", "1.5")
+    monkeypatch.setenv("BATCHWIRE_LIMITS__MAX_CALLS", "7")
+    monkeypatch.setenv("BATCHWIRE_LOG__BATCHES", "0.25")
+    made = load(None, one_route("http://127.0.0.1:9/", "", "/svc/"))
+    assert made.upstreams["main"].forward_authorization is taken
+    assert (made.listen.stop_seconds, made.limits.max_calls, made.log.batches) == (1.5, 7, 0.25)

@@ -28,7 +28,7 @@ cdef extern from "<string.h>" nogil:
     void* memmem(const void* haystack, size_t n, const void* needle, size_t k)
 
 cdef bytes ANNOTATION = b'Core.ContentID"'
-cdef bytes LARGE = b"its answer is larger than allowed"
+cdef bytes LARGE = b"its answer is larger than allowed (max_response_bytes)"
 _ID_BEHIND = re.compile(rb'[ \t\r\n]*:[ \t\r\n]*"([0-9]+)"')
 # Said of the client, of the size or of the load, and so as true for each member as for the batch (BU-06). What is said
 # of the request as such (400, 404, 405, 415, 500, 504) would be taken for a word about what the member is for.
@@ -161,7 +161,7 @@ cdef class Naming:
                 at = done = said.end(1)
                 self.names -= 1
             if self.names < 0 or self.limit and (growth > self.growth or len(body) + growth > self.limit):
-                return leave_out(result, b"the ids of its calls make it larger than allowed")
+                return leave_out(result, b"the ids of its calls make it larger than allowed (max_response_bytes)")
             at = body.find(ANNOTATION, at)
         self.growth -= growth
         pieces.append(body[done:])
@@ -216,5 +216,5 @@ cdef list settled(list found, list members, bint atomic, Py_ssize_t limit):
         elif result is None:
             found[i] = broken("the upstream's answer has no readable result for this call")
         elif result.body_left_out and is_read(members[i], result):
-            found[i] = broken("the upstream's answer to this call is larger than allowed")     # AN-03
+            found[i] = broken("the upstream's answer to this call is larger than allowed (max_response_bytes)")     # AN-03
     return found

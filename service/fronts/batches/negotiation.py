@@ -402,7 +402,12 @@ def _request_format(fields: dict[str, str]) -> Format:
     media_type, parameters = parse_media_type(fields["content-type"])
     row = request_format(media_type)
     if row is None:
-        raise RefusedError(415, "UnsupportedMediaType", f"A batch must be {_names()}.", accept)
+        hint = (
+            " One of the document dialect is sent with PUT to {root}batch."
+            if media_type == "multipart/form-data"
+            else ""
+        )
+        raise RefusedError(415, "UnsupportedMediaType", f"A batch must be {_names()}.{hint}", accept)
     if parameters.get("charset", "utf-8").lower() not in ("utf-8", "utf8", "us-ascii"):
         raise RefusedError(415, "UnsupportedCharset", "A batch must be encoded in UTF-8.", accept)
     return row

@@ -19,7 +19,7 @@ from ..http.forwarded import TrustedProxies
 from ..http.http_servicer import HttpServicer
 from ..http.idle import IdleSweep
 from ..http.served_app import ServedApp
-from .sockets import BACKLOG, bound_address, listening_socket, unusable
+from .sockets import BACKLOG, bound_address, identity, listening_socket, remove_socket, unusable
 from .tls import ListenerTls
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ class RestFront:
         self._address = address
         self._tls = tls
         self._server: asyncio.Server | None = None
+        self._file: tuple[int, int] | None = None  # of a UNIX socket
         self._idle = IdleSweep(service.loop, limits.client_idle_seconds)
         self.application: App = self.before(_Application(service, self._idle))
         if service.config.listen.trusted_proxies:
@@ -91,6 +92,7 @@ class RestFront:
         except OSError as error:
             listening.close()
             raise unusable(self._address, error) from None
+        self._file = identity(self._address)
         for acceptor in self.acceptors():
             acceptor.begin_sweeps()
         return bound_address(listening)
@@ -101,6 +103,7 @@ class RestFront:
         self._idle.close()
         if self._server is not None:
             self._server.close()
+            remove_socket(self._address, self._file)
         acceptors = self.acceptors()
         for acceptor in acceptors:
             acceptor.end_sweeps()

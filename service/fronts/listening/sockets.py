@@ -72,6 +72,21 @@ def _bound(address: str, options: list[tuple[int, int, int]]) -> socket.socket:
     return sock
 
 
+def identity(address: str) -> tuple[int, int] | None:
+    """Which file the socket of a UNIX address is; None: there is none."""
+    with contextlib.suppress(OSError):
+        found = os.lstat(address.removeprefix(UNIX)) if address.startswith(UNIX) else None
+        return (found.st_dev, found.st_ino) if found is not None and stat.S_ISSOCK(found.st_mode) else None
+    return None
+
+
+def remove_socket(address: str, ours: tuple[int, int] | None) -> None:
+    """Removes the file of a UNIX address, unless it is another by now than `ours`, which identity() gave."""
+    if ours is not None and identity(address) == ours:
+        with contextlib.suppress(OSError):
+            os.unlink(address.removeprefix(UNIX))
+
+
 def unusable(address: str, error: OSError) -> OSError:
     """The same in words for a person, with the address."""
     return OSError(f"{address} cannot be listened on: {(error.strerror or str(error)).lower()}")

@@ -289,7 +289,7 @@ def test_trailers_are_bounded() -> None:
 )
 def test_the_body_is_bounded(framing: bytes) -> None:
     found = read(OK + framing, *[b"x" * 143] * 7, close=True, body=1000)
-    assert (found["state"], found["why"]) == ("broken", "its answer is larger than allowed")
+    assert (found["state"], found["why"]) == ("broken", "its answer is larger than allowed (max_response_bytes)")
 
 
 def test_a_body_of_just_the_bound_fits() -> None:
