@@ -5,6 +5,7 @@ it came until the client takes. Must never change what the result says, only whe
 """
 from batchwire.core.dialects.media cimport MEDIA_TEXT, charset_of, codec_of, media_kind
 from batchwire.core.dialects.plain_body cimport go_on_undoing, is_coded, undoing_of
+from batchwire.core.dispatch.bulk_request cimport reading_of
 from batchwire.core.model cimport HeaderSlice, KIND_CONTENT_TYPE
 from batchwire.core.session.public_result cimport published
 from batchwire.core.session.result_stream cimport replace, spoil
@@ -63,11 +64,26 @@ cdef class LateResult:
             self.undo()
             return False
         if self.call.members is not None:
-            return True
+            return self.read()
         if not self.judged:
             self.judged = self.look()
             return False
         return self.make()
+
+    cdef bint read(self) except -1:
+        """A step in reading the answer to calls that travelled together; whether it was the last one."""
+        cdef bint last = True
+        try:
+            if self.reading is None:
+                self.unmade = self.size
+                self.reading = reading_of(self.call, self.result)
+            if self.reading is not None:
+                last = self.reading.step()
+                self.size = self.unmade + self.reading.held()
+        except Exception as error:
+            spoil(self.result, error)
+            self.reading = None
+        return last
 
     cdef int undo(self) except -1:
         # What is coming out is counted before it is there: others look at the same bound in between.

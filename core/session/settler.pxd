@@ -1,3 +1,4 @@
+from batchwire.core.dialects.steps cimport Steps
 from batchwire.core.dispatch.placement cimport Placement
 from batchwire.core.model cimport Call, Refusal, Result
 from batchwire.core.plan.groups cimport Group
@@ -61,7 +62,7 @@ cdef class Settler:
     cdef bint is_writing(self) noexcept
     cdef int forget_results(self) except -1
     cdef int conclude(self, Call call, Result result, double t) except -1
-    cdef int split(self, Call bulk, Result result, bint goes_on) except -1
+    cdef int split(self, Call bulk, Result result, bint goes_on, Steps reading) except -1
     cdef int conclude_first(self) except -1
     cdef int conclude_told(self) except -1
     cdef uint64_t unwritten(self) noexcept

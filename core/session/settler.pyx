@@ -4,7 +4,8 @@ A result is given in one place, conclude(), whoever it is of. Must never give a 
 another that does not depend on it (BU-03).
 """
 from batchwire.core.asserts cimport must_hold
-from batchwire.core.dispatch.bulk_request cimport continued, in_pieces, split_answer
+from batchwire.core.dialects.steps cimport Steps
+from batchwire.core.dispatch.bulk_request cimport continued, in_pieces, reading_of, split_answer
 from batchwire.core.dialects.plain_body cimport is_coded
 from batchwire.core.faults cimport fault
 from batchwire.core.model cimport (
@@ -239,17 +240,21 @@ cdef class Settler:
         cdef Py_ssize_t limit = self.bounds.limits.max_response_bytes
         cdef LateResult late
         if call.members is not None:
-            if not is_coded(result):
-                return self.split(call, result, goes_on)
+            if not is_coded(result) and result.body_len <= LONG:
+                return self.split(call, result, goes_on, None)
             limit = CARRIED * (<Upstream>call.upstream).max_response_bytes
         elif not is_late(call, result, self.results.writer.plain):
             return self.conclude(call, result, t)
         late = LateResult.of(
             call, result, is_coded(result) and (call.members is not None or self.results.writer.plain), limit,
             self.results.writer, self.rules)
-        if call.members is None and result.status >= 400 and not self.continue_on_error:
-            # The batch stops at it: so nothing is started until it is written, and it waits for nothing.
-            late.goes_first = late.stops = True
+        if call.members is None:
+            # The batch stops at an error: so nothing is started until it is written, and it waits for nothing.
+            late.goes_first = late.stops = result.status >= 400 and not self.continue_on_error
+        elif not is_coded(result):
+            late.goes_first = True
+            late.stops = not self.continue_on_error           # there may be one in it
+        if late.stops:
             self.bounds.stopping += 1
         return self.put_late(late, late.goes_first)
 
@@ -304,10 +309,10 @@ cdef class Settler:
         return False
 
     cdef int conclude_late(self, LateResult late, double t, bint goes_on) except -1:
-        if late.call.members is not None:
-            return self.split(late.call, late.result, goes_on)
         if late.stops:
             self.bounds.stopping -= 1
+        if late.call.members is not None:
+            return self.split(late.call, late.result, goes_on, late.reading)
         self.results.put_said(late.call, late.result, late.said, late.made)
         return self.finish(late.call, late.result, 200 <= late.result.status < 300, t)
 
@@ -346,23 +351,28 @@ cdef class Settler:
                 self.course = COURSE_SILENT
         return self.outlet.added(t, self.dispatch.running, self.pending.calls)
 
-    cdef int split(self, Call bulk, Result result, bint goes_on) except -1:
+    cdef int split(self, Call bulk, Result result, bint goes_on, Steps reading) except -1:
         """The result of a request that carried several calls, which settle() concludes one by one: a thousand of them,
         each with the one error of all, are no work for one go, nor all for a client that takes nothing (PL-01, AN-05).
 
         goes_on: some of the calls may be sent again; else nobody settles any more, and all of them are concluded.
+        reading: of the result, done; None: it is short.
         """
         cdef Call call
         cdef list results
         try:
             fault("split_answer")
-            call = continued(bulk, result)
+            if reading is None:
+                reading = reading_of(bulk, result)
+                while reading is not None and not reading.step():
+                    pass
+            call = continued(bulk, result, reading)
             if call is not None:
                 return self.dispatch.send(call)   # at once: what the batch has begun goes on, whatever stops it
             if self.verdict is None and goes_on:
                 for call in in_pieces(bulk, result) or ():
                     self.dispatch.push(call)
-            results = split_answer(bulk, result)
+            results = split_answer(bulk, result, reading)
             if bulk.group_size:
                 self.plan.references.place(bulk.members, results, self.rules, self.plan.max_line)
         except Exception as error:

@@ -18,10 +18,11 @@ from batchwire.core.dialects.media cimport (
     put_base64url,
     with_utf8,
 )
+from batchwire.core.dialects.steps cimport Steps
 from batchwire.core.headers cimport block_get
 from batchwire.core.model cimport CARRIED, Buffer, Call, OUTCOME_TIMED_OUT, Result
 from batchwire.core.upstream.native.base cimport Encoding, NativeBatch, NativeForm
-from batchwire.core.upstream.native.json_answer cimport link_in, responses_in
+from batchwire.core.upstream.native.json_answer cimport JsonReading
 from batchwire.core.upstream.native.members cimport (
     depends_within,
     fields_of,
@@ -33,9 +34,6 @@ from batchwire.core.upstream.native.members cimport (
 from batchwire.core.upstream.native.outcomes cimport bad_answer, refused_batch, settled, whole_body
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t
-
-cdef extern from "<string.h>" nogil:
-    void* memmem(const void* haystack, size_t n, const void* needle, size_t k)
 
 from batchwire.core.dialects.codings import TooDense, TooManyCodings
 from batchwire.core.upstream.native.base import UnfitMember
@@ -193,16 +191,18 @@ cdef class JsonForm(NativeForm):
             fields[b"content-type"] = with_utf8(media)
         return put_string(out, body)
 
-    cdef list decode(self, Result answer, list members, bint atomic, list gathered):
+    cdef Steps reading(self, Result answer, Py_ssize_t count):
+        cdef bytes text = whole_body(answer, CARRIED * self.max_body_bytes) if 200 <= answer.status < 300 else None
+        return None if text is None else JsonReading.of(text, count, self.max_depth)
+
+    cdef list decode(self, Result answer, list members, bint atomic, list gathered, Steps reading):
         cdef Py_ssize_t count = len(members)
         cdef list found = refused_batch(answer, count, self.max_body_bytes)
-        cdef bytes text
         if found is not None and gathered is not None and answer.outcome != OUTCOME_TIMED_OUT:
             # Said of the request for the rest: these calls have been run, and none is to be told that it was refused.
             found = bad_answer(count, "the rest of the upstream's answer to the batch cannot be had")
         elif found is None:
-            text = whole_body(answer, CARRIED * self.max_body_bytes)
-            found = None if text is None else responses_in(text, count, self.max_depth, atomic)
+            found = None if reading is None else (<JsonReading>reading).responses(atomic)
             if found is not None:
                 return settled(found if gathered is None else merged(gathered, found), members, atomic, self.max_body_bytes)
             found = bad_answer(count, "the upstream's answer is not a JSON batch response")
@@ -214,17 +214,11 @@ cdef class JsonForm(NativeForm):
         return settled([rest if result is None else result for result, rest in zip(gathered, found)],
                        members, atomic, self.max_body_bytes)
 
-    cdef bytes more_at(self, Result answer):
-        cdef bytes text
-        if answer.status != 200 or answer.body_owner is None \
-                or memmem(answer.body, answer.body_len, b"nextLink", 8) == NULL:
-            return None
-        text = whole_body(answer, CARRIED * self.max_body_bytes)
-        return None if text is None else link_in(text, self.max_depth)
+    cdef bytes more_at(self, Result answer, Steps reading):
+        return None if answer.status != 200 or reading is None else (<JsonReading>reading).link
 
-    cdef list gather(self, Result answer, list members, list gathered):
-        cdef list found = responses_in(
-            whole_body(answer, CARRIED * self.max_body_bytes), len(members), self.max_depth, True)
+    cdef list gather(self, list members, list gathered, Steps reading):
+        cdef list found = (<JsonReading>reading).responses(True)
         if found is None:
             return gathered if gathered is not None else [None] * len(members)
         return found if gathered is None else merged(gathered, found)
