@@ -1,4 +1,5 @@
 # Many calls as one $batch request to one upstream, and its answer as one Result a call. No I/O.
+from batchwire.core.dialects.body_pieces cimport BodyPieces
 from batchwire.core.dialects.codings cimport Undoing
 from batchwire.core.dialects.steps cimport Steps
 from batchwire.core.model cimport Buffer, Call, Result
@@ -29,7 +30,11 @@ cdef class Encoding:
     cdef list parts
     cdef list left_out
     cdef Undoing undoing                    # of the body of the member that is being written, or None
+    cdef Steps looking                      # through it, or None
     cdef Renaming renaming                  # of the links in it, or None
+    cdef BodyPieces made                    # what stands for it, while that is written, or None
+    cdef bytes body                         # keeps what `made` is made of
+    cdef Py_ssize_t begun                   # where that member begins
 
 
 cdef class NativeForm:
@@ -44,7 +49,7 @@ cdef class NativeForm:
     fits(): whether a member may be put into a batch with those before it; looks at no body.
     mixes(): whether a call may share a batch with calls that it has nothing to do with.
     joins(): the same of one call and others that it has nothing to do with; lifted: lifted_lines() of these.
-    begin(), step(), end(): write a batch. Each step is the work of one member, so that others can be served in between
+    begin(), step(), end(): write a batch. Each step is the work of one member, or a piece of a long one, so that others can be served in between
       (PL-01). A member of a group that cannot be said in this form raises UnfitMember; any other is left out.
     encode(): all of it in one go, for members that are known to fit.
     put_member(): writes the next member; false: its body is worked on step by step, call again. Raises UnfitMember.

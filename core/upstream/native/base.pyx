@@ -71,7 +71,7 @@ cdef class NativeForm:
         return encoding
 
     cdef Progress step(self, Encoding encoding) except? PROGRESS_UNFIT:
-        cdef Py_ssize_t before = encoding.out.size, number = encoding.written
+        cdef Py_ssize_t number = encoding.written
         if encoding.looked_at < len(encoding.members):
             encoding.looked_at += 1
             return PROGRESS_ON if self.fits(encoding, encoding.members[encoding.looked_at - 1]) else PROGRESS_UNFIT
@@ -87,9 +87,10 @@ cdef class NativeForm:
             if encoding.atomic:
                 raise
             error.index = number
-            encoding.out.size = before
+            encoding.out.size = encoding.begun
             encoding.left_out.append(error)
         encoding.written += 1
+        encoding.begun = encoding.out.size
         return PROGRESS_ON
 
     cdef NativeBatch encode(self, list members, bint atomic, bytes base_path):
