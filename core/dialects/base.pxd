@@ -1,4 +1,5 @@
 # The two small interfaces that every dialect fulfils. A dialect must never know order, sockets or policies.
+from batchwire.core.dialects.body_pieces cimport BodyPieces
 from batchwire.core.model cimport Buffer, Call, Result
 from libc.stdint cimport uint64_t
 
@@ -80,6 +81,13 @@ cdef class Writer:
     cdef object looking(self, Call call, Result result)
     # (body_owner, what was found out): for the next write(), if it is of that body.
     cdef tuple said
+    # A large body as it will be written, made in steps; None: write() does it. said: as above, or None. Raises
+    # BadUpstreamBody.
+    cdef BodyPieces pieces_of(self, Call call, Result result, tuple said)
+    # For the next write(), of the same result: it leaves the body out and says in `cut` at which byte of what it has
+    # appended the pieces stand; -1: nowhere.
+    cdef BodyPieces made
+    cdef Py_ssize_t cut
     cdef int begin(self, Buffer out) except -1
     cdef Py_ssize_t write(self, Buffer out, Call call, Result result) except -1
     cdef int end(self, Buffer out, const Summary* summary) except -1

@@ -2,6 +2,7 @@
 
 A dialect says how bytes look. It must never know order, sockets or policies.
 """
+from batchwire.core.dialects.body_pieces cimport BodyPieces
 from batchwire.core.methods cimport is_head
 from batchwire.core.model cimport Buffer, Call, Result
 
@@ -70,6 +71,9 @@ cdef class Writer:
     cdef object looking(self, Call call, Result result):
         return None
 
+    cdef BodyPieces pieces_of(self, Call call, Result result, tuple said):
+        return None
+
     cdef int begin(self, Buffer out) except -1:
         raise NotImplementedError
 
@@ -88,6 +92,29 @@ cdef class Writer:
         for call in calls:
             self.expect(<Call?>call)
         return self.fits()
+
+    def write_pieces(self, Call call not None, Result result not None):
+        """What write() appends around the pieces of a body, as a list; None: it has none. For tests."""
+        cdef Buffer out = Buffer()
+        cdef BodyPieces made
+        cdef bytes text
+        looking = self.looking(call, result)
+        said = None
+        while looking is not None:
+            try:
+                next(looking)
+            except StopIteration as end:
+                said = (result.body_owner, end.value)
+                looking = None
+        made = self.pieces_of(call, result, said)
+        if made is None:
+            return None
+        while not made.step():
+            pass
+        self.made = made
+        self.write(out, call, result)
+        text = out.take()
+        return [text[:self.cut], *made.pieces, text[self.cut:]]
 
     def write_bytes(self, Call call not None, Result result not None):
         """What write() appends, as bytes: for tests and tools."""

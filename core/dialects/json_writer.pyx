@@ -5,6 +5,7 @@ leave half of a response object in the output: a body that is beyond a bound rai
 it counts. A body that is not what its content-type says is put in as what it is (AN-01, AN-02).
 """
 from batchwire.core.dialects.base cimport Summary, Writer
+from batchwire.core.dialects.body_pieces cimport BodyPieces, FORM_AS_IT_IS, FORM_BASE64, FORM_ESCAPED
 from batchwire.core.dialects.header_names cimport put_name
 from batchwire.core.dialects.json_scan cimport MAX_DEPTH, check
 from batchwire.core.dialects.json_strings cimport put_escaped
@@ -53,6 +54,12 @@ cdef struct Body:
     Py_ssize_t media_size
 
 
+cdef class JsonBody(BodyPieces):
+    """A body that is made in pieces."""
+    cdef Body body
+    cdef list kept                    # keeps what body points to
+
+
 cdef class JsonWriter(Writer):
     """Writer of JSON batch answers.
 
@@ -89,8 +96,15 @@ cdef class JsonWriter(Writer):
     cdef int write_response(self, Buffer out, Call call, Result result) except -1:
         cdef Body body
         cdef list kept = []               # keeps what body points to
-        self.prepare(call, result, &body, kept)
-        out.grow(body.size + 512)
+        cdef JsonBody made = self.made
+        cdef Py_ssize_t start = out.size
+        self.made = None
+        self.cut = -1
+        if made is None:
+            self.prepare(call, result, &body, kept)
+        else:
+            body = made.body
+        out.grow(512 if made is not None else body.size + 512)
         out.put(b'{"id":"', 7)
         if call.id:
             put_escaped(out, <const uint8_t*>PyBytes_AS_STRING(call.id), PyBytes_GET_SIZE(call.id))
@@ -112,10 +126,15 @@ cdef class JsonWriter(Writer):
             return out.put(b"}}", 2)
         out.put(b'},"body":', 9)
         if body.kind == MEDIA_JSON:
-            out.put(<const char*>body.data, body.size)
+            if made is None:
+                out.put(<const char*>body.data, body.size)
+            else:
+                self.cut = out.size - start
             return out.put_char(c'}')
         out.put_char(c'"')
-        if body.kind == MEDIA_TEXT:
+        if made is not None:
+            self.cut = out.size - start
+        elif body.kind == MEDIA_TEXT:
             put_escaped(out, body.data, body.size)
         else:
             put_base64url(out, body.data, body.size)
@@ -136,6 +155,17 @@ cdef class JsonWriter(Writer):
         if kind == MEDIA_TEXT:
             return odd_bodies.said_as_text(body, media.value[:media.value_len])
         return odd_bodies.said_as_json(body, media.value[:media.value_len], self.max_depth)
+
+    cdef BodyPieces pieces_of(self, Call call, Result result, tuple said):
+        cdef JsonBody made = JsonBody.__new__(JsonBody)
+        made.kept = [result.body_owner]
+        self.said = said
+        self.prepare(call, result, &made.body, made.kept)
+        if not made.body.present or made.body.size == 0:
+            return None
+        made.begin(made.body.data, made.body.size, FORM_AS_IT_IS if made.body.kind == MEDIA_JSON else
+                   FORM_ESCAPED if made.body.kind == MEDIA_TEXT else FORM_BASE64)
+        return made
 
     cdef int prepare(self, Call call, Result result, Body* body, list kept) except -1:
         """Finds out how the body is to be written, and checks it (JR-08, JR-13, GW-11).

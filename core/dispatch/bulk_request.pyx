@@ -3,6 +3,7 @@
 To dispatcher and upstream the bulk request is a call like any other; its result is taken apart into those of its
 members. Must never carry calls of two batches, nor a group beside anything else.
 """
+from batchwire.core.dialects.steps cimport Steps
 from batchwire.core.methods cimport is_get
 from batchwire.core.model cimport CARRIED, Call, Result
 from batchwire.core.upstream.base cimport Upstream
@@ -94,13 +95,19 @@ cdef list in_pieces(Call bulk, Result answer):
     return pieces
 
 
-cdef Call continued(Call bulk, Result answer):
+cdef Steps reading_of(Call bulk, Result answer):
+    """The steps in reading its answer, or None."""
+    cdef Upstream upstream = bulk.upstream
+    return upstream.native.reading(answer, len(bulk.members))
+
+
+cdef Call continued(Call bulk, Result answer, Steps reading):
     """BU-07: the request for the rest of an answer that goes on elsewhere (@nextLink), or None.
 
     It carries the same members, whose requests have been sent: it is no call that a stop could still hold back.
     """
     cdef Upstream upstream = bulk.upstream
-    cdef bytes link = upstream.native.more_at(answer)
+    cdef bytes link = upstream.native.more_at(answer, reading)
     cdef Call more
     cdef list known
     if link is None:
@@ -113,7 +120,7 @@ cdef Call continued(Call bulk, Result answer):
         link = upstream.base_path + link
     if _LINK.fullmatch(link) is None or not link.startswith(upstream.base_path):
         return None
-    known = upstream.native.gather(answer, bulk.members, bulk.gathered)
+    known = upstream.native.gather(bulk.members, bulk.gathered, reading)
     # Each answer must say something new, so that there is an end to it; and their bytes are bounded.
     if known.count(None) >= (len(known) if bulk.gathered is None else bulk.gathered.count(None)) \
             or not known.count(None) \
@@ -125,7 +132,7 @@ cdef Call continued(Call bulk, Result answer):
     return more
 
 
-cdef list split_answer(Call bulk, Result answer):
+cdef list split_answer(Call bulk, Result answer, Steps reading):
     """One Result for each member, in their order."""
     cdef Upstream upstream = bulk.upstream
     cdef Result result
@@ -133,7 +140,7 @@ cdef list split_answer(Call bulk, Result answer):
     if answer.oversized and bulk.gathered is None:
         found = bad_answer(len(bulk.members), TOO_LARGE)
     else:
-        found = upstream.native.decode(answer, bulk.members, bulk.group_size > 0, bulk.gathered)
+        found = upstream.native.decode(answer, bulk.members, bulk.group_size > 0, bulk.gathered, reading)
     for result in found:
         result.started_us = answer.started_us
         result.elapsed_us = answer.elapsed_us

@@ -11,6 +11,7 @@ cdef class Bounds:
     cdef Pending pending
     cdef Plan plan
     cdef ResultStream results
+    cdef int stopping                       # errors that end the batch, when they are written: nothing starts before
 
     @staticmethod
     cdef Bounds of(Limits limits, Pending pending, Plan plan, ResultStream results)

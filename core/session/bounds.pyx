@@ -30,6 +30,8 @@ cdef class Bounds:
 
     cdef bint may_start(self, uint64_t number) noexcept:
         """Whether the call of this number may be started."""
+        if self.stopping:
+            return False
         # The window empties through the earliest call without a result alone.
         if self.results.ordered and number == self.results.next_number:
             return not self.client_first()

@@ -1,5 +1,7 @@
 from batchwire.core.dialects.base cimport Writer
+from batchwire.core.dialects.body_pieces cimport BodyPieces
 from batchwire.core.dialects.codings cimport Undoing
+from batchwire.core.dialects.steps cimport Steps
 from batchwire.core.model cimport Call, Result
 from batchwire.core.plan.urls cimport UrlRules
 
@@ -15,8 +17,14 @@ cdef class LateResult:
     cdef bint published                     # it is as its client is to see it
     cdef object looking                     # steps of its writer, or None
     cdef tuple said                         # Writer.said, when it has been looked at
+    cdef bint judged                        # all is known that its writer needs to know
+    cdef BodyPieces made                    # its body as it will be written, or None
+    cdef Steps reading                      # of the answer to calls that travelled together, or None
+    cdef bint stops                         # the batch stops when it is written
+    cdef bint goes_first                    # it has room already, or must not wait for any
     cdef Py_ssize_t limit                   # bytes that its body may have then
     cdef Py_ssize_t size                    # bytes that it holds, as far as they are counted
+    cdef Py_ssize_t unmade                  # the same before its body was made
 
     @staticmethod
     cdef LateResult of(Call call, Result result, bint coded, Py_ssize_t limit, Writer writer, UrlRules rules)
@@ -24,6 +32,9 @@ cdef class LateResult:
     cdef bint step(self) except -1
     cdef int undo(self) except -1
     cdef bint look(self) except -1
+    cdef bint read(self) except -1
+    cdef bint make(self) except -1
+    cdef bint is_still_coded(self) except -1
     cdef bint is_foreign(self) except -1
 
 cdef bint is_late(Call call, Result result, bint plain) noexcept

@@ -5,6 +5,7 @@ it came until the client takes. Must never change what the result says, only whe
 """
 from batchwire.core.dialects.media cimport MEDIA_TEXT, charset_of, codec_of, media_kind
 from batchwire.core.dialects.plain_body cimport go_on_undoing, is_coded, undoing_of
+from batchwire.core.dispatch.bulk_request cimport reading_of
 from batchwire.core.model cimport HeaderSlice, KIND_CONTENT_TYPE
 from batchwire.core.session.public_result cimport published
 from batchwire.core.session.result_stream cimport replace, spoil
@@ -38,16 +39,19 @@ cdef class LateResult:
     cdef Py_ssize_t becomes(self) except -1:
         """Bytes at most that the next step, or being written, makes of it."""
         cdef HeaderSlice* media
-        if self.coded:
-            if self.undoing is None:
-                self.undoing = undoing_of(None, self.result, self.limit)
-                self.coded = self.undoing is not None
-        if self.coded:
+        if self.is_still_coded():
             return self.undoing.most
         media = self.result.find(KIND_CONTENT_TYPE)
         if media != NULL and media_kind(media.value, media.value_len) == MEDIA_TEXT:
             return ESCAPED * self.result.body_len
         return LETTERS * self.result.body_len if self.is_foreign() else self.result.body_len * 4 // 3
+
+    cdef bint is_still_coded(self) except -1:
+        """Whether `undoing` has more to do."""
+        if self.coded and self.undoing is None:
+            self.undoing = undoing_of(None, self.result, self.limit)
+            self.coded = self.undoing is not None
+        return self.coded
 
     cdef bint is_foreign(self) except -1:
         """Whether its content-type says another charset than UTF-8."""
@@ -56,10 +60,30 @@ cdef class LateResult:
 
     cdef bint step(self) except -1:
         """Undoes some of its content-codings, or looks at some of its body; whether it can be written now."""
-        if self.coded:
+        if self.is_still_coded():
             self.undo()
             return False
-        return self.call.members is not None or self.look()
+        if self.call.members is not None:
+            return self.read()
+        if not self.judged:
+            self.judged = self.look()
+            return False
+        return self.make()
+
+    cdef bint read(self) except -1:
+        """A step in reading the answer to calls that travelled together; whether it was the last one."""
+        cdef bint last = True
+        try:
+            if self.reading is None:
+                self.unmade = self.size
+                self.reading = reading_of(self.call, self.result)
+            if self.reading is not None:
+                last = self.reading.step()
+                self.size = self.unmade + self.reading.held()
+        except Exception as error:
+            spoil(self.result, error)
+            self.reading = None
+        return last
 
     cdef int undo(self) except -1:
         # What is coming out is counted before it is there: others look at the same bound in between.
@@ -92,3 +116,24 @@ cdef class LateResult:
             spoil(self.result, error)
         self.looking = None
         return True
+
+    cdef bint make(self) except -1:
+        """A step in making what stands for its body; whether that was the last one."""
+        cdef bint last
+        try:
+            if self.made is not None:
+                last = self.made.step()
+            else:
+                self.made = self.writer.pieces_of(self.call, self.result, self.said) if self.result.body_len > LARGE else None
+                self.unmade = self.size
+                last = self.made is None
+                self.goes_first = not last    # there is room for all that it becomes, and it is counted from now on
+        except Exception as error:
+            if isinstance(error, BadUpstreamBody):
+                replace(self.result, str(error))
+            else:
+                spoil(self.result, error)
+            self.made = None
+            last = True
+        self.size = self.result.body_len if self.made is None else self.unmade + self.made.becomes()
+        return last

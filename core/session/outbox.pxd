@@ -15,6 +15,7 @@ cdef class Outbox:
     cdef double last_added
     cdef double gap                         # smoothed seconds between results
     cdef int added(self, Py_ssize_t n) except -1
+    cdef int put(self, list written) except -1
     cdef int push(self, bytes chunk) except -1
     cdef int clear(self) except -1
     cdef int cut(self) except -1

@@ -45,6 +45,20 @@ cdef class Outbox:
                 self.push(self.tail.take())
         return 0
 
+    cdef int put(self, list written) except -1:
+        """Adds a whole result that is in pieces; those that are large become chunks as they are."""
+        cdef bytes piece
+        for piece in written:
+            if self.splits and CHUNK <= len(piece) <= PIECE:
+                if self.tail.size:
+                    self.push(self.tail.take())
+                self.push(piece)
+                self.held += len(piece)
+            else:
+                self.tail.put_bytes(piece)
+                self.added(len(piece))
+        return 0
+
     cdef int push(self, bytes chunk) except -1:
         if self.chunks is None:
             self.chunks = deque()

@@ -1,4 +1,5 @@
 from batchwire.core.dialects.base cimport Summary, Writer
+from batchwire.core.dialects.body_pieces cimport BodyPieces
 from batchwire.core.model cimport Buffer, Call, Result
 from batchwire.core.session.outbox cimport Outbox
 from libc.stdint cimport uint64_t
@@ -13,7 +14,7 @@ cdef class ResultStream:
     cdef bint ended                         # and its end
     cdef bint said                          # a result is written
     cdef uint64_t next_number               # in request order that of the earliest call without a result; else a count
-    cdef dict waiting                       # number -> bytes of results that wait for earlier ones
+    cdef dict waiting                       # number -> list of bytes of a result that waits for earlier ones
     cdef Py_ssize_t waiting_bytes
     cdef Py_ssize_t unwritten               # bytes of results that are there and not written yet
     cdef uint64_t first_late                # number of the first call whose result waits to be written; 0: maybe none
@@ -23,7 +24,8 @@ cdef class ResultStream:
     cdef int bound(self, Py_ssize_t max_message, bint parts) except -1
     cdef int require_fit(self) except -1
     cdef int put(self, Call call, Result result) except -1
-    cdef int put_said(self, Call call, Result result, tuple said) except -1
+    cdef int put_said(self, Call call, Result result, tuple said, BodyPieces made) except -1
+    cdef int put_made(self, Call call, Result result, BodyPieces made) except -1
     cdef int pass_by(self, Call call) except -1
     cdef int end(self, const Summary* summary) except -1
     cdef int discard(self) except -1
@@ -35,7 +37,7 @@ cdef class ResultStream:
     cdef bint waits_for_earlier(self) noexcept
     cdef bint earlier_first(self) noexcept
     cdef Py_ssize_t write(self, Buffer out, Call call, Result result) except -1
-    cdef int keep(self, Call call, bytes written) except -1
+    cdef int keep(self, Call call, list written) except -1
     cdef int write_waiting(self) except -1
     cdef int open(self) except -1
     cdef int separate(self) except -1

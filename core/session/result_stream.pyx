@@ -29,6 +29,14 @@ cdef int replace(Result result, str message) except -1:
     return 0
 
 
+cdef Py_ssize_t size_of(list written) except -1:
+    cdef Py_ssize_t size = 0
+    cdef bytes piece
+    for piece in written:
+        size += PyBytes_GET_SIZE(piece)
+    return size
+
+
 cdef class ResultStream:
     """began: when the batch began, seconds of the monotonic clock."""
 
@@ -96,41 +104,60 @@ cdef class ResultStream:
             self.next_number += 1
             return self.write_waiting() if self.ordered else 0
         self.write(self.single, call, result)
-        return self.keep(call, self.single.take())
+        return self.keep(call, [self.single.take()])
 
-    cdef int put_said(self, Call call, Result result, tuple said) except -1:
-        """Writes a result of which Writer.said is known, or None."""
+    cdef int put_said(self, Call call, Result result, tuple said, BodyPieces made) except -1:
+        """Writes a result of which Writer.said is known, or None, and whose body is made, or None."""
+        if made is not None:
+            return self.put_made(call, result, made)
         self.writer.said = said
         try:
             return self.put(call, result)
         finally:
             self.writer.said = None
 
+    cdef int put_made(self, Call call, Result result, BodyPieces made) except -1:
+        """Writes a result around the pieces of its body, which are not copied."""
+        cdef bytes text
+        cdef list written
+        self.open()
+        self.writer.made = made
+        self.write(self.single, call, result)
+        text = self.single.take()
+        # Where it could not be written it is an error now, without the body.
+        written = [text] if self.writer.cut < 0 else [text[:self.writer.cut], *made.pieces, text[self.writer.cut:]]
+        if self.ordered:
+            return self.keep(call, written)
+        self.separate()
+        self.next_number += 1
+        return self.outbox.put(written)
+
     cdef int pass_by(self, Call call) except -1:
         """The call has no part in the answer."""
         self.open()
         if self.ordered:
-            return self.keep(call, b"")
+            return self.keep(call, [])
         self.next_number += 1
         return 0
 
-    cdef int keep(self, Call call, bytes written) except -1:
+    cdef int keep(self, Call call, list written) except -1:
         """Lets a result wait for those of earlier calls, and writes what has its turn now."""
         self.waiting[call.number] = written
-        self.waiting_bytes += PyBytes_GET_SIZE(written)
+        self.waiting_bytes += size_of(written)
         return self.write_waiting()
 
     cdef int write_waiting(self) except -1:
-        cdef bytes written
+        cdef list written
+        cdef Py_ssize_t size
         while self.waiting:
             written = self.waiting.pop(self.next_number, None)
             if written is None:
                 break
-            self.waiting_bytes -= PyBytes_GET_SIZE(written)
-            if written:
+            size = size_of(written)
+            self.waiting_bytes -= size
+            if size:
                 self.separate()
-            self.outbox.tail.put_bytes(written)
-            self.outbox.added(PyBytes_GET_SIZE(written))
+            self.outbox.put(written)
             self.next_number += 1
         return 0
 
@@ -156,6 +183,8 @@ cdef class ResultStream:
             replace(result, str(error))
         except Exception as error:
             spoil(result, error)
+        self.writer.made = None
+        self.writer.cut = -1
         return self.writer.write(out, call, result)
 
     cdef int separate(self) except -1:

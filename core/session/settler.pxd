@@ -1,9 +1,11 @@
+from batchwire.core.dialects.steps cimport Steps
 from batchwire.core.dispatch.placement cimport Placement
 from batchwire.core.model cimport Call, Refusal, Result
 from batchwire.core.plan.groups cimport Group
 from batchwire.core.plan.order cimport Plan
 from batchwire.core.plan.urls cimport UrlRules
 from batchwire.core.session.bounds cimport Bounds
+from batchwire.core.session.late_result cimport LateResult
 from batchwire.core.session.outlet cimport Outlet
 from batchwire.core.session.pending cimport Pending
 from batchwire.core.session.result_stream cimport ResultStream
@@ -32,7 +34,8 @@ cdef class Settler:
     cdef bint stops_silently                # of the dialect
     cdef bint settling
     cdef object told                        # deque of (Call, Result): of requests that carried several, not yet concluded
-    cdef list late                          # heap of (number, LateResult), or None
+    cdef LateResult first_told              # the first of them, while it is made ready, or None
+    cdef list late                          # heap of (number or -1: goes first, count, LateResult), or None
     cdef uint64_t late_count                # of those that there have been
     cdef uint64_t lost                      # calls whose results nobody wrote
     cdef uint64_t[8] counts                 # by Outcome
@@ -52,11 +55,14 @@ cdef class Settler:
     cdef int pass_over(self, Call call) except -1
     cdef int give(self, Call call, Result result, double t, bint goes_on) except -1
     cdef bint write(self, bint goes_on) except -1
+    cdef int put_late(self, LateResult late, bint first) except -1
+    cdef int take_late(self) except -1
+    cdef int conclude_late(self, LateResult late, double t, bint goes_on) except -1
     cdef int tell_first_late(self) except -1
     cdef bint is_writing(self) noexcept
     cdef int forget_results(self) except -1
     cdef int conclude(self, Call call, Result result, double t) except -1
-    cdef int split(self, Call bulk, Result result, bint goes_on) except -1
+    cdef int split(self, Call bulk, Result result, bint goes_on, Steps reading) except -1
     cdef int conclude_first(self) except -1
     cdef int conclude_told(self) except -1
     cdef uint64_t unwritten(self) noexcept

@@ -4,7 +4,8 @@ A result is given in one place, conclude(), whoever it is of. Must never give a 
 another that does not depend on it (BU-03).
 """
 from batchwire.core.asserts cimport must_hold
-from batchwire.core.dispatch.bulk_request cimport continued, in_pieces, split_answer
+from batchwire.core.dialects.steps cimport Steps
+from batchwire.core.dispatch.bulk_request cimport continued, in_pieces, reading_of, split_answer
 from batchwire.core.dialects.plain_body cimport is_coded
 from batchwire.core.faults cimport fault
 from batchwire.core.model cimport (
@@ -72,7 +73,7 @@ cdef class Settler:
         if len(self.told):
             return self.bounds.may_write()
         # One of them may be the earliest call without a result, which those that are not written wait for.
-        return self.plan.decided.first is not None and not self.bounds.client_first()
+        return self.plan.decided.first is not None and not self.bounds.client_first() and self.bounds.stopping == 0
 
     cdef bint settle(self) except -1:
         """Settles the calls that are decided; whether the slice was over before all were.
@@ -237,27 +238,43 @@ cdef class Settler:
     cdef int give(self, Call call, Result result, double t, bint goes_on) except -1:
         """An upstream has given a result; goes_on: more calls may be sent."""
         cdef Py_ssize_t limit = self.bounds.limits.max_response_bytes
+        cdef LateResult late
         if call.members is not None:
-            if not is_coded(result):
-                return self.split(call, result, goes_on)
+            if not is_coded(result) and result.body_len <= LONG:
+                return self.split(call, result, goes_on, None)
             limit = CARRIED * (<Upstream>call.upstream).max_response_bytes
-        elif not is_late(call, result, self.results.writer.plain) \
-                or (result.status >= 400 and not self.continue_on_error) \
-                or (call.group is not None and self.results.writer.nests):
-            # The others have their place: at an error the batch stops, and the answers to a change set are one.
+        elif not is_late(call, result, self.results.writer.plain):
             return self.conclude(call, result, t)
+        late = LateResult.of(
+            call, result, is_coded(result) and (call.members is not None or self.results.writer.plain), limit,
+            self.results.writer, self.rules)
+        if call.members is None:
+            # The batch stops at an error: so nothing is started until it is written, and it waits for nothing.
+            late.goes_first = late.stops = result.status >= 400 and not self.continue_on_error
+        elif not is_coded(result):
+            late.goes_first = True
+            late.stops = not self.continue_on_error           # there may be one in it
+        if late.stops:
+            self.bounds.stopping += 1
+        return self.put_late(late, late.goes_first)
+
+    cdef int put_late(self, LateResult late, bint first) except -1:
+        """In request order the earliest comes first: those behind it wait for it in any case."""
         if self.late is None:
             self.late = []
-        # In request order the earliest comes first: those behind it wait for it in any case.
-        heappush(self.late, (call.number if self.results.ordered else self.late_count, LateResult.of(
-            call, result, is_coded(result) and (call.members is not None or self.results.writer.plain), limit,
-            self.results.writer, self.rules)))
         self.late_count += 1
-        self.results.unwritten += result.body_len
+        heappush(self.late, (-1 if first else late.call.number if self.results.ordered else 0, self.late_count, late))
+        self.results.unwritten += late.size
+        return self.tell_first_late()
+
+    cdef int take_late(self) except -1:
+        """The first of them is none any more."""
+        cdef LateResult late = heappop(self.late)[2]
+        self.results.unwritten -= late.size
         return self.tell_first_late()
 
     cdef int tell_first_late(self) except -1:
-        self.results.first_late = (<LateResult>self.late[0][1]).call.number if self.late else 0
+        self.results.first_late = (<LateResult>self.late[0][2]).call.number if self.late else 0
         return 0
 
     cdef bint is_writing(self) noexcept:
@@ -269,33 +286,42 @@ cdef class Settler:
         cdef LateResult late
         cdef double since = now()
         cdef Py_ssize_t before
+        cdef bint last
         while self.late:
             if self.slice.over():
                 return True
-            late = self.late[0][1]
-            if not self.bounds.may_keep(late.call.number) or not self.dispatch.may_write(late.becomes()):
+            late = self.late[0][2]
+            if not late.goes_first and not (
+                    self.bounds.may_keep(late.call.number) and self.dispatch.may_write(late.becomes())):
                 break
             before = late.size
-            if late.step():
-                heappop(self.late)
-                self.tell_first_late()
-                self.results.unwritten -= before
-                if late.call.members is None:
-                    self.results.put_said(late.call, late.result, late.said)
-                    self.finish(late.call, late.result, 200 <= late.result.status < 300, since)
-                else:
-                    self.split(late.call, late.result, goes_on)
-            else:
-                self.results.unwritten += late.size - before
+            last = late.step()
+            self.results.unwritten += late.size - before
+            if last:
+                self.take_late()
+                self.conclude_late(late, since, goes_on)
+            elif late.goes_first and self.late[0][0] >= 0:
+                # No other is begun before it is written: it would wait for the room that this one has.
+                self.take_late()
+                self.put_late(late, True)
             self.dispatch.tell_inflow()
             self.slice.spend_since(&since)
         return False
+
+    cdef int conclude_late(self, LateResult late, double t, bint goes_on) except -1:
+        if late.stops:
+            self.bounds.stopping -= 1
+        if late.call.members is not None:
+            return self.split(late.call, late.result, goes_on, late.reading)
+        self.results.put_said(late.call, late.result, late.said, late.made)
+        return self.finish(late.call, late.result, 200 <= late.result.status < 300, t)
 
     cdef int forget_results(self) except -1:
         """Nobody will take what is not written."""
         self.lost = self.unwritten()
         self.late = None
         self.told.clear()
+        self.first_told = None
         self.results.unwritten = 0
         self.results.first_late = 0
         return 0
@@ -325,23 +351,28 @@ cdef class Settler:
                 self.course = COURSE_SILENT
         return self.outlet.added(t, self.dispatch.running, self.pending.calls)
 
-    cdef int split(self, Call bulk, Result result, bint goes_on) except -1:
+    cdef int split(self, Call bulk, Result result, bint goes_on, Steps reading) except -1:
         """The result of a request that carried several calls, which settle() concludes one by one: a thousand of them,
         each with the one error of all, are no work for one go, nor all for a client that takes nothing (PL-01, AN-05).
 
         goes_on: some of the calls may be sent again; else nobody settles any more, and all of them are concluded.
+        reading: of the result, done; None: it is short.
         """
         cdef Call call
         cdef list results
         try:
             fault("split_answer")
-            call = continued(bulk, result)
+            if reading is None:
+                reading = reading_of(bulk, result)
+                while reading is not None and not reading.step():
+                    pass
+            call = continued(bulk, result, reading)
             if call is not None:
                 return self.dispatch.send(call)   # at once: what the batch has begun goes on, whatever stops it
             if self.verdict is None and goes_on:
                 for call in in_pieces(bulk, result) or ():
                     self.dispatch.push(call)
-            results = split_answer(bulk, result)
+            results = split_answer(bulk, result, reading)
             if bulk.group_size:
                 self.plan.references.place(bulk.members, results, self.rules, self.plan.max_line)
         except Exception as error:
@@ -353,13 +384,29 @@ cdef class Settler:
         return 0 if goes_on else self.conclude_told()
 
     cdef int conclude_first(self) except -1:
-        """The first of the results that split() has found."""
+        """The first of the results that split() has found, or a step in making it ready: the others wait for it."""
         cdef double since = now()
         cdef Call call
         cdef Result result
-        call, result = self.told.popleft()
-        self.results.unwritten -= result.body_len
-        self.conclude(call, result, since)
+        cdef LateResult late = self.first_told
+        cdef Py_ssize_t before
+        call, result = self.told[0]
+        if late is None and is_late(call, result, self.results.writer.plain):
+            late = self.first_told = LateResult.of(call, result, is_coded(result), self.bounds.limits.max_response_bytes,
+                                                   self.results.writer, self.rules)
+        if late is None:
+            self.told.popleft()
+            self.results.unwritten -= result.body_len
+            self.conclude(call, result, since)
+        else:
+            before = late.size
+            if late.step():
+                self.told.popleft()
+                self.first_told = None
+                self.results.unwritten -= before
+                self.conclude_late(late, since, True)
+            else:
+                self.results.unwritten += late.size - before
         self.slice.add(now() - since)
         return 0
 
@@ -374,7 +421,7 @@ cdef class Settler:
         cdef uint64_t calls = self.lost + len(self.told)
         cdef LateResult late
         if self.late is not None:
-            for _, late in self.late:
+            for _, _, late in self.late:
                 calls += 1 if late.call.members is None else len(late.call.members)
         return calls
 

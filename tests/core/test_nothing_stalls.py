@@ -21,7 +21,7 @@ from harness.multiparts import change_set, document, document_of, part_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-KINDS = ["get", "bad", "fail", "long", "depends", "group", "set", "waits"]
+KINDS = ["get", "bad", "fail", "long", "large", "failing-large", "depends", "group", "set", "waits"]
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +32,8 @@ def _forced() -> Iterator[None]:
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
     status = 404 if "fail" in scope["path"] else 200
-    body = b'{"a":"%s"}' % (b"x" * (3000 if "long" in scope["path"] else 3))
+    size = 3000 if "long" in scope["path"] else 70_000 if "large" in scope["path"] else 3
+    body = b'{"a":"%s"}' % (b"x" * size)
     if "waits" in scope["path"]:
         await asyncio.sleep(0)
     await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", b"application/json")]})

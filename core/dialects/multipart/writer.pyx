@@ -4,6 +4,7 @@ Written for clients that cut the text apart by hand: canonical names, CRLF, no p
 part. Must never leave half of a part in the output, and never alter a body that is not JSON.
 """
 from batchwire.core.dialects.base cimport Summary, Writer, describes_absent
+from batchwire.core.dialects.body_pieces cimport BodyPieces, FORM_AS_IT_IS, FORM_ONE_LINE
 from batchwire.core.dialects.header_names cimport put_name
 from batchwire.core.dialects.json_scan cimport MAX_DEPTH, check
 from batchwire.core.dialects.media cimport MEDIA_JSON, media_kind
@@ -40,6 +41,17 @@ cdef bint is_ascii(const char* p, int n) noexcept nogil:
         if <uint8_t>p[i] >= 0x80:
             return False
     return True
+
+
+cdef bint has_body(Result result) noexcept:
+    """Whether there are bytes of it in the answer."""
+    return result.body_owner is not None and result.body_len > 0 and result.status >= 200 and result.status != 204 \
+        and result.status != 304
+
+
+cdef bint is_json(Result result) noexcept:
+    cdef HeaderSlice* media = result.find(KIND_CONTENT_TYPE)
+    return media != NULL and media_kind(media.value, media.value_len) == MEDIA_JSON
 
 
 cdef class MultipartWriter(Writer):
@@ -94,7 +106,7 @@ cdef class MultipartWriter(Writer):
         return out.put(b"--\r\n", 4)
 
     cdef Py_ssize_t write(self, Buffer out, Call call, Result result) except -1:
-        cdef Py_ssize_t start = out.size
+        cdef Py_ssize_t start = out.size, n
         cdef ChangeSet before = self.open_set
         cdef Buffer part
         try:
@@ -110,7 +122,10 @@ cdef class MultipartWriter(Writer):
             else:
                 if self.open_set is not None:
                     self.put_set(out)
+                n = out.size
                 self.put_part(out, self.boundary, call, result)
+                if self.cut >= 0:
+                    self.cut += n - start
         except BaseException:
             out.size = start
             self.open_set = before
@@ -170,29 +185,38 @@ cdef class MultipartWriter(Writer):
             self.put_set(out)
         return 0
 
+    cdef BodyPieces pieces_of(self, Call call, Result result, tuple said):
+        cdef BodyPieces made
+        if self.last_only or (call.group is not None and self.gathers) or not has_body(result):
+            return None                                   # it does not go out as it is written, or there is none
+        made = BodyPieces.__new__(BodyPieces)
+        made.begin(<const uint8_t*>result.body, result.body_len,
+                   FORM_ONE_LINE if not result.coded and is_json(result) else FORM_AS_IT_IS)
+        return made
+
     cdef int put_set(self, Buffer out) except -1:
         cdef ChangeSet found = self.open_set
         self.open_set = None
         return found.put(out, self.boundary)
 
     cdef int put_part(self, Buffer out, bytes boundary, Call call, Result result) except -1:
-        cdef HeaderSlice* media = result.find(KIND_CONTENT_TYPE)
-        cdef const char* body = result.body
-        cdef Py_ssize_t size = result.body_len
+        cdef Py_ssize_t size = 0, start = out.size
         cdef bint coded = False           # in the content-codings that it came in
         cdef bint returns = False         # carriage returns go
-        if result.body_owner is None or result.status < 200 or result.status == 204 or result.status == 304:
-            size = 0
-        elif size:
+        cdef BodyPieces made = self.made
+        self.made = None
+        self.cut = -1
+        if has_body(result):
             coded = not make_plain(call, result, self.max_body_bytes)
-            body = result.body
             size = result.body_len
         # PR-07: no CRLF in JSON. AN-01: what is no JSON is not altered.
-        if size and not coded and media != NULL and media_kind(media.value, media.value_len) == MEDIA_JSON \
-                and memchr(body, c'\r', size) != NULL and check(<const uint8_t*>body, size, MAX_DEPTH) < 0:
-            returns = True
+        if made is not None:
+            returns = made.altered
+        elif size and not coded and is_json(result):
+            returns = memchr(result.body, c'\r', size) != NULL and check(<const uint8_t*>result.body, size, MAX_DEPTH) < 0
+        if returns:
             result.drop_digests()
-        out.grow(size + 512)
+        out.grow(512 if made is not None else size + 512)
         out.put(b"--", 2)
         out.put_bytes(boundary)
         self.put_part_head(out, call)
@@ -213,10 +237,12 @@ cdef class MultipartWriter(Writer):
             out.put_uint(size)
             out.put(b"\r\n", 2)
         out.put(b"\r\n", 2)
-        if size:
-            out.put(body, size)
-        if returns:
-            blank_returns(out.data + out.size - size, size)
+        if made is not None:
+            self.cut = out.size - start
+        elif size:
+            out.put(result.body, size)
+            if returns:
+                blank_returns(out.data + out.size - size, size)
         return out.put(b"\r\n", 2)
 
     cdef int put_part_head(self, Buffer out, Call call) except -1:

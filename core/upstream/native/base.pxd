@@ -1,5 +1,7 @@
 # Many calls as one $batch request to one upstream, and its answer as one Result a call. No I/O.
+from batchwire.core.dialects.body_pieces cimport BodyPieces
 from batchwire.core.dialects.codings cimport Undoing
+from batchwire.core.dialects.steps cimport Steps
 from batchwire.core.model cimport Buffer, Call, Result
 from batchwire.core.upstream.native.members cimport Renaming
 
@@ -28,7 +30,11 @@ cdef class Encoding:
     cdef list parts
     cdef list left_out
     cdef Undoing undoing                    # of the body of the member that is being written, or None
+    cdef Steps looking                      # through it, or None
     cdef Renaming renaming                  # of the links in it, or None
+    cdef BodyPieces made                    # what stands for it, while that is written, or None
+    cdef bytes body                         # keeps what `made` is made of
+    cdef Py_ssize_t begun                   # where that member begins
 
 
 cdef class NativeForm:
@@ -43,10 +49,11 @@ cdef class NativeForm:
     fits(): whether a member may be put into a batch with those before it; looks at no body.
     mixes(): whether a call may share a batch with calls that it has nothing to do with.
     joins(): the same of one call and others that it has nothing to do with; lifted: lifted_lines() of these.
-    begin(), step(), end(): write a batch. Each step is the work of one member, so that others can be served in between
+    begin(), step(), end(): write a batch. Each step is the work of one member, or a piece of a long one, so that others can be served in between
       (PL-01). A member of a group that cannot be said in this form raises UnfitMember; any other is left out.
     encode(): all of it in one go, for members that are known to fit.
     put_member(): writes the next member; false: its body is worked on step by step, call again. Raises UnfitMember.
+    reading(): the steps in reading a long answer; None: decode() does all. The others take it when it is done.
     decode(): never raises for what the upstream answered. A list of Results, one a member in the order of
       members; none is shared. `answer` may be let go afterwards. gathered: what gather() gave of answers before.
     more_at(): where the rest of an answer is to be had (@nextLink), or None.
@@ -62,6 +69,7 @@ cdef class NativeForm:
     cdef NativeBatch end(self, Encoding encoding)
     cdef NativeBatch encode(self, list members, bint atomic, bytes base_path)
     cdef bint put_member(self, Encoding encoding, Call call, Py_ssize_t index) except -1
-    cdef list decode(self, Result answer, list members, bint atomic, list gathered)
-    cdef bytes more_at(self, Result answer)
-    cdef list gather(self, Result answer, list members, list gathered)
+    cdef Steps reading(self, Result answer, Py_ssize_t count)
+    cdef list decode(self, Result answer, list members, bint atomic, list gathered, Steps reading)
+    cdef bytes more_at(self, Result answer, Steps reading)
+    cdef list gather(self, list members, list gathered, Steps reading)

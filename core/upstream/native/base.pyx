@@ -4,6 +4,7 @@ A form is the mirror of a dialect: there Calls are read and Results written, her
 read. Must never know sockets, order or policies, and never send a client's ids to an upstream.
 """
 from batchwire.core.dialects.json_scan cimport MAX_DEPTH
+from batchwire.core.dialects.steps cimport Steps
 from batchwire.core.methods cimport is_odata
 from batchwire.core.model cimport Buffer, CARRIED, Call, Result
 from batchwire.core.upstream.native.members cimport fits_in, lifted_lines, ordinals_of
@@ -70,7 +71,7 @@ cdef class NativeForm:
         return encoding
 
     cdef Progress step(self, Encoding encoding) except? PROGRESS_UNFIT:
-        cdef Py_ssize_t before = encoding.out.size, number = encoding.written
+        cdef Py_ssize_t number = encoding.written
         if encoding.looked_at < len(encoding.members):
             encoding.looked_at += 1
             return PROGRESS_ON if self.fits(encoding, encoding.members[encoding.looked_at - 1]) else PROGRESS_UNFIT
@@ -86,9 +87,10 @@ cdef class NativeForm:
             if encoding.atomic:
                 raise
             error.index = number
-            encoding.out.size = before
+            encoding.out.size = encoding.begun
             encoding.left_out.append(error)
         encoding.written += 1
+        encoding.begun = encoding.out.size
         return PROGRESS_ON
 
     cdef NativeBatch encode(self, list members, bint atomic, bytes base_path):
@@ -104,13 +106,16 @@ cdef class NativeForm:
     cdef bint put_member(self, Encoding encoding, Call call, Py_ssize_t index) except -1:
         raise NotImplementedError
 
-    cdef list decode(self, Result answer, list members, bint atomic, list gathered):
-        raise NotImplementedError
-
-    cdef bytes more_at(self, Result answer):
+    cdef Steps reading(self, Result answer, Py_ssize_t count):
         return None
 
-    cdef list gather(self, Result answer, list members, list gathered):
+    cdef list decode(self, Result answer, list members, bint atomic, list gathered, Steps reading):
+        raise NotImplementedError
+
+    cdef bytes more_at(self, Result answer, Steps reading):
+        return None
+
+    cdef list gather(self, list members, list gathered, Steps reading):
         return gathered
 
     def fits_batch(self, list members not None, bint atomic, bytes base_path not None):
@@ -128,9 +133,13 @@ cdef class NativeForm:
     def decode_answer(self, Result answer not None, list members not None, bint atomic):
         """decode() for tests and tools: each Result as (status, headers, body, outcome)."""
         cdef Result result
+        cdef Steps reading
         cdef int i
         cdef list told = []
-        for result in self.decode(answer, members, atomic, None):
+        reading = self.reading(answer, len(members))
+        while reading is not None and not reading.step():
+            pass
+        for result in self.decode(answer, members, atomic, None, reading):
             told.append((
                 result.status,
                 [(result.headers[i].name[:result.headers[i].name_len],

@@ -5,6 +5,7 @@ Must never choose a boundary that a body holds.
 """
 from batchwire.core.dialects.json_scan cimport check
 from batchwire.core.dialects.media cimport MEDIA_JSON, media_kind
+from batchwire.core.dialects.steps cimport Steps
 from batchwire.core.model cimport CARRIED, Buffer, Call, HeaderSlice, KIND_CONTENT_TYPE, Result
 from batchwire.core.upstream.native.base cimport Encoding, NativeBatch, NativeForm
 from batchwire.core.upstream.native.members cimport (
@@ -96,7 +97,7 @@ cdef class MultipartForm(NativeForm):
         encoding.parts.append(out.take())
         return True
 
-    cdef list decode(self, Result answer, list members, bint atomic, list gathered):
+    cdef list decode(self, Result answer, list members, bint atomic, list gathered, Steps reading):
         cdef Py_ssize_t count = len(members)
         cdef HeaderSlice* media = answer.find(KIND_CONTENT_TYPE)
         cdef bytes boundary = None if media == NULL else boundary_of(media.value[:media.value_len])

@@ -108,6 +108,8 @@ cdef bytes whole_body(Result answer, Py_ssize_t limit):
         return None
     if not make_plain(None, answer, limit):
         return None
+    if type(answer.body_owner) is bytes and PyBytes_GET_SIZE(answer.body_owner) == answer.body_len:
+        return answer.body_owner
     return answer.body[:answer.body_len]
 
 
