@@ -59,7 +59,7 @@ cdef class Http1Connection(Http1Answers):
             self.failed(error)
             self.abort()
         finally:
-            self.receiving = False
+            self.end_receiving()
         self.flush()
 
     def on_backlog(self):
@@ -187,6 +187,7 @@ cdef class Http1Connection(Http1Answers):
         self.unframed_bytes = 0
         if self.deaf() or stream is None:
             return
+        stream.body_begun = True
         handler = stream.handler
         if handler is not None and not stream.crashed:
             try:

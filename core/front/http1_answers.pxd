@@ -20,6 +20,7 @@ cdef class Http1Answers(Http1Link):
     cdef bint half_closed                   # the client has said all that it will ever say
     cdef bint reading                       # the transport reads
     cdef bint flush_due, receiving, flushing
+    cdef bint continue_due                  # 100 Continue is to be said unless the body comes with the head
     cdef bint unsettled                     # the handler of `current` has not been told on_settled()
     cdef bint head_begun                    # some bytes of a head that is not complete have come
     cdef bint probed                        # 100 Continue was said to see whether the client still reads
@@ -33,6 +34,7 @@ cdef class Http1Answers(Http1Link):
     cdef bint look_at_peer(self) except -1
     cdef int flush(self) except -1
     cdef int flush_soon(self) except -1
+    cdef int end_receiving(self) except -1
     cdef int fill(self, Http1Stream stream) except -1
     cdef int begin(self, Http1Stream stream) except -1
     cdef int settle_handler(self, Http1Stream stream) except -1

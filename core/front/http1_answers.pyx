@@ -165,8 +165,22 @@ cdef class Http1Answers(Http1Link):
     cdef int continues(self, Http1Stream stream) except -1:
         if stream is not self.current or self.ended:
             return 0
+        if self.receiving:
+            # RFC 9110 10.1.1: it may be left out where the body has come, and some proxies fail over one that is late.
+            self.continue_due = True
+            return 0
         self.out.put(b"HTTP/1.1 100 Continue\r\n\r\n", 25)
         return self.schedule_flush()
+
+    cdef int end_receiving(self) except -1:
+        """What has come is parsed."""
+        cdef Http1Stream stream = self.current
+        self.receiving = False
+        if self.continue_due:
+            self.continue_due = False
+            if stream is not None and not stream.body_begun and not stream.ended and not stream.answered:
+                self.continues(stream)
+        return 0
 
     cdef int consumed(self, Http1Stream stream) except -1:
         if not self.reading and not self.receiving and not self.flushing:

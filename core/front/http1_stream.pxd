@@ -25,6 +25,7 @@ cdef class Http1Stream(Stream):
     cdef bytes closing_field                # a trailer, with the end of its line, or None
     cdef Py_ssize_t left                    # of the Content-Length of the answer; -1: it has none
     cdef Py_ssize_t unconsumed              # bytes of the request
+    cdef bint body_begun                    # some of the body has come
     cdef list waiting                       # what has come of the body before the stream's turn
     cdef int led                            # bytes of LEAD_LINE that are ahead of the answer
     cdef bint may_lead(self) except -1

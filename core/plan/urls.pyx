@@ -149,7 +149,7 @@ cdef str disguise_of(const uint8_t* p, Py_ssize_t n):
         end = at
         while end < stop and p[end] != c';':
             end += 1
-        if is_dots(p + at, end - at) and n > 1:
+        if is_dots(p + at, end - at):
             return "the URL has a disguised dot segment"
         start = at
         while start < end and memchr(EDGES_PTR, p[start], N_EDGES) != NULL:

@@ -432,14 +432,17 @@ cdef class AsgiUpstream(Upstream):
             await self.app(scope, asgi_call.receive, asgi_call.send)
         except AnswerTooLarge:
             asgi_call.oversized = True
-            if not asgi_call.ended and self.cut_short(asgi_call):
+            if not asgi_call.ended and self.cut_short(asgi_call, b"body left out: its answer is larger than allowed "
+                                                      b"(max_response_bytes)"):
                 return
-            why = (502, OUTCOME_UNREACHABLE, "UpstreamBroken", "the answer of the application is larger than allowed (max_response_bytes)")
+            why = (502, OUTCOME_UNREACHABLE, "UpstreamBroken", "the answer of the application is larger than allowed "
+                   "(max_response_bytes)")
         except HeadersTooLarge:
-            if not asgi_call.ended and self.cut_short(asgi_call):
+            if not asgi_call.ended and self.cut_short(asgi_call, b"body and some headers left out: its headers are larger "
+                                                      b"than allowed (max_header_bytes)"):
                 return
             why = (502, OUTCOME_UNREACHABLE, "UpstreamBroken", "the headers of the application's answer are larger "
-                   "than allowed")
+                   "than allowed (max_header_bytes)")
         except BadAnswer as error:
             self.complain(f"the application broke the protocol: {error}")
             why = (502, OUTCOME_UNREACHABLE, "UpstreamBroken", "the application did not answer with valid HTTP")
@@ -498,8 +501,8 @@ cdef class AsgiUpstream(Upstream):
             result.add_note(b"headers left out: there are too many")
         return 0
 
-    cdef bint cut_short(self, AsgiCall asgi_call) except -1:
-        """AN-03: the call has been run and its status is known; only the answer is beyond a bound."""
+    cdef bint cut_short(self, AsgiCall asgi_call, bytes note) except -1:
+        """AN-03: the call has been run and its status is known; only the answer is beyond a bound, as the note says."""
         cdef Call call = asgi_call.call
         cdef Result result = Result()
         self.fill(result, asgi_call, False)
@@ -509,7 +512,7 @@ cdef class AsgiUpstream(Upstream):
             asgi_call.ended = True
             asgi_call.came_in()
             result.body_left_out = True
-            result.add_note(b"body left out: its answer is larger than allowed (max_response_bytes)")
+            result.add_note(note)
             self.failures += 1
             self.hand_over(call, result)
         return True

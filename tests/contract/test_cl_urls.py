@@ -228,6 +228,8 @@ NESTED = [
     "%62atch",
     "%2562atch/x",
     "./batch",
+    "%2e/batch",
+    "/svc/%2E/batch",
     "x/../batch",
     "x/../batch/y",
     "batch%2fx",

@@ -278,7 +278,9 @@ def test_OP_08_a_call_that_changed_something_keeps_its_status(gateway: Gateway) 
     call = {"id": "1", "method": "post", "url": "headers/x?times=60&each=70", "body": {}}
     [found] = rest.post(gateway.http_port, {"requests": [call]}).responses
     assert (found["status"], "body" in found) == (200, False)
-    assert found["headers"]["batchwire-note"] == "body left out: its answer is larger than allowed"
+    assert found["headers"]["batchwire-note"] == (
+        "body and some headers left out: its headers are larger than allowed (max_header_bytes)"
+    )
 
 
 @pytest.mark.parametrize("version", [1, 2])

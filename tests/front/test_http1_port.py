@@ -155,6 +155,14 @@ def test_expect_100_continue(port: int, upstream: ScriptedUpstream) -> None:
         assert wire.answer().status == 200
 
 
+def test_expect_100_continue_of_a_body_that_has_come(port: int) -> None:
+    """RFC 9110 10.1.1: 100 Continue may be left out, and a proxy that has passed the body on may not wait for it."""
+    with rest.Wire(port) as wire:
+        wire.send(post(b"Content-Length: %d" % len(BATCH), b"Expect: 100-continue") + BATCH)
+        wire.socket.settimeout(10)
+        assert wire.socket.recv(4096).startswith(b"HTTP/1.1 200 ")
+
+
 def test_a_batch_that_streams_both_ways(port: int, gate: Gate) -> None:
     with rest.Wire(port) as wire:
         wire.begin("POST", "/stream/$batch", {"Content-Type": "application/json", "Transfer-Encoding": "chunked"})

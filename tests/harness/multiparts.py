@@ -113,7 +113,7 @@ def cut(text: bytes, boundary: bytes, end: bytes = b"\r\n") -> list[bytes]:
 
 def fields_of(text: str) -> Fields:
     fields = []
-    for line in text.split("\r\n"):
+    for line in text.split("\r\n") if text else ():
         assert "\n" not in line, "a bare LF"
         name, colon, value = line.partition(": ")
         assert colon, line

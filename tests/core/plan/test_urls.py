@@ -138,6 +138,10 @@ REFUSED: list[bytes] = [
     # the same in disguise
     b"%2e%2e/A",
     b"%2E%2E/A",
+    b"%2e/A",
+    b"A/%2E/B",
+    b"A/%2e",
+    b"%252e/A",
     b".%2e/A",
     b"%2e./A",
     b"A/%2e%2e/%2e%2e/B",
