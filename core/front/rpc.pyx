@@ -136,7 +136,8 @@ cdef class Rpc(MessageTaker):
         """What has come and has not been handed over is of no use."""
         self.reader.body = None
         if self.backlog is not None:
-            self.backlog.clear()
+            self.backlog.close()
+            self.backlog = None
         return self.release()
 
     cdef int fail(self, object error) except -1:

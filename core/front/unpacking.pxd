@@ -40,4 +40,4 @@ cdef class Backlog(Conductor):
     cdef Py_ssize_t held(self) noexcept
     cdef int go_on(self) except -1
     cdef int hand_over(self, bytes message) except -1
-    cdef int clear(self) except -1
+    cdef int close(self) except -1

@@ -134,11 +134,12 @@ cdef class Backlog(Conductor):
         self.taker.may_unpack(self.held())    # it is counted once, by whoever has it
         return self.taker.on_message(message)
 
-    cdef int clear(self) except -1:
+    cdef int close(self) except -1:
         """Nobody wants them any more."""
         self.messages.clear()
         self.inflating = None
         self.bytes = 0
+        self.taker = None                 # which holds this one: it must not wait for the garbage collector
         return 0
 
     cdef int rest(self) except -1:
@@ -150,4 +151,4 @@ cdef class Backlog(Conductor):
     cdef int turn(self) except -1:
         self.resting = False
         self.slice.reset()
-        return self.taker.input_ready()
+        return 0 if self.taker is None else self.taker.input_ready()
