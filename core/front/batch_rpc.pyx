@@ -105,7 +105,10 @@ cdef class BatchRpc(Rpc):
         elif self.kind == KIND_EXECUTE:
             raise EnvelopeError(501, "TooManyMessages", "Execute takes one message")
         self.session.feed(message if self.kind < KIND_JSON else body_field(message, DATA))
-        return self.leave_share()
+        if self.share is not None:
+            self.session.take_over(self.share)
+            self.share = None
+        return 0
 
     cdef int on_half_close(self) except -1:
         if self.session is None:
@@ -128,7 +131,7 @@ cdef class BatchRpc(Rpc):
         return self.share.may_read()
 
     cdef int leave_share(self) except -1:
-        """The session counts what has been fed."""
+        """There will be no batch."""
         if self.share is not None:
             self.share.close()
             self.share = None

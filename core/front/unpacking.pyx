@@ -131,8 +131,11 @@ cdef class Backlog(Conductor):
         return 0
 
     cdef int hand_over(self, bytes message) except -1:
-        self.taker.may_unpack(self.held())    # it is counted once, by whoever has it
-        return self.taker.on_message(message)
+        self.taker.on_message(message)
+        if self.taker is not None:
+            # It was counted twice for a moment: if it was not at all, the batch would lose its turn before others (PL-13).
+            self.taker.may_unpack(self.held())
+        return 0
 
     cdef int close(self) except -1:
         """Nobody wants them any more."""

@@ -10,4 +10,5 @@ cdef class Share:
     cdef bint may_read(self) except -1
     cdef bint goes_alone(self) noexcept
     cdef int leave(self) except -1
+    cdef int pass_on(self, Share other) except -1
     cdef int close(self) except -1

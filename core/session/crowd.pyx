@@ -84,6 +84,13 @@ cdef class Share:
         waiting.pop(self, None)
         return 0
 
+    cdef int pass_on(self, Share other) except -1:
+        """The other one counts from now on what the batch holds, and has the turn if this one had it."""
+        global turn
+        if turn is self and other.batch is not None:
+            turn = other
+        return self.close()
+
     cdef int close(self) except -1:
         """It has ended."""
         global turn

@@ -177,6 +177,10 @@ cdef class Session(Conductor):
         self.count()
         return self.wants_input() and self.share.may_read()
 
+    cdef int take_over(self, Share before) except -1:
+        """before: has counted what the front had of the request before there was the batch."""
+        return before.pass_on(self.share)
+
     cdef int listen(self, SessionListener listener) except -1:
         """Who is told of input and output that have become possible; None: nobody any more."""
         self.waker.listener = listener

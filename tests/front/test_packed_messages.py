@@ -6,6 +6,7 @@ Clients run in threads, the front in the test's own process, where its counters 
 from __future__ import annotations
 
 import asyncio
+import gc
 import gzip
 from collections.abc import AsyncIterator, Iterator
 
@@ -100,12 +101,40 @@ async def test_PL_13_first_messages_count_while_they_are_unpacked(port: int, gat
     while crowd.stats()["request_waiting"] < streams - 5:
         held.append(crowd.stats()["request_held"])
         await asyncio.sleep(0)
+    for _ in range(1000):
+        # The one that goes on has the turn until its call has ended, not only until its message is whole.
+        held.append(crowd.stats()["request_held"])
+        await asyncio.sleep(0)
     gate.open()
     answers = await task
     # Each has LITTLE, and a step beyond it; the last that had room, and the one that goes on in any case, a message.
     assert max(held) < BOUND + 2 * streams * LITTLE + 2 * 3 * BODY
     assert [statuses(answer) for answer in answers] == [{"1": 204}] * streams
     assert crowd.stats() == {"request_held": 0, "request_waiting": 0}
+
+
+async def test_PL_13_nothing_waits_for_the_garbage_collector(port: int, gate: Gate) -> None:
+    """Which may not run for minutes; a call that is cut off amid its messages keeps none of them."""
+
+    def client() -> None:
+        with Http2Wire(port) as wire:
+            stream = wire.open(HEAD)
+            wire.send(stream, b"".join(packed(post(str(n), BODY, first=n == 0)) for n in range(MESSAGES)))
+            wire.ping()
+            wire.wait(lambda: bool(wire.pongs), "all has been read")
+
+    def backlogs() -> int:
+        return sum(type(found).__name__ == "Backlog" for found in gc.get_objects())
+
+    gc.collect()
+    gc.disable()
+    try:
+        await asyncio.to_thread(client)
+        while crowd.stats()["request_held"]:
+            await asyncio.sleep(0)
+        assert backlogs() == 0
+    finally:
+        gc.enable()
 
 
 async def test_PL_01_a_message_is_unpacked_in_slices(port: int, gate: Gate) -> None:
