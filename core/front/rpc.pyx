@@ -190,9 +190,10 @@ cdef class Rpc(MessageTaker):
 
     cdef int proceed(self) except -1:
         """Hands over what waits, as far as may be now, and takes more of the request when there is nothing left."""
+        cdef Backlog backlog = self.backlog   # a message may be the end of the call, which drops it
         try:
             if self.waits():
-                self.backlog.go_on()
+                backlog.go_on()
                 if self.waits():
                     return self.release() if self.deaf else 0
             if self.flaw is not None:

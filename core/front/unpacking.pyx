@@ -131,10 +131,11 @@ cdef class Backlog(Conductor):
         return 0
 
     cdef int hand_over(self, bytes message) except -1:
-        self.taker.on_message(message)
+        cdef MessageTaker taker = self.taker  # close() may come before it returns
+        taker.on_message(message)
         if self.taker is not None:
             # It was counted twice for a moment: if it was not at all, the batch would lose its turn before others (PL-13).
-            self.taker.may_unpack(self.held())
+            taker.may_unpack(self.held())
         return 0
 
     cdef int close(self) except -1:
@@ -154,4 +155,5 @@ cdef class Backlog(Conductor):
     cdef int turn(self) except -1:
         self.resting = False
         self.slice.reset()
-        return 0 if self.taker is None else self.taker.input_ready()
+        cdef MessageTaker taker = self.taker
+        return 0 if taker is None else taker.input_ready()
