@@ -100,14 +100,15 @@ cdef class BatchRpc(Rpc):
     cdef int on_message(self, bytes message) except -1:
         if self.session is None:
             self.open(message)
+            if self.share is not None:
+                # Before it is fed, or it would wait for a turn that is its own.
+                self.session.take_over(self.share)
+                self.share = None
         elif self.session.is_over() or self.session.failure is not None:
             return 0                      # of no use any more
         elif self.kind == KIND_EXECUTE:
             raise EnvelopeError(501, "TooManyMessages", "Execute takes one message")
         self.session.feed(message if self.kind < KIND_JSON else body_field(message, DATA))
-        if self.share is not None:
-            self.session.take_over(self.share)
-            self.share = None
         return 0
 
     cdef int on_half_close(self) except -1:
@@ -120,6 +121,9 @@ cdef class BatchRpc(Rpc):
 
     cdef bint may_feed(self) except -1:
         return self.session is None or self.session.wants_input()
+
+    cdef int hold(self, Py_ssize_t held) except -1:
+        return 0 if self.session is None else self.session.hold(held)
 
     cdef bint may_unpack(self, Py_ssize_t held) except -1:
         if self.session is not None:

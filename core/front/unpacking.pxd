@@ -7,6 +7,7 @@ from batchwire.core.session.turns cimport Slice
 cdef class MessageTaker(Handler):
     """What takes the messages of a call."""
     cdef int on_message(self, bytes message) except -1
+    cdef int hold(self, Py_ssize_t held) except -1
     cdef bint may_unpack(self, Py_ssize_t held) except -1
 
 cdef class Inflating(Steps):

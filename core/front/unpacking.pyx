@@ -22,6 +22,10 @@ cdef class MessageTaker(Handler):
         """A message, in plain. May raise EnvelopeError."""
         raise NotImplementedError
 
+    cdef int hold(self, Py_ssize_t held) except -1:
+        """So many bytes wait for being unpacked or handed over."""
+        return 0
+
     cdef bint may_unpack(self, Py_ssize_t held) except -1:
         """Whether more may be unpacked or handed over, where so many bytes wait for it. If not, on_input() follows."""
         return True
@@ -135,7 +139,7 @@ cdef class Backlog(Conductor):
         taker.on_message(message)
         if self.taker is not None:
             # It was counted twice for a moment: if it was not at all, the batch would lose its turn before others (PL-13).
-            taker.may_unpack(self.held())
+            taker.hold(self.held())
         return 0
 
     cdef int close(self) except -1:

@@ -32,7 +32,8 @@ cdef int wake_others() except -1:
         if process_held + room > share.bound:
             if turn is not None or room:
                 return 0
-            turn = share
+            if share.held >= LITTLE:      # else it may go on without, and might have nothing to give the turn back by
+                turn = share
         room += READ
         del waiting[share]
         share.batch.rest()
@@ -88,7 +89,7 @@ cdef class Share:
         """The other one counts from now on what the batch holds, and has the turn if this one had it."""
         global turn
         if turn is self and other.batch is not None:
-            turn = other
+            turn = other                  # which tells what it holds before it lets others go on
         return self.close()
 
     cdef int close(self) except -1:

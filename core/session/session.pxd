@@ -65,6 +65,7 @@ cdef class Session(Conductor):
     cdef bint has_output(self) noexcept
     cdef bint wants_input(self) noexcept
     cdef bint may_unpack(self, Py_ssize_t ahead) except -1
+    cdef int hold(self, Py_ssize_t ahead) except -1
     cdef int take_over(self, Share before) except -1
     cdef Py_ssize_t unsent(self) noexcept
     cdef uint64_t taken(self) noexcept

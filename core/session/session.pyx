@@ -173,9 +173,15 @@ cdef class Session(Conductor):
         for it from now on. If not, its listener is told when it may."""
         if self.life != LIFE_OPEN:
             return True
-        self.intake.ahead = ahead
-        self.count()
+        self.hold(ahead)
         return self.wants_input() and self.share.may_read()
+
+    cdef int hold(self, Py_ssize_t ahead) except -1:
+        """The front has so many bytes for the batch that it has not fed."""
+        if self.life != LIFE_OPEN:
+            return 0
+        self.intake.ahead = ahead
+        return self.share.tell(self.pending.bytes + self.intake.held())
 
     cdef int take_over(self, Share before) except -1:
         """before: has counted what the front had of the request before there was the batch."""

@@ -130,7 +130,7 @@ async def test_PL_13_nothing_waits_for_the_garbage_collector(port: int, gate: Ga
     gc.disable()
     try:
         await asyncio.to_thread(client)
-        while crowd.stats()["request_held"]:
+        while crowd.stats()["request_held"]:  # noqa: ASYNC110
             await asyncio.sleep(0)
         assert backlogs() == 0
     finally:
