@@ -16,7 +16,7 @@ from batchwire.core.errors import quoted
 from google.protobuf import json_format
 from google.protobuf.message import Message
 
-from .slices import Slices
+from .slices import PIECE_BYTES, Slices
 
 MAX_OBJECTS = 40_000
 MAX_MEMBERS = 160_000
@@ -24,7 +24,6 @@ MAX_VALUES = 400_000
 """Of one message, so that json.loads() is done in a moment; what says more in few bytes is no batch."""
 PIECE = 100
 """Elements of a list that are converted at once."""
-SLICE_BYTES = 65536
 LONG_STRING = 16384
 """Bytes of a string above which it is not given to json.loads()."""
 LONG_NUMBER = 400
@@ -110,7 +109,7 @@ class _Parse:
         while (begin := body.find(b'"', at)) >= 0:
             at = begin + 1
             while True:
-                to = min(at + SLICE_BYTES, len(body))
+                to = min(at + PIECE_BYTES, len(body))
                 end = _WITHIN.match(body, at, to).end()  # type: ignore[union-attr]  # it matches nothing, too
                 if (end < to and body[end] == _QUOTE) or end == at:
                     break
@@ -155,7 +154,7 @@ class _Parse:
         """What a long string says in base64; some encoders of JSON escape the slash."""
         parts, left, at = [], "", begin
         while at < end:
-            to = min(at + SLICE_BYTES, end)
+            to = min(at + PIECE_BYTES, end)
             if to < end and (escape := self._body.rfind(b"\\", to - len("\\u002f"), to)) >= 0:
                 to = escape
             text = self._body[at:to].decode("latin-1")

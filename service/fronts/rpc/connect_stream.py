@@ -17,6 +17,7 @@ from . import connect_json, connect_text
 from .connect_unary import error_object, seconds_of
 from .rpc_call import HttpCall, method_of
 from .rpc_servicer import RpcServicer
+from .slices import PIECE_BYTES
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
@@ -106,4 +107,4 @@ def _kind(content_type: bytes) -> bytes:
 def _enveloped(flags: int, pieces: list[bytes]) -> list[bytes]:
     """The envelope of a message, which is not copied where it is long."""
     head = bytes([flags]) + sum(map(len, pieces)).to_bytes(4, "big")
-    return [head + pieces[0], *pieces[1:]] if len(pieces[0]) <= connect_text.PIECE_BYTES * 2 else [head, *pieces]
+    return [head + pieces[0], *pieces[1:]] if len(pieces[0]) <= PIECE_BYTES * 2 else [head, *pieces]

@@ -12,10 +12,8 @@ from typing import Any
 from google.protobuf import json_format
 from google.protobuf.message import Message
 
-from .slices import Slices
+from .slices import PIECE_BYTES, Slices
 
-PIECE_BYTES = 65536
-"""Of a text, and of what is converted at once where it can be cut."""
 _PART = PIECE_BYTES // 4 * 3
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 Span = tuple[int, int, int]
@@ -23,7 +21,7 @@ Span = tuple[int, int, int]
 
 
 async def text_of(raw: bytes, kind: type[Message]) -> list[bytes]:
-    """The JSON text of a message of that kind, in pieces of about PIECE_BYTES; one at least."""
+    """The JSON text of a message of that kind, in pieces of about slices.PIECE_BYTES; one at least."""
     text = _Text()
     await text.add_message(memoryview(raw), kind)
     return text.end()

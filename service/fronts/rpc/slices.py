@@ -9,6 +9,7 @@ import time
 from collections import deque
 
 SECONDS = 0.004  # that a conversion works in one go
+PIECE_BYTES = 65536  # that are copied or converted at once
 
 
 class Slices:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import pytest
 from batchwire.core import EnvelopeError
-from batchwire.service.fronts.rpc import connect_json, connect_text, slices
+from batchwire.service.fronts.rpc import connect_json, connect_text, rpc_batch, slices
 from batchwire.v1 import batch_pb2 as pb
 from google.api.httpbody_pb2 import HttpBody
 from google.protobuf import json_format
@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 T = TypeVar("T")
 LARGE = 3_000_000
-STEP = 2 * connect_text.PIECE_BYTES
+STEP = 2 * slices.PIECE_BYTES
 
 
 async def turns_of(work: Awaitable[T]) -> tuple[T, int]:
@@ -171,3 +171,11 @@ async def test_PL_01_one_who_is_cancelled_keeps_nobody_waiting() -> None:
     tasks[1].cancel()
     async with asyncio.timeout(30):
         assert await tasks[2]
+
+
+@pytest.mark.usefixtures("_each_step_rests")
+async def test_FR_10_the_message_of_execute_is_put_together_in_steps() -> None:
+    chunks = [bytes([number]) * LARGE for number in range(3)]
+    whole, turns = await turns_of(rpc_batch._joined(list(chunks)))
+    assert whole == b"".join(chunks)
+    assert turns >= 3 * LARGE // STEP
