@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import random
 import struct
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from harness import grpc_client, rest
 from harness.gateway import Gateway
 from harness.grpc_wire import INVALID_ARGUMENT, answer_of, head, prefixed
 from harness.http2_wire import Http2Wire, request
-from harness.scripted import ScriptedUpstream, json_reply
+from harness.scripted import Reply, ScriptedUpstream, json_reply
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -263,6 +264,37 @@ def test_FR_10_connect_streams_in_json(version: str, gateway: Gateway) -> None:
         "2": 404,
     }
     assert told[-1]["summary"]["calls"] == "2"
+
+
+@pytest.mark.parametrize("method", ["Execute", "Batch"])
+@pytest.mark.parametrize("as_json", [True, False])
+def test_FR_10_large_bodies_pass_both_ways(
+    method: str, as_json: bool, version: str, gateway: Gateway, upstream: ScriptedUpstream
+) -> None:
+    """1 MiB up, 2 MiB down, which are converted in pieces."""
+    up, down = random.Random(1).randbytes(1 << 20), random.Random(2).randbytes(1 << 21)
+    upstream.on("POST", "/L", Reply(200, [("content-type", "application/pdf")], down))
+    pdf = [batch_pb2.Header(name="content-type", value="application/pdf")]
+    call = batch_pb2.Call(id="1", method="POST", url="L", headers=pdf, body=up)
+    options = batch_pb2.BatchOptions(route="/svc/")
+    asked: Any = getattr(batch_pb2, "ExecuteRequest" if method == "Execute" else "BatchRequest")
+    whole = asked(options=options, calls=[call])
+    raw = json_format.MessageToJson(whole).encode() if as_json else whole.SerializeToString()
+    kind = "application/json" if as_json else "application/proto"
+    if method == "Batch":
+        kind, raw = kind.replace("/", "/connect+"), prefixed(raw)
+    status, answer = post(version, gateway, method, {"content-type": kind}, raw)
+    assert status == 200
+    told = [message for flags, message in envelopes(answer) if flags == 0] if method == "Batch" else [answer]
+    parsed: Any = json_format.Parse if as_json else _from_bytes
+    [result] = [result for message in told for result in parsed(message, batch_pb2.BatchResponse()).results]
+    assert (result.id, result.status, result.body) == ("1", 200, down)
+    assert upstream.call("POST /L").body == up
+
+
+def _from_bytes(raw: bytes, message: Any) -> Any:
+    message.ParseFromString(raw)
+    return message
 
 
 @pytest.mark.parametrize("kind", CONNECT)
