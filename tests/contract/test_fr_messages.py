@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import random
 import struct
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import grpc
 import grpc_tools
 import pytest
 from batchwire.core import EnvelopeError
-from batchwire.service.fronts.rpc import connect_json, grpc_web
+from batchwire.service.fronts.rpc import connect_json, connect_text, grpc_web, slices
 from batchwire.v1 import batch_pb2
 from google.api import httpbody_pb2
 from google.protobuf import json_format
@@ -24,7 +25,7 @@ from harness import grpc_client, rest
 from harness.gateway import Gateway
 from harness.grpc_wire import INVALID_ARGUMENT, answer_of, head, prefixed
 from harness.http2_wire import Http2Wire, request
-from harness.scripted import ScriptedUpstream, json_reply
+from harness.scripted import Reply, ScriptedUpstream, json_reply
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -265,6 +266,37 @@ def test_FR_10_connect_streams_in_json(version: str, gateway: Gateway) -> None:
     assert told[-1]["summary"]["calls"] == "2"
 
 
+@pytest.mark.parametrize("method", ["Execute", "Batch"])
+@pytest.mark.parametrize("as_json", [True, False])
+def test_FR_10_large_bodies_pass_both_ways(
+    method: str, as_json: bool, version: str, gateway: Gateway, upstream: ScriptedUpstream
+) -> None:
+    """1 MiB up, 2 MiB down, which are converted in pieces."""
+    up, down = random.Random(1).randbytes(1 << 20), random.Random(2).randbytes(1 << 21)
+    upstream.on("POST", "/L", Reply(200, [("content-type", "application/pdf")], down))
+    pdf = [batch_pb2.Header(name="content-type", value="application/pdf")]
+    call = batch_pb2.Call(id="1", method="POST", url="L", headers=pdf, body=up)
+    options = batch_pb2.BatchOptions(route="/svc/")
+    asked: Any = getattr(batch_pb2, "ExecuteRequest" if method == "Execute" else "BatchRequest")
+    whole = asked(options=options, calls=[call])
+    raw = json_format.MessageToJson(whole).encode() if as_json else whole.SerializeToString()
+    kind = "application/json" if as_json else "application/proto"
+    if method == "Batch":
+        kind, raw = kind.replace("/", "/connect+"), prefixed(raw)
+    status, answer = post(version, gateway, method, {"content-type": kind}, raw)
+    assert status == 200
+    told = [message for flags, message in envelopes(answer) if flags == 0] if method == "Batch" else [answer]
+    parsed: Any = json_format.Parse if as_json else _from_bytes
+    [result] = [result for message in told for result in parsed(message, batch_pb2.BatchResponse()).results]
+    assert (result.id, result.status, result.body) == ("1", 200, down)
+    assert upstream.call("POST /L").body == up
+
+
+def _from_bytes(raw: bytes, message: Any) -> Any:
+    message.ParseFromString(raw)
+    return message
+
+
 @pytest.mark.parametrize("kind", CONNECT)
 def test_FR_10_connect_streams_documents(kind: str, version: str, gateway: Gateway) -> None:
     document = httpbody_pb2.HttpBody(
@@ -322,8 +354,9 @@ CALLS = st.lists(
 def test_FR_10_json_in_slices_is_json_in_one_piece(calls: list[dict[str, Any]], times: int) -> None:
     tree = {"calls": calls * times, "options": {"route": "/x/"}}
     whole = json_format.ParseDict(tree, batch_pb2.ExecuteRequest())
-    assert asyncio.run(connect_json.parse(json.dumps(tree).encode(), batch_pb2.ExecuteRequest)) == whole
-    text = asyncio.run(connect_json.text_of(whole))
+    raw = asyncio.run(connect_json.parse(json.dumps(tree).encode(), batch_pb2.ExecuteRequest))
+    assert batch_pb2.ExecuteRequest.FromString(raw) == whole
+    text = b"".join(asyncio.run(connect_text.text_of(raw, batch_pb2.ExecuteRequest)))
     assert json_format.Parse(text, batch_pb2.ExecuteRequest()) == whole
 
 
@@ -345,8 +378,9 @@ def test_FR_10_what_is_no_message(text: str) -> None:
     ],
     ids=["calls", "dependsOn", "headers", "options"],
 )
-async def test_FR_10_a_long_message_lets_others_run(tree: dict[str, Any]) -> None:
+async def test_FR_10_a_long_message_lets_others_run(tree: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """Turns of the loop are counted, not seconds."""
+    monkeypatch.setattr(slices, "SECONDS", 0)
     turns = 0
 
     async def other() -> None:

@@ -13,10 +13,11 @@ from batchwire.core.front.grpc_messages import MessageReader
 from batchwire.v1 import batch_pb2
 from google.api.httpbody_pb2 import HttpBody
 
-from . import connect_json
+from . import connect_json, connect_text
 from .connect_unary import error_object, seconds_of
 from .rpc_call import HttpCall, method_of
 from .rpc_servicer import RpcServicer
+from .slices import PIECE_BYTES
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
@@ -62,11 +63,14 @@ class ConnectStream:
             )
             metadata = [(name, value) for name, value in scope["headers"] if name != b"content-type"]
             async for part in call.run(scope, receive, metadata, seconds):
-                message = await connect_json.text_of(given.FromString(part)) if as_json else part
-                await send({"type": "http.response.body", "body": _enveloped(0, message), "more_body": True})
+                pieces = await connect_text.text_of(part, given) if as_json else [part]
+                for piece in _enveloped(0, pieces):
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
         except EnvelopeError as error:
             end["error"] = error_object(error)
-        await send({"type": "http.response.body", "body": _enveloped(_END, json.dumps(end).encode())})
+        for piece in _enveloped(_END, [json.dumps(end).encode()]):
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body"})
 
 
 class _Envelopes:
@@ -83,7 +87,7 @@ class _Envelopes:
             if self._kind is None:
                 yield message
             else:
-                yield (await connect_json.parse(message, self._kind)).SerializeToString()
+                yield await connect_json.parse(message, self._kind)
 
     @property
     def unfinished_bytes(self) -> int:
@@ -100,5 +104,7 @@ def _kind(content_type: bytes) -> bytes:
     return content_type.lower().partition(b";")[0].strip()
 
 
-def _enveloped(flags: int, message: bytes) -> bytes:
-    return bytes([flags]) + len(message).to_bytes(4, "big") + message
+def _enveloped(flags: int, pieces: list[bytes]) -> list[bytes]:
+    """The envelope of a message, which is not copied where it is long."""
+    head = bytes([flags]) + sum(map(len, pieces)).to_bytes(4, "big")
+    return [head + pieces[0], *pieces[1:]] if len(pieces[0]) <= PIECE_BYTES * 2 else [head, *pieces]

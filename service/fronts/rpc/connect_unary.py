@@ -4,6 +4,7 @@ Must never be used for what is hot.
 """
 
 import base64
+import io
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any
@@ -14,7 +15,7 @@ from google.protobuf import json_format
 from google.rpc import code_pb2
 
 from ..http.asgi_scope import EXTENSION
-from . import connect_json
+from . import connect_json, connect_text
 from .rpc_call import HttpCall, keep_unfinished, method_of
 from .rpc_servicer import SERVICE, RpcServicer, status_of
 
@@ -66,15 +67,17 @@ class ConnectUnary:
             whole = unpack.gathering(receive, scope["extensions"][EXTENSION])
             async for part in call.run(scope, whole, metadata, seconds):
                 raw = part
-            status, body = 200, raw
+            status, pieces = 200, [raw]
             if as_json:
-                body = await connect_json.text_of(batch_pb2.ExecuteResponse.FromString(raw))
+                pieces = await connect_text.text_of(raw, batch_pb2.ExecuteResponse)
         except EnvelopeError as error:
-            status, body, as_json = *_failure(error), True
+            status, pieces, as_json = *_failure(error), True
         kind = b"application/json" if as_json else b"application/proto"
-        head = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
+        head = [(b"content-type", kind), (b"content-length", str(sum(map(len, pieces))).encode())]
         await send({"type": "http.response.start", "status": status, "headers": head})
-        await send({"type": "http.response.body", "body": body})
+        for piece in pieces:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body"})
 
 
 class _Whole:
@@ -90,25 +93,24 @@ class _Whole:
         """Receives the whole body at once; exchange: what carries the request, which counts what is unfinished."""
 
         async def whole() -> Any:
-            parts, size, more = [], 0, True
+            body, size, more = io.BytesIO(), 0, True  # which makes bytes of its parts without one long copy
             while more:
                 message = await receive()
                 if message["type"] == "http.disconnect":
                     return message
                 more = message.get("more_body", False)
-                parts.append(message.get("body", b""))
-                size += len(parts[-1])
+                size += body.write(message.get("body", b""))
                 if size > self._limit:
                     message = f"the message is larger than limits.grpc_max_message_bytes ({self._limit} bytes)"
                     raise EnvelopeError(413, "MessageTooLarge", message)
                 keep_unfinished(exchange, size if more else 0, self._limit)
-            return {"type": "http.request", "body": b"".join(parts), "more_body": False}
+            return {"type": "http.request", "body": body.getvalue(), "more_body": False}
 
         return whole
 
     async def __call__(self, body: bytes, /) -> AsyncIterator[bytes]:
         if self._as_json:
-            body = (await connect_json.parse(body, batch_pb2.ExecuteRequest)).SerializeToString()
+            body = await connect_json.parse(body, batch_pb2.ExecuteRequest)
         yield body
 
     def finish(self) -> None:
@@ -146,5 +148,5 @@ def _readable(detail: Any) -> Any:
     return told
 
 
-def _failure(error: EnvelopeError) -> tuple[int, bytes]:
-    return _STATUSES.get(status_of(error).code, 500), json.dumps(error_object(error)).encode()
+def _failure(error: EnvelopeError) -> tuple[int, list[bytes]]:
+    return _STATUSES.get(status_of(error).code, 500), [json.dumps(error_object(error)).encode()]

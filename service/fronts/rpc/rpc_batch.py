@@ -4,6 +4,7 @@ The native front's own gRPC does the same in the core (core/front/batch_rpc.pyx)
 an answer that streams.
 """
 
+import io
 from collections.abc import AsyncIterator
 
 from batchwire.core import EnvelopeError
@@ -12,6 +13,7 @@ from google.api.httpbody_pb2 import HttpBody
 
 from ...state import Ending, stopped
 from .rpc_servicer import Metadata, RpcServicer, parsed
+from .slices import PIECE_BYTES, Slices
 
 METHODS = ("Execute", "Batch", "BatchJson", "BatchHttp")
 _DOCUMENTS = ("BatchJson", "BatchHttp")
@@ -94,7 +96,7 @@ class RpcBatch:
         if session.cancelled:
             raise stopped(session)
         if self._method == "Execute":
-            yield whole[0] if len(whole) == 1 else b"".join(whole)
+            yield whole[0] if len(whole) == 1 else await _joined(whole)
 
     def stalled(self) -> None:
         """The client has taken nothing for too long."""
@@ -106,3 +108,16 @@ class RpcBatch:
         """The call is over. A second time does nothing."""
         if self.batch is not None:
             self.batch.close(ended)
+
+
+async def _joined(chunks: list[bytes]) -> bytes:
+    """One message of them, in slices; each chunk is let go of as soon as it is there."""
+    slices, whole = Slices(), io.BytesIO()  # which makes bytes of its parts without one long copy
+    chunks.reverse()
+    while chunks:
+        chunk = memoryview(chunks.pop())
+        for at in range(0, len(chunk), PIECE_BYTES):
+            whole.write(chunk[at : at + PIECE_BYTES])
+            if slices.over():
+                await slices.rest()
+    return whole.getvalue()

@@ -31,5 +31,5 @@ async def test_PL_01_long_integers_are_not_computed() -> None:
 
 async def test_FR_10_a_text_of_digits_is_a_text() -> None:
     body = '{"calls": [{"id": "' + "9" * 500 + '"}], "options": {"maxMessageBytes": 65536}}'
-    message = await connect_json.parse(body.encode(), pb.BatchRequest)
+    message = pb.BatchRequest.FromString(await connect_json.parse(body.encode(), pb.BatchRequest))
     assert (message.calls[0].id, message.options.max_message_bytes) == ("9" * 500, 65536)
