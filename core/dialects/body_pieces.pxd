@@ -7,7 +7,7 @@ cdef enum Form:
     FORM_AS_IT_IS = 0
     FORM_ESCAPED = 1          # as the inside of a JSON string; the body is valid UTF-8
     FORM_BASE64 = 2           # base64url
-    FORM_ONE_LINE = 3         # JSON without carriage returns; what is no JSON stays as it is
+    FORM_ONE_LINE = 3         # JSON without carriage returns; what is no JSON, or has none, is FORM_AS_IT_IS in the end
 
 cdef class BodyPieces(Steps):
     cdef list pieces                        # bytes; all of them, when all steps are done
@@ -18,7 +18,6 @@ cdef class BodyPieces(Steps):
     cdef Py_ssize_t length                  # bytes of pieces
     cdef object judge                       # FORM_ONE_LINE: of what is looked at before the first piece, or None
     cdef Py_ssize_t judged                  # bytes that it has seen
-    cdef bint altered                       # FORM_ONE_LINE: carriage returns have gone
     cdef Buffer scratch
     # data: outlives the last step.
     cdef int begin(self, const uint8_t* data, Py_ssize_t size, Form form) except -1

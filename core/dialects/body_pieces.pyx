@@ -47,7 +47,6 @@ cdef class BodyPieces(Steps):
             piece = PyBytes_FromStringAndSize(<const char*>p, n)
             if self.form == FORM_ONE_LINE:
                 piece = piece.replace(b"\r", b" ")
-                self.altered = True
         self.at += n
         self.length += PyBytes_GET_SIZE(piece)
         self.pieces.append(piece)

@@ -25,6 +25,7 @@ from harness import grpc_client, rest
 from harness.gateway import Gateway
 from harness.grpc_wire import INVALID_ARGUMENT, answer_of, head, prefixed
 from harness.http2_wire import Http2Wire, request
+from harness.loop_turns import turns_of
 from harness.scripted import Reply, ScriptedUpstream, json_reply
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -381,17 +382,7 @@ def test_FR_10_what_is_no_message(text: str) -> None:
 async def test_FR_10_a_long_message_lets_others_run(tree: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """Turns of the loop are counted, not seconds."""
     monkeypatch.setattr(slices, "SECONDS", 0)
-    turns = 0
-
-    async def other() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
-
-    task = asyncio.ensure_future(other())
-    await connect_json.parse(json.dumps(tree).encode(), batch_pb2.ExecuteRequest)
-    task.cancel()
+    _, turns = await turns_of(connect_json.parse(json.dumps(tree).encode(), batch_pb2.ExecuteRequest))
     assert turns > 200
 
 
@@ -423,17 +414,11 @@ def test_FR_10_members_of_a_message_have_a_bound(members: int) -> None:
 
 
 async def test_FR_10_text_of_grpc_web_is_decoded_in_turns() -> None:
-    turns = 0
-
-    async def other() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
-
-    task = asyncio.ensure_future(other())
     unpack = grpc_web._Unpacking(1 << 20, text=True)
-    found = [message async for message in unpack(base64.b64encode(prefixed(b"a" * (1 << 20))))]
-    task.cancel()
+
+    async def unpacked() -> list[bytes]:
+        return [message async for message in unpack(base64.b64encode(prefixed(b"a" * (1 << 20))))]
+
+    found, turns = await turns_of(unpacked())
     assert found == [b"a" * (1 << 20)]
     assert turns > 16

@@ -211,7 +211,7 @@ cdef class MultipartWriter(Writer):
             size = result.body_len
         # PR-07: no CRLF in JSON. AN-01: what is no JSON is not altered.
         if made is not None:
-            returns = made.altered
+            returns = made.form == FORM_ONE_LINE
         elif size and not coded and is_json(result):
             returns = memchr(result.body, c'\r', size) != NULL and check(<const uint8_t*>result.body, size, MAX_DEPTH) < 0
         if returns:

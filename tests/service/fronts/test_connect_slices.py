@@ -8,8 +8,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import Awaitable
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 from batchwire.core import EnvelopeError
@@ -18,29 +17,12 @@ from batchwire.v1 import batch_pb2 as pb
 from google.api.httpbody_pb2 import HttpBody
 from google.protobuf import json_format
 from google.protobuf.message import Message
+from harness.loop_turns import turns_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-T = TypeVar("T")
 LARGE = 3_000_000
 STEP = 2 * slices.PIECE_BYTES
-
-
-async def turns_of(work: Awaitable[T]) -> tuple[T, int]:
-    """What comes of it, and how many turns of the loop others had meanwhile."""
-    turns = 0
-
-    async def other() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
-
-    task = asyncio.ensure_future(other())
-    try:
-        return await work, turns
-    finally:
-        task.cancel()
 
 
 @pytest.fixture
