@@ -12,7 +12,7 @@ from .inspect import check_document
 from .route import Route
 from .session.batch_head import BatchHead
 from .session.session import OUTCOMES, Session, stats
-from .upstream.asgi import AsgiUpstream
+from .upstream.asgi.upstream import AsgiUpstream
 from .upstream.base import Upstream
 from .upstream.names import Names
 from .upstream.pool import HttpUpstream

@@ -39,7 +39,7 @@ cdef class CallOwner:
 
 
 cdef class Upstream:
-    """See base.pxd. Subclasses: HttpUpstream (pool.pyx), AsgiUpstream (asgi.pyx)."""
+    """See base.pxd. Subclasses: HttpUpstream (pool.pyx), AsgiUpstream (asgi/)."""
 
     def __init__(self, str name, bytes base_path, bytes origin, int max_in_flight, double call_timeout,
                  Py_ssize_t max_response_bytes, bint forward_authorization):

@@ -54,7 +54,7 @@ class ServedApp:
             running = asyncio.current_task()
             if isinstance(error, asyncio.CancelledError) and running is not None and running.cancelling():
                 raise
-            self._upstream.complain(f"the app of {self.root} failed", error)
+            self._upstream.complaints.tell(f"the app of {self.root} failed", error)
         if exchange.started and not exchange.finished:
             exchange.connection.end_broken()
 

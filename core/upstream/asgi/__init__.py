@@ -1,0 +1,1 @@
+"""The in-process upstream: an ASGI application in place of a server."""
