@@ -29,7 +29,7 @@ def check_document(bytes data not None, Route route not None, *, bint strict=Fal
     cdef Plan plan = Plan(
         UrlRules(route.root, authority, strict, route.prefixes, route.bare_batch), limits.reference_bytes,
         limits.max_call_bytes, limits.max_depth, reader.sequential, route.transactional, limits.max_group_calls,
-        limits.max_header_bytes)
+        limits.max_header_bytes, limits.max_reference_bytes_in_process)
     cdef Call call
     cdef list calls = [], found = [], envelope = []
     try:

@@ -319,6 +319,10 @@ class LimitSettings(_Section):
         8 << 20,
         description="kept of finished calls for references to them; calls that wait hold 8 times as much of answers",
     )
+    max_reference_bytes_in_process: Bytes = Field(
+        64 << 20,
+        description="the same of all batches; above it, the one that keeps the most lets its oldest go (PL-11)",
+    )
     reorder_bytes: Bytes = Field(8 << 20, description="window of results in request order, bytes")
     reorder_results: Count = Field(1024, description="window of results in request order, results")
     max_group_calls: Count = Field(1000, description="calls of one atomicity group that runs as one")

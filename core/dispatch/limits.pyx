@@ -14,7 +14,8 @@ cdef class Limits:
     output_high_bytes: results not yet taken, above which no further call starts.
     max_answer_bytes_in_flight: of the answers of one batch being read and its results not taken, above which one answer
     at a time is read on; max_answer_bytes_in_process: the same of all batches.
-    reference_bytes: kept of finished calls for those that refer to them (a streamed batch).
+    reference_bytes: kept of finished calls for those that refer to them (a streamed batch);
+    max_reference_bytes_in_process: the same of all batches.
     reorder_bytes, reorder_results: the window of GW-23. max_hops: gateways a batch may pass through.
     batch_deadline_seconds: 0: none. client_idle_seconds: a client that neither sends nor takes is cut.
     min_request_rate: bytes a second of a document that has begun, 0: any. max_batches_per_client: of one address.
@@ -28,13 +29,15 @@ cdef class Limits:
                  int max_batches_per_client=0, double min_request_rate=0,
                  Py_ssize_t grpc_max_message_bytes=4 << 20, Py_ssize_t output_high_bytes=1 << 20,
                  Py_ssize_t max_answer_bytes_in_flight=32 << 20, Py_ssize_t max_answer_bytes_in_process=256 << 20,
-                 Py_ssize_t reference_bytes=8 << 20, Py_ssize_t reorder_bytes=8 << 20, int reorder_results=1024,
+                 Py_ssize_t reference_bytes=8 << 20, Py_ssize_t max_reference_bytes_in_process=64 << 20,
+                 Py_ssize_t reorder_bytes=8 << 20, int reorder_results=1024,
                  Py_ssize_t max_pending_bytes=64 << 20,
                  Py_ssize_t max_request_bytes_in_process=128 << 20, int max_hops=4, int max_calls_per_message=16384,
                  int max_group_calls=1000):
         if min(max_call_bytes, max_response_bytes, max_depth, max_header_bytes, max_in_flight, max_pending, max_pending_bytes,
                max_request_bytes_in_process,
-               output_high_bytes, max_answer_bytes_in_flight, max_answer_bytes_in_process, reorder_bytes, reorder_results, max_hops, max_calls_per_message,
+               output_high_bytes, max_answer_bytes_in_flight, max_answer_bytes_in_process,
+               max_reference_bytes_in_process, reorder_bytes, reorder_results, max_hops, max_calls_per_message,
                max_group_calls) < 1:
             raise ConfigError("every limit that is not optional must be at least 1")
         self.max_calls = max_calls
@@ -55,6 +58,7 @@ cdef class Limits:
         self.max_answer_bytes_in_flight = max_answer_bytes_in_flight
         self.max_answer_bytes_in_process = max_answer_bytes_in_process
         self.reference_bytes = reference_bytes
+        self.max_reference_bytes_in_process = max_reference_bytes_in_process
         self.reorder_bytes = reorder_bytes
         self.reorder_results = reorder_results
         self.max_hops = max_hops

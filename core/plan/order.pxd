@@ -35,6 +35,7 @@ cdef class Plan:
     cdef bint search_on(self, Py_ssize_t most) except -1
     cdef int admitted_whole(self, Call call) except -1
     cdef int end_of_calls(self) except -1
+    cpdef int close(self) except -1
     cdef int finish(self, Call call, Result result, bint succeeded) except -1
     cdef int admit_value(self, Call call, Reference reference) except -1
     cdef bint decide(self, Call call) except -1

@@ -48,6 +48,7 @@ cdef class Plan:
     """
     max_body: bytes of a call's body after references are filled in, and of all that is filled in of a collected group.
     max_line: bytes of a call's URL, and of its header lines, after references are filled in.
+    reference_bytes, process_reference_bytes: see References.
     sequential: calls and groups run one after the other (MP-01). collecting: groups are held until all their
     members may run as one, at most max_group of them; without, no upstream could run one (GW-04 c), and members
     are refused as they come.
@@ -55,13 +56,13 @@ cdef class Plan:
 
     def __init__(self, UrlRules rules not None, Py_ssize_t reference_bytes, Py_ssize_t max_body=16 << 20,
                  int max_depth=64, bint sequential=False, bint collecting=False, int max_group=1000,
-                 Py_ssize_t max_line=32768):
+                 Py_ssize_t max_line=32768, Py_ssize_t process_reference_bytes=64 << 20):
         self.rules = rules
         self.max_body = max_body
         self.max_depth = max_depth
         self.max_line = max_line
         self.index = CallIndex()
-        self.references = References(reference_bytes)
+        self.references = References(reference_bytes, process_reference_bytes)
         self.decided = CallQueue()
         self.waiting = {}
         self.input_open = True
@@ -418,6 +419,10 @@ cdef class Plan:
         if self.open_group is not None:
             self.close_group()
         return 0
+
+    cpdef int close(self) except -1:
+        """The batch is over."""
+        return self.references.close()
 
     # --- a call is done
 

@@ -34,9 +34,12 @@ cdef class References:
     cdef dict kept
     cdef object order
     cdef Py_ssize_t held, budget            # for calls still to come
+    cdef Py_ssize_t process_budget          # for those of all batches
     cdef Py_ssize_t handed                  # bytes that waiting calls hold
     cdef dict indexed                       # of Kepts that have an index, the oldest first
     cdef Py_ssize_t index_bytes
+    cdef int count(self, Py_ssize_t more) except -1
+    cdef int forget_oldest(self) except -1
     cdef Kept keep(self, Call call, Result result, bint for_later, bint whole)
     cdef int place(self, list members, list results, UrlRules rules, Py_ssize_t longest) except -1
     cdef int hand(self, Call call, bytes name, Kept kept) except -1
@@ -44,6 +47,7 @@ cdef class References:
     cdef Kept get(self, bytes name)
     cdef Kept forgotten                     # stands for each that is not kept any more
     cdef int no_more(self) except -1
+    cdef int close(self) except -1
     cdef int find(self, Kept kept, list path, Py_ssize_t* start, Py_ssize_t* end) except -1
     cdef JsonIndex index_of_odd(self, Kept kept)
     cdef int drop_index(self, Kept kept) except -1

@@ -1,8 +1,9 @@
 """What calls may take from the calls they depend on: a URL, an ETag, values, whole results.
 
 Rules ID-05..ID-10, GW-14, PL-01, PL-02, PL-08. References are resolved by looking values up, never by evaluating anything
-(background: CVE-2014-7205). What is kept for calls still to come is bounded: the oldest goes first. So is what
-waiting calls hold: beyond that a body is not kept, and who refers to it is refused.
+(background: CVE-2014-7205). What is kept for calls still to come is bounded, in a batch and in the process: the oldest
+goes first, of the batch that keeps the most. So is what waiting calls hold: beyond that a body is not kept, and who
+refers to it is refused.
 """
 from batchwire.core.dialects.codings import decode
 from batchwire.core.dialects.json_index cimport FOUND_VALUE, NO_VALUE, index_of
@@ -37,10 +38,35 @@ cdef enum:
     INDEXES = 4                 # the same of indexes; the oldest goes first
     MAX_ETAG = 4096             # of a body; a longer one is no value of a header
     MAX_PLACED = 1 << 20        # bytes of the URLs that the members of a group get when it has run (PL-01)
+    LITTLE = 65536              # bytes that a batch may keep in any case
 
 cdef list ETAG_PATHS = [[b"@etag"], [b"@odata.etag"]]
 
 _ETAG_REFERENCE = re.compile(rb"(?:^|\n)(if-match|if-none-match): \$([A-Za-z0-9._~-]+)\r", re.IGNORECASE)
+
+
+cdef Py_ssize_t process_kept = 0
+cdef set keepers = set()        # References that keep more than LITTLE
+
+
+def stats():
+    """Debug counters: bytes that batches keep for calls still to come."""
+    return {"references_kept": process_kept}
+
+
+cdef int make_room(Py_ssize_t bound) except -1:
+    """Lets answers go, of those that keep the most, until all together keep no more than the bound."""
+    cdef References most, one
+    cdef Py_ssize_t half
+    while process_kept > bound and keepers:
+        most = None
+        for one in keepers:
+            if most is None or one.held > most.held:
+                most = one
+        half = most.held // 2           # not only as much as is needed now: the search goes through all of them
+        while most.held > max(half, LITTLE):
+            most.forget_oldest()
+    return 0
 
 
 cdef class Kept:
@@ -48,21 +74,35 @@ cdef class Kept:
 
 
 cdef class References:
-    """budget: bytes that may be kept for calls that have not been read yet. What waiting calls hold is in proportion."""
+    """budget, process_budget: bytes that this batch, and all of the process, may keep for calls that have not been read yet.
+    What waiting calls hold is in proportion to the first."""
 
-    def __init__(self, Py_ssize_t budget):
+    def __init__(self, Py_ssize_t budget, Py_ssize_t process_budget):
         self.kept = {}
         self.indexed = {}
         self.budget = budget
+        self.process_budget = process_budget
         self.forgotten = Kept.__new__(Kept)
         self.forgotten.missing = MISSING_FORGOTTEN
+
+    def __dealloc__(self):
+        global process_kept
+        process_kept -= self.held
+
+    cdef int count(self, Py_ssize_t more) except -1:
+        global process_kept
+        self.held += more
+        process_kept += more
+        if self.held > LITTLE:
+            keepers.add(self)
+        else:
+            keepers.discard(self)
+        return 0
 
     cdef Kept keep(self, Call call, Result result, bint for_later, bint whole):
         """What `call` leaves; whole: also a body that is not JSON, whatever its size."""
         cdef Kept kept
         cdef HeaderSlice* header
-        cdef Kept oldest
-        cdef bytes name
         cdef Py_ssize_t most = MAX_BODY_FOR_LATER if for_later else MAX_BODY
         cdef bint is_json_type
         if not for_later and self.handed > HANDED * self.budget + HEADS:
@@ -95,15 +135,21 @@ cdef class References:
             if self.order is None:
                 self.order = deque()
             self.order.append(call.id)
-            self.held += cost(kept) + PyBytes_GET_SIZE(call.id)
+            self.count(cost(kept) + PyBytes_GET_SIZE(call.id))
             while self.held > self.budget and self.order:
-                name = self.order.popleft()
-                oldest = self.kept.pop(name)
-                self.held -= cost(oldest) + PyBytes_GET_SIZE(name)
-                oldest.later = False
-                if oldest.holders == 0:
-                    self.drop_index(oldest)
+                self.forget_oldest()
+            if process_kept > self.process_budget:
+                make_room(self.process_budget)
         return kept
+
+    cdef int forget_oldest(self) except -1:
+        cdef bytes name = self.order.popleft()
+        cdef Kept oldest = self.kept.pop(name)
+        self.count(-cost(oldest) - PyBytes_GET_SIZE(name))
+        oldest.later = False
+        if oldest.holders == 0:
+            self.drop_index(oldest)
+        return 0
 
     cdef int place(self, list members, list results, UrlRules rules, Py_ssize_t longest) except -1:
         """A group has run: a member whose URL was a reference to another gets the URL that this stood for (ID-08).
@@ -147,8 +193,12 @@ cdef class References:
                 self.drop_index(kept)
         self.kept.clear()
         self.order = None
-        self.held = 0
-        return 0
+        return self.count(-self.held)
+
+    cdef int close(self) except -1:
+        """Nothing is kept any more."""
+        self.budget = 0
+        return self.no_more()
 
     cdef int hand(self, Call call, bytes name, Kept kept) except -1:
         """Gives a waiting call what an earlier one left."""
@@ -209,7 +259,7 @@ cdef class References:
         if kept.holders:
             self.handed += PyBytes_GET_SIZE(kept.text)
         if kept.later:
-            self.held += PyBytes_GET_SIZE(kept.text)
+            self.count(PyBytes_GET_SIZE(kept.text))
         return index_of(kept.text)
 
     cdef int drop_index(self, Kept kept) except -1:
@@ -284,7 +334,8 @@ cdef str why_missing(Kept kept):
     """Why nothing can be taken out of an answer, for the words "$<id> …": who asks for its values must hear of it
     (GW-03: not that they are null)."""
     if kept.missing == MISSING_FORGOTTEN:
-        return "is not kept any more: there were too many answers after it (limits.reference_bytes)"
+        return "is not kept any more: there were too many answers after it (limits.reference_bytes), or too many are " \
+            "kept for other batches (limits.max_reference_bytes_in_process)"
     if kept.missing == MISSING_CROWDED:
         return "is not kept: the answers that calls wait for hold too much (8 times limits.reference_bytes)"
     return "is too large to be kept (1 MiB, 64 KiB for calls that come after its end), or cannot be decoded"

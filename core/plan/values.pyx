@@ -247,7 +247,7 @@ cdef Call call_with(list references, dict results):
 cdef int fill(Call call, Py_ssize_t max_body, int max_depth) except -1:
     """All steps."""
     cdef Filling filling = filling_of(call)
-    cdef References given = References(0)
+    cdef References given = References(0, 0)
     while not filling.step(given, UrlRules(b"/"), max_body, max_depth):
         pass
     if call.refusal is not None:

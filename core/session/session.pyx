@@ -85,7 +85,8 @@ cdef class Session(Conductor):
             head.bind(route)
         rules = head.rules
         plan = Plan(rules, limits.reference_bytes, limits.max_call_bytes, limits.max_depth, reader.sequential,
-                    route.transactional, limits.max_group_calls, limits.max_header_bytes)
+                    route.transactional, limits.max_group_calls, limits.max_header_bytes,
+                    limits.max_reference_bytes_in_process)
         if deadline <= 0 or 0 < limits.batch_deadline_seconds < deadline:
             deadline = limits.batch_deadline_seconds
         plan.result_of = reader.result_of
@@ -662,7 +663,7 @@ cdef class Session(Conductor):
         self.life = life
         sessions_open -= 1
         self.share.close()
-        self.settler.forget_results()
+        self.settler.close()
         self.dispatch.close()
         if self.alarm is not None:
             self.alarm.cancel()

@@ -60,7 +60,7 @@ cdef class Settler:
     cdef int conclude_late(self, LateResult late, double t, bint goes_on) except -1
     cdef int tell_first_late(self) except -1
     cdef bint is_writing(self) noexcept
-    cdef int forget_results(self) except -1
+    cdef int close(self) except -1
     cdef int conclude(self, Call call, Result result, double t) except -1
     cdef int split(self, Call bulk, Result result, bint goes_on, Steps reading) except -1
     cdef int conclude_first(self) except -1

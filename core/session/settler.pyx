@@ -316,15 +316,15 @@ cdef class Settler:
         self.results.put_said(late.call, late.result, late.said, late.made)
         return self.finish(late.call, late.result, 200 <= late.result.status < 300, t)
 
-    cdef int forget_results(self) except -1:
-        """Nobody will take what is not written."""
+    cdef int close(self) except -1:
+        """The batch is over: nobody will take what is not written, nor refer to anything."""
         self.lost = self.unwritten()
         self.late = None
         self.told.clear()
         self.first_told = None
         self.results.unwritten = 0
         self.results.first_late = 0
-        return 0
+        return self.plan.close()
 
     cdef int conclude(self, Call call, Result result, double t) except -1:
         """The one place where a call gets its result."""

@@ -8,6 +8,7 @@ import psutil
 import pytest_asyncio
 import uvloop
 from batchwire.core import stats
+from batchwire.core.plan import references
 from batchwire.core.session import crowd
 
 
@@ -30,6 +31,7 @@ async def nothing_left() -> AsyncIterator[None]:
     yield
     gc.collect()
     assert stats()["sessions"] == sessions
+    assert references.stats() == {"references_kept": 0}
     assert crowd.stats() == {"request_held": 0, "request_waiting": 0}
     for _ in range(100):
         left = open_sockets() - before

@@ -9,9 +9,14 @@ from batchwire.core.model import Call, Result
 from batchwire.core.plan.order import Plan
 from batchwire.core.plan.urls import UrlRules
 
+PLANS: list[Any] = []  # those that the test has made
 
-def driven(reference_bytes: int = 8 << 20) -> Any:
-    return Plan(UrlRules(b"/"), reference_bytes)
+
+def driven(reference_bytes: int = 8 << 20, in_process: int = 64 << 20) -> Any:
+    """A fixture closes it."""
+    plan = Plan(UrlRules(b"/"), reference_bytes, process_reference_bytes=in_process)
+    PLANS.append(plan)
+    return plan
 
 
 def make_call(

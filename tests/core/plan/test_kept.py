@@ -6,9 +6,13 @@ from typing import Any
 
 import pytest
 from batchwire.core.model import Result
+from batchwire.core.plan.references import stats
 from plan_driving import driven, json_result, make_call, result_of
 
-NOT_KEPT = "is not kept any more: there were too many answers after it (limits.reference_bytes)"
+NOT_KEPT = (
+    "is not kept any more: there were too many answers after it (limits.reference_bytes), or too many are kept for "
+    "other batches (limits.max_reference_bytes_in_process)"
+)
 
 
 def plan_after(answers: int, reference_bytes: int = 10_000, **first: Any) -> Any:
@@ -75,6 +79,36 @@ def test_PL_11_a_large_answer_is_not_null() -> None:
     plan = plan_after(0, 8 << 20, id=42, text="x" * 70_000)
     status, why = decided(plan, make_call("b", depends_on=["first"], condition="$first/id eq null"))
     assert (status, "is too large to be kept" in why) == (424, True)
+
+
+def grown(plan: Any, name: str, size: int) -> None:
+    call = make_call(name)
+    plan.enter(call)
+    plan.take()
+    plan.end(call, json_result({"id": name, "x": "x" * size}))
+
+
+def test_PL_11_all_batches_together_keep_no_more_than_the_process_may() -> None:
+    """Those that keep the most lose their oldest; one that keeps little loses nothing, nor does a new one."""
+    bound = 2_000_000
+    small, large, late = (
+        [driven(in_process=bound) for _ in range(3)],
+        driven(in_process=bound),
+        driven(in_process=bound),
+    )
+    for plan in small:
+        grown(plan, "first", 30_000)
+    for n in range(200):
+        grown(large, f"n{n}", 50_000)
+        assert stats()["references_kept"] <= bound
+    for n in range(10):
+        grown(late, f"n{n}", 50_000)
+        assert stats()["references_kept"] <= bound
+    for plan, name in [*((plan, "first") for plan in small), (large, "n199"), (late, "n0"), (late, "n9")]:
+        asked = make_call(f"asks-{name}", depends_on=[name], condition=f"${name}/id eq '{name}'")
+        assert decided(plan, asked) == (0, "")
+    status, why = decided(large, make_call("asked", depends_on=["n0"], condition="$n0/id eq 'n0'"))
+    assert (status, NOT_KEPT in why) == (424, True)
 
 
 @pytest.mark.parametrize("codec", ["utf-8-sig", "utf-16", "iso-8859-1"])
