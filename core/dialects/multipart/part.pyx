@@ -250,8 +250,6 @@ cdef class PartBuilder:
                 return call.refuse(400, "BadLength", "the Content-Length of the call is no number, or two")
             self.length = length
             return 0
-        if self.bodyless and named(field, b"content-type", 12):
-            return 0                                      # there will be no body that it could be about
         return self.block.add(field.name, field.name_len, field.value, field.value_len)
 
     cdef int read_body(self, Call call, object owner, const char* p, Py_ssize_t n) except -1:
