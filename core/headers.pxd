@@ -33,5 +33,6 @@ cdef class HeaderBlock:
     cdef bint find(self, const char* name, Py_ssize_t n, const char** value, Py_ssize_t* value_len) except -1
     cdef bint find_among_many(self, const char* name, Py_ssize_t n, const char** value, Py_ssize_t* value_len) except -1
     cdef bint find_among_few(self, const char* name, Py_ssize_t n, const char** value, Py_ssize_t* value_len) noexcept
+    cdef int drop_content_type(self) except -1
     cdef int name_hop_headers(self, bytes value) except -1
     cdef int finish(self) except -1

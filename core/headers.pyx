@@ -5,10 +5,11 @@ Lines are assembled here and nowhere else, so that no value of a client can star
 """
 from batchwire.core.errors import ConfigError, quoted
 from batchwire.core.header_rules cimport CONNECTION, CONTENT_TYPE, DROP, HeaderRules, REFUSE, TRANSFER_ENCODING
+from batchwire.core.methods cimport is_bodyless
 from batchwire.core.model cimport Buffer, Call
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t
-from libc.string cimport memchr, memcmp
+from libc.string cimport memchr, memcmp, memmove
 
 from batchwire.core.header_rules import header_rules
 
@@ -199,9 +200,22 @@ cdef class HeaderBlock:
                 self.names.add(token)
         return 0
 
+    cdef int drop_content_type(self) except -1:
+        """There will be no body that it could be about (JB-26), and servers exist that miss one then."""
+        cdef const char* value = NULL
+        cdef Py_ssize_t n = 0, begin, end
+        if self.find("content-type", 12, &value, &n):
+            begin = value - self.out.data - 14                # name, colon and space
+            end = value - self.out.data + n + 2
+            memmove(self.out.data + begin, self.out.data + end, self.out.size - end)
+            self.out.size -= end - begin
+        return 0
+
     cdef int finish(self) except -1:
         cdef bytes head
         if self.call.refusal is None:
+            if self.content_type is not None and is_bodyless(self.call.method):
+                self.drop_content_type()
             head = self.out.take() if self.out.size else b""
             if self.names is not None:
                 head = b"".join([

@@ -8,9 +8,6 @@ import os
 import signal
 import sys
 
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it."""
-
 
 def main() -> None:
     """Runs the command line; ends the process."""
@@ -18,6 +15,9 @@ def main() -> None:
     # imported. A command that has something to tidy up or to tell installs a handler of its own when it begins.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _leave)
+    # The first process of a container is sent no signal that it has no handler for: this one would be lost.
+    if os.getpid() == 1 and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _leave)
     try:
         from .cli import main as command
     except ModuleNotFoundError as error:
@@ -33,8 +33,8 @@ def main() -> None:
         sys.exit(f"batchwire: {words}")
 
 
-def _leave(*_: object) -> None:
-    os._exit(INTERRUPTED)
+def _leave(number: int, *_: object) -> None:
+    os._exit(128 + number)  # as shells have it: 130 after Ctrl-C, 143 after SIGTERM
 
 
 def _forget_output() -> None:

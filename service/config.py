@@ -348,7 +348,7 @@ class UpstreamSettings(_Section):
     app: AppName = Field("", description="ASGI app in this process, module:attribute; instead of url")
     startup_timeout_seconds: Seconds = Field(60, description="for the app to start (ASGI lifespan)")
     addresses: list[str] = Field(default_factory=list, description="several servers, HOST:PORT each, taken in turn")
-    host: HeaderValue = Field("", description="Host header; default: of the url")
+    host: HeaderValue = Field("", description="Host header; default: of the url, localhost for an app")
     max_connections: Count = Field(128, description="connections to it, in all batches together")
     max_in_flight: Count0 = Field(0, description="calls to it at once; 0: max_connections")
     connect_timeout_seconds: Seconds = Field(5, description="for a connection, TLS included")
@@ -403,7 +403,7 @@ class UpstreamSettings(_Section):
             "base": ("app", "unix"),
             "startup_timeout_seconds": ("app",),
             "addresses": ("http", "https"),
-            **dict.fromkeys(("host", "connect_timeout_seconds", "idle_seconds"), ("http", "https", "unix")),
+            **dict.fromkeys(("connect_timeout_seconds", "idle_seconds"), ("http", "https", "unix")),
             **dict.fromkeys(_OF_TLS, ("https",)),
         }
         hints = {"base": "; the path of the url is its base"}

@@ -160,6 +160,7 @@ def _plain_upstream(
             load_app(settings.app, f"upstreams.{name}.app"),
             name=name,
             base_path=settings.base,
+            host=settings.host or "localhost",
             max_in_flight=settings.max_in_flight or settings.max_connections,
             call_timeout=settings.call_timeout_seconds,
             max_response_bytes=max_response_bytes,

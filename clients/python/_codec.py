@@ -8,7 +8,7 @@ from batchwire.v1 import batch_pb2
 from google.protobuf.duration_pb2 import Duration
 
 from ._model import Call, Headers, Outcome, Result, Summary, Timings
-from ._types import check, checked_seconds, checked_switch, is_pairs
+from ._types import check, check_texts, checked_seconds, checked_switch, is_pairs, pairs_of
 from ._watch import Promised
 
 MAX_CALLS = 256
@@ -43,14 +43,16 @@ def options(
     headers: Mapping[str, str] | Sequence[tuple[str, str]],
     max_message_bytes: int = 0,
 ) -> Any:
-    """BatchOptions of a batch. max_message_bytes: of the answer; 0: the gateway's default. Raises TypeError."""
-    if not isinstance(route, str):
-        raise TypeError(f"route must be a str, not {type(route).__name__}")
+    """BatchOptions of a batch. max_message_bytes: of the answer; 0: the gateway's default.
+
+    Raises TypeError, ValueError.
+    """
     checked_seconds(deadline, "deadline")
     checked_switch(continue_on_error, "continue_on_error")
     checked_switch(ordered, "ordered")
     if not is_pairs(headers):
         raise TypeError("headers must be a mapping of str to str, or pairs of str")
+    check_texts((text for pair in pairs_of(headers) for text in pair), "headers")
     made = batch_pb2.BatchOptions(route=route, takes_parts=True, max_message_bytes=max_message_bytes)
     if deadline is not None:
         made.deadline.CopyFrom(_duration(deadline))
@@ -58,7 +60,7 @@ def options(
         made.continue_on_error = False
     if ordered:
         made.result_order = batch_pb2.RESULT_ORDER_REQUEST
-    for name, value in _pairs(headers):
+    for name, value in pairs_of(headers):
         made.headers.add(name=name, value=value)
     return made
 
@@ -76,13 +78,13 @@ def encode(call: Call, number: int) -> Any:
         atomicity_group=call.atomicity_group,
     )
     named = False
-    for name, value in _pairs(call.headers):
+    for name, value in pairs_of(call.headers):
         named = named or name.lower() == "content-type"
         made.headers.add(name=name, value=value)
     if call.json is not None:
         try:
-            made.body = json.dumps(call.json, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
-        except (TypeError, ValueError) as error:
+            made.body = _json(call.json)
+        except (TypeError, ValueError, RecursionError) as error:
             raise type(error)(f"Call.json of {made.id!r}: {error}") from None
         if not named:
             made.headers.add(name="content-type", value="application/json")
@@ -225,11 +227,16 @@ def _cut_off(call: Any) -> list[Any]:
     return parts
 
 
+def _json(value: Any) -> bytes:
+    """UTF-8. Half of a surrogate pair has none, and stays an escape (AN-04). Raises TypeError, ValueError."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(value, allow_nan=False, separators=(",", ":")).encode()
+
+
 def _duration(seconds: float) -> Duration:
     made = Duration()
     made.FromNanoseconds(int(seconds * 1e9))
     return made
-
-
-def _pairs(headers: Mapping[str, str] | Sequence[tuple[str, str]]) -> Sequence[tuple[str, str]]:
-    return list(headers.items()) if isinstance(headers, Mapping) else headers

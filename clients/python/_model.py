@@ -147,20 +147,38 @@ class Result:
 
     @property
     def text(self) -> str:
-        """The body as text, by the charset of its content-type; "" without a body."""
-        charset = "utf-8"
-        for part in (self.headers.get("content-type") or "").split(";")[1:]:
-            name, _, value = part.strip().partition("=")
-            if name.lower() == "charset":
-                charset = value.strip('"')
+        """The body as text, by the charset of its content-type; "" without a body. ValueError: it is coded."""
+        body = self._uncoded()
         try:
-            return (self.body or b"").decode(charset, "replace")
+            return body.decode(self._charset(), "replace")
         except LookupError:
-            return (self.body or b"").decode("utf-8", "replace")
+            return body.decode("utf-8", "replace")
 
     def json(self) -> Any:
-        """The body as JSON. Raises ValueError."""
-        return json.loads(self.body or b"")
+        """The body as JSON: UTF-8, 16 or 32, or else in the charset of its content-type. Raises ValueError."""
+        body = self._uncoded()
+        try:
+            return json.loads(body)
+        except UnicodeDecodeError as error:
+            try:
+                text = body.decode(self._charset())
+            except (LookupError, UnicodeDecodeError):
+                raise error from None
+            return json.loads(text)
+
+    def _charset(self) -> str:
+        for part in (self.headers.get("content-type") or "").split(";")[1:]:
+            name, _, value = part.strip().partition("=")
+            if name.strip().lower() == "charset":
+                return value.strip().strip('"')
+        return "utf-8"
+
+    def _uncoded(self) -> bytes:
+        """The body. Raises ValueError where a content-encoding stands before what it means."""
+        coding = self.headers.get("content-encoding", "") or ""
+        if self.body and coding.strip().lower() not in ("", "identity"):
+            raise ValueError(f"the body of {self.id!r} is coded ({coding:.100}); `body` has its bytes as they came")
+        return self.body or b""
 
     def raise_for_status(self) -> "Result":
         """Returns the result, or raises ResultError when it is not 2xx."""

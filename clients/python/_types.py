@@ -2,7 +2,7 @@
 letters, and what gRPC raises names nothing."""
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import grpc
@@ -12,7 +12,7 @@ _METADATA_NAME = re.compile(r"[0-9A-Za-z_.-]+")
 
 
 def check(call: Any) -> None:
-    """Raises TypeError for a Call with a member of the wrong type."""
+    """Raises TypeError for a Call with a member of the wrong type, ValueError for one that cannot be sent."""
     for name in ("url", "method", "id", "atomicity_group"):
         if not isinstance(value := getattr(call, name), str):
             raise TypeError(f"Call.{name} must be a str, not {type(value).__name__}")
@@ -30,6 +30,23 @@ def check(call: Any) -> None:
         raise TypeError(f"Call.json must be what JSON has a form for, not {type(call.json).__name__}")
     if call.body is not None and call.json is not None:
         raise ValueError("a call has either body or json")
+    for name in ("url", "method", "id", "atomicity_group", "condition", "body"):
+        check_texts([getattr(call, name)], f"Call.{name}")
+    check_texts(names, "Call.depends_on")
+    check_texts((text for pair in pairs_of(call.headers) for text in pair), "Call.headers")
+
+
+def check_texts(values: Iterable[Any], name: str) -> None:
+    """Raises ValueError for text that has no UTF-8; what is no text passes."""
+    for value in values:
+        if isinstance(value, str) and not value.isascii():
+            try:
+                value.encode()
+            except UnicodeEncodeError as error:
+                half = value[error.start]
+                raise ValueError(
+                    f"{name} cannot be sent: {half!r} at {error.start} is half of a surrogate pair"
+                ) from None
 
 
 def is_number(value: object) -> bool:
@@ -49,6 +66,19 @@ def is_pairs(headers: Any) -> bool:
             for pair in headers
         )
     )
+
+
+def pairs_of(headers: Mapping[str, str] | Sequence[tuple[str, str]]) -> Sequence[tuple[str, str]]:
+    """The (name, value) pairs of what is_pairs()."""
+    return list(headers.items()) if isinstance(headers, Mapping) else headers
+
+
+def checked_route(route: Any) -> str:
+    """The service root of a route, or "". Raises TypeError, ValueError."""
+    if not isinstance(route, str):
+        raise TypeError(f"route must be a str, not {type(route).__name__}")
+    check_texts([route], "route")
+    return route
 
 
 def metadata_of(fields: Any) -> list[tuple[str, str | bytes]]:

@@ -21,7 +21,7 @@ from ._codec import (
     with_room,
 )
 from ._model import Call, Result, Summary
-from ._types import checked_credentials, checked_seconds, checked_target, metadata_of
+from ._types import checked_credentials, checked_route, checked_seconds, checked_target, metadata_of
 from ._watch import closed
 from .errors import batch_error
 
@@ -164,7 +164,7 @@ class AsyncClient:
         metadata: Metadata = (),
         channel_options: Sequence[tuple[str, Any]] = (),
     ) -> None:
-        self._route = route
+        self._route = checked_route(route)
         self._target = checked_target(target)
         self._credentials = checked_credentials(credentials)
         self._metadata = tuple(metadata_of(metadata))

@@ -21,7 +21,7 @@ from ._codec import (
     with_room,
 )
 from ._model import Call, Result, Summary
-from ._types import checked_credentials, checked_seconds, checked_target, metadata_of
+from ._types import checked_credentials, checked_route, checked_seconds, checked_target, metadata_of
 from ._watch import closed
 from .aio import PAUSE_SECONDS, Fields, Metadata
 from .errors import batch_error
@@ -155,7 +155,7 @@ class Client:
         metadata: Metadata = (),
         channel_options: Sequence[tuple[str, Any]] = (),
     ) -> None:
-        self._route = route
+        self._route = checked_route(route)
         checked_target(target)
         checked_credentials(credentials)
         self._metadata = tuple(metadata_of(metadata))

@@ -23,6 +23,7 @@ from batchwire.core.dialects.media cimport (
 from batchwire.core.dialects.plain_body cimport make_plain
 from batchwire.core.dialects.scan cimport bw_plain_run, bw_utf8_run
 from batchwire.core.model cimport (
+    KIND_CONTENT_ENCODING,
     KIND_CONTENT_LANGUAGE,
     KIND_CONTENT_TYPE,
     KIND_HOP,
@@ -186,7 +187,8 @@ cdef class JsonWriter(Writer):
         if body.size:
             if not make_plain(call, result, self.max_body_bytes):
                 body.present = True
-                return put_as(body, MEDIA_OTHER, odd_bodies.BYTES)
+                # What is written as base64url must not be said to be JSON or text (JB-25).
+                return put_as(body, MEDIA_OTHER, None if body.kind == MEDIA_OTHER else odd_bodies.BYTES)
             body.data = <const uint8_t*>result.body
             body.size = result.body_len
         if body.size == 0:
@@ -201,6 +203,8 @@ cdef class JsonWriter(Writer):
         elif body.kind == MEDIA_JSON:
             skip_mark(body)
             if check(body.data, body.size, self.max_depth) < 0:
+                if is_trimmed(result, body):
+                    result.drop_digests()
                 return 0
         elif body.kind != MEDIA_TEXT or (codec_of(charset_of(media.value[:media.value_len])) == "utf-8"
                                          and bw_utf8_run(body.data, 0, body.size) == body.size):
@@ -216,7 +220,8 @@ cdef class JsonWriter(Writer):
         body.size = PyBytes_GET_SIZE(found)
         if note is not None:
             result.add_note(note)
-        if body.size != result.body_len or memcmp(body.data, result.body, body.size) != 0:
+        if body.size != result.body_len or memcmp(body.data, result.body, body.size) != 0 or (
+                kind == odd_bodies.JSON and is_trimmed(result, body)):
             result.drop_digests()
         body.present = body.size > 0 or kind == odd_bodies.TEXT
         return put_as(body, MEDIA_JSON if kind == odd_bodies.JSON else MEDIA_TEXT if kind == odd_bodies.TEXT
@@ -246,7 +251,7 @@ cdef class JsonWriter(Writer):
             if not self.write_name(out, header.name, header.name_len, first):
                 continue
             self.write_value(out, header.value, header.value_len)
-            if header.kind == KIND_OTHER or header.kind == KIND_CONTENT_LANGUAGE:
+            if header.kind == KIND_OTHER or header.kind == KIND_CONTENT_LANGUAGE or header.kind == KIND_CONTENT_ENCODING:
                 self.write_more_values(out, result, i)
             out.put_char(c'"')
         if not typed and (body.present or not self.lowercase):
@@ -305,6 +310,11 @@ cdef int skip_mark(Body* body) noexcept:
         body.data += 3
         body.size -= 3
     return 0
+
+
+cdef bint is_trimmed(Result result, Body* body) noexcept:
+    """AN-11: whether bytes of the JSON do not reach a client: its mark, and white space around it, which is not of its value."""
+    return body.size != result.body_len or body.data[0] <= 32 or body.data[body.size - 1] <= 32
 
 
 cdef bytes body_of(Result result, MediaKind kind):

@@ -68,8 +68,9 @@ cdef class Http1Connection(Http1Answers):
 
     def renew_parser(self):
         self.parser = httptools.HttpRequestParser(self)
-        # Behind the last request of a connection something may follow, which is not answered.
-        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        # Behind the last request of a connection something may follow, which is not answered. White space between the
+        # size of a chunk and what ends it (FR-12) leaves no doubt where the chunk begins.
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True, lenient_spaces_after_chunk_size=True)
 
     cdef bint deaf(self) noexcept:
         """Whether nothing that comes is taken for a request any more."""

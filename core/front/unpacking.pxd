@@ -14,7 +14,9 @@ cdef class Inflating(Steps):
     """A message that is being unpacked."""
     cdef object stream                      # zlib's
     cdef bytes packed, tail                 # the whole; what zlib has been given of it and has not used
+    cdef int window_bits                    # of zlib
     cdef Py_ssize_t at                      # bytes of `packed` that zlib has been given
+    cdef Py_ssize_t given                   # bytes of it that zlib is given at once
     cdef Py_ssize_t limit
     cdef bytes room                         # what has been unpacked is put into it
     cdef Py_ssize_t size                    # of that

@@ -3,6 +3,7 @@
 A few bytes may stand for megabytes, so that one read of a connection may stand for gigabytes. Messages that come behind a
 compressed one wait with it, in their order. Must never unpack two at once, nor without a bound.
 """
+from batchwire.core.dialects.codings import GZIP
 from batchwire.core.errors import EnvelopeError
 from batchwire.core.session.turns cimport turns_of
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -14,6 +15,7 @@ import zlib
 
 cdef enum:
     PIECE = 65536             # bytes that a step gives to zlib, which copies what it leaves, and takes from it (PL-13)
+    MEMBER_PIECE = 4096       # given to it behind the first member of gzip: there may be one each 20 bytes
     MOST_RATIO = 1100         # of deflate: 1032
 
 
@@ -39,6 +41,8 @@ cdef class Inflating(Steps):
             # INTERNAL, by the test cases of grpc/doc/compression.md.
             raise EnvelopeError(500, "BadMessage", "a compressed message came without its grpc-encoding")
         self.stream = zlib.decompressobj(window_bits)
+        self.window_bits = window_bits
+        self.given = PIECE
         self.packed = packed
         self.tail = b""
         self.limit = limit
@@ -46,11 +50,13 @@ cdef class Inflating(Steps):
         self.room = PyBytes_FromStringAndSize(NULL, min(limit, PyBytes_GET_SIZE(packed) * <Py_ssize_t>MOST_RATIO))
 
     cpdef bint step(self) except -1:
-        """Unpacks at most PIECE bytes more; whether `message` is whole. Raises EnvelopeError."""
+        """Unpacks at most PIECE bytes more; whether `message` is whole. Raises EnvelopeError.
+
+        Of gzip there may be several members, one after the other (RFC 1952 2.2); a step ends with a member."""
         cdef Py_ssize_t n = PyBytes_GET_SIZE(self.packed)
         cdef bytes piece
         if PyBytes_GET_SIZE(self.tail) == 0 and self.at < n:
-            self.tail = self.packed[self.at:self.at + PIECE]
+            self.tail = self.packed[self.at:self.at + self.given]
             self.at += PyBytes_GET_SIZE(self.tail)
         try:
             piece = self.stream.decompress(self.tail, PIECE)
@@ -63,10 +69,16 @@ cdef class Inflating(Steps):
         memcpy(PyBytes_AS_STRING(self.room) + self.size, PyBytes_AS_STRING(piece), PyBytes_GET_SIZE(piece))
         self.size += PyBytes_GET_SIZE(piece)
         if self.stream.eof:
-            if self.stream.unused_data or self.at < n:
+            self.at -= len(self.stream.unused_data)
+            if self.at == n:
+                self.message = self.room[:self.size]
+                return True
+            if self.window_bits != <int>GZIP:
                 raise damaged()
-            self.message = self.room[:self.size]
-            return True
+            self.stream = zlib.decompressobj(self.window_bits)
+            self.given = MEMBER_PIECE
+            self.tail = b""
+            return False
         self.tail = self.stream.unconsumed_tail
         if PyBytes_GET_SIZE(self.tail) == 0 and self.at == n and PyBytes_GET_SIZE(piece) < PIECE:
             raise damaged()

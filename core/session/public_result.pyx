@@ -2,10 +2,16 @@
 from batchwire.core.dialects.base cimport describes_absent
 from batchwire.core.faults cimport fault
 from batchwire.core.methods cimport is_head
-from batchwire.core.model cimport Call, HeaderSlice, KIND_ENTITY_ID, KIND_LOCATION, Result
+from batchwire.core.model cimport (
+    Call, HeaderSlice, KIND_CONTENT_TYPE, KIND_ENTITY_ID, KIND_ETAG, KIND_HOP, KIND_LOCATION, KIND_ODATA_VERSION, Result,
+)
 from batchwire.core.session.result_stream cimport spoil
 from batchwire.core.upstream.base cimport Upstream
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.string cimport memcmp
+
+cdef extern from "<strings.h>" nogil:
+    int strncasecmp(const char* a, const char* b, size_t n)
 
 
 cdef list published(Call call, Result result, UrlRules rules):
@@ -32,6 +38,7 @@ cdef list publish(Call call, Result result, UrlRules rules):
         result.show_length()
     if upstream is None:
         return None
+    keep_first(result)
     for i in range(result.header_count):
         header = &result.headers[i]
         if header.kind == KIND_LOCATION or header.kind == KIND_ENTITY_ID:
@@ -53,3 +60,26 @@ cdef list publish(Call call, Result result, UrlRules rules):
             result.body_len = PyBytes_GET_SIZE(links)
             result.drop_digests()
     return owners
+
+
+cdef int keep_first(Result result) except -1:
+    """CL-02: of fields that a message has once, the first one is there, in every dialect."""
+    cdef HeaderSlice* header
+    cdef HeaderSlice* first
+    cdef int i, j, count = result.header_count
+    cdef unsigned int seen = 0
+    for i in range(count):
+        header = &result.headers[i]
+        if header.kind not in (KIND_CONTENT_TYPE, KIND_LOCATION, KIND_ENTITY_ID, KIND_ETAG, KIND_ODATA_VERSION):
+            continue
+        if seen & 1u << header.kind:
+            for j in range(i):
+                first = &result.headers[j]
+                if first.kind == header.kind and first.name_len == header.name_len \
+                        and strncasecmp(first.name, header.name, header.name_len) == 0:
+                    header.kind = KIND_HOP
+                    if first.value_len != header.value_len or memcmp(first.value, header.value, header.value_len) != 0:
+                        result.add_note(header.name[:header.name_len].lower() + b" comes with two values; the first counts")
+                    break
+        seen |= 1u << header.kind
+    return 0

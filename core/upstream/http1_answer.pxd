@@ -30,7 +30,7 @@ cdef class Answer:
     cdef Py_ssize_t filled
     cdef Py_ssize_t left                    # of the current chunk
     cdef Buffer gathered
-    cdef int informational
+    cdef Py_ssize_t interim_bytes           # of the heads with 1xx that have been skipped
     cdef Py_ssize_t trailer_bytes
     cdef void start(self, bint no_body) noexcept
     cdef Py_ssize_t received(self) noexcept     # bytes of the body that are held

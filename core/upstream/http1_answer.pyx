@@ -21,7 +21,6 @@ cdef extern from "<strings.h>" nogil:
     int strncasecmp(const char* a, const char* b, size_t n)
 
 cdef enum:
-    MAX_INFORMATIONAL = 16
     MAX_CHUNK_LINE = 4096
     BEHIND = 4096             # bytes of a body that may stay with the head that they came with
 
@@ -138,7 +137,7 @@ cdef class Answer:
         self.held = None
         self.body = None
         self.gathered = None
-        self.informational = 0
+        self.interim_bytes = 0
         self.trailer_bytes = 0
 
     cdef Py_ssize_t received(self) noexcept:
@@ -430,10 +429,12 @@ cdef class Answer:
             self.too_large("its header block is too large")
             return 0
         if status < 200:
-            # RFC 9110 15.2: interim answers are skipped. We never ask for an upgrade.
-            self.informational += 1
-            if status == 101 or self.informational > MAX_INFORMATIONAL:
-                self.broken("it sent an interim answer that was not asked for")
+            # RFC 9110 15.2: interim answers are skipped, any number of them within the bound of a head.
+            self.interim_bytes += lf + 1 - p
+            if status == 101:
+                self.broken("it switched protocols, which was not asked for")
+            elif self.interim_bytes > self.max_head:
+                self.broken("its interim answers (1xx) are too large together (max_header_bytes)")
             return lf + 1 - p
         if coded:
             self.broken("it used a transfer coding that was not asked for")

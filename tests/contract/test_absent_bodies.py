@@ -161,6 +161,20 @@ def test_AN_11_digests_stay_where_the_bytes_do(
     assert part.body == body.replace(b"\r", b" ")
 
 
+@pytest.mark.parametrize(
+    "body", [b'\xef\xbb\xbf{"a": 1}', b' {"a": 1}', b'{"a": 1}\n', b"\t7", b"\n[]" + b" " * 300_000]
+)
+def test_AN_11_json_in_json_is_without_the_white_space_around_it(
+    body: bytes, front: str, way: str, gateway: Gateway, upstream: ScriptedUpstream
+) -> None:
+    upstream.on("GET", "/A", Reply(200, [JSON, *digests(body)], body))
+    [found] = run_batch(front, gateway, [Call("1", "A")])
+    [part] = parts(way, gateway, Call("1", "A"))
+    assert [name for name in NAMES if name in found.headers] == ([] if front in JSON_FRONTS else NAMES)
+    assert part.body == body
+    assert [name for name in NAMES if part.header(name)] == NAMES
+
+
 def test_AN_11_links_that_are_rewritten_change_the_bytes(
     front: str, gateway: Gateway, upstream: ScriptedUpstream
 ) -> None:

@@ -77,6 +77,48 @@ def test_AN_01_a_coding_that_cannot_be_undone(
     assert (found["a"].body, found["a"].headers["content-encoding"]) == (b"{}", coding)
 
 
+@pytest.mark.parametrize("media", ["image/png", "application/pdf; a=b", "application/json", "text/plain"])
+def test_AN_01_what_cannot_be_undone_keeps_its_type(
+    media: str, front: str, way: str, gateway: Gateway, upstream: ScriptedUpstream
+) -> None:
+    """But in a JSON answer, where the type of JSON or text would say that it is written so."""
+    upstream.on("GET", "/A", Reply(200, [("Content-Type", media), ("Content-Encoding", "br")], b"\xff\0"))
+    [found] = run_batch(front, gateway, [Call("1", "A")])
+    [part] = parts(way, gateway, Call("1", "A"))
+    renamed = front in JSON_FRONTS and not media.startswith(("image", "application/pdf"))
+    assert found.headers["content-type"] == ("application/octet-stream" if renamed else media)
+    assert (found.body, part.body, part.header("content-type")) == (b"\xff\0", b"\xff\0", media)
+
+
+TWICE = [("Content-Type", "text/plain"), ("ETag", '"1"'), ("Location", "A"), ("OData-EntityId", "A"), ("X-A", "1")]
+AGAIN = [("content-type", "text/html"), ("etag", '"2"'), ("location", "B"), ("Odata-entityid", "B"), ("X-a", "2")]
+
+
+def test_CL_02_of_a_field_that_an_answer_has_once_the_first_counts(
+    front: str, way: str, gateway: Gateway, upstream: ScriptedUpstream
+) -> None:
+    """In every dialect; lists are joined, or come as several fields."""
+    coded = [("Content-Encoding", "x"), ("Content-Encoding", "y"), ("Content-Location", "C")]
+    upstream.on("POST", "/A", Reply(201, [*TWICE, *coded, *AGAIN], b"a"))
+    upstream.on("POST", "/B", Reply(201, [*TWICE[:1], *TWICE[:1]], b"a"))
+    calls = [Call("1", "A", "POST"), Call("2", "B", "POST")]
+    found = by_id(run_batch(front, gateway, calls))
+    first, second = parts(way, gateway, *calls)
+    renamed = "application/octet-stream" if front in JSON_FRONTS else "text/plain"  # AN-01
+    for headers, media in ((found["1"].headers, renamed), (dict(first.headers), "text/plain")):
+        one = {name.lower(): value for name, value in headers.items()}
+        assert (one["content-type"], one["etag"]) == (media, '"1"')
+        assert [one[name].rsplit("/", 1)[-1] for name in ("location", "odata-entityid", "content-location")] == list(
+            "AAC"
+        )
+    assert first.header("x-a") is not None
+    for name, both in (("x-a", "1, 2"), ("content-encoding", "x, y")):
+        assert found["1"].headers[name] == both
+    assert "content-type comes with two values; the first counts" in found["1"].headers["batchwire-note"]
+    assert found["2"].headers["content-type"] == second.header("content-type") == "text/plain"
+    assert "batchwire-note" not in found["2"].headers
+
+
 @pytest.mark.parametrize("body", [b" ", b"\r\n\t", b"\xef\xbb\xbf \n"])
 def test_AN_01_white_space_is_no_body(body: bytes, gateway: Gateway, upstream: ScriptedUpstream) -> None:
     upstream.on("GET", "/A", Reply(200, [JSON], body))

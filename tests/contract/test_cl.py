@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pytest
 from batchwire.v1 import batch_pb2
 from harness import config, grpc_client, rest
-from harness.batches import Call, run_batch, statuses
+from harness.batches import JSON_FRONTS, Call, run_batch, statuses
 from harness.documents import MULTIPART, parts, send
 from harness.gateway import Gateway
 from harness.multiparts import change_set, document, part, part_of, read
@@ -101,6 +101,29 @@ def test_CL_02_content_type_in_every_dialect(
         [result] = client.execute(batch_pb2.ExecuteRequest(options=grpc_client.options(), calls=[made])).results
     assert result.status == status
     assert all([v for n, v in call.headers if n == "content-type"] == ["application/json"] for call in upstream.log)
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE", "HEAD", "OPTIONS"])
+def test_JB_26_the_content_type_of_a_call_without_a_body_goes(
+    method: str, front: str, way: str, gateway: Gateway, upstream: ScriptedUpstream
+) -> None:
+    """In every dialect, wherever it stands."""
+    upstream.fallback = lambda _: Reply(204)
+    for headers in ({"Content-Type": "application/json", "X-A": "1"}, {"X-A": "1", "Content-Type": "text/plain;a=b"}):
+        call = Call("1", "typed", method, headers)
+        if not (method in ("HEAD", "OPTIONS") and front in JSON_FRONTS):  # JB-07
+            assert statuses(run_batch(front, gateway, [call])) == {"1": 204}
+        [found] = parts(way, gateway, call)
+        assert found.status == 204
+    assert upstream.log
+    for received in upstream.log:
+        assert (received.header("content-type"), received.header("x-a")) == (None, "1")
+    many = {f"X-{n}": "x" * 100 for n in range(20)}
+    upstream.reset()
+    upstream.fallback = lambda _: Reply(204)
+    [found] = parts(way, gateway, Call("1", "typed", method, {**many, "Content-Type": "a/b", "X-A": "1"}))
+    [received] = upstream.log
+    assert (received.header("content-type"), received.header("x-a"), received.header("x-19")) == (None, "1", "x" * 100)
 
 
 # --- CL-03

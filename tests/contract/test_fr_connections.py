@@ -558,6 +558,21 @@ def test_FR_12_a_transfer_coding_besides_chunked_is_501(coding: str, gateway: Ga
         assert wire.head().status == 501
 
 
+@pytest.mark.parametrize(
+    ("size", "status"),
+    [
+        *((line, 200) for line in ("f", "f ", "f\t ", "f ;a=b", "f\t;a", 'f;a="b c"', "f;a;b=c")),
+        *((line, 400) for line in (" f", "f f", "f ; a=b", "f; a", "f;a = b", "f;a ;b", "f\x0b;a", "f;a\nb", "\tf")),
+    ],
+)
+def test_FR_12_white_space_in_the_line_of_a_chunk(size: str, status: int, gateway: Gateway) -> None:
+    """RFC 9112 7.1.1: before the semicolon, and nowhere where another reader might find another size."""
+    with rest.Wire(gateway.http_port) as wire:
+        wire.begin("POST", "/svc/$batch", {"Content-Type": "application/json", "Transfer-Encoding": "chunked"})
+        wire.send(size.encode() + b'\r\n{"requests":[]}\r\n0 \r\n\r\n')
+        assert wire.answer().status == status
+
+
 @pytest.mark.parametrize("host", ["a b", "a/b", "u@a", "a?", "a,b", "a\tb"])
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
 def test_FR_12_a_host_that_is_none(version: str, host: str, gateway: Gateway) -> None:

@@ -68,6 +68,8 @@ def told_of(gateway: Gateway, ask: Callable[[], object], front: str, route: str,
     gateway.wait(line, f"a line of {expected}")
 
 
+FORM = ("content-type", "multipart/form-data; boundary=b")
+
 REQUESTS = {
     "405": ("GET", "/svc/$batch", [], b"", "rest", "/svc/", "MethodNotAllowed", 405),
     "415": ("POST", "/svc/$batch", [("content-type", "text/xml")], b"", "rest", "/svc/", "UnsupportedMediaType", 415),
@@ -75,6 +77,8 @@ REQUESTS = {
     "404": ("POST", "/none/$batch", [JSON], b"", "rest", "", "NotFound", 404),
     "misspelt": ("POST", "/svc/$Batch", [JSON], b"", "rest", "/svc/", "NotFound", 404),
     "dialect": ("PUT", "/odata/batch", [], b"", "rest", "/odata/", "NotFound", 404),
+    "batch 415": ("POST", "/svc/batch", [FORM], b"", "rest", "/svc/", "UnsupportedMediaType", 415),
+    "batch 405": ("GET", "/svc/batch", [], b"", "rest", "/svc/", "MethodNotAllowed", 405),
 }
 CALLS = {
     "no call": ("GET", f"{SERVICE}/Execute", [], b"", "grpc", "", "MethodNotAllowed", 405),
@@ -282,3 +286,31 @@ def test_OP_15_calls_of_a_cancelled_batch_are_counted(by: str, gateway: Gateway,
 def test_OP_14_where_nothing_is_it_says_where_batches_go(narrow: Gateway, path: str, words: str) -> None:
     answer = rest.request(narrow.http_port, "POST", path, body=b"")
     assert (answer.status, answer.json()["error"]["message"]) == (404, f"There is nothing here; {words}")
+
+
+@pytest.mark.both_fronts
+@pytest.mark.parametrize(
+    ("method", "path", "field", "status", "allow"),
+    [
+        ("POST", "/svc/batch", FORM, 415, None),
+        ("POST", "/svc/batch/x/v1", JSON, 415, None),
+        ("POST", "/svc/batch", ("content-type", ""), 415, None),
+        ("GET", "/svc/batch", JSON, 405, "POST, PUT"),
+        ("DELETE", "/svc/batch/x", JSON, 405, "POST"),
+        ("PUT", "/svc/batch/x", FORM, 405, "POST"),
+        ("PUT", "/svc/batch", JSON, 415, None),
+        ("POST", "/odata/batch", FORM, 404, None),
+        ("GET", "/odata/batch", JSON, 404, None),
+        ("POST", "/svc/batches", FORM, 404, None),
+        ("POST", "/svc/x/batchy", FORM, 404, None),
+    ],
+)
+def test_CL_11_at_the_address_of_batches_another_type_or_method_is_told(
+    method: str, path: str, field: tuple[str, str], status: int, allow: str | None, narrow: Gateway
+) -> None:
+    answer = rest.request(narrow.http_port, method, path, [field], b"{}")
+    assert (answer.status, answer.header("allow")) == (status, allow)
+    if status == 415 and method == "POST":
+        message = answer.json()["error"]["message"]
+        assert message.startswith("A batch that is POSTed must be multipart/mixed")
+        assert ("sent with PUT" in message) == (path == "/svc/batch")

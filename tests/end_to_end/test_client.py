@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+
 import pytest
 from batchwire.client import AsyncClient, BatchError, Call, Client, ResultError
 from harness.gateway import Gateway
@@ -28,6 +30,55 @@ async def test_results_of_every_kind(gateway: Gateway) -> None:
     assert not missing.ok
     with pytest.raises(ResultError):
         missing.raise_for_status()
+
+
+BODIES = [
+    ("application/json; charset=latin-1", '{"a":"Grüße"}'.encode("latin-1")),
+    ("application/json; charset=latin-1", '{"a":"Grüße"}'.encode()),  # RFC 8259 8.1: what is UTF-8, is
+    ("application/json", '{"a":"Grüße"}'.encode("utf-16")),
+    ('application/json;x="y" ; Charset = "windows-1252"', '{"a":"Grüße"}'.encode("latin-1")),
+]
+
+
+@pytest.mark.parametrize(("media", "body"), BODIES)
+async def test_json_in_the_charset_that_it_names(
+    media: str, body: bytes, gateway: Gateway, upstream: ScriptedUpstream
+) -> None:
+    upstream.on("GET", "/latin", Reply(200, [("Content-Type", media)], body))
+    async with AsyncClient(gateway.grpc_address, route="/svc/") as client:
+        (result,) = await client.execute([Call("latin")])
+    assert result.body == body
+    assert result.json() == {"a": "Grüße"}
+
+
+async def test_what_cannot_be_read_says_why(gateway: Gateway, upstream: ScriptedUpstream) -> None:
+    coded = [("Content-Type", "application/json"), ("Content-Encoding", "gzip")]
+    upstream.on("GET", "/coded", Reply(200, coded, gzip.compress(b"{}")))
+    upstream.on("GET", "/odd", Reply(200, [("Content-Type", "application/json;charset=x")], b'"\xe4"'))
+    async with AsyncClient(gateway.grpc_address, route="/svc/") as client:
+        result, odd = await client.execute([Call("coded", id="c"), Call("odd")])
+    for read in (result.json, lambda: result.text):
+        with pytest.raises(ValueError, match=r"the body of 'c' is coded \(gzip\); `body` has its bytes"):
+            read()
+    assert result.body is not None
+    assert gzip.decompress(result.body) == b"{}"
+    with pytest.raises(UnicodeDecodeError):
+        odd.json()
+
+
+async def test_AN_04_half_of_a_surrogate_pair_travels_as_an_escape(
+    gateway: Gateway, upstream: ScriptedUpstream
+) -> None:
+    upstream.on("POST", "/json", json_reply({}))
+    async with AsyncClient(gateway.grpc_address, route="/svc/") as client:
+        (result,) = await client.execute([Call("json", method="POST", json={"ü": "\ud800"})])
+        nested: list[object] = []
+        for _ in range(100_000):
+            nested = [nested]
+        with pytest.raises(RecursionError, match=r"Call\.json of '0'"):
+            await client.execute([Call("json", method="POST", json=nested)])
+    assert result.ok
+    assert upstream.log[-1].body == b'{"\\u00fc":"\\ud800"}'
 
 
 async def test_a_stream_of_many(gateway: Gateway) -> None:

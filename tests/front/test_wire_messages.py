@@ -232,6 +232,19 @@ def test_compressed_messages(coding: str, wire: Http2Wire) -> None:
     assert streamed(answer_of(wire.answer(stream))) == {"1": 200, "2": 200, "3": 200}
 
 
+@pytest.mark.parametrize("size", [1, 7, 60])
+def test_FR_01_a_message_of_several_members_of_gzip(size: int, wire: Http2Wire) -> None:
+    """RFC 1952 2.2; what follows them and is none is damage."""
+    message = batch("1")
+    members = b"".join(gzip.compress(message[at : at + size]) for at in range(0, len(message), size))
+    fields = [("grpc-encoding", "gzip")]
+    stream = wire.open(head("Batch", fields))
+    wire.send(stream, prefixed(members, 1), end=True)
+    assert streamed(answer_of(wire.answer(stream))) == {"1": 200}
+    answer = refused(wire, head("Batch", fields), prefixed(members + b"x", 1))
+    assert (answer.code, reason(answer)) == (grpc_wire.INVALID_ARGUMENT, "BadMessage")
+
+
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "identity"])
 def test_plain_messages_under_an_encoding(coding: str, wire: Http2Wire) -> None:
     assert executed(call(wire, head("Execute", [("grpc-encoding", coding)]), execute("1"))) == {"1": 200}

@@ -383,7 +383,6 @@ def test_OP_09_pings_are_a_finite_time_apart(value: float) -> None:
         ({"url": "unix:/s", "addresses": ["h:1"]}, "addresses: has no effect with unix:"),
         ({"url": "unix:/s", "server_name": "h"}, "server_name: has no effect with unix:"),
         ({"app": "a:b", "addresses": ["h:1"]}, "addresses: has no effect with an app"),
-        ({"app": "a:b", "host": "h"}, "host: has no effect with an app"),
         ({"app": "a:b", "idle_seconds": 3}, "idle_seconds: has no effect with an app"),
     ],
 )

@@ -30,6 +30,7 @@ cdef class PartBuilder:
     cdef bytes media                  # of PART_MULTIPART
     cdef bytes id                     # Content-ID or, in the document flavour, RequestId
     cdef bint ids_differ
+    cdef bint cr_follows              # behind the part, before the line feed of its delimiter, there is a carriage return
     # what the head of the message says
     cdef Py_ssize_t length            # -1: no Content-Length
     cdef bint bodyless                # GET, DELETE and their like

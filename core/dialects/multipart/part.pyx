@@ -104,6 +104,7 @@ cdef class PartBuilder:
         self.media = None
         self.id = None
         self.ids_differ = False
+        self.cr_follows = False
         return 0
 
     cdef int read_mime(self, const char* p, const char* end) except -1:
@@ -182,6 +183,8 @@ cdef class PartBuilder:
             self.read_field(call, &field)
         if self.block.transfer_encoding is not None:
             return call.refuse(501, "UnknownTransferCoding", "a transfer-encoding inside a part is not supported")
+        # A line feed alone ends the lines of this message: a carriage return before the delimiter may be the body's.
+        self.cr_follows = self.cr_follows and head_end < end and head_end[0] == c'\n'
         return self.read_body(call, owner, body, end - body)
 
     cdef int read_request_line(self, Call call, const char* p, const char* end) except -1:
@@ -247,8 +250,6 @@ cdef class PartBuilder:
                 return call.refuse(400, "BadLength", "the Content-Length of the call is no number, or two")
             self.length = length
             return 0
-        if self.bodyless and named(field, b"content-type", 12):
-            return 0                                      # there will be no body that it could be about
         return self.block.add(field.name, field.name_len, field.value, field.value_len)
 
     cdef int read_body(self, Call call, object owner, const char* p, Py_ssize_t n) except -1:
@@ -269,6 +270,8 @@ cdef class PartBuilder:
             p += skipped
             n -= skipped
         if self.length >= 0:
+            if self.length == n + skipped + 1 and self.cr_follows:
+                n += 1
             if self.length > n + skipped:
                 return call.refuse(400, "BadLength", "the body is shorter than its Content-Length")
             if self.length < n:

@@ -285,6 +285,7 @@ cdef class MultipartReader(Reader):
             n -= 1
             if n > self.content and p[n - 1] == c'\r':
                 n -= 1
+                self.builder.cr_follows = True
         try:
             return self.builder.build(owner, p + self.content, p + n, self.group, self.calls)
         except EnvelopeError as error:

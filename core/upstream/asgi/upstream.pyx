@@ -45,6 +45,7 @@ cdef class AsgiUpstream(Upstream):
     cdef readonly object app
     cdef str root_path
     cdef bytes host
+    cdef tuple server                 # host and port, as the scope has it
     cdef dict running               # Call -> AsgiCall
     cdef object ticker
     cdef object lifespan
@@ -59,12 +60,16 @@ cdef class AsgiUpstream(Upstream):
                  Py_ssize_t max_header_bytes=32768, double startup_timeout=60.0, bint forward_authorization=False):
         if max_in_flight < 1:
             raise ConfigError("max_in_flight must be at least 1")
+        if any(c in host for c in "\r\n\0 /"):
+            raise ConfigError("the Host of an upstream has a character that is not allowed")
         super().__init__(name, base_path.encode(), f"http://{host}".encode(), max_in_flight, call_timeout,
                          max_response_bytes, forward_authorization)
         self.loop = loop
         self.app = app
         self.root_path = root_path
         self.host = host.encode()
+        bare, colon, port = host.rpartition(":")
+        self.server = (bare.strip("[]"), int(port)) if colon and port.isdigit() else (host.strip("[]"), 80)
         self.running = {}
         self.context = contextvars.copy_context()
         self.tasks = set()
@@ -165,7 +170,7 @@ cdef class AsgiUpstream(Upstream):
             "root_path": self.root_path,
             "headers": headers,
             "client": None,
-            "server": (self.host.decode(), 80),
+            "server": self.server,
             "state": self.state.copy(),
         }
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 CLOSE_SECONDS = 2.0
 """For connections to close once nothing runs on them."""
+_OTHERS = {"POST": "", "PUT": " here; one that is multipart/form-data is sent with PUT"}
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Scope = MutableMapping[str, Any]
@@ -139,11 +140,29 @@ class _Application:
         else:
             form = error_body if endpoint is None else endpoint.form
             root = self._service.table.root_over(path)
+            status, code, message, *headers = self._unclaimed(scope["method"], path, root)
             if endpoint is not None or root:
-                self._service.refused("rest", root, 404, "NotFound", head.peer)
-            await _reject(
-                scope, send, 404, "NotFound", f"There is nothing here; {self._batches_go_to(root)}.", form=form
-            )
+                self._service.refused("rest", root, status, code, head.peer)
+            await _reject(scope, send, status, code, message, *headers, form=form)
+
+    def _unclaimed(self, method: str, path: str, root: str) -> tuple[Any, ...]:
+        """Status, code, message and fields for what is no batch. root: of the route that it is under, or ""."""
+        place, _, below = path[len(root) :].partition("/")
+        if root and place == "batch":
+            taken = self._service.table.settings[root].dialects
+            methods = ["POST"] if "google" in taken else []
+            if "document" in taken and not below and not path.endswith("/"):
+                methods.append("PUT")
+            if method == "POST" in methods:
+                return (
+                    415,
+                    "UnsupportedMediaType",
+                    f"A batch that is POSTed must be multipart/mixed{_OTHERS[methods[-1]]}.",
+                )
+            if methods:
+                allow = (b"allow", ", ".join(methods).encode())
+                return 405, "MethodNotAllowed", f"A batch is sent here with {' or '.join(methods)}.", allow
+        return 404, "NotFound", f"There is nothing here; {self._batches_go_to(root)}."
 
     def _batches_go_to(self, root: str) -> str:
         """root: of the route that the request is under, "" for none."""

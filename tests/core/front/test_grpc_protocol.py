@@ -138,3 +138,24 @@ def test_any_bytes_are_a_message_or_refused(packed: bytes) -> None:
     for bits in (GZIP, DEFLATE):
         with contextlib.suppress(EnvelopeError):
             assert len(decompressed(packed, bits, LIMIT)) <= LIMIT
+
+
+@given(st.lists(st.binary(max_size=300), min_size=1, max_size=60))
+@example([b"", b""])
+def test_several_members_of_gzip_are_one_message(members: list[bytes]) -> None:
+    """RFC 1952 2.2."""
+    assert decompressed(b"".join(map(gzip.compress, members)), GZIP, LIMIT) == b"".join(members)
+
+
+def test_members_of_any_size_and_number() -> None:
+    large, small = bytes(LIMIT // 2), gzip.compress(b"")
+    assert decompressed(gzip.compress(large) + small * 5000 + gzip.compress(large), GZIP, LIMIT) == bytes(LIMIT)
+
+
+def test_members_are_bounded_together_and_each_is_whole() -> None:
+    half, small = gzip.compress(b"x" * (LIMIT // 2)), gzip.compress(b"x")
+    assert refused(half + half + small, GZIP) == "MessageTooLarge"
+    assert refused(small + small[:-1], GZIP) == "BadMessage"
+    assert refused(small + small + b"x", GZIP) == "BadMessage"
+    assert refused(small + zlib.compress(b"x"), GZIP) == "BadMessage"
+    assert refused(zlib.compress(b"x") * 2, DEFLATE) == "BadMessage"

@@ -108,6 +108,20 @@ TAKEN: dict[str, tuple[bytes, bool, int, bytes | None, bool]] = {
         b"",
         True,
     ),
+    "many interim answers": (
+        b"HTTP/1.1 103 Early\r\nLink: </a>\r\n\r\n" * 300 + OK + b"Content-Length: 2\r\n\r\nhi",
+        False,
+        200,
+        b"hi",
+        True,
+    ),
+    "white space around chunk extensions": (
+        OK + b"Transfer-Encoding: chunked\r\n\r\n2 ;\ta = b ; c\r\nhi\r\n1\t \r\n!\r\n0 \r\n\r\n",
+        False,
+        200,
+        b"hi!",
+        True,
+    ),
     "more than asked for": (OK + b"Content-Length: 2\r\n\r\nhiHTTP/1.1 200 OK\r\n\r\n", False, 200, b"hi", False),
     "more behind chunks": (OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\nX", False, 200, b"", False),
 }
@@ -148,6 +162,18 @@ def test_headers_of_an_interim_answer_are_not_those_of_the_answer() -> None:
     assert found["headers"] == [(b"Content-Length", b"0")]
 
 
+def test_interim_answers_have_the_room_of_a_head_together() -> None:
+    answer, interim = Answer(1000, 1000), b"HTTP/1.1 103 E\r\n\r\n"
+    fits = interim * (1000 // len(interim))
+    ok = OK + b"Content-Length: 0\r\n\r\n"
+    assert answer.read([fits + ok])["state"] == "done"
+    assert (
+        answer.read([fits, interim, ok])["why"] == "its interim answers (1xx) are too large together (max_header_bytes)"
+    )
+    assert answer.read([fits + ok])["state"] == "done"  # each answer anew
+    assert "switched protocols" in answer.read([b"HTTP/1.1 101 S\r\n\r\n"])["why"]
+
+
 # --- answers that are refused
 
 BROKEN: dict[str, bytes] = {
@@ -164,7 +190,7 @@ BROKEN: dict[str, bytes] = {
     "status 099": b"HTTP/1.1 099 OK\r\nContent-Length: 0\r\n\r\n",
     "status 600": b"HTTP/1.1 600 OK\r\nContent-Length: 0\r\n\r\n",
     "101": b"HTTP/1.1 101 Switching\r\nUpgrade: h2c\r\n\r\n",
-    "seventeen interim answers": b"HTTP/1.1 100 C\r\n\r\n" * 17 + OK + b"Content-Length: 0\r\n\r\n",
+    "more interim answers than a head has room": b"HTTP/1.1 100 C\r\n\r\n" * 2000 + OK + b"Content-Length: 0\r\n\r\n",
     "folded header": OK + b"X-A: 1\r\n 2\r\nContent-Length: 0\r\n\r\n",
     "folded first header": OK + b" X-A: 1\r\nContent-Length: 0\r\n\r\n",
     "space before the colon": OK + b"X-A : 1\r\nContent-Length: 0\r\n\r\n",

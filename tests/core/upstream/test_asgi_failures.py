@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from batchwire.core import AsgiUpstream, Route
+from batchwire.core import AsgiUpstream, ConfigError, Route
 from batchwire.v1 import batch_pb2 as pb
-from core_driving import call, code, run, session_of
+from core_driving import call, code, header, run, session_of
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
@@ -74,3 +74,29 @@ async def test_the_gateway_still_cancels_a_call_that_nobody_waits_for(app: App, 
         session.cancel()
         await app.cancelled.wait()
     assert (upstream.stats()["in_flight"], upstream.stats()["crashes"]) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("host", "server"),
+    [(None, ("localhost", 80)), ("a.example", ("a.example", 80)), ("a:81", ("a", 81)), ("[::1]:81", ("::1", 81))],
+)
+async def test_GW_08_an_app_sees_the_host_of_its_upstream(host: str | None, server: tuple[str, int]) -> None:
+    seen: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.append((dict(scope["headers"])[b"host"], scope["server"]))
+        location = f"http://{host or 'localhost'}/made".encode()
+        await send({"type": "http.response.start", "status": 201, "headers": [(b"location", location)]})
+        await send({"type": "http.response.body"})
+
+    options = {} if host is None else {"host": host}
+    made = AsgiUpstream(asyncio.get_running_loop(), app, name="app", **options)  # type: ignore[arg-type]
+    batch = await run(Route(root="/svc/", upstream=made), [call("a", "x", "POST")])
+    made.close()
+    assert seen == [((host or "localhost").encode(), server)]
+    assert header(batch["a"], "location") == "/svc/made"  # GW-10: its own URLs are those of the batch
+
+
+async def test_a_host_that_breaks_a_line_is_refused() -> None:
+    with pytest.raises(ConfigError):
+        AsgiUpstream(asyncio.get_running_loop(), App(), name="app", host="a\r\nb")

@@ -400,6 +400,18 @@ async def test_an_answer_that_is_none_is_502(data: bytes) -> None:
         await turned(lambda: upstream.stats()["connections"] == 0)
 
 
+@pytest.mark.parametrize(("count", "status"), [(20, 200), (500, 200), (2000, 502)])
+async def test_GW_15_interim_answers_are_skipped_within_the_bound_of_a_head(count: int, status: int) -> None:
+    interim = b"HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\n\r\n" * count
+    async with serving(lambda request: interim + echo(request)) as (_, upstream, route):
+        batch = await run(route, [call("a"), call("b", depends_on=["a"])])
+        assert batch["a"].status == status
+        assert (b"interim answers (1xx) are too large together (max_header_bytes)" in batch["a"].body) == (
+            status == 502
+        )
+        assert upstream.stats()["failures"] == (status == 502)
+
+
 async def test_bytes_behind_an_answer_are_never_the_answer_of_another() -> None:
     sent = asyncio.Event()
 

@@ -13,6 +13,20 @@ def test_gw_07_line_feeds_alone_end_lines() -> None:
     assert read(data.replace(b"\r\n", b"\n")) == read(data)
 
 
+def test_gw_07_a_body_may_end_in_a_carriage_return_where_line_feeds_end_lines() -> None:
+    """The Content-Length says whose it is."""
+    head = b"POST A\nContent-Type: text/plain\nContent-Length: %d\n\n"
+    data = b"--b\nContent-Type: application/http\n\n%s\r\n--b--\n"
+    for length, body in ((0, None), (3, b"abc"), (4, b"abc\r")):
+        (call,) = read(data % (head % length + b"abc"))
+        assert (call["body"], call["refusal"]) == (body, None)
+    (call,) = read(data % (head % 1))
+    assert call["body"] == b"\r"
+    for refused in (head % 5 + b"abc", head.replace(b"\n", b"\r\n") % 4 + b"abc", head[:-1] % 1):
+        (call,) = read(data % refused)
+        assert call["refusal"] == (400, "BadLength")
+
+
 def test_gw_07_no_line_end_after_the_close_delimiter() -> None:
     data = batch(part(POST), change_set(part(POST, boundary=b"c")))
     assert read(data[:-2]) == read(data)
