@@ -22,6 +22,7 @@ cdef enum:
     # What is taken from a connection in one turn of the loop, so that others have theirs (PL-01). Heads count as they
     # are decoded: HPACK makes 4 KB of one byte.
     TURN_BYTES = 131072
+    TURN_WRITTEN = 524288     # and what is written to one: a client that reads as fast as this process writes has no end
 
 cdef double GOAWAY_SECONDS = 1.0  # between the notice of a shutdown and its last word (RFC 9113 6.8)
 cdef double REST_SECONDS = 1.0    # for a client to end a request that is answered
@@ -379,10 +380,12 @@ cdef class Http2Connection(Http2Link):
         self.flush()
 
     cdef int flush(self) except -1:
-        """Sends what nghttp2 has to send, in as few writes as may be."""
+        """Sends what nghttp2 has to send, in as few writes as may be, as far as one turn of the loop should bear (PL-01)."""
         cdef const uint8_t* p
         cdef ssize_t n
+        cdef Py_ssize_t sent = 0
         cdef Buffer out = self.out
+        cdef bint more = False
         if self.closed or self.receiving or self.flushing:
             return 0
         self.flushing = True
@@ -399,11 +402,17 @@ cdef class Http2Connection(Http2Link):
                     out.put(<const char*>p, n)
                 if out.size == 0:
                     break
+                sent += out.size
                 self.write()
+                if sent >= TURN_WRITTEN:
+                    more = True
+                    break
             if self.left and out.size == 0:
                 self.close_left()
         finally:
             self.flushing = False
+        if more:
+            self.schedule_flush()
         return self.check_end()
 
     cdef int close_left(self) except -1:
