@@ -5,7 +5,7 @@ the loop goes out in one write. A stream's window opens when its handler has con
 consumes nothing stops its client. Must never know what a request means, nor hold more of one than its window.
 """
 from batchwire.core.faults cimport fault
-from batchwire.core.front.connections cimport LINGER_SECONDS, WRITE_BYTES
+from batchwire.core.front.connections cimport LINGER_SECONDS, TURN_WRITTEN, WRITE_BYTES
 from batchwire.core.front.http2_stream cimport accepted, Http2Stream, streams_open
 from batchwire.core.front.nghttp2 cimport *
 from batchwire.core.front.stream cimport ends_of, Handler
@@ -22,7 +22,6 @@ cdef enum:
     # What is taken from a connection in one turn of the loop, so that others have theirs (PL-01). Heads count as they
     # are decoded: HPACK makes 4 KB of one byte.
     TURN_BYTES = 131072
-    TURN_WRITTEN = 524288     # and what is written to one: a client that reads as fast as this process writes has no end
 
 cdef double GOAWAY_SECONDS = 1.0  # between the notice of a shutdown and its last word (RFC 9113 6.8)
 cdef double REST_SECONDS = 1.0    # for a client to end a request that is answered
