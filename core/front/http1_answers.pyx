@@ -318,10 +318,22 @@ cdef class Http1Answers(Http1Link):
     def on_backlog(self):
         raise NotImplementedError
 
+    cdef int rest(self) except -1:
+        """Nothing more is read in this turn of the loop (PL-01): libuv would read up to 32 times. look_at_reading() follows."""
+        if not self.rests:
+            self.rests = True
+            self.loop.call_soon(self.on_rested, context=self.acceptor.context)
+        return 0
+
+    def on_rested(self):
+        self.rests = False
+        if not self.closed:
+            self.look_at_reading()
+
     cdef int look_at_reading(self) except -1:
         """While requests wait nothing more is read: each answer that ends would let in another read of them."""
-        cdef bint wanted = self.ended or not self.waiting and not self.backlog \
-            and (self.newest is None or self.newest.unconsumed <= MOST_UNREAD)
+        cdef bint wanted = not self.rests and (self.ended or not self.waiting and not self.backlog
+                                               and (self.newest is None or self.newest.unconsumed <= MOST_UNREAD))
         if wanted == self.reading or self.closed or self.half_closed:
             return 0
         self.reading = wanted

@@ -36,8 +36,8 @@ from in_process import BareDesk, bare_front
 
 H2_TURN, H1_TURN = 131072, 65536
 """Bytes of heads."""
-TURN_WRITTEN, WRITE, LARGE = 524_288, 300_000, 8 << 20
-"""Bytes of answers."""
+TURN_WRITTEN, WRITE, READ, LARGE = 524_288, 300_000, 262_144, 8 << 20
+"""Bytes of bodies."""
 
 
 class CountingDesk(BareDesk):
@@ -117,6 +117,13 @@ class Pipe:
     def __init__(self) -> None:
         self.turn = 0
         self.written: Counter[int] = Counter()
+        self.reading = True
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
 
     def write(self, data: bytes) -> None:
         self.written[self.turn] += len(data)
@@ -164,6 +171,23 @@ async def test_PL_01_a_large_answer_is_written_in_turns(version: int) -> None:
             await asyncio.sleep(0)
         connection.connection_lost(None)
     assert max(pipe.written.values()) < TURN_WRITTEN + WRITE
+
+
+async def test_PL_01_a_long_body_is_read_in_turns() -> None:
+    """One long read of HTTP/1.1 a turn: libuv would read again and again."""
+    pipe, servicer = Pipe(), EchoLength()
+    connection: Any = Http1Connection(Http1Acceptor(asyncio.get_running_loop(), servicer))
+    connection.connection_made(pipe)
+    connection.data_received(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % LARGE)
+    assert pipe.reading
+    for _ in range(LARGE // READ):
+        connection.data_received(bytes(READ))
+        assert not pipe.reading
+        async with asyncio.timeout(30):
+            while not pipe.reading:
+                await asyncio.sleep(0)
+    assert await servicer.lengths.get() == LARGE
+    connection.connection_lost(None)
 
 
 async def test_PL_01_heads_of_http1_are_answered_in_turns() -> None:
