@@ -30,8 +30,6 @@ cdef int replace(Result result, str message) except -1:
     return 0
 
 
-
-
 cdef class ResultStream:
     """began: when the batch began, seconds of the monotonic clock."""
 
