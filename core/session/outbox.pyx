@@ -160,7 +160,7 @@ cdef class Outbox:
             chunk = self.tail.take()
         else:
             return None
-        size = size_of([chunk])
+        size = PyBytes_GET_SIZE(chunk) if type(chunk) is bytes else size_of(chunk)
         self.held -= size
         self.taken += size
         return chunk
