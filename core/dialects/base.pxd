@@ -59,6 +59,9 @@ cdef bint is_read(Call call, Result result) noexcept
 # AN-10: whether the answer has no body, by its method or status, while its headers speak of the one that GET would have.
 cdef bint describes_absent(Call call, Result result) noexcept
 
+cdef enum:
+    APART = 131072                      # bytes of a body that is dear to copy
+
 cdef class Writer:
     """Results -> bytes appended to `out`. begin() before the first result, end() after the last.
 
@@ -74,6 +77,7 @@ cdef class Writer:
     cdef public bint lowercase
     cdef readonly bytes separator
     cdef readonly bint splits
+    cdef readonly bint sets_apart       # there is apart()
     cdef readonly bint plain            # content-codings of bodies are undone
     cdef readonly bint nests            # change sets have answers of their own, also those without calls
     # What write() needs to know of a large body, found out in steps: an iterator of them whose value is for `said`; None:
@@ -88,6 +92,9 @@ cdef class Writer:
     # appended the pieces stand; -1: nowhere.
     cdef BodyPieces made
     cdef Py_ssize_t cut
+    # What write() would append of a result whose body has at least APART bytes, which is not copied where it need not be:
+    # a list of bytes, or of lists of bytes, each of which is a message then.
+    cdef list apart(self, Call call, Result result)
     cdef int begin(self, Buffer out) except -1
     cdef Py_ssize_t write(self, Buffer out, Call call, Result result) except -1
     cdef int end(self, Buffer out, const Summary* summary) except -1

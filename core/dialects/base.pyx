@@ -74,6 +74,9 @@ cdef class Writer:
     cdef BodyPieces pieces_of(self, Call call, Result result, tuple said):
         return None
 
+    cdef list apart(self, Call call, Result result):
+        raise NotImplementedError
+
     cdef int begin(self, Buffer out) except -1:
         raise NotImplementedError
 
@@ -115,6 +118,10 @@ cdef class Writer:
         self.write(out, call, result)
         text = out.take()
         return [text[:self.cut], *made.pieces, text[self.cut:]]
+
+    def write_apart(self, Call call not None, Result result not None):
+        """apart() for tests and tools."""
+        return self.apart(call, result)
 
     def write_bytes(self, Call call not None, Result result not None):
         """What write() appends, as bytes: for tests and tools."""

@@ -1,14 +1,15 @@
 """Results -> messages of batchwire.v1 (BatchResponse, ExecuteResponse).
 
 Each write() appends one `results` field, or several of at most PART bytes each for a body that comes in parts, so
-any run of whole fields is a valid message. Bodies are the upstream's bytes. Must never alter a body.
+any run of whole fields is a valid message. Bodies are the upstream's bytes: large ones stay apart from what is around
+them, and are not copied (PL-01). Must never alter a body.
 """
 from batchwire.core.asserts cimport must_hold
 from batchwire.core.dialects.base cimport Summary, Writer
 from batchwire.core.dialects.identifiers cimport MAX_ID
 from batchwire.core.dialects.wire cimport field_at, put_field, put_varint, varint_at, varint_size
 from batchwire.core.model cimport Buffer, Call, HeaderSlice, KIND_HOP, KIND_OTHER, Result
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint64_t
 
 cdef enum:
@@ -64,6 +65,8 @@ cdef int put_note(Buffer inner, Py_ssize_t body, bint headers, Py_ssize_t room) 
 cdef class ProtoWriter(Writer):
     def __init__(self):
         self.splits = False
+        self.sets_apart = True
+        self.scratch = Buffer()
         self.bound(DEFAULT_MESSAGE, False, False)
 
     cdef Py_ssize_t bound(self, Py_ssize_t max_message, bint parts, bint one_message) except -1:
@@ -92,6 +95,7 @@ cdef class ProtoWriter(Writer):
     cdef Py_ssize_t write(self, Buffer out, Call call, Result result) except -1:
         cdef Py_ssize_t size, before = out.size, least = 0, most = self.room, others = 0
         cdef Py_ssize_t group = 0 if call.group is None else PyBytes_GET_SIZE(call.group)
+        cdef Py_ssize_t body_at = -1
         cdef int timings = 0, i, j
         cdef HeaderSlice* header
         cdef list recoded = None
@@ -135,7 +139,7 @@ cdef class ProtoWriter(Writer):
             self.write_large(out, call, result, most)
             return self.written(least, out.size - before)
         # The size is known, so nothing below looks whether there is room.
-        out.grow(size + 12)
+        out.grow(size + 12 if self.bodies is None else size - result.body_len + 12)
         p = out.data + out.size
         p[0] = 0x0A                                                 # results = 1
         p = varint_at(p + 1, size)
@@ -161,7 +165,12 @@ cdef class ProtoWriter(Writer):
             else:
                 p = field_at(p, 0x12, PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value))
         if result.body_owner is not None:
-            p = field_at(p, 0x22, result.body, result.body_len)     # body = 4
+            if self.bodies is None:
+                p = field_at(p, 0x22, result.body, result.body_len)  # body = 4
+            else:
+                p[0] = 0x22
+                p = varint_at(p + 1, result.body_len)
+                body_at = p - out.data
         if group:
             p = field_at(p, 0x2A, PyBytes_AS_STRING(call.group), group)
         if timings:
@@ -176,7 +185,42 @@ cdef class ProtoWriter(Writer):
         p[0] = 0x38                                                 # outcome = 7
         p = varint_at(p + 1, result.outcome)
         out.size = p - out.data
-        return self.written(least, out.size - before)
+        if body_at < 0:
+            return self.written(least, out.size - before)
+        self.bodies.append((body_at, body_of(result), out.size))
+        return self.written(least, out.size - before + result.body_len)
+
+    cdef list apart(self, Call call, Result result):
+        cdef list bodies
+        self.bodies = []
+        self.scratch.size = 0
+        try:
+            self.write(self.scratch, call, result)
+        finally:
+            bodies, self.bodies = self.bodies, None
+        return self.messages_of(self.scratch.take(), bodies)
+
+    cdef list messages_of(self, bytes text, list bodies):
+        """What write() has appended with the bodies that it has left apart, see `bodies`. Several share a message as far
+        as they fit."""
+        cdef list messages = [], message = []
+        cdef Py_ssize_t at, end, begun = 0, size = 0, more
+        cdef bytes body
+        if not bodies:
+            return [text]
+        for at, body, end in bodies:
+            more = end - begun + PyBytes_GET_SIZE(body)
+            if size and size + more > self.max_message:
+                messages.append(message)
+                message = []
+                size = 0
+            message += [text[begun:at], body, text[at:end]]
+            size += more
+            begun = end
+        if self.one_message:
+            return message
+        messages.append(message)
+        return messages
 
     cdef Py_ssize_t written(self, Py_ssize_t least, Py_ssize_t n) except? -1:
         """A result was written, in n bytes; least: what was kept for it. Returns n."""
@@ -237,7 +281,7 @@ cdef class ProtoWriter(Writer):
 
     cdef int put_parts(self, Buffer out, Buffer inner, Call call, Result result, Py_ssize_t most) except -1:
         """The body in parts, each in a Result of at most so many bytes besides its frame; inner: the first, without body."""
-        cdef Py_ssize_t n, at = 0
+        cdef Py_ssize_t n, body_at, at = 0
         cdef bint last = False
         while not last:
             # Nothing where the head alone is as large as the message; what follows has room, for it has no head.
@@ -246,9 +290,16 @@ cdef class ProtoWriter(Writer):
             out.put_char(0x0A)
             put_varint(out, inner.size + 1 + varint_size(n) + n + (0 if last else 2))
             out.put(inner.data, inner.size)
-            put_field(out, 0x22, result.body + at, n)
+            out.put_char(0x22)
+            put_varint(out, n)
+            body_at = out.size
+            if self.bodies is None:
+                out.put(result.body + at, n)
             if not last:
                 out.put(b"\x50\x01", 2)                             # body_continues = 10
+            if self.bodies is not None:
+                # A copy, so that it goes when the client has taken it (AN-05).
+                self.bodies.append((body_at, PyBytes_FromStringAndSize(result.body + at, n), out.size))
             at += n
             inner.size = 0
             put_field(inner, 0x0A, PyBytes_AS_STRING(call.id), PyBytes_GET_SIZE(call.id))
@@ -283,6 +334,13 @@ cdef class ProtoWriter(Writer):
         q = number_at(q, 2, nanoseconds % 1000000000)
         p = field_at(p, 0x42, elapsed, q - elapsed)                 # elapsed = 8
         return put_field(out, 0x12, inner, p - inner)               # summary = 2
+
+
+cdef bytes body_of(Result result):
+    """The body; a copy only where it lies among other bytes, which it would keep (AN-05)."""
+    if type(result.body_owner) is bytes and PyBytes_GET_SIZE(result.body_owner) == result.body_len:
+        return result.body_owner
+    return PyBytes_FromStringAndSize(result.body, result.body_len)
 
 
 cdef inline char* number_at(char* p, int field, uint64_t n) noexcept nogil:

@@ -164,13 +164,13 @@ cdef class BatchRpc(Rpc):
                 self.whole = True
                 self.lead_at = 0
                 self.lead_size = put_prefix(self.lead, session.unsent())
-            self.out = session.take()
+            self.put_out(session.take_chunk())
         else:
             if not session.has_output() or session.unsent() == 0:
                 return False
-            self.send(session.take())
+            self.send(session.take_chunk())
             if self.content_type is not None:
-                self.lead_size = self.wrap(PyBytes_GET_SIZE(self.out))
+                self.lead_size = self.wrap(self.left_out())
         if session.is_over():
             self.check_end()
         return True
@@ -178,7 +178,7 @@ cdef class BatchRpc(Rpc):
     cdef Py_ssize_t fill(self, char* p, Py_ssize_t size, FillEnd* end) except -1:
         cdef Py_ssize_t n = Rpc.fill(self, p, size, end)
         if self.session is not None:
-            self.session.front_keeps(0 if self.out is None else PyBytes_GET_SIZE(self.out) - self.out_at)
+            self.session.front_keeps(self.left_out())
         return n
 
     cdef int wrap(self, Py_ssize_t n) except -1:

@@ -4,6 +4,8 @@ from batchwire.core.model cimport Buffer
 
 cdef enum:
     WRITE_BYTES = 262144      # the most that is made for one write
+    # And in one turn of the loop for one connection: a client that reads as fast as this process writes has no end (PL-01).
+    TURN_WRITTEN = 524288
 
 cdef double LINGER_SECONDS    # for a client to read the last words and close
 

@@ -6,7 +6,7 @@ late or no HTTP, is told only after the answers that are due before it (FR-13). 
 """
 from batchwire.core.errors import EnvelopeError
 from batchwire.core.faults cimport fault
-from batchwire.core.front.http1_answers cimport connections_open, final_answer, TURN_BYTES
+from batchwire.core.front.http1_answers cimport connections_open, final_answer, LONG_READ, TURN_BYTES
 from batchwire.core.front.http1_stream cimport Http1Stream, streams_open
 from batchwire.core.front.stream cimport Handler
 from batchwire.core.model cimport now
@@ -53,6 +53,8 @@ cdef class Http1Connection(Http1Answers):
             return
         self.received = now()
         self.receiving = True
+        if PyBytes_GET_SIZE(data) >= LONG_READ:
+            self.rest()
         try:
             self.take_in(data)
         except BaseException as error:

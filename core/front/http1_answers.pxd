@@ -4,6 +4,7 @@ from batchwire.core.front.http1_stream cimport Http1Link, Http1Stream
 from batchwire.core.front.stream cimport Ends
 
 cdef enum:
+    LONG_READ = 131072        # bytes, of which a turn of the loop bears one: more are to come
     TURN_BYTES = 65536        # of heads, answered or parsed behind others in one turn of the loop (PL-01)
 
 cdef unsigned long long connections_open
@@ -19,6 +20,7 @@ cdef class Http1Answers(Http1Link):
     cdef bint ended                         # nothing is answered any more
     cdef bint half_closed                   # the client has said all that it will ever say
     cdef bint reading                       # the transport reads
+    cdef bint rests                         # nothing more is read in this turn of the loop
     cdef bint flush_due, receiving, flushing
     cdef bint continue_due                  # 100 Continue is to be said unless the body comes with the head
     cdef bint unsettled                     # the handler of `current` has not been told on_settled()
@@ -39,6 +41,7 @@ cdef class Http1Answers(Http1Link):
     cdef int begin(self, Http1Stream stream) except -1
     cdef int settle_handler(self, Http1Stream stream) except -1
     cdef int finish(self, Http1Stream stream) except -1
+    cdef int rest(self) except -1
     cdef int look_at_reading(self) except -1
     cdef int drop(self, Http1Stream stream) except -1
     cdef int drop_newest(self) except -1

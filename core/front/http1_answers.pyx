@@ -5,7 +5,7 @@ connection ends so that its client can read the last words, and never so that an
 (ER-07). Must never look at what comes in.
 """
 from batchwire.core.faults cimport fault
-from batchwire.core.front.connections cimport LINGER_SECONDS, WRITE_BYTES
+from batchwire.core.front.connections cimport LINGER_SECONDS, TURN_WRITTEN, WRITE_BYTES
 from batchwire.core.front.http_requests cimport answer_of
 from batchwire.core.front.stream cimport ends_of, Handler
 from batchwire.core.model cimport Buffer, now
@@ -195,10 +195,11 @@ cdef class Http1Answers(Http1Link):
     # --- answers
 
     cdef int flush(self) except -1:
-        """Sends what handlers have to say, in as few writes as may be, and begins what waits for its turn."""
+        """Sends what handlers have to say, in as few writes as may be, and begins what waits for its turn: as far as one
+        turn of the loop should bear."""
         cdef Http1Stream stream
         cdef Buffer out = self.out
-        cdef Py_ssize_t begun = 0
+        cdef Py_ssize_t begun = 0, sent = 0
         if self.flushing or self.receiving or self.closed:
             return 0
         self.flushing = True
@@ -234,7 +235,11 @@ cdef class Http1Answers(Http1Link):
                 elif out.size < WRITE_BYTES:
                     break
                 if out.size >= WRITE_BYTES and not self.closed:
+                    sent += out.size
                     self.write()
+                    if sent >= TURN_WRITTEN:
+                        self.flush_soon()
+                        break
             if out.size and not self.closed:
                 self.write()
         finally:
@@ -313,10 +318,22 @@ cdef class Http1Answers(Http1Link):
     def on_backlog(self):
         raise NotImplementedError
 
+    cdef int rest(self) except -1:
+        """Nothing more is read in this turn of the loop (PL-01): libuv would read up to 32 times. look_at_reading() follows."""
+        if not self.rests:
+            self.rests = True
+            self.loop.call_soon(self.on_rested, context=self.acceptor.context)
+        return 0
+
+    def on_rested(self):
+        self.rests = False
+        if not self.closed:
+            self.look_at_reading()
+
     cdef int look_at_reading(self) except -1:
         """While requests wait nothing more is read: each answer that ends would let in another read of them."""
-        cdef bint wanted = self.ended or not self.waiting and not self.backlog \
-            and (self.newest is None or self.newest.unconsumed <= MOST_UNREAD)
+        cdef bint wanted = not self.rests and (self.ended or not self.waiting and not self.backlog
+                                               and (self.newest is None or self.newest.unconsumed <= MOST_UNREAD))
         if wanted == self.reading or self.closed or self.half_closed:
             return 0
         self.reading = wanted

@@ -5,7 +5,7 @@ the loop goes out in one write. A stream's window opens when its handler has con
 consumes nothing stops its client. Must never know what a request means, nor hold more of one than its window.
 """
 from batchwire.core.faults cimport fault
-from batchwire.core.front.connections cimport LINGER_SECONDS, WRITE_BYTES
+from batchwire.core.front.connections cimport LINGER_SECONDS, TURN_WRITTEN, WRITE_BYTES
 from batchwire.core.front.http2_stream cimport accepted, Http2Stream, streams_open
 from batchwire.core.front.nghttp2 cimport *
 from batchwire.core.front.stream cimport ends_of, Handler
@@ -379,10 +379,12 @@ cdef class Http2Connection(Http2Link):
         self.flush()
 
     cdef int flush(self) except -1:
-        """Sends what nghttp2 has to send, in as few writes as may be."""
+        """Sends what nghttp2 has to send, in as few writes as may be, as far as one turn of the loop should bear (PL-01)."""
         cdef const uint8_t* p
         cdef ssize_t n
+        cdef Py_ssize_t sent = 0
         cdef Buffer out = self.out
+        cdef bint more = False
         if self.closed or self.receiving or self.flushing:
             return 0
         self.flushing = True
@@ -399,11 +401,17 @@ cdef class Http2Connection(Http2Link):
                     out.put(<const char*>p, n)
                 if out.size == 0:
                     break
+                sent += out.size
                 self.write()
+                if sent >= TURN_WRITTEN:
+                    more = True
+                    break
             if self.left and out.size == 0:
                 self.close_left()
         finally:
             self.flushing = False
+        if more:
+            self.schedule_flush()
         return self.check_end()
 
     cdef int close_left(self) except -1:

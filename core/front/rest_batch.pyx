@@ -196,7 +196,7 @@ cdef class RestBatch(Handler):
             if self.out is None:
                 if self.over or session.unsent() == 0 or not session.has_output():
                     break
-                self.out = session.take()
+                self.out = session.take_chunk()
                 if self.out is None:
                     break
             part = min(size - n, PyBytes_GET_SIZE(self.out) - self.out_at)

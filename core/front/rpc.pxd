@@ -33,6 +33,8 @@ cdef class Rpc(MessageTaker):
     cdef int lead_size, lead_at
     cdef bytes out
     cdef Py_ssize_t out_at
+    cdef list more                          # bytes that follow it, the last first; or None
+    cdef Py_ssize_t more_bytes              # how many they are
     cdef bytes status, detail, details      # of the trailers: grpc-status, grpc-message, grpc-status-details-bin
     cdef int expect(self, object servicer, Py_ssize_t max_message) except -1
     cdef Http2Stream http2(self)
@@ -42,7 +44,9 @@ cdef class Rpc(MessageTaker):
     cdef bint next_piece(self) except -1
     cdef bint at_end(self) except -1
     cdef int on_gone(self, bint cancelled) except -1
-    cdef int send(self, bytes message) except -1
+    cdef int send(self, object message) except -1
+    cdef int put_out(self, object pieces) except -1
+    cdef Py_ssize_t left_out(self) noexcept
     cdef int answer(self) except -1
     cdef int set_status(self, int code, str message, bytes details) except -1
     cdef int end_input(self, object error) except -1

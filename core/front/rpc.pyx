@@ -73,12 +73,29 @@ cdef class Rpc(MessageTaker):
         """[(name, value)] of the initial metadata."""
         return None
 
-    cdef int send(self, bytes message) except -1:
-        """Makes `message` what is sent next; for next_piece()."""
+    cdef int send(self, object message) except -1:
+        """Makes `message`, bytes or a list of them, what is sent next; for next_piece()."""
+        self.put_out(message)
         self.lead_at = 0
-        self.lead_size = put_prefix(self.lead, PyBytes_GET_SIZE(message))
-        self.out = message
+        self.lead_size = put_prefix(self.lead, self.left_out())
         return 0
+
+    cdef int put_out(self, object pieces) except -1:
+        """Makes `pieces`, bytes or a list of them, what is sent behind `lead`."""
+        cdef bytes piece
+        if type(pieces) is list:
+            self.more = <list>pieces
+            self.more.reverse()
+            self.out = self.more.pop()
+            for piece in self.more:
+                self.more_bytes += PyBytes_GET_SIZE(piece)
+        else:
+            self.out = pieces
+        return 0
+
+    cdef Py_ssize_t left_out(self) noexcept:
+        """Bytes that are still to be sent behind `lead`."""
+        return 0 if self.out is None else PyBytes_GET_SIZE(self.out) - self.out_at + self.more_bytes
 
     cdef int answer(self) except -1:
         """There is something to fill in, or the end. Called as often as one likes."""
@@ -296,6 +313,9 @@ cdef class Rpc(MessageTaker):
                 if self.out_at == PyBytes_GET_SIZE(self.out):
                     self.out = None
                     self.out_at = 0
+                    if self.more:
+                        self.out = self.more.pop()
+                        self.more_bytes -= PyBytes_GET_SIZE(self.out)
             elif not self.next_piece():
                 break
         if n < size and self.at_end():

@@ -2,11 +2,12 @@
 
 A chunk is one gRPC message, so it holds as many results as are ready; CHUNK bounds it. A message costs as much as
 ten calls (docs/architecture.md), so results that are near travel together. Large results make no large chunks (AN-06,
-AN-07): a document is cut anywhere, into PIECEs; protobuf between two fields, so that no field is ever split.
+AN-07): a document is cut anywhere, into PIECEs; protobuf between two fields, so that no field is ever split. A message
+with a large body is a list of its pieces (PL-01); the one message of Execute is all chunks together.
 """
 from batchwire.core.dialects.wire cimport Field, next_field
 from batchwire.core.model cimport KEPT_BYTES, Buffer
-from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdlib cimport realloc
 
 from collections import deque
@@ -17,6 +18,13 @@ cdef enum:
 
 LINGER = 0.004            # seconds that results wait for those that are near
 cdef double NEAR = 0.0002  # seconds between results below which the next one is near
+
+
+cdef Py_ssize_t size_of(list written) except -1:
+    cdef Py_ssize_t size = 0
+    for piece in written:
+        size += size_of(piece) if type(piece) is list else PyBytes_GET_SIZE(piece)
+    return size
 
 
 cdef class Outbox:
@@ -46,20 +54,28 @@ cdef class Outbox:
         return 0
 
     cdef int put(self, list written) except -1:
-        """Adds a whole result that is in pieces; those that are large become chunks as they are."""
-        cdef bytes piece
+        """Adds a whole result that is in pieces; those that are large become chunks as they are, and so do lists, which
+        are messages."""
         for piece in written:
-            if self.splits and CHUNK <= len(piece) <= PIECE:
+            if self.is_chunk(piece):
                 if self.tail.size:
                     self.push(self.tail.take())
                 self.push(piece)
-                self.held += len(piece)
+                self.held += size_of([piece])
             else:
                 self.tail.put_bytes(piece)
                 self.added(len(piece))
         return 0
 
-    cdef int push(self, bytes chunk) except -1:
+    cdef bint is_chunk(self, object piece) except -1:
+        if type(piece) is list:
+            return True
+        if PyBytes_GET_SIZE(piece) < CHUNK:
+            return False
+        return self.one_message or (self.splits and PyBytes_GET_SIZE(piece) <= PIECE)
+
+    cdef int push(self, object chunk) except -1:
+        """chunk: bytes, or a list of bytes."""
         if self.chunks is None:
             self.chunks = deque()
         self.chunks.append(chunk)
@@ -134,14 +150,17 @@ cdef class Outbox:
             return LINGER if self.gap <= NEAR else 0
         return LINGER - since
 
-    cdef bytes take(self):
-        cdef bytes chunk
+    cdef object take(self):
+        """A chunk: bytes, a list of bytes, or None."""
+        cdef object chunk
+        cdef Py_ssize_t size
         if self.chunks:
             chunk = self.chunks.popleft()
         elif self.tail.size:
             chunk = self.tail.take()
         else:
             return None
-        self.held -= len(chunk)
-        self.taken += len(chunk)
+        size = PyBytes_GET_SIZE(chunk) if type(chunk) is bytes else size_of(chunk)
+        self.held -= size
+        self.taken += size
         return chunk

@@ -17,7 +17,7 @@ cdef class Outlet:
     @staticmethod
     cdef Outlet of(Conductor batch, object loop, ResultStream results, ClientClock client, Waker waker)
     cdef int added(self, double t, int running, uint64_t pending) except -1
-    cdef bytes take(self, uint64_t pending)
+    cdef object take(self, uint64_t pending)
     cdef int offer(self) except -1
     cdef int end(self) except -1
     cdef int stop_timer(self) except -1

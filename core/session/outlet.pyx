@@ -31,10 +31,10 @@ cdef class Outlet:
             self.linger = self.loop.call_later(wait, self.on_linger)
         return 0
 
-    cdef bytes take(self, uint64_t pending):
-        """The next chunk of the answer, or None. pending: calls without a result."""
+    cdef object take(self, uint64_t pending):
+        """The next chunk of the answer, bytes or a list of bytes; or None. pending: calls without a result."""
         cdef Outbox outbox = self.results.outbox
-        cdef bytes chunk = outbox.take()
+        cdef object chunk = outbox.take()
         self.client.last_take = outbox.last_taken = now()
         if outbox.held == 0:
             self.ready = False

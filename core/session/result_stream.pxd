@@ -26,6 +26,8 @@ cdef class ResultStream:
     cdef int put(self, Call call, Result result) except -1
     cdef int put_said(self, Call call, Result result, tuple said, BodyPieces made) except -1
     cdef int put_made(self, Call call, Result result, BodyPieces made) except -1
+    cdef int put_written(self, Call call, list written) except -1
+    cdef list apart(self, Call call, Result result)
     cdef int pass_by(self, Call call) except -1
     cdef int end(self, const Summary* summary) except -1
     cdef int discard(self) except -1

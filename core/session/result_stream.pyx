@@ -4,9 +4,10 @@ Results leave in the order in which calls finish, or in request order (GW-23): t
 wait in a window of `window_bytes`. Whether a call may start while the window is full is the session's decision.
 """
 from batchwire.core.errors import BadUpstreamBody, EnvelopeError
+from batchwire.core.dialects.base cimport APART
 from batchwire.core.faults cimport fault
 from batchwire.core.model cimport Buffer, Call, OUTCOME_UNREACHABLE, Result
-from cpython.bytes cimport PyBytes_GET_SIZE
+from batchwire.core.session.outbox cimport size_of
 
 import logging
 
@@ -29,14 +30,6 @@ cdef int replace(Result result, str message) except -1:
     return 0
 
 
-cdef Py_ssize_t size_of(list written) except -1:
-    cdef Py_ssize_t size = 0
-    cdef bytes piece
-    for piece in written:
-        size += PyBytes_GET_SIZE(piece)
-    return size
-
-
 cdef class ResultStream:
     """began: when the batch began, seconds of the monotonic clock."""
 
@@ -44,6 +37,7 @@ cdef class ResultStream:
         self.writer = writer
         self.outbox = Outbox(began)
         self.outbox.splits = writer.splits
+        self.outbox.one_message = one_message
         self.ordered = ordered
         self.one_message = one_message
         self.window_bytes = window_bytes
@@ -98,6 +92,8 @@ cdef class ResultStream:
     cdef int put(self, Call call, Result result) except -1:
         """Writes a result."""
         self.open()
+        if result.body_len >= APART and self.writer.sets_apart:
+            return self.put_written(call, self.apart(call, result))
         if not self.ordered or call.number == self.next_number:
             self.separate()
             self.outbox.added(self.write(self.outbox.tail, call, result))
@@ -119,13 +115,16 @@ cdef class ResultStream:
     cdef int put_made(self, Call call, Result result, BodyPieces made) except -1:
         """Writes a result around the pieces of its body, which are not copied."""
         cdef bytes text
-        cdef list written
         self.open()
         self.writer.made = made
         self.write(self.single, call, result)
         text = self.single.take()
         # Where it could not be written it is an error now, without the body.
-        written = [text] if self.writer.cut < 0 else [text[:self.writer.cut], *made.pieces, text[self.writer.cut:]]
+        return self.put_written(call, [text] if self.writer.cut < 0 else
+                                [text[:self.writer.cut], *made.pieces, text[self.writer.cut:]])
+
+    cdef int put_written(self, Call call, list written) except -1:
+        """Adds a result that has been written, in pieces."""
         if self.ordered:
             return self.keep(call, written)
         self.separate()
@@ -186,6 +185,16 @@ cdef class ResultStream:
         self.writer.made = None
         self.writer.cut = -1
         return self.writer.write(out, call, result)
+
+    cdef list apart(self, Call call, Result result):
+        """write() of a large result, in pieces."""
+        try:
+            fault("writer")
+            return self.writer.apart(call, result)
+        except Exception as error:
+            spoil(result, error)
+        self.writer.write(self.single, call, result)
+        return [self.single.take()]
 
     cdef int separate(self) except -1:
         """What stands between two results of the dialect."""

@@ -56,7 +56,7 @@ cdef class Session(Conductor):
     cpdef feed(self, bytes data)
     cpdef feed_end(self)
     cdef bint worked(self, double seconds) except -1
-    cpdef bytes take(self)
+    cdef object take_chunk(self)
     cpdef check_idle(self)
     cdef void sum_up(self, Summary* summary) noexcept
     cdef int listen(self, SessionListener listener) except -1

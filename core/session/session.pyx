@@ -208,9 +208,14 @@ cdef class Session(Conductor):
         """Bytes of the answer that have not been taken."""
         return self.results.untaken()
 
-    cpdef bytes take(self):
-        """One chunk of the answer, or None. Protobuf: one message."""
-        cdef bytes chunk = self.outlet.take(self.pending.calls)
+    def take(self):
+        """One chunk of the answer, or None. Protobuf: one message; of Execute, whose answer is one, a part of it."""
+        chunk = self.take_chunk()
+        return b"".join(chunk) if type(chunk) is list else chunk
+
+    cdef object take_chunk(self):
+        """take() without putting together what is in pieces: bytes, a list of bytes, or None."""
+        cdef object chunk = self.outlet.take(self.pending.calls)
         self.dispatch.tell_inflow()
         if chunk is not None and not self.is_over():
             try:

@@ -7,12 +7,18 @@ cdef enum:
 
 
 cdef class Inlet:
-    """Where an answer comes in. pause_reading(): reads no more until resume_reading(); both act at once and call nobody back."""
+    """Where an answer comes in. pause_reading(): reads no more until resume_reading(); both act at once and call nobody back.
+
+    rest(): reads no more in this turn of the loop (PL-01). read_on(): it has its turn; it may have ended, or be paused.
+    """
     cdef object inflow                      # core.dispatch.inflow.Inflow that counts the answer, or None
     cdef Call answering
     cdef Py_ssize_t counted
     cdef bint held                          # it was told to wait
     cdef double left                        # seconds that its call had left then
+    cdef bint rests                         # between rest() and read_on()
+    cdef int rest(self) except -1
+    cdef int read_on(self) except -1
     cdef int pause_reading(self) except -1
     cdef int resume_reading(self) except -1
 

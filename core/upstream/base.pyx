@@ -11,6 +11,12 @@ from collections import deque
 
 
 cdef class Inlet:
+    cdef int rest(self) except -1:
+        raise NotImplementedError
+
+    cdef int read_on(self) except -1:
+        raise NotImplementedError
+
     cdef int pause_reading(self) except -1:
         raise NotImplementedError
 

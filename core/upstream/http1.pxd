@@ -1,11 +1,13 @@
 from batchwire.core.model cimport Buffer, Call
 from batchwire.core.upstream.base cimport Inlet, Upstream
 from batchwire.core.upstream.http1_answer cimport Answer
+from batchwire.core.upstream.read_turns cimport ReadTurns
 
 cdef bint may_repeat(Call call) except -1
 
 cdef class ConnectionPool(Upstream):
     """The pool, as its connections see it."""
+    cdef object loop
     cdef Buffer scratch                     # request heads are built here, one at a time
     cdef bytes host_line                    # b"Host: ...\r\n"
     cdef int answered(self, HttpConnection connection, Call call) except -1
@@ -15,6 +17,7 @@ cdef class ConnectionPool(Upstream):
 
 cdef class HttpConnection(Inlet):
     cdef ConnectionPool pool
+    cdef ReadTurns turns
     cdef object transport
     cdef int fd                             # for writing without a detour; -1: TLS
     cdef int socket                         # the same with TLS; -1: closed

@@ -9,6 +9,7 @@ from batchwire.core.model cimport CARRIED, Buffer, Call, now
 from batchwire.core.sending cimport is_quiet, send_now
 from batchwire.core.upstream.base cimport COUNTED, CallOwner, Inlet
 from batchwire.core.upstream.http1_answer cimport ANSWER_DONE, Answer
+from batchwire.core.upstream.read_turns cimport read_turns_of
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.string cimport memcpy
 
@@ -52,6 +53,7 @@ cdef class ConnectionPool(Upstream):
 cdef class HttpConnection(Inlet):
     def __init__(self, ConnectionPool pool not None, Py_ssize_t max_head):
         self.pool = pool
+        self.turns = read_turns_of(pool.loop)
         self.answer = Answer(max_head, pool.max_response_bytes)
         self.fd = self.socket = -1
         self.slot = -1
@@ -80,6 +82,17 @@ cdef class HttpConnection(Inlet):
             self.response_complete()
         elif answer.received() >= COUNTED:
             (<CallOwner>self.call.owner).incoming(self, self.call, answer.received())
+            self.turns.spend(self, PyBytes_GET_SIZE(data))
+
+    cdef int rest(self) except -1:
+        if not self.closed:
+            self.transport.pause_reading()
+        return 0
+
+    cdef int read_on(self) except -1:
+        if not self.closed and self.paused_since == 0:
+            self.transport.resume_reading()
+        return 0
 
     cdef int pause_reading(self) except -1:
         """AN-05: leaves the rest of the answer to the upstream's and the kernel's buffers."""
@@ -90,7 +103,7 @@ cdef class HttpConnection(Inlet):
         return 0
 
     cdef int resume_reading(self) except -1:
-        if not self.closed:
+        if not self.closed and not self.rests:
             self.transport.resume_reading()
         if self.paused_since:
             self.paused += now() - self.paused_since

@@ -31,7 +31,6 @@ cdef class HttpUpstream(ConnectionPool):
     connect_timeout, call_timeout, idle_timeout: seconds. max_response_bytes, max_header_bytes: bytes a call.
     names: where hosts are looked up, shared with other upstreams; None: its own.
     """
-    cdef object loop
     cdef object names
     cdef list addresses
     cdef str unix_path

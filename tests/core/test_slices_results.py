@@ -15,7 +15,8 @@ from batchwire.core import Route
 from batchwire.core.dispatch.inflow import stats
 from batchwire.core.errors import EnvelopeError
 from batchwire.core.session import turns
-from core_driving import RawServer, Request, answer, serving, session_of, taken, turned, upstream_of
+from batchwire.v1 import batch_pb2
+from core_driving import RawServer, Request, answer, collect, serving, session_of, taken, turned, upstream_of
 from harness.batches import Call
 from harness.multiparts import HTTP_TYPE, change_set, document, part_of
 
@@ -156,3 +157,31 @@ async def test_PL_01_coded_answers_of_a_change_set_are_undone_in_slices() -> Non
     assert text.count(b"HTTP/1.1 200 OK") == 3
     assert text.count(value) == 3
     assert text.index(b"Content-ID: 7") < text.index(b"Content-ID: 8") < text.index(b"Content-ID: 9")
+
+
+@pytest.mark.parametrize("filler", [b"x" * 99 + b"\n", b"--ab\n", b"--a"], ids=["text", "lines", "no-lines"])
+async def test_PL_01_the_multipart_answer_of_an_upstream_is_read_in_slices(filler: bytes) -> None:
+    """Whatever it is looked through for the end of a part."""
+    value = b"1" + filler * (8 * MIB // len(filler))
+
+    def batched(made: Request) -> bytes:
+        def one(name: int) -> bytes:
+            head = b"--s\r\n%sContent-ID: %d\r\n\r\nHTTP/1.1 200 OK\r\nContent-Type: image/png\r\n" % (HTTP_TYPE, name)
+            return head + b"Content-Length: %d\r\n\r\n%s\r\n" % (len(value), value)
+
+        text = b"--a\r\nContent-Type: multipart/mixed; boundary=s\r\n\r\n" + one(1) + one(2) + b"--s--\r\n"
+        text += b"\r\n--a--\r\n"
+        return answer(200, text, [("Content-Type", "multipart/mixed; boundary=a")])
+
+    turns.force(1)
+    async with RawServer(batched) as server, upstream_of(server) as upstream:
+        upstream.take_batches("multipart")
+        session = session_of(Route(root="/svc/", upstream=upstream), dialect="proto")
+        calls = [batch_pb2.Call(id=name, method="POST", url="x", body=b"{}", atomicity_group="g") for name in "78"]
+        options = batch_pb2.BatchOptions(max_message_bytes=64 * MIB)
+        before = turns.stats()["slices"]
+        session.feed(batch_pb2.BatchRequest(options=options, calls=calls).SerializeToString())
+        session.feed_end()
+        batch = await collect(session)
+    assert turns.stats()["slices"] - before > len(value) // MIB
+    assert batch["7"].body == batch["8"].body == value

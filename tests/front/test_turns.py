@@ -11,14 +11,33 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
 
+import pytest
 from batchwire.core.front.http1 import Http1Connection
 from batchwire.core.front.http1_acceptor import Http1Acceptor
-from harness.http2 import END_HEADERS, END_STREAM, PREFACE, Kind, block, data, frame, headers, indexed, literal, request
+from batchwire.core.front.http2 import Http2Connection
+from harness.http2 import (
+    END_HEADERS,
+    END_STREAM,
+    PREFACE,
+    WINDOW,
+    Kind,
+    Setting,
+    block,
+    data,
+    frame,
+    headers,
+    indexed,
+    literal,
+    request,
+    window_update,
+)
 from harness.http2 import settings as h2_settings
 from in_process import BareDesk, bare_front
 
 H2_TURN, H1_TURN = 131072, 65536
 """Bytes of heads."""
+TURN_WRITTEN, WRITE, READ, LARGE = 524_288, 300_000, 262_144, 8 << 20
+"""Bytes of bodies."""
 
 
 class CountingDesk(BareDesk):
@@ -90,6 +109,85 @@ class EchoLength(BareDesk):
             size += len(part)
         self.lengths.put_nowait(size)
         exchange.start(200, [], False)
+
+
+class Pipe:
+    """A transport whose client takes everything at once. written: bytes, in each turn of the loop."""
+
+    def __init__(self) -> None:
+        self.turn = 0
+        self.written: Counter[int] = Counter()
+        self.reading = True
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
+
+    def write(self, data: bytes) -> None:
+        self.written[self.turn] += len(data)
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def get_extra_info(self, name: str) -> object:
+        # With TLS there is no way around the transport.
+        return self if name == "ssl_object" else None
+
+    def is_closing(self) -> bool:
+        return False
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *_: None
+
+
+class LargeAnswers(BareDesk):
+    def serve(self, exchange: Any) -> None:
+        exchange.start(200, [], True)
+        exchange.write(bytes(LARGE))
+        exchange.end()
+
+
+@pytest.mark.parametrize("version", [1, 2])
+async def test_PL_01_a_large_answer_is_written_in_turns(version: int) -> None:
+    """To a client that is as fast as the gateway."""
+    pipe = Pipe()
+    async with bare_front(LargeAnswers()) as (_, acceptor):
+        connection: Any
+        if version == 1:
+            connection = Http1Connection(Http1Acceptor(asyncio.get_running_loop(), LargeAnswers()))
+            sent = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+        else:
+            connection = Http2Connection(acceptor)
+            most = 2**31 - 1
+            sent = PREFACE + h2_settings({Setting.INITIAL_WINDOW_SIZE: most}) + window_update(0, most - WINDOW)
+            sent += headers(1, request())
+        connection.connection_made(pipe)
+        connection.data_received(sent)
+        while pipe.written.total() < LARGE:
+            pipe.turn += 1
+            assert pipe.turn < 1000
+            await asyncio.sleep(0)
+        connection.connection_lost(None)
+    assert max(pipe.written.values()) < TURN_WRITTEN + WRITE
+
+
+async def test_PL_01_a_long_body_is_read_in_turns() -> None:
+    """One long read of HTTP/1.1 a turn: libuv would read again and again."""
+    pipe, servicer = Pipe(), EchoLength()
+    connection: Any = Http1Connection(Http1Acceptor(asyncio.get_running_loop(), servicer))
+    connection.connection_made(pipe)
+    connection.data_received(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % LARGE)
+    assert pipe.reading
+    for _ in range(LARGE // READ):
+        connection.data_received(bytes(READ))
+        assert not pipe.reading
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert pipe.reading
+    assert await servicer.lengths.get() == LARGE
+    connection.connection_lost(None)
 
 
 async def test_PL_01_heads_of_http1_are_answered_in_turns() -> None:

@@ -1,7 +1,7 @@
 """The multipart batch response of an upstream, taken apart (MP-05..MP-15, section 2 of the checklist).
 
 Parts are told apart by whole delimiter lines (MB-13, MB-14); inside each is an HTTP answer, read by the same code
-as one from a socket. Must never take a part that its delimiter does not close: it may be cut.
+as one from a socket. A step reads one part, or looks through some text for its end. Must never take a part that its delimiter does not close: it may be cut.
 """
 from batchwire.core.model cimport HeaderSlice, KIND_HOP, Result
 from batchwire.core.upstream.http1_answer cimport ANSWER_DONE, Answer
@@ -16,6 +16,8 @@ cdef extern from "<strings.h>" nogil:
 
 cdef enum:
     MAX_HEAD = 32768          # header bytes of one part
+    STEP = 1048576            # bytes that are looked through for a delimiter in one step (PL-01)
+    LOOKS = 1024              # and delimiters that are looked at
 
 _BLANK_LINE = re.compile(rb"\r?\n\r?\n")
 _FOLDED = re.compile(rb"\r?\n[ \t]+")
@@ -25,6 +27,27 @@ _BOUNDARY = re.compile(rb"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]"
 
 cdef class Taken:
     pass
+
+
+cdef class PartsReading(Steps):
+    @staticmethod
+    cdef PartsReading of(bytes text, bytes boundary, Py_ssize_t count):
+        cdef PartsReading made = PartsReading.__new__(PartsReading)
+        made.count = count
+        made.steps = _reading(made, text, boundary)
+        return made
+
+    cdef bint step(self) except -1:
+        try:
+            next(self.steps)
+            return False
+        except StopIteration as end:
+            self.answers = end.value
+        self.steps = None
+        return True
+
+    cdef Py_ssize_t held(self) noexcept:
+        return self.copied
 
 
 cdef bytes boundary_of(bytes content_type):
@@ -38,27 +61,38 @@ cdef bytes boundary_of(bytes content_type):
     return None
 
 
-cdef list parts_of(bytes text, bytes boundary, Py_ssize_t limit):
-    """What lies between delimiter lines; None: there are more than `limit`, or no closing delimiter."""
+def _parts(bytes text, Py_ssize_t first, Py_ssize_t last, bytes boundary, Py_ssize_t limit):
+    """Where what lies between delimiter lines begins and ends, of text[first:last]: a generator whose value is a list.
+
+    None: there are more than `limit`, or no closing delimiter.
+    """
     cdef bytes delimiter = b"--" + boundary
     cdef list parts = []
-    cdef Py_ssize_t at = 0, start = -1, begin, stop, end
+    cdef Py_ssize_t at = first, start = -1, begin, stop, end, window, looked = 0
     while True:
-        begin = text.find(delimiter, at)
+        looked += 1
+        if looked % LOOKS == 0:
+            yield
+        window = min(at + STEP + len(delimiter), last)
+        begin = text.find(delimiter, at, window)
         if begin < 0:
-            return None
-        at = begin + len(delimiter)
-        if begin and text[begin - 1:begin] != b"\n":
+            if window == last:
+                return None
+            at += STEP
+            yield
             continue
-        stop = text.find(b"\n", at)
-        end = len(text) if stop < 0 else stop
+        at = begin + len(delimiter)
+        if begin > first and text[begin - 1] != c"\n":
+            continue
+        stop = text.find(b"\n", at, last)
+        end = last if stop < 0 else stop
         rest = text[at:end].rstrip(b"\r \t") if end - at < 1000 else b"?"
         if rest not in (b"", b"--"):
             continue                                      # another boundary that this one begins, or text
         if start >= 0:
-            if begin > start and text[begin - 2:begin - 1] == b"\r":
+            if begin > start and begin - 2 >= first and text[begin - 2] == c"\r":
                 begin -= 1
-            parts.append(text[start:begin - 1 if begin > start else start])
+            parts.append((start, begin - 1 if begin > start else start))
             if len(parts) > limit:
                 return None
         if rest == b"--":
@@ -69,19 +103,19 @@ cdef list parts_of(bytes text, bytes boundary, Py_ssize_t limit):
         at = stop                                         # an empty part's delimiter follows at once
 
 
-cdef tuple head_and_rest(bytes part):
-    """({lower-case name: value}, what follows the blank line), or None."""
+cdef tuple head_of(bytes text, Py_ssize_t first, Py_ssize_t last):
+    """({lower-case name: value}, where the rest begins behind the blank line) of a part, or None."""
     cdef dict fields = {}
-    if part[:1] in (b"\r", b"\n"):
+    if text[first:min(first + 1, last)] in (b"\r", b"\n"):
         return None                                       # MB-02: text/plain, by RFC 2046
-    blank = _BLANK_LINE.search(part, 0, MAX_HEAD)
+    blank = _BLANK_LINE.search(text, first, min(first + MAX_HEAD, last))
     if blank is None:
         return None
-    for line in _FOLDED.sub(b" ", part[:blank.start()]).split(b"\n"):
+    for line in _FOLDED.sub(b" ", text[first:blank.start()]).split(b"\n"):
         name, colon, value = line.partition(b":")
         if colon:
             fields.setdefault(name.strip().lower(), value.strip())
-    return fields, part[blank.end():]
+    return fields, blank.end()
 
 
 cdef Result message_in(bytes text):
@@ -114,34 +148,46 @@ cdef bytes inner_content_id(Result result):
     return found
 
 
-cdef list answers_in(list parts, list into, Py_ssize_t limit, bint nested):
-    """Appends (id or None, Result or None) for each HTTP answer; None: the structure is not that of a batch."""
+def _answers(PartsReading reading, bytes text, list parts, list into, bint nested):
+    """Appends (id or None, Result or None) for each HTTP answer: a generator whose value is `into`.
+
+    None: the structure is not that of a batch.
+    """
     cdef Result result
-    for part in parts:
-        if len(into) == limit:
+    cdef Py_ssize_t first, last, rest
+    for first, last in parts:
+        yield
+        if len(into) == reading.count:
             return None                                   # more answers than calls
-        split = head_and_rest(part)
+        split = head_of(text, first, last)
         if split is None:
             into.append((None, None))
             continue
         fields, rest = split
         media = fields.get(b"content-type", b"")
         if media.partition(b";")[0].strip().lower() == b"application/http":
-            result = message_in(rest)
+            result = message_in(text[rest:last])
+            reading.copied += last - rest
             name = None if result is None else inner_content_id(result)
             into.append((fields.get(b"content-id", name), result))
             continue
         boundary = None if nested else boundary_of(media)
-        inside = None if boundary is None else parts_of(rest, boundary, limit)
-        if inside is None or answers_in(inside, into, limit, True) is None:
+        inside = None if boundary is None else (yield from _parts(text, rest, last, boundary, reading.count))
+        if inside is None or (yield from _answers(reading, text, inside, into, True)) is None:
             return None
     return into
 
 
-cdef Taken responses_in(bytes text, bytes boundary, Py_ssize_t count, bint atomic):
+def _reading(PartsReading reading, bytes text, bytes boundary):
+    """What _answers() gives of a whole batch response; None: it is none."""
+    parts = yield from _parts(text, 0, len(text), boundary, reading.count)
+    return None if parts is None else (yield from _answers(reading, text, parts, [], False))
+
+
+cdef Taken responses_in(PartsReading reading, bint atomic):
     cdef Taken taken = Taken()
-    cdef list parts = parts_of(text, boundary, count)
-    cdef list answers = None if parts is None else answers_in(parts, [], count, False)
+    cdef list answers = reading.answers
+    cdef Py_ssize_t count = reading.count
     cdef set seen = set()
     cdef Result result
     cdef Py_ssize_t i, index

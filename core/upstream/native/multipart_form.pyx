@@ -15,7 +15,7 @@ from batchwire.core.upstream.native.members cimport (
     relative_url,
     renaming_of,
 )
-from batchwire.core.upstream.native.multipart_answer cimport Taken, boundary_of, responses_in
+from batchwire.core.upstream.native.multipart_answer cimport PartsReading, Taken, boundary_of, responses_in
 from batchwire.core.upstream.native.outcomes cimport bad_answer, failed_together, refused_batch, settled, whole_body
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t
@@ -97,25 +97,32 @@ cdef class MultipartForm(NativeForm):
         encoding.parts.append(out.take())
         return True
 
+    cdef Steps reading(self, Result answer, Py_ssize_t count):
+        cdef bytes boundary = told_boundary(answer)
+        cdef bytes text = None if boundary is None else whole_body(answer, CARRIED * self.max_body_bytes)
+        return None if text is None else PartsReading.of(text, boundary, count)
+
     cdef list decode(self, Result answer, list members, bint atomic, list gathered, Steps reading):
         cdef Py_ssize_t count = len(members)
-        cdef HeaderSlice* media = answer.find(KIND_CONTENT_TYPE)
-        cdef bytes boundary = None if media == NULL else boundary_of(media.value[:media.value_len])
-        cdef list found
-        cdef bytes text
+        cdef list found = refused_batch(answer, count, self.max_body_bytes) if told_boundary(answer) is None else None
         cdef Taken taken
-        # Some services say 400 of a batch that stopped, and still tell what became of each call.
-        if boundary is None or not 200 <= answer.status < 300 and answer.status != 400:
-            found = refused_batch(answer, count, self.max_body_bytes)
-            if found is not None:
-                return found
-        text = whole_body(answer, CARRIED * self.max_body_bytes)
-        taken = None if text is None or boundary is None else responses_in(text, boundary, count, atomic)
+        if found is not None:
+            return found
+        taken = None if reading is None else responses_in(reading, atomic)
         if taken is None:
             return bad_answer(count, "the upstream's answer is not a multipart batch response")
         if taken.speaks_for_all is not None:
             return failed_together(taken.speaks_for_all, members, self.max_body_bytes)
         return settled(taken.found, members, atomic, self.max_body_bytes)
+
+
+cdef bytes told_boundary(Result answer):
+    """Of an answer that tells what became of each call; None: it does not."""
+    cdef HeaderSlice* media = answer.find(KIND_CONTENT_TYPE)
+    # Some services say 400 of a batch that stopped, and still tell it.
+    if media == NULL or not 200 <= answer.status < 300 and answer.status != 400:
+        return None
+    return boundary_of(media.value[:media.value_len])
 
 
 cdef bint is_json(list fields) except -1:
