@@ -2,13 +2,15 @@
 
 Answers count from COUNTED bytes on, results until the front takes them. Above the bound of the batch only one answer
 is read on: the one of the earliest call, so that a batch in request order always moves; and none while the client has
-results to take. Above three quarters of the bound of the process only one answer of all batches is read on, while results that clients
-have not taken are below it. Those that wait stop reading from their connection; their call's time does not run.
+results to take. Above half of the bound of the process only one answer of all batches is read on, as far as it has room
+below the bound, and a result is made ready only if what it becomes has. Without room both go on while what clients have
+not taken is little. Those that wait stop reading from their connection; their call's time does not run.
 
 Must never let all wait for one another. Invariant: where answers wait, one of these goes on by itself.
   - An answer is read on (the earliest of the batch, or of the batch that has the turn): it ends, or its call's time does.
   - The earliest call of a batch in request order runs and is below COUNTED: the same.
   - A client has results to take (`full`, process_out): it takes them, or is cut for taking none.
+  - A result is in the making (process_making): it goes on until it is out, or in the window of its batch.
 So `full` must never mean results that wait for an earlier call, which may be the one that is to be read
 (Bounds.client_first).
 """
@@ -19,11 +21,13 @@ from libc.stdint cimport uint64_t
 cdef enum:
     READ = 262144             # what one read may bring
     LITTLE = 8                # results not taken that are less than the bound divided by it hold nothing up
-    SPARE = 4                 # the bound divided by it is left to them, to reads under way and to buffers on their way out
+    SPARE = 2                 # the bound divided by it is left to them, so that some slow clients do not hold up the others
+    UNDER_WAY = 16            # the same for reads that are under way: each brings up to READ before it is counted
 
 # Of all batches that have had an answer to count.
 cdef Py_ssize_t process_reading = 0
 cdef Py_ssize_t process_out = 0
+cdef Py_ssize_t process_making = 0    # of process_reading: what the results that are in the making become
 cdef dict waiting = {}        # Inflow -> None: those that have answers waiting, in the order in which they began to
 cdef dict unwritten = {}      # Inflow -> None: those whose results wait for room to be written, the first first
 cdef Inflow turn = None       # whose one answer is read on above the bound of the process
@@ -66,6 +70,7 @@ cdef int wake_others() except -1:
     """Lets other batches go on when the process has room again, or when nobody has the turn."""
     global blocked
     cdef Inflow inflow
+    cdef Py_ssize_t coming = 0          # what those that are let go may bring before they are counted
     while unwritten:
         inflow = next(iter(unwritten))
         if not inflow.has_room():
@@ -75,10 +80,12 @@ cdef int wake_others() except -1:
     if not blocked:
         return 0
     for inflow in list(waiting):
-        if process_reading + process_out > inflow.read_bound and (
-                turn is not None or unwritten or process_out >= inflow.process_bound):
-            return 0
-        inflow.relieve()
+        if process_reading + process_out + coming > inflow.read_bound:
+            if coming == 0 and turn is not None:
+                turn.relieve()
+            if coming or turn is not None or unwritten or not inflow.has_room_to_read():
+                return 0
+        coming += inflow.relieve() * READ
     blocked = False
     return 0
 
@@ -91,14 +98,16 @@ cdef class Inflow:
         self.bound = bound
         self.process_bound = process_bound
         self.read_bound = process_bound - process_bound // SPARE
+        self.full_bound = process_bound - process_bound // UNDER_WAY
         self.batch_deadline = batch_deadline
         self.moved = now()
         self.inlets = []
 
     def __dealloc__(self):
-        global process_reading, process_out
+        global process_reading, process_out, process_making
         process_reading -= self.reading + self.window
         process_out -= self.out
+        process_making -= self.making
 
     # --- what the upstream says
 
@@ -116,7 +125,8 @@ cdef class Inflow:
         inlet.counted = size
         if not inlet.held and not self.may_read(inlet):
             self.hold(inlet)
-        return 0
+        # Those that were let go have brought less than they might.
+        return wake_others() if blocked and process_reading + process_out + READ <= self.read_bound else 0
 
     cdef int ended(self, Inlet inlet) except -1:
         """The answer is whole, or is not wanted any more. update() follows, or close()."""
@@ -135,14 +145,18 @@ cdef class Inflow:
 
     # --- what the batch says
 
-    cdef int update(self, Py_ssize_t out, Py_ssize_t window, bint full, bint window_full, uint64_t next_out) except -1:
-        global process_reading, process_out, turn
+    cdef int update(self, Py_ssize_t out, Py_ssize_t window, Py_ssize_t making, bint full, bint window_full,
+                    uint64_t next_out) except -1:
+        """making: of the window."""
+        global process_reading, process_out, process_making, turn
         if out != self.out or window != self.window or next_out != self.next_out:
             self.moved = now()
         process_out += out - self.out
         process_reading += window - self.window
+        process_making += making - self.making
         self.out = out
         self.window = window
+        self.making = making
         self.full = full
         self.window_full = window_full
         self.next_out = next_out
@@ -172,9 +186,15 @@ cdef class Inflow:
         return False
 
     cdef bint has_room(self) noexcept:
-        # What is not written yet leaves only by being written, so that it alone must not keep it from that.
-        return process_reading + process_out + self.most <= self.process_bound \
-            or process_out + self.most <= self.process_bound // 2 or process_out <= self.process_bound // LITTLE
+        return process_reading + process_out + self.most <= self.full_bound or self.holds_little()
+
+    cdef bint holds_little(self) noexcept:
+        # What is not written yet leaves only by being written, so that it alone must not keep it from that. What is in
+        # the making is as good as out: else all that has been read would be made at once, before any of it is out.
+        return process_out + process_making <= self.process_bound // LITTLE
+
+    cdef bint has_room_to_read(self) noexcept:
+        return process_reading + process_out + READ <= self.full_bound or self.holds_little()
 
     # --- who reads
 
@@ -196,29 +216,36 @@ cdef class Inflow:
             return False
         # GW-23: what comes before it can end by itself, unless it has no connection because the others have them all.
         if self.window_full and inlet.answering.number != self.next_out and not self.owner.may_overtake():
+            if turn is self:
+                turn = None
             return False
         if not crowded:
             return True
         # What has been read and waits for being written comes first: else it would grow by what is read in turn.
-        if turn is None and not unwritten and process_out < self.process_bound:
+        if turn is None and not unwritten and self.has_room_to_read():
             turn = self
-        blocked = blocked or turn is not self
-        return turn is self
+        # Who lacks room in the middle keeps the turn: else the answers that are begun would take up all of it.
+        if turn is self and self.has_room_to_read():
+            return True
+        blocked = True
+        return False
 
     cdef int relieve(self) except -1:
-        """Lets those read on that may, the earliest first, as far as what they may bring at once has room."""
+        """Lets those read on that may, the earliest first, as far as what they may bring at once has room; how many."""
         cdef Py_ssize_t room = min(self.bound - self.reading - self.window - self.out,
                                    self.read_bound - process_reading - process_out)
         cdef Inlet inlet
+        cdef int count = 0
         if self.held == 0:
             return 0
         for inlet in sorted(self.inlets, key=number_of):
             if inlet.held and self.may_read(inlet):
                 self.let_go(inlet)
+                count += 1
                 room -= READ
                 if room <= 0:
                     break
-        return 0
+        return count
 
     cdef int hold(self, Inlet inlet) except -1:
         inlet.held = True

@@ -71,6 +71,6 @@ cdef class Bounds:
         if results.one_message and not results.ended:
             # Nobody can take any before the end, for which answers have to be read: it must hold up none of them.
             return inflow.update(results.kept, results.waiting_bytes + results.unwritten + results.untaken(),
-                                 self.client_first(), results.earlier_first(), results.next_number)
-        return inflow.update(results.unsent(), results.waiting_bytes + results.unwritten, self.client_first(),
-                             results.earlier_first(), results.next_number)
+                                 0, self.client_first(), results.earlier_first(), results.next_number)
+        return inflow.update(results.unsent(), results.waiting_bytes + results.unwritten, results.making,
+                             self.client_first(), results.earlier_first(), results.next_number)

@@ -24,6 +24,7 @@ cdef class LateResult:
     cdef bint goes_first                    # it has room already, or must not wait for any
     cdef Py_ssize_t limit                   # bytes that its body may have then
     cdef Py_ssize_t size                    # bytes that it holds, as far as they are counted
+    cdef Py_ssize_t making                  # of these, what is being made of it; it waits for nothing any more then
     cdef Py_ssize_t unmade                  # the same before its body was made
 
     @staticmethod

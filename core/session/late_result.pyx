@@ -87,7 +87,8 @@ cdef class LateResult:
 
     cdef int undo(self) except -1:
         # What is coming out is counted before it is there: others look at the same bound in between.
-        self.size = self.result.body_len + self.undoing.most
+        self.making = self.undoing.most
+        self.size = self.result.body_len + self.making
         try:
             self.coded = not go_on_undoing(self.undoing, None if self.call.members is not None else self.call, self.result)
         except BadUpstreamBody as error:
@@ -95,6 +96,7 @@ cdef class LateResult:
             replace(self.result, str(error))
         if not self.coded:
             self.undoing = None
+            self.making = 0
             self.size = self.result.body_len
         return 0
 
@@ -105,7 +107,8 @@ cdef class LateResult:
             self.owners = published(self.call, self.result, self.rules)
             self.looking = self.writer.looking(self.call, self.result)
             # As in undo(): its text will be held beside it.
-            self.size = self.result.body_len * (1 + LETTERS if self.looking is not None and self.is_foreign() else 1)
+            self.making = LETTERS * self.result.body_len if self.looking is not None and self.is_foreign() else 0
+            self.size = self.result.body_len + self.making
             return self.looking is None
         try:
             next(self.looking)
@@ -127,7 +130,6 @@ cdef class LateResult:
                 self.made = self.writer.pieces_of(self.call, self.result, self.said) if self.result.body_len > LARGE else None
                 self.unmade = self.size
                 last = self.made is None
-                self.goes_first = not last    # there is room for all that it becomes, and it is counted from now on
         except Exception as error:
             if isinstance(error, BadUpstreamBody):
                 replace(self.result, str(error))
@@ -135,5 +137,6 @@ cdef class LateResult:
                 spoil(self.result, error)
             self.made = None
             last = True
-        self.size = self.result.body_len if self.made is None else self.unmade + self.made.becomes()
+        self.making = 0 if self.made is None else self.made.becomes()
+        self.size = self.result.body_len if self.made is None else self.unmade + self.making
         return last

@@ -17,6 +17,7 @@ cdef class ResultStream:
     cdef dict waiting                       # number -> list of bytes of a result that waits for earlier ones
     cdef Py_ssize_t waiting_bytes
     cdef Py_ssize_t unwritten               # bytes of results that are there and not written yet
+    cdef Py_ssize_t making                  # of these, what those that are in the making become
     cdef uint64_t first_late                # number of the first call whose result waits to be written; 0: maybe none
     cdef Py_ssize_t kept                    # bytes that the front has taken, and that wait with it for the client
     cdef Py_ssize_t window_bytes            # most that they may have; the last may exceed it

@@ -57,6 +57,7 @@ cdef class Settler:
     cdef bint write(self, bint goes_on) except -1
     cdef int put_late(self, LateResult late, bint first) except -1
     cdef int take_late(self) except -1
+    cdef bint step(self, LateResult late) except -1
     cdef int conclude_late(self, LateResult late, double t, bint goes_on) except -1
     cdef int tell_first_late(self) except -1
     cdef bint is_writing(self) noexcept

@@ -265,12 +265,14 @@ cdef class Settler:
         self.late_count += 1
         heappush(self.late, (-1 if first else late.call.number if self.results.ordered else 0, self.late_count, late))
         self.results.unwritten += late.size
+        self.results.making += late.making
         return self.tell_first_late()
 
     cdef int take_late(self) except -1:
         """The first of them is none any more."""
         cdef LateResult late = heappop(self.late)[2]
         self.results.unwritten -= late.size
+        self.results.making -= late.making
         return self.tell_first_late()
 
     cdef int tell_first_late(self) except -1:
@@ -285,28 +287,36 @@ cdef class Settler:
         """Goes on with the results that are not written yet; whether the slice was over before all were that may."""
         cdef LateResult late
         cdef double since = now()
-        cdef Py_ssize_t before
         cdef bint last
         while self.late:
             if self.slice.over():
                 return True
             late = self.late[0][2]
-            if not late.goes_first and not (
+            if not late.goes_first and late.making == 0 and not (
                     self.bounds.may_keep(late.call.number) and self.dispatch.may_write(late.becomes())):
                 break
-            before = late.size
-            last = late.step()
-            self.results.unwritten += late.size - before
+            last = self.step(late)
             if last:
                 self.take_late()
                 self.conclude_late(late, since, goes_on)
-            elif late.goes_first and self.late[0][0] >= 0:
+            elif late.making and self.late[0][0] >= 0:
                 # No other is begun before it is written: it would wait for the room that this one has.
                 self.take_late()
                 self.put_late(late, True)
+            elif self.results.ordered and self.late[0][0] < 0 and late.making == 0 and not late.goes_first:
+                self.take_late()
+                self.put_late(late, False)      # its content-coding is undone: it may have to wait once more
             self.dispatch.tell_inflow()
             self.slice.spend_since(&since)
         return False
+
+    cdef bint step(self, LateResult late) except -1:
+        """A step in making a result ready, and what it holds then; whether that was the last one."""
+        cdef Py_ssize_t size = late.size, making = late.making
+        cdef bint last = late.step()
+        self.results.unwritten += late.size - size
+        self.results.making += late.making - making
+        return last
 
     cdef int conclude_late(self, LateResult late, double t, bint goes_on) except -1:
         if late.stops:
@@ -322,7 +332,7 @@ cdef class Settler:
         self.late = None
         self.told.clear()
         self.first_told = None
-        self.results.unwritten = 0
+        self.results.unwritten = self.results.making = 0
         self.results.first_late = 0
         return 0
 
@@ -389,7 +399,6 @@ cdef class Settler:
         cdef Call call
         cdef Result result
         cdef LateResult late = self.first_told
-        cdef Py_ssize_t before
         call, result = self.told[0]
         if late is None and is_late(call, result, self.results.writer.plain):
             late = self.first_told = LateResult.of(call, result, is_coded(result), self.bounds.limits.max_response_bytes,
@@ -399,14 +408,12 @@ cdef class Settler:
             self.results.unwritten -= result.body_len
             self.conclude(call, result, since)
         else:
-            before = late.size
-            if late.step():
+            if self.step(late):
                 self.told.popleft()
                 self.first_told = None
-                self.results.unwritten -= before
+                self.results.unwritten -= late.size
+                self.results.making -= late.making
                 self.conclude_late(late, since, True)
-            else:
-                self.results.unwritten += late.size - before
         self.slice.add(now() - since)
         return 0
 
