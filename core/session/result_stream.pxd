@@ -10,6 +10,7 @@ cdef class ResultStream:
     cdef Outbox outbox
     cdef readonly bint ordered              # in request order (GW-23)
     cdef bint one_message                   # Execute: all of the answer is one message
+    cdef Py_ssize_t most                    # bytes that a message may have
     cdef bint opened                        # the beginning of the document is written
     cdef bint ended                         # and its end
     cdef bint said                          # a result is written
