@@ -22,7 +22,7 @@ from libc.stdint cimport uint64_t
 cdef enum:
     READ = 262144             # what one read may bring
     LITTLE = 262144           # bytes that a batch may hold and go on up to the bound of the process
-    SMALL = 1048576           # that a result of such a batch may become
+    SMALL = 8388608           # that a result of such a batch may become
     # The bound of the process divided by it:
     TAKEN_SOON = 8            # is what clients may have to take while one of those that wait goes on without room
     ALONE = 4                 # what batches may hold whose answer is one message, above which one of these is read on

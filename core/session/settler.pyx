@@ -302,9 +302,6 @@ cdef class Settler:
                 # No other is begun before it is written: it would wait for the room that this one has.
                 self.take_late()
                 self.put_late(late, True)
-            elif self.results.ordered and self.late[0][0] < 0 and late.making == 0 and not late.goes_first:
-                self.take_late()
-                self.put_late(late, False)      # its content-coding is undone: it may have to wait once more
             self.dispatch.tell_inflow()
             self.slice.spend_since(&since)
         return False

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from batchwire.core import AsgiUpstream, Limits, Route, Session
+from batchwire.core import Limits, Route, Session
 from batchwire.core.dispatch.inflow import stats
 from batchwire.core.errors import EnvelopeError
 from core_driving import Request, answer, serving, session_of, taken, turned
@@ -68,58 +68,6 @@ async def test_AN_05_what_text_becomes_counts_for_the_process() -> None:
         for text in await asyncio.gather(*map(taken, sessions)):
             assert [one["body"] for one in json.loads(text)["responses"]] == [CONTROLS.decode()] * 2
     assert stats() == NOTHING
-
-
-def pouring(kind: str) -> Any:
-    """An ASGI app of answers that are large, or become so, in small pieces."""
-    head = [(b"content-type", b"application/octet-stream")]
-    whole = bytes(2 * MIB)
-    if kind == "zipped":
-        head = [(b"content-type", b"application/json"), (b"content-encoding", b"gzip")]
-        whole = ZIPPED
-    elif kind == "charset":
-        head = [(b"content-type", b"text/plain; charset=iso-8859-1")]
-        whole = b"\xe4" * MIB
-
-    async def app(_scope: Any, _receive: Any, send: Any) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": head})
-        for at in range(0, len(whole), MIB // 16):
-            await send({"type": "http.response.body", "body": whole[at : at + MIB // 16], "more_body": True})
-        await send({"type": "http.response.body", "body": b""})
-
-    return app
-
-
-@pytest.mark.parametrize("ordered", [False, True])
-@pytest.mark.parametrize("kind", ["octets", "zipped", "charset"])
-async def test_AN_05_clients_that_take_nothing_stay_below_the_bound_of_all(kind: str, ordered: bool) -> None:
-    """Whether they take nothing from the beginning, or all begin to, or vanish at once."""
-    upstream = AsgiUpstream(asyncio.get_running_loop(), pouring(kind), name="app", max_in_flight=64)
-    route = Route(root="/svc/", upstream=upstream, limits=Limits(max_answer_bytes_in_process=64 * MIB))
-    sessions = [begun(route, 2, "large", ordered=ordered) for _ in range(40)]
-    peak = 0
-
-    def held() -> int:
-        nonlocal peak
-        now = stats()["answers_out"] + stats()["answers_reading"]
-        peak = max(peak, now)
-        return now
-
-    before, same = -1, 0
-    while same < 100:
-        await asyncio.sleep(0)
-        before, same = held(), same + 1 if held() == before else 0
-    for session in sessions[::2]:
-        session.cancel()
-    gathered = asyncio.gather(*map(taken, sessions[1::2]))
-    while not gathered.done():
-        held()
-        await asyncio.sleep(0)
-    for text in gathered.result():
-        assert [one["status"] for one in json.loads(text)["responses"]] == [200] * 2
-    upstream.close()
-    assert stats() == NOTHING
-    assert peak <= 64 * MIB
 
 
 async def test_GW_21_a_broken_batch_delivers_what_has_run() -> None:
