@@ -183,7 +183,7 @@ cdef class Inflow:
         global turn, single_turn
         if out != self.out or window != self.window or next_out != self.next_out:
             self.moved = now()
-        self.single = message > 0
+        self.single = message > 0 and self.owner is not None
         self.message = message
         if single_turn is self and (not self.single or not self.is_crowded(0)):
             single_turn = None
@@ -206,8 +206,9 @@ cdef class Inflow:
             line.pop(self, None)
         if single_turn is self:
             single_turn = None
-            self.count(self.reading, self.window, self.out, self.making)
         self.owner = None
+        self.single = False
+        self.count(self.reading, self.window, self.out, self.making)
         return wake_others()
 
     # --- whether there is room

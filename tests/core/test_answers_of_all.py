@@ -175,7 +175,7 @@ async def test_AN_05_all_clients_together_stay_below_the_bound_of_the_process(
 
 @pytest.mark.parametrize("form", ["json", "batch", "execute"])
 @pytest.mark.parametrize("kind", ["base64", "coded"])
-async def test_AN_05_results_that_wait_for_an_earlier_one_stay_below_the_bound(
+async def test_AN_13_results_that_wait_for_an_earlier_one_stay_below_the_bound(
     kind: str, form: str, served: Any
 ) -> None:
     """They reach no client, however long they may wait, so that no turn makes more of them."""
@@ -189,9 +189,8 @@ async def test_AN_05_results_that_wait_for_an_earlier_one_stay_below_the_bound(
     assert watch.peak <= 32 * MIB
 
 
-async def test_AN_05_results_that_travelled_together_stay_below_the_bound(served: Any) -> None:
+async def test_AN_05_results_that_travelled_together_stay_below_the_bound() -> None:
     error = b"HTTP/1.1 503 Busy\r\nContent-Type: text/plain\r\nContent-Length: 70000\r\n\r\n" + b"\x01" * 70_000
-    _, route = served
     watch = Watch()
     async with RawServer(lambda _: error) as server, upstream_of(server) as upstream:
         upstream.take_batches("json")
@@ -209,7 +208,7 @@ async def test_AN_05_results_that_travelled_together_stay_below_the_bound(served
         assert watch.peak <= 16 * MIB + 20 * 70_000  # and what runs when there is no more room
 
 
-async def test_AN_05_large_errors_that_end_a_batch_wait_for_room_too(served: Any) -> None:
+async def test_AN_13_large_errors_that_end_a_batch_wait_for_room_too() -> None:
     """They come before all others of their batch, and not before those of other batches."""
     watch = Watch()
     error = b"HTTP/1.1 500 Broken\r\nContent-Type: text/plain\r\nContent-Length: 1000000\r\n\r\n" + b"\x01" * 1_000_000
@@ -228,7 +227,7 @@ async def test_AN_05_large_errors_that_end_a_batch_wait_for_room_too(served: Any
         assert watch.peak <= 32 * MIB + 20 * READ
 
 
-async def test_AN_05_one_execute_goes_on_and_others_wait_for_it(served: Any) -> None:
+async def test_AN_14_one_execute_goes_on_and_others_wait_for_it(served: Any) -> None:
     """Streams and little ones do not."""
     _, route = served
     watch = Watch()
@@ -245,7 +244,7 @@ async def test_AN_05_one_execute_goes_on_and_others_wait_for_it(served: Any) -> 
     assert watch.peak <= 32 * MIB
 
 
-async def test_AN_05_streams_are_read_while_executes_wait(served: Any) -> None:
+async def test_AN_14_streams_are_read_while_executes_wait(served: Any) -> None:
     _, route = served
     watch = Watch()
     waiting = [begun(route(), ["held", *["plain"] * 3], "execute") for _ in range(20)]
@@ -259,7 +258,7 @@ async def test_AN_05_streams_are_read_while_executes_wait(served: Any) -> None:
     assert watch.peak <= BOUND
 
 
-async def test_AN_05_an_execute_that_has_not_come_whole_holds_up_no_other(served: Any) -> None:
+async def test_AN_14_an_execute_that_has_not_come_whole_holds_up_no_other(served: Any) -> None:
     _, route = served
     watch = Watch()
     unended = [begun(route(32 * MIB), ["plain"] * 3, "execute", ends=False) for _ in range(10)]
@@ -284,7 +283,7 @@ async def test_AN_05_many_short_answers_count_together(form: str, served: Any) -
     assert 4 * MIB < watch.peak <= 16 * MIB + 30 * 2 * 60_000  # and what runs when there is no more room
 
 
-async def test_AN_05_who_takes_nothing_keeps_no_small_batch_waiting(served: Any) -> None:
+async def test_AN_13_who_takes_nothing_keeps_no_small_batch_waiting(served: Any) -> None:
     _, route = served
     watch = Watch()
     sessions = [begun(route(), [kind] * 3, "json") for kind in ("escaped", "coded", "base64") for _ in range(20)]

@@ -148,7 +148,7 @@ def test_AN_05_what_is_held_can_go_on(
         runner.run(run())
 
 
-async def test_AN_05_a_batch_that_nobody_lets_go_on_ends() -> None:
+async def test_AN_15_a_batch_that_nobody_lets_go_on_ends() -> None:
     """Another client's results fill the process, and it has its own time to take them."""
 
     def answering(_: Request) -> bytes:

@@ -66,7 +66,7 @@ async def idle() -> None:
 
 @pytest.mark.parametrize("ordered", [False, True])
 @pytest.mark.parametrize(("pieces", "piece"), [(8, MIB // 4), (1, 2 * MIB)])
-async def test_AN_05_an_app_waits_in_send(pieces: int, piece: int, ordered: bool) -> None:
+async def test_AN_12_an_app_waits_in_send(pieces: int, piece: int, ordered: bool) -> None:
     app = Pouring(pieces, piece)
     upstream = AsgiUpstream(asyncio.get_running_loop(), app, name="app", max_in_flight=64)
     route = Route(root="/svc/", upstream=upstream, limits=Limits(max_answer_bytes_in_flight=4 * MIB))
@@ -84,7 +84,7 @@ async def test_AN_05_an_app_waits_in_send(pieces: int, piece: int, ordered: bool
     assert stats() == NOTHING
 
 
-async def test_AN_05_reading_leaves_room_below_the_bound_of_the_process() -> None:
+async def test_AN_13_reading_leaves_room_below_the_bound_of_the_process() -> None:
     app = Pouring(32, MIB // 32)
     upstream = AsgiUpstream(asyncio.get_running_loop(), app, name="app", max_in_flight=64)
     limits = Limits(max_answer_bytes_in_flight=64 * MIB, max_answer_bytes_in_process=16 * MIB)
@@ -101,7 +101,7 @@ async def test_AN_05_reading_leaves_room_below_the_bound_of_the_process() -> Non
     assert stats() == NOTHING
 
 
-async def test_AN_05_what_nobody_can_take_yet_holds_up_no_answer() -> None:
+async def test_AN_14_what_nobody_can_take_yet_holds_up_no_answer() -> None:
     """Executes, whose results are one message: above the bound of the process together before any of them ends."""
     app = Pouring(8, MIB // 8)
     upstream = AsgiUpstream(asyncio.get_running_loop(), app, name="app", max_in_flight=64)
@@ -152,7 +152,7 @@ async def test_AN_05_an_app_may_wait_in_several_sends_and_cancel_one() -> None:
 
 @pytest.mark.parametrize("ordered", [False, True])
 @pytest.mark.parametrize("process", [1, 6 * MIB, 256 * MIB])
-async def test_AN_05_batches_that_share_a_bound_all_end(ordered: bool, process: int) -> None:
+async def test_AN_13_batches_that_share_a_bound_all_end(ordered: bool, process: int) -> None:
     """Any bound, however small, lets every batch come to its end: one answer is always read on."""
 
     def answering(_: Request) -> bytes:
@@ -174,7 +174,7 @@ async def test_AN_05_batches_that_share_a_bound_all_end(ordered: bool, process: 
         assert stats() == NOTHING
 
 
-async def test_AN_05_a_client_that_takes_nothing_holds_up_nobody_else() -> None:
+async def test_AN_13_a_client_that_takes_nothing_holds_up_nobody_else() -> None:
     """Its own answers wait; those of others are read, though reading has stopped for all together."""
 
     def answering(_: Request) -> bytes:
@@ -196,7 +196,7 @@ async def test_AN_05_a_client_that_takes_nothing_holds_up_nobody_else() -> None:
         assert stats() == NOTHING
 
 
-async def test_AN_05_a_paused_call_does_not_run_out_of_time() -> None:
+async def test_AN_15_a_paused_call_does_not_run_out_of_time() -> None:
     def answering(_: Request) -> bytes:
         return b"HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\n\r\n" + b"x" * 3_000_000
 
@@ -215,7 +215,7 @@ async def test_AN_05_a_paused_call_does_not_run_out_of_time() -> None:
         assert sizes(batch) == {str(n): 3_000_000 for n in range(6)}
 
 
-async def test_AN_05_the_time_of_the_batch_runs() -> None:
+async def test_AN_15_the_time_of_the_batch_runs() -> None:
     def answering(_: Request) -> bytes:
         return b"HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\n\r\n" + b"x" * 3_000_000
 
@@ -331,7 +331,7 @@ async def test_BU_08_an_answer_that_was_paused_and_then_cut_is_not_too_large(for
 
 @pytest.mark.parametrize("form", ["json", "multipart"])
 @pytest.mark.parametrize("ordered", [False, True])
-async def test_AN_05_results_of_one_request_wait_for_the_client(form: str, ordered: bool) -> None:
+async def test_AN_12_results_of_one_request_wait_for_the_client(form: str, ordered: bool) -> None:
     """All members of a group have one error: it is not written for each before the client takes any."""
     error = b"HTTP/1.1 503 Busy\r\nContent-Length: 70000\r\n\r\n" + b"e" * 70_000
     async with RawServer(lambda _: error) as server, upstream_of(server) as upstream:
