@@ -2,9 +2,10 @@
 
 Answers count from COUNTED bytes on, results until the client takes them, what is made of a result or promised to a batch
 from the moment that it may be. Four operations let that grow, each for one batch: an answer is read on, a result is made
-ready, a batch whose answer is one message goes on to its end, calls are started. With room they go on, each as far as a
-mark: reading to half of the bound of the process, so that what is read can still become results; the others to FULL; and
-batches that hold LITTLE to the bound itself. Without room one batch has the turn, if clients have little to take.
+ready, a batch whose answer is one message goes on to its end, calls are started. With room all go on, each up to a mark:
+reading to read_bound, so that what is read can still become results; then one answer at a time, and the others, to
+full_bound; batches that hold LITTLE to the bound itself. Without room one goes on while clients have little to take.
+Beyond that is what nobody asks for: a read of each connection, and answers below COUNTED.
 
 Must never let all wait for one another. Invariant: where something waits, one of these goes on by itself.
   - Clients have more than a little to take, or to take soon (process_out, process_making): they do, or are cut.
