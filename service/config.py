@@ -313,7 +313,7 @@ class LimitSettings(_Section):
     )
     max_answer_bytes_in_process: Bytes = Field(
         256 << 20,
-        description="the same of all batches of a process; above 3/4, one answer of all is read on",
+        description="the same of all batches of a process; above 1/2, one answer of all is read on",
     )
     reference_bytes: Bytes0 = Field(
         8 << 20,

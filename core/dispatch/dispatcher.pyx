@@ -10,7 +10,7 @@ from batchwire.core.model cimport (
 )
 from batchwire.core.session.bounds cimport Bounds
 from batchwire.core.session.conductor cimport Conductor
-from batchwire.core.upstream.base cimport CallOwner, Inlet, Upstream
+from batchwire.core.upstream.base cimport COUNTED, CallOwner, Inlet, Upstream
 from libc.stdint cimport uint64_t
 
 import logging
@@ -77,6 +77,8 @@ cdef class Dispatcher(CallOwner):
             return False
         if self.inflow is not None and self.inflow.held and not self.by_number:
             return False                  # more answers would only wait as well
+        if self.inflow is not None and not self.inflow.may_start(self.bounds.results.untaken()):
+            return False
         return self.bounds.may_start(lane.first().number if self.by_number else 0)
 
     cdef bint stuck(self) except -1:
@@ -220,6 +222,9 @@ cdef class Dispatcher(CallOwner):
             # Taken out in O(1): the last one moves into its place.
             self.started[call.rank] = last
             last.rank = call.rank
+        if self.running == 0 and self.queued and self.inflow is not None and self.inflow.goes_alone():
+            # Else those that wait for it to end might have all connections in the end.
+            (<Upstream>call.upstream).wait_first(self)
         result.started_us = <uint64_t>((call.started - self.began) * 1e6)
         result.elapsed_us = <uint64_t>((t - call.started) * 1e6)
         call.owner = None
@@ -291,10 +296,14 @@ cdef class Dispatcher(CallOwner):
             self.tell_inflow()
         return self.inflow
 
-    cdef bint may_write(self, Py_ssize_t most) except -1:
-        """Whether a result that has waited, and becomes so many bytes at most, may be written now. If not,
-        there is a turn() for the batch when it may."""
-        return self.bounds.may_write() and self.counting().may_write(most)
+    cdef bint leads(self, Call call) except -1:
+        """Whether its result reaches the client when it is written, or something that an earlier one waits for does."""
+        return not self.by_number or call.members is not None or self.bounds.is_next(call.number) or self.may_overtake()
+
+    cdef bint may_write(self, Py_ssize_t most, bint leads) except -1:
+        """Whether a result that becomes so many bytes at most may be made ready to be written. If not, there is a turn()
+        for the batch when it may."""
+        return self.counting().may_write(most, leads)
 
     cdef int room_to_write(self) except -1:
         return 0 if self.batch is None else self.batch.rest()
@@ -311,4 +320,8 @@ cdef class Dispatcher(CallOwner):
 
     cdef int tell_inflow(self) except -1:
         """Answers may be read on when results have been taken, or have ended."""
-        return 0 if self.inflow is None else self.bounds.tell(self.inflow)
+        if self.inflow is not None:
+            return self.bounds.tell(self.inflow)
+        if self.bounds.results.untaken() >= COUNTED:
+            self.counting()
+        return 0

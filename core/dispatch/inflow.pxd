@@ -8,6 +8,7 @@ cdef class Inflow:
     cdef Py_ssize_t bound                   # of the batch
     cdef Py_ssize_t process_bound
     cdef Py_ssize_t read_bound              # of the process, above which only one answer is read on
+    cdef Py_ssize_t full_bound              # of the process, above which neither is one read on nor a result made ready
     cdef double batch_deadline              # monotonic seconds
     cdef double moved                       # monotonic seconds: when anything of the batch last came, ended or was taken
     cdef list inlets                        # those whose answers are counted
@@ -16,17 +17,34 @@ cdef class Inflow:
     # what the batch has said of itself
     cdef Py_ssize_t out                     # bytes of results that the front has not taken
     cdef Py_ssize_t window                  # bytes of results that wait for earlier ones (GW-23), for being written, or for the end
-    cdef Py_ssize_t most                    # bytes that the result which waits for being written may become
+    cdef Py_ssize_t making                  # of the window: what results that are in the making become
+    cdef Py_ssize_t message                 # bytes at most of an answer that is one message and has not ended; else 0
+    cdef bint single                        # it is one
+    cdef bint may_end                       # its request has come
+    cdef Py_ssize_t promised                # bytes that it may still come to hold until it has ended, if it goes on to that
+    cdef Py_ssize_t alone                   # what it holds, if it is one
+    cdef Py_ssize_t most                    # bytes that the result which waits for being made ready may become
     cdef bint full                          # the front is to take results first
+    cdef bint ordered                       # results leave in request order (GW-23)
     cdef bint window_full
     cdef uint64_t next_out                  # number of the earliest call without a result
     cdef int grew(self, Inlet inlet, Call call, Py_ssize_t size) except -1
     cdef int ended(self, Inlet inlet) except -1
-    cdef int update(self, Py_ssize_t out, Py_ssize_t window, bint full, bint window_full, uint64_t next_out) except -1
+    cdef int update(self, Py_ssize_t out, Py_ssize_t window, Py_ssize_t making, Py_ssize_t message, bint full,
+                    bint window_full, uint64_t next_out) except -1
     cdef int relieve(self) except -1
     cdef int close(self) except -1
-    cdef bint may_write(self, Py_ssize_t most) except -1
-    cdef bint has_room(self) noexcept
+    cdef Py_ssize_t own(self) noexcept
+    cdef void count(self, Py_ssize_t reading, Py_ssize_t window, Py_ssize_t out, Py_ssize_t making) noexcept
+    cdef bint has_room(self, Py_ssize_t most, Py_ssize_t coming, bint leads) noexcept
+    cdef bint is_small(self, Py_ssize_t most, Py_ssize_t coming) noexcept
+    cdef bint is_crowded(self, Py_ssize_t coming) noexcept
+    cdef bint may_write(self, Py_ssize_t most, bint leads) except -1
+    cdef bint may_finish(self, Py_ssize_t coming) noexcept
+    cdef bint may_start(self, Py_ssize_t untaken) except -1
+    cdef bint goes_alone(self) noexcept
+    cdef bint waits_to_start(self) noexcept
+    cdef bint may_lead_now(self, Py_ssize_t coming) noexcept
     cdef bint may_read(self, Inlet inlet) except -1
     cdef Inlet leader(self)
     cdef int hold(self, Inlet inlet) except -1

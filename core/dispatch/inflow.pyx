@@ -1,14 +1,18 @@
 """How much of the answers of a batch, and of all batches, may be in memory at once (AN-05).
 
-Answers count from COUNTED bytes on, results until the front takes them. Above the bound of the batch only one answer
-is read on: the one of the earliest call, so that a batch in request order always moves; and none while the client has
-results to take. Above three quarters of the bound of the process only one answer of all batches is read on, while results that clients
-have not taken are below it. Those that wait stop reading from their connection; their call's time does not run.
+Answers count from COUNTED bytes on, results until the client takes them, what is made of a result or promised to a batch
+from the moment that it may be. Four operations let that grow, each for one batch: an answer is read on, a result is made
+ready, a batch whose answer is one message goes on to its end, calls are started. With room all go on, each up to a mark:
+reading to read_bound, so that what is read can still become results; then one answer at a time, and the others, to
+full_bound; batches that hold LITTLE to the bound itself. Without room one goes on while clients have little to take.
+Beyond that is what nobody asks for: a read of each connection, and answers below COUNTED.
 
-Must never let all wait for one another. Invariant: where answers wait, one of these goes on by itself.
-  - An answer is read on (the earliest of the batch, or of the batch that has the turn): it ends, or its call's time does.
-  - The earliest call of a batch in request order runs and is below COUNTED: the same.
-  - A client has results to take (`full`, process_out): it takes them, or is cut for taking none.
+Must never let all wait for one another. Invariant: where something waits, one of these goes on by itself.
+  - Clients have more than a little to take, or to take soon (process_out, process_making): they do, or are cut.
+  - Else the first that waits and whose bytes reach its client (leads, single) goes on without room, has the turn, and
+    ends: an answer by its upstream or its call's time, a result by being made, a batch by all of its calls.
+  - In request order only the earliest call without a result leads. If it does not wait it runs, below COUNTED: it ends
+    by itself. If it cannot run because those behind it have all connections, or are what it waits for, they lead.
 So `full` must never mean results that wait for an earlier call, which may be the one that is to be read
 (Bounds.client_first).
 """
@@ -18,15 +22,25 @@ from libc.stdint cimport uint64_t
 
 cdef enum:
     READ = 262144             # what one read may bring
-    LITTLE = 8                # results not taken that are less than the bound divided by it hold nothing up
-    SPARE = 4                 # the bound divided by it is left to them, to reads under way and to buffers on their way out
+    LITTLE = 262144           # bytes that a batch may hold and go on up to the bound of the process
+    SMALL = 8388608           # that a result of such a batch may become
+    # The bound of the process divided by it:
+    TAKEN_SOON = 8            # is what clients may have to take while one of those that wait goes on without room
+    ALONE = 4                 # what batches may hold whose answer is one message, above which one of these is read on
+    SPARE = 2                 # is left to what answers become that have been read
+    UNDER_WAY = 16            # is left to batches that hold little
 
 # Of all batches that have had an answer to count.
 cdef Py_ssize_t process_reading = 0
 cdef Py_ssize_t process_out = 0
+cdef Py_ssize_t process_making = 0    # of process_reading: what is to be out soon, and has its room
+cdef Py_ssize_t process_single = 0    # of process_reading: what batches hold whose answer is one message
 cdef dict waiting = {}        # Inflow -> None: those that have answers waiting, in the order in which they began to
-cdef dict unwritten = {}      # Inflow -> None: those whose results wait for room to be written, the first first
+cdef dict unwritten = {}      # Inflow -> None: those whose results wait for room to be made ready, the first first
+cdef dict unfit = {}          # Inflow -> None: the same where they would wait for earlier ones of their batch then
+cdef dict unstarted = {}      # Inflow -> None: those that are one message and wait with starting calls
 cdef Inflow turn = None       # whose one answer is read on above the bound of the process
+cdef Inflow single_turn = None        # the same of those whose answer is one message: it goes on until it has ended
 cdef bint blocked = False     # some wait for the process and not for their own batch
 
 
@@ -66,20 +80,32 @@ cdef int wake_others() except -1:
     """Lets other batches go on when the process has room again, or when nobody has the turn."""
     global blocked
     cdef Inflow inflow
-    while unwritten:
-        inflow = next(iter(unwritten))
-        if not inflow.has_room():
+    cdef Py_ssize_t coming = 0          # what those that are let go may bring before they are counted
+    cdef bint stuck = False
+    for inflow in list(unwritten) if unwritten else ():
+        # What comes behind one that has no room must not take it away from that.
+        if inflow.is_small(inflow.most, coming) or (not stuck and inflow.has_room(inflow.most, coming, True)):
+            del unwritten[inflow]
+            coming += inflow.most
+            inflow.owner.room_to_write()
+        else:
+            stuck = True
+    for inflow in list(unfit) if unfit else ():
+        if not stuck and inflow.has_room(inflow.most, coming, False):
+            del unfit[inflow]
+            coming += inflow.most
+            inflow.owner.room_to_write()
+    if blocked:
+        blocked = False                 # until one is found that is
+        for inflow in list(waiting):
+            if inflow.may_lead_now(coming):
+                coming += inflow.relieve() * READ
+            else:
+                blocked = True
+    for inflow in list(unstarted) if unstarted else ():
+        if coming > 0 or not inflow.may_start(0):
             break
-        del unwritten[inflow]
         inflow.owner.room_to_write()
-    if not blocked:
-        return 0
-    for inflow in list(waiting):
-        if process_reading + process_out > inflow.read_bound and (
-                turn is not None or unwritten or process_out >= inflow.process_bound):
-            return 0
-        inflow.relieve()
-    blocked = False
     return 0
 
 
@@ -91,40 +117,57 @@ cdef class Inflow:
         self.bound = bound
         self.process_bound = process_bound
         self.read_bound = process_bound - process_bound // SPARE
+        self.full_bound = process_bound - process_bound // UNDER_WAY
         self.batch_deadline = batch_deadline
         self.moved = now()
         self.inlets = []
 
     def __dealloc__(self):
-        global process_reading, process_out
-        process_reading -= self.reading + self.window
-        process_out -= self.out
+        self.count(0, 0, 0, 0)
+
+    cdef Py_ssize_t own(self) noexcept:
+        """Bytes of the batch."""
+        return self.reading + self.window + self.out
+
+    cdef void count(self, Py_ssize_t reading, Py_ssize_t window, Py_ssize_t out, Py_ssize_t making) noexcept:
+        """What the batch holds now, and what it has been promised beyond that."""
+        global process_reading, process_out, process_making, process_single
+        cdef Py_ssize_t promised = max(self.message - reading - window, 0) if single_turn is self else 0
+        cdef Py_ssize_t alone = reading + window if self.single else 0
+        process_reading += reading + window + promised - self.reading - self.window - self.promised
+        process_out += out - self.out
+        process_making += making + promised - self.making - self.promised
+        process_single += alone - self.alone
+        self.reading = reading
+        self.window = window
+        self.out = out
+        self.making = making
+        self.promised = promised
+        self.alone = alone
 
     # --- what the upstream says
 
     cdef int grew(self, Inlet inlet, Call call, Py_ssize_t size) except -1:
         """The answer of a call has so many bytes now, and more are to come."""
-        global process_reading
         if inlet.inflow is None:
             inlet.inflow = self
             inlet.answering = call
             inlet.counted = 0
             self.inlets.append(inlet)
         self.moved = now()
-        self.reading += size - inlet.counted
-        process_reading += size - inlet.counted
+        self.count(self.reading + size - inlet.counted, self.window, self.out, self.making)
         inlet.counted = size
         if not inlet.held and not self.may_read(inlet):
             self.hold(inlet)
-        return 0
+        # Those that were let go have brought less than they might.
+        return wake_others() if blocked and process_reading + process_out + READ <= self.read_bound else 0
 
     cdef int ended(self, Inlet inlet) except -1:
         """The answer is whole, or is not wanted any more. update() follows, or close()."""
-        global process_reading, turn
+        global turn
         self.moved = now()
         self.inlets.remove(inlet)
-        self.reading -= inlet.counted
-        process_reading -= inlet.counted
+        self.count(self.reading - inlet.counted, self.window, self.out, self.making)
         if inlet.held:
             self.let_go(inlet)
         inlet.inflow = None
@@ -135,14 +178,17 @@ cdef class Inflow:
 
     # --- what the batch says
 
-    cdef int update(self, Py_ssize_t out, Py_ssize_t window, bint full, bint window_full, uint64_t next_out) except -1:
-        global process_reading, process_out, turn
+    cdef int update(self, Py_ssize_t out, Py_ssize_t window, Py_ssize_t making, Py_ssize_t message, bint full,
+                    bint window_full, uint64_t next_out) except -1:
+        """making: of the window. message: bytes at most of an answer that is one message and has not ended, or 0."""
+        global turn, single_turn
         if out != self.out or window != self.window or next_out != self.next_out:
             self.moved = now()
-        process_out += out - self.out
-        process_reading += window - self.window
-        self.out = out
-        self.window = window
+        self.single = message > 0 and self.owner is not None
+        self.message = message
+        if single_turn is self and (not self.single or not self.is_crowded(0)):
+            single_turn = None
+        self.count(self.reading, window, out, making)
         self.full = full
         self.window_full = window_full
         self.next_out = next_out
@@ -153,28 +199,79 @@ cdef class Inflow:
 
     cdef int close(self) except -1:
         """The batch has ended; what the front has not taken of it still counts."""
+        global single_turn
         cdef Inlet inlet
         for inlet in list(self.inlets):
             self.ended(inlet)
-        unwritten.pop(self, None)
+        for line in (unwritten, unfit, unstarted):
+            line.pop(self, None)
+        if single_turn is self:
+            single_turn = None
         self.owner = None
-        return 0
+        self.single = False
+        self.count(self.reading, self.window, self.out, self.making)
+        return wake_others()
 
-    # --- results that wait for being written
+    # --- whether there is room
 
-    cdef bint may_write(self, Py_ssize_t most) except -1:
-        """Whether a result that becomes so many bytes at most may be written; if not, room_to_write() follows."""
-        self.most = most
-        if self.has_room():
-            unwritten.pop(self, None)
+    cdef bint has_room(self, Py_ssize_t most, Py_ssize_t coming, bint leads) noexcept:
+        """Whether so many bytes may be added. coming: to others, who have been let go on."""
+        return process_reading + process_out + coming + most <= self.full_bound or self.is_small(most, coming) \
+            or (leads and coming == 0 and process_out + process_making <= self.process_bound // TAKEN_SOON)
+
+    cdef bint is_small(self, Py_ssize_t most, Py_ssize_t coming) noexcept:
+        """Whether the batch holds little, so that it waits for the bound alone."""
+        return most <= SMALL and self.own() <= LITTLE \
+            and process_reading + process_out + coming + most <= self.process_bound
+
+    cdef bint is_crowded(self, Py_ssize_t coming) noexcept:
+        """Whether answers of the batch are read in turn with those of others."""
+        if self.single and process_single + coming > self.process_bound // ALONE:
             return True
-        unwritten[self] = None
+        return process_reading + process_out - self.promised + coming > self.read_bound
+
+    # --- results that wait for being made ready
+
+    cdef bint may_write(self, Py_ssize_t most, bint leads) except -1:
+        """Whether a result that becomes so many bytes at most may be made ready; if not, room_to_write() follows.
+
+        leads: it reaches the client then, or another does that waits for it. One that would wait itself has to fit.
+        """
+        (unfit if leads else unwritten).pop(self, None)
+        if single_turn is self or self.has_room(most, 0, leads):
+            (unwritten if leads else unfit).pop(self, None)
+            return True
+        self.most = most
+        (unwritten if leads else unfit)[self] = None
         return False
 
-    cdef bint has_room(self) noexcept:
-        # What is not written yet leaves only by being written, so that it alone must not keep it from that.
-        return process_reading + process_out + self.most <= self.process_bound \
-            or process_out + self.most <= self.process_bound // 2 or process_out <= self.process_bound // LITTLE
+    # --- batches whose answer is one message; starting
+
+    cdef bint may_finish(self, Py_ssize_t coming) noexcept:
+        """Whether the batch may go on to its end: nobody can take any of it before. Its client must not hold that up."""
+        global single_turn
+        if single_turn is None and self.may_end and self.has_room(max(self.message - self.own(), 0), coming, True):
+            single_turn = self
+            self.count(self.reading, self.window, self.out, self.making)
+        return single_turn is self
+
+    cdef bint may_start(self, Py_ssize_t untaken) except -1:
+        """Whether the batch may start calls; if not, room_to_write() follows, or its client takes some of the `untaken`."""
+        if not self.single:
+            # What its client has to take leaves by itself.
+            return untaken <= LITTLE or process_reading + process_out <= self.full_bound
+        if self.own() <= LITTLE or not self.is_crowded(0) or self.may_finish(0):
+            unstarted.pop(self, None)
+            return True
+        unstarted[self] = None
+        return False
+
+    cdef bint goes_alone(self) noexcept:
+        """Whether others wait until it has ended."""
+        return single_turn is self
+
+    cdef bint waits_to_start(self) noexcept:
+        return self in unstarted
 
     # --- who reads
 
@@ -186,39 +283,56 @@ cdef class Inflow:
                 first = inlet
         return first
 
+    cdef bint may_lead_now(self, Py_ssize_t coming) noexcept:
+        """Whether the process keeps none of its answers from being read on."""
+        if not self.is_crowded(coming) or self.is_small(READ, coming):
+            return True
+        if self.single:
+            return self.may_finish(coming)
+        return (turn is self or (turn is None and not unwritten)) and self.has_room(READ, coming, True)
+
     cdef bint may_read(self, Inlet inlet) except -1:
         global turn, blocked
-        cdef bint crowded = process_reading + process_out > self.read_bound
-        if not crowded and self.reading + self.window + self.out <= self.bound:
+        cdef bint crowded = single_turn is not self and self.is_crowded(0)
+        cdef uint64_t number = inlet.answering.number
+        if self.own() <= self.bound and (not crowded or self.is_small(READ, 0)):
             return True
         if self.full or inlet is not self.leader():
             blocked = blocked or crowded
             return False
         # GW-23: what comes before it can end by itself, unless it has no connection because the others have them all.
-        if self.window_full and inlet.answering.number != self.next_out and not self.owner.may_overtake():
+        if (self.window_full or (crowded and not self.single)) and self.ordered and number != self.next_out \
+                and not self.owner.may_overtake():
+            blocked = blocked or crowded
+            if turn is self:
+                turn = None
             return False
         if not crowded:
             return True
-        # What has been read and waits for being written comes first: else it would grow by what is read in turn.
-        if turn is None and not unwritten and process_out < self.process_bound:
-            turn = self
-        blocked = blocked or turn is not self
-        return turn is self
+        # Who lacks room in the middle keeps the turn: else the answers that are begun would take up all of it.
+        if self.may_lead_now(0):
+            if not self.single:
+                turn = self
+            return True
+        blocked = True
+        return False
 
     cdef int relieve(self) except -1:
-        """Lets those read on that may, the earliest first, as far as what they may bring at once has room."""
+        """Lets those read on that may, the earliest first, as far as what they may bring at once has room; how many."""
         cdef Py_ssize_t room = min(self.bound - self.reading - self.window - self.out,
                                    self.read_bound - process_reading - process_out)
         cdef Inlet inlet
+        cdef int count = 0
         if self.held == 0:
             return 0
         for inlet in sorted(self.inlets, key=number_of):
             if inlet.held and self.may_read(inlet):
                 self.let_go(inlet)
+                count += 1
                 room -= READ
                 if room <= 0:
                     break
-        return 0
+        return count
 
     cdef int hold(self, Inlet inlet) except -1:
         inlet.held = True

@@ -13,6 +13,8 @@ cdef class Bounds:
     cdef ResultStream results
     cdef int stopping                       # errors that end the batch, when they are written: nothing starts before
 
+    cdef bint whole                         # nothing more of the request is to come
+
     @staticmethod
     cdef Bounds of(Limits limits, Pending pending, Plan plan, ResultStream results)
     cdef bint may_read(self) noexcept

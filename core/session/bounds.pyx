@@ -68,9 +68,12 @@ cdef class Bounds:
     cdef int tell(self, Inflow inflow) except -1:
         """Tells who reads answers how much of them waits."""
         cdef ResultStream results = self.results
+        inflow.ordered = results.ordered
+        inflow.may_end = self.whole
         if results.one_message and not results.ended:
-            # Nobody can take any before the end, for which answers have to be read: it must hold up none of them.
-            return inflow.update(results.kept, results.waiting_bytes + results.unwritten + results.untaken(),
-                                 self.client_first(), results.earlier_first(), results.next_number)
-        return inflow.update(results.unsent(), results.waiting_bytes + results.unwritten, self.client_first(),
-                             results.earlier_first(), results.next_number)
+            # Nobody can take any before the end.
+            return inflow.update(
+                results.kept, results.waiting_bytes + results.unwritten + results.untaken(), results.making, results.most,
+                self.client_first(), results.earlier_first(), results.next_number)
+        return inflow.update(results.unsent(), results.waiting_bytes + results.unwritten, results.making, 0,
+                             self.client_first(), results.earlier_first(), results.next_number)

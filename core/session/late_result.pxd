@@ -24,11 +24,12 @@ cdef class LateResult:
     cdef bint goes_first                    # it has room already, or must not wait for any
     cdef Py_ssize_t limit                   # bytes that its body may have then
     cdef Py_ssize_t size                    # bytes that it holds, as far as they are counted
-    cdef Py_ssize_t unmade                  # the same before its body was made
+    cdef Py_ssize_t making                  # of these, what is being made of it; it waits for no room any more then
 
     @staticmethod
     cdef LateResult of(Call call, Result result, bint coded, Py_ssize_t limit, Writer writer, UrlRules rules)
     cdef Py_ssize_t becomes(self) except -1
+    cdef Py_ssize_t written_of(self, Py_ssize_t size) except -1
     cdef bint step(self) except -1
     cdef int undo(self) except -1
     cdef bint look(self) except -1

@@ -37,14 +37,21 @@ cdef class LateResult:
         return made
 
     cdef Py_ssize_t becomes(self) except -1:
-        """Bytes at most that the next step, or being written, makes of it."""
-        cdef HeaderSlice* media
-        if self.is_still_coded():
-            return self.undoing.most
-        media = self.result.find(KIND_CONTENT_TYPE)
+        """Bytes at most that are made of it, until it is written, beside what it came as."""
+        cdef Py_ssize_t size = self.undoing.most if self.is_still_coded() else self.result.body_len
+        return (size if self.is_still_coded() else 0) + self.written_of(size)
+
+    cdef Py_ssize_t written_of(self, Py_ssize_t size) except -1:
+        """Bytes at most that writing makes of so many, with the text that is held beside it."""
+        cdef HeaderSlice* media = self.result.find(KIND_CONTENT_TYPE)
+        cdef bint foreign = self.is_foreign()
+        if self.call.members is not None:
+            return size
+        if self.made is not None:
+            return self.made.becomes() + (LETTERS * size if foreign else 0)
         if media != NULL and media_kind(media.value, media.value_len) == MEDIA_TEXT:
-            return ESCAPED * self.result.body_len
-        return LETTERS * self.result.body_len if self.is_foreign() else self.result.body_len * 4 // 3
+            return (ESCAPED + 1 if foreign else ESCAPED) * size
+        return 2 * LETTERS * size if foreign else size * 4 // 3
 
     cdef bint is_still_coded(self) except -1:
         """Whether `undoing` has more to do."""
@@ -59,35 +66,37 @@ cdef class LateResult:
         return media != NULL and codec_of(charset_of(media.value[:media.value_len])) != "utf-8"
 
     cdef bint step(self) except -1:
-        """Undoes some of its content-codings, or looks at some of its body; whether it can be written now."""
+        """Undoes some of its content-codings, or looks at some of its body; whether it can be written now.
+
+        Once begun it goes on to its end: all that it becomes is counted from the first step on.
+        """
+        cdef bint last = False
         if self.is_still_coded():
             self.undo()
-            return False
-        if self.call.members is not None:
-            return self.read()
-        if not self.judged:
+        elif self.call.members is not None:
+            last = self.read()
+        elif not self.judged:
             self.judged = self.look()
-            return False
-        return self.make()
+        else:
+            last = self.make()
+        self.making = 0 if last else self.becomes()
+        self.size = self.result.body_len + self.making
+        return last
 
     cdef bint read(self) except -1:
         """A step in reading the answer to calls that travelled together; whether it was the last one."""
         cdef bint last = True
         try:
             if self.reading is None:
-                self.unmade = self.size
                 self.reading = reading_of(self.call, self.result)
             if self.reading is not None:
                 last = self.reading.step()
-                self.size = self.unmade + self.reading.held()
         except Exception as error:
             spoil(self.result, error)
             self.reading = None
         return last
 
     cdef int undo(self) except -1:
-        # What is coming out is counted before it is there: others look at the same bound in between.
-        self.size = self.result.body_len + self.undoing.most
         try:
             self.coded = not go_on_undoing(self.undoing, None if self.call.members is not None else self.call, self.result)
         except BadUpstreamBody as error:
@@ -95,7 +104,6 @@ cdef class LateResult:
             replace(self.result, str(error))
         if not self.coded:
             self.undoing = None
-            self.size = self.result.body_len
         return 0
 
     cdef bint look(self) except -1:
@@ -104,8 +112,6 @@ cdef class LateResult:
             self.published = True
             self.owners = published(self.call, self.result, self.rules)
             self.looking = self.writer.looking(self.call, self.result)
-            # As in undo(): its text will be held beside it.
-            self.size = self.result.body_len * (1 + LETTERS if self.looking is not None and self.is_foreign() else 1)
             return self.looking is None
         try:
             next(self.looking)
@@ -125,9 +131,7 @@ cdef class LateResult:
                 last = self.made.step()
             else:
                 self.made = self.writer.pieces_of(self.call, self.result, self.said) if self.result.body_len > LARGE else None
-                self.unmade = self.size
                 last = self.made is None
-                self.goes_first = not last    # there is room for all that it becomes, and it is counted from now on
         except Exception as error:
             if isinstance(error, BadUpstreamBody):
                 replace(self.result, str(error))
@@ -135,5 +139,4 @@ cdef class LateResult:
                 spoil(self.result, error)
             self.made = None
             last = True
-        self.size = self.result.body_len if self.made is None else self.unmade + self.made.becomes()
         return last

@@ -10,6 +10,7 @@ cdef class ResultStream:
     cdef Outbox outbox
     cdef readonly bint ordered              # in request order (GW-23)
     cdef bint one_message                   # Execute: all of the answer is one message
+    cdef Py_ssize_t most                    # bytes that a message may have
     cdef bint opened                        # the beginning of the document is written
     cdef bint ended                         # and its end
     cdef bint said                          # a result is written
@@ -17,6 +18,7 @@ cdef class ResultStream:
     cdef dict waiting                       # number -> list of bytes of a result that waits for earlier ones
     cdef Py_ssize_t waiting_bytes
     cdef Py_ssize_t unwritten               # bytes of results that are there and not written yet
+    cdef Py_ssize_t making                  # of these, what those that are in the making become
     cdef uint64_t first_late                # number of the first call whose result waits to be written; 0: maybe none
     cdef Py_ssize_t kept                    # bytes that the front has taken, and that wait with it for the client
     cdef Py_ssize_t window_bytes            # most that they may have; the last may exceed it

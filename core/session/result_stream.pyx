@@ -11,6 +11,9 @@ from batchwire.core.session.outbox cimport size_of
 
 import logging
 
+cdef enum:
+    MOST = 67108864           # bytes of an answer that is one message, where the dialect bounds none
+
 _log = logging.getLogger("batchwire.core")
 
 
@@ -48,6 +51,7 @@ cdef class ResultStream:
     cdef int bound(self, Py_ssize_t max_message, bint parts) except -1:
         """AN-07: how large a message of the answer may be; 0: as the dialect has it. parts: bodies may come in parts."""
         cdef Py_ssize_t most = self.writer.bound(max_message, parts, self.one_message)
+        self.most = most or MOST
         if most and not self.one_message:
             self.outbox.bound(most)
         return 0

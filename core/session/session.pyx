@@ -156,6 +156,8 @@ cdef class Session(Conductor):
             if self.answer_deadline > 0:
                 self.end_by(now() + self.answer_deadline)
             self.intake.end()
+            self.bounds.whole = True
+            self.dispatch.tell_inflow()
             self.drive()
         except Exception as error:
             self.crashed(error)
@@ -611,7 +613,7 @@ cdef class Session(Conductor):
         """Whether every call that runs waits for being read on, and every result that is left for being written."""
         cdef Inflow inflow = self.dispatch.inflow
         return inflow is not None and self.dispatch.running == inflow.held and (
-            inflow.held > 0 or self.settler.is_writing())
+            inflow.held > 0 or self.settler.unwritten() > 0 or inflow.waits_to_start())
 
     # --- the end
 
@@ -623,6 +625,7 @@ cdef class Session(Conductor):
         self.failure = error
         self.life = LIFE_BROKEN
         self.intake.ahead = 0             # its front drops it
+        self.bounds.whole = True
         self.share.leave()
         self.settler.conclude_told()
         self.settler.clear()

@@ -57,12 +57,16 @@ cdef class Settler:
     cdef bint write(self, bint goes_on) except -1
     cdef int put_late(self, LateResult late, bint first) except -1
     cdef int take_late(self) except -1
+    cdef bint may_make(self, LateResult late) except -1
+    cdef bint step(self, LateResult late) except -1
     cdef int conclude_late(self, LateResult late, double t, bint goes_on) except -1
     cdef int tell_first_late(self) except -1
     cdef bint is_writing(self) noexcept
     cdef int close(self) except -1
     cdef int conclude(self, Call call, Result result, double t) except -1
     cdef int split(self, Call bulk, Result result, bint goes_on, Steps reading) except -1
+    cdef bint may_conclude_first(self) except -1
+    cdef int begin_first(self) except -1
     cdef int conclude_first(self) except -1
     cdef int conclude_told(self) except -1
     cdef uint64_t unwritten(self) noexcept
@@ -70,6 +74,6 @@ cdef class Settler:
     cdef int stop(self, Refusal verdict) except -1
     cdef int clear(self) except -1
     cdef bint has_work(self) noexcept
-    cdef bint may_settle(self) noexcept
+    cdef bint may_settle(self) except -1
     cdef int go_on_after_errors(self, bint wanted) except -1
     cdef uint64_t tell(self, uint64_t* told) noexcept

@@ -67,11 +67,11 @@ cdef class Settler:
         """Whether calls are decided that are not settled, or have results that are not written."""
         return self.plan.decided.first is not None or len(self.told) > 0
 
-    cdef bint may_settle(self) noexcept:
+    cdef bint may_settle(self) except -1:
         """Whether it may settle some of them now."""
         # What is not written yet leaves only by being written, so that it must not keep itself from that.
         if len(self.told):
-            return self.bounds.may_write()
+            return self.may_conclude_first()
         # One of them may be the earliest call without a result, which those that are not written wait for.
         return self.plan.decided.first is not None and not self.bounds.client_first() and self.bounds.stopping == 0
 
@@ -265,12 +265,14 @@ cdef class Settler:
         self.late_count += 1
         heappush(self.late, (-1 if first else late.call.number if self.results.ordered else 0, self.late_count, late))
         self.results.unwritten += late.size
+        self.results.making += late.making
         return self.tell_first_late()
 
     cdef int take_late(self) except -1:
         """The first of them is none any more."""
         cdef LateResult late = heappop(self.late)[2]
         self.results.unwritten -= late.size
+        self.results.making -= late.making
         return self.tell_first_late()
 
     cdef int tell_first_late(self) except -1:
@@ -285,28 +287,38 @@ cdef class Settler:
         """Goes on with the results that are not written yet; whether the slice was over before all were that may."""
         cdef LateResult late
         cdef double since = now()
-        cdef Py_ssize_t before
         cdef bint last
         while self.late:
             if self.slice.over():
                 return True
             late = self.late[0][2]
-            if not late.goes_first and not (
-                    self.bounds.may_keep(late.call.number) and self.dispatch.may_write(late.becomes())):
+            if late.making == 0 and not self.may_make(late):
                 break
-            before = late.size
-            last = late.step()
-            self.results.unwritten += late.size - before
+            last = self.step(late)
             if last:
                 self.take_late()
                 self.conclude_late(late, since, goes_on)
-            elif late.goes_first and self.late[0][0] >= 0:
+            elif late.making and self.late[0][0] >= 0:
                 # No other is begun before it is written: it would wait for the room that this one has.
                 self.take_late()
                 self.put_late(late, True)
             self.dispatch.tell_inflow()
             self.slice.spend_since(&since)
         return False
+
+    cdef bint may_make(self, LateResult late) except -1:
+        """Whether there is room for the next step; if not, turn() follows, or the client takes first."""
+        if not late.goes_first and not (self.bounds.may_keep(late.call.number) and self.bounds.may_write()):
+            return False
+        return self.dispatch.may_write(late.becomes(), self.dispatch.leads(late.call))
+
+    cdef bint step(self, LateResult late) except -1:
+        """A step in making a result ready, and what it holds then; whether that was the last one."""
+        cdef Py_ssize_t size = late.size, making = late.making
+        cdef bint last = late.step()
+        self.results.unwritten += late.size - size
+        self.results.making += late.making - making
+        return last
 
     cdef int conclude_late(self, LateResult late, double t, bint goes_on) except -1:
         if late.stops:
@@ -322,7 +334,7 @@ cdef class Settler:
         self.late = None
         self.told.clear()
         self.first_told = None
-        self.results.unwritten = 0
+        self.results.unwritten = self.results.making = 0
         self.results.first_late = 0
         return self.plan.close()
 
@@ -383,36 +395,49 @@ cdef class Settler:
             self.results.unwritten += result.body_len
         return 0 if goes_on else self.conclude_told()
 
+    cdef bint may_conclude_first(self) except -1:
+        """Whether the first of the results that split() has found may be worked on: the others wait for it."""
+        if not self.bounds.may_write():
+            return False
+        self.begin_first()
+        return self.first_told is None or self.first_told.making > 0 \
+            or self.dispatch.may_write(self.first_told.becomes(), True)
+
+    cdef int begin_first(self) except -1:
+        """Looks whether the first of them is made ready in steps."""
+        cdef Call call
+        cdef Result result
+        if self.first_told is None:
+            call, result = self.told[0]
+            if is_late(call, result, self.results.writer.plain):
+                self.first_told = LateResult.of(call, result, is_coded(result), self.bounds.limits.max_response_bytes,
+                                                self.results.writer, self.rules)
+        return 0
+
     cdef int conclude_first(self) except -1:
-        """The first of the results that split() has found, or a step in making it ready: the others wait for it."""
+        """The first of the results that split() has found, or a step in making it ready."""
         cdef double since = now()
         cdef Call call
         cdef Result result
         cdef LateResult late = self.first_told
-        cdef Py_ssize_t before
-        call, result = self.told[0]
-        if late is None and is_late(call, result, self.results.writer.plain):
-            late = self.first_told = LateResult.of(call, result, is_coded(result), self.bounds.limits.max_response_bytes,
-                                                   self.results.writer, self.rules)
         if late is None:
-            self.told.popleft()
+            call, result = self.told.popleft()
             self.results.unwritten -= result.body_len
             self.conclude(call, result, since)
-        else:
-            before = late.size
-            if late.step():
-                self.told.popleft()
-                self.first_told = None
-                self.results.unwritten -= before
-                self.conclude_late(late, since, True)
-            else:
-                self.results.unwritten += late.size - before
+        elif self.step(late):
+            self.told.popleft()
+            self.first_told = None
+            self.results.unwritten -= late.size
+            self.results.making -= late.making
+            self.conclude_late(late, since, True)
+        self.dispatch.tell_inflow()
         self.slice.add(now() - since)
         return 0
 
     cdef int conclude_told(self) except -1:
         """All of them, in one go."""
         while self.told:
+            self.begin_first()
             self.conclude_first()
         return 0
 

@@ -47,6 +47,7 @@ cdef class Upstream:
     cut(call): as abandon(); the call's result where its status is known and only its body was held up (AN-03), else None.
     wait(owner): puts the owner once into the ring; on_capacity(upstream) is called when it may start ONE call; it
       returns 1 when it started one and has more to start, else 0. The ring makes batches take turns.
+      wait_first(owner): the same, before all others.
     """
     cdef readonly str name
     cdef readonly bytes base_path           # b"/" or b"/api/": put before every target
@@ -66,6 +67,7 @@ cdef class Upstream:
     cdef readonly unsigned long long calls, failures, timeouts
     cdef bint has_room(self) noexcept
     cdef int wait(self, CallOwner owner) except -1
+    cdef int wait_first(self, CallOwner owner) except -1
     cdef int forget(self, CallOwner owner) except -1
     cdef int hand(self, Call call, Result result) except -1
     cdef int give_room(self) except -1

@@ -88,6 +88,12 @@ cdef class Upstream:
             self.ring.append(owner)
         return 0
 
+    cdef int wait_first(self, CallOwner owner) except -1:
+        self.forget(owner)
+        self.in_ring.add(owner)
+        self.ring.appendleft(owner)
+        return 0
+
     cdef int forget(self, CallOwner owner) except -1:
         if owner in self.in_ring:
             self.in_ring.discard(owner)

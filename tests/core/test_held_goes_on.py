@@ -48,10 +48,10 @@ async def idle() -> None:
 
 
 def begun(route: Route, names: list[str], dialect: str, ordered: bool) -> Session:
-    if dialect == "proto":
-        session = session_of(route)
+    if dialect in ("proto", "execute"):
+        session = session_of(route, execute=dialect == "execute")
         order = pb.RESULT_ORDER_REQUEST if ordered else pb.RESULT_ORDER_COMPLETION
-        options = pb.BatchOptions(takes_parts=True, result_order=order)
+        options = pb.BatchOptions(takes_parts=dialect == "proto", result_order=order)
         session.feed(pb.BatchRequest(options=options, calls=[call(n, n) for n in names]).SerializeToString())
     else:
         session = session_of(route, dialect="json", ordered=ordered)
@@ -68,19 +68,19 @@ EARLIEST_LAST = [8, 7, 6, 5, 4, 3, 2, 1, *[0] * 3]
 
 
 @given(
-    batches=st.lists(st.lists(answers, min_size=1, max_size=9), min_size=1, max_size=3),
+    batches=st.lists(st.lists(answers, min_size=1, max_size=9), min_size=1, max_size=4),
     turns=st.lists(st.integers(0, 30), min_size=1, max_size=80),
     bound=st.sampled_from([1, 512 * KIB, 2 * MIB]),
     process=st.sampled_from([1, MIB, 64 * MIB]),
     window=st.sampled_from([1, 256 * KIB, 8 * MIB]),
     at_once=st.sampled_from([2, 4, 64]),
-    dialect=st.sampled_from(["json", "json", "proto"]),
+    dialects=st.lists(st.sampled_from(["json", "json", "proto", "execute"]), min_size=1, max_size=3),
     ordered=st.booleans(),
     slow=st.booleans(),
 )
-@example([LATE], EARLIEST_LAST, 2 * MIB, 64 * MIB, 256 * KIB, 64, "json", True, False)
-@example([LATE], EARLIEST_LAST, 2 * MIB, MIB, 256 * KIB, 64, "json", True, True)
-@example([LATE, LATE], EARLIEST_LAST, MIB, 64 * MIB, 1, 64, "json", True, True)
+@example([LATE], EARLIEST_LAST, 2 * MIB, 64 * MIB, 256 * KIB, 64, ["json"], True, False)
+@example([LATE], EARLIEST_LAST, 2 * MIB, MIB, 256 * KIB, 64, ["json"], True, True)
+@example([LATE, LATE], EARLIEST_LAST, MIB, 64 * MIB, 1, 64, ["json"], True, True)
 def test_AN_05_what_is_held_can_go_on(
     batches: list[list[list[int]]],
     turns: list[int],
@@ -88,7 +88,7 @@ def test_AN_05_what_is_held_can_go_on(
     process: int,
     window: int,
     at_once: int,
-    dialect: str,
+    dialects: list[str],
     ordered: bool,
     slow: bool,
 ) -> None:
@@ -106,7 +106,8 @@ def test_AN_05_what_is_held_can_go_on(
         )
         route = Route(root="/svc/", upstream=upstream, limits=limits)
         sessions = [
-            begun(route, [f"{b}.{n}" for n in range(len(calls))], dialect, ordered) for b, calls in enumerate(batches)
+            begun(route, [f"{b}.{n}" for n in range(len(calls))], dialects[b % len(dialects)], ordered)
+            for b, calls in enumerate(batches)
         ]
         try:
             left = deque(turns)
@@ -147,7 +148,7 @@ def test_AN_05_what_is_held_can_go_on(
         runner.run(run())
 
 
-async def test_AN_05_a_batch_that_nobody_lets_go_on_ends() -> None:
+async def test_AN_15_a_batch_that_nobody_lets_go_on_ends() -> None:
     """Another client's results fill the process, and it has its own time to take them."""
 
     def answering(_: Request) -> bytes:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from batchwire.core import Route
+from batchwire.core import Limits, Route
 from batchwire.core.dispatch.inflow import stats
 from batchwire.core.errors import EnvelopeError
 from batchwire.core.session import turns
@@ -100,7 +100,9 @@ async def test_MP_09_nothing_starts_while_the_error_that_ends_the_batch_is_writt
 async def test_BU_04_a_batch_may_end_while_a_result_is_made(url: str, ender: str, turn: int) -> None:
     turns.force(2)
     async with serving(answering) as (_, upstream, _):
-        route = Route(root="/svc/", upstream=upstream, streaming_threshold=0)
+        # All answers come, though results are there that the client has not taken.
+        limits = Limits(max_answer_bytes_in_flight=128 * MIB)
+        route = Route(root="/svc/", upstream=upstream, streaming_threshold=0, limits=limits)
         session = session_of(route, dialect="json", continue_on_error=False)
         members = [{"id": str(n), "method": "get", "url": url} for n in range(3)]
         session.feed(json.dumps({"requests": members}).encode()[: -2 if ender == "fail" else None])

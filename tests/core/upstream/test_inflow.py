@@ -66,7 +66,7 @@ async def idle() -> None:
 
 @pytest.mark.parametrize("ordered", [False, True])
 @pytest.mark.parametrize(("pieces", "piece"), [(8, MIB // 4), (1, 2 * MIB)])
-async def test_AN_05_an_app_waits_in_send(pieces: int, piece: int, ordered: bool) -> None:
+async def test_AN_12_an_app_waits_in_send(pieces: int, piece: int, ordered: bool) -> None:
     app = Pouring(pieces, piece)
     upstream = AsgiUpstream(asyncio.get_running_loop(), app, name="app", max_in_flight=64)
     route = Route(root="/svc/", upstream=upstream, limits=Limits(max_answer_bytes_in_flight=4 * MIB))
@@ -84,7 +84,7 @@ async def test_AN_05_an_app_waits_in_send(pieces: int, piece: int, ordered: bool
     assert stats() == NOTHING
 
 
-async def test_AN_05_reading_leaves_room_below_the_bound_of_the_process() -> None:
+async def test_AN_13_reading_leaves_room_below_the_bound_of_the_process() -> None:
     app = Pouring(32, MIB // 32)
     upstream = AsgiUpstream(asyncio.get_running_loop(), app, name="app", max_in_flight=64)
     limits = Limits(max_answer_bytes_in_flight=64 * MIB, max_answer_bytes_in_process=16 * MIB)
@@ -95,13 +95,13 @@ async def test_AN_05_reading_leaves_room_below_the_bound_of_the_process() -> Non
     held = stats()
     assert held["answers_waiting"] == 1
     # With the one that goes on in any case, and with results that are written.
-    assert 12 * MIB <= held["answers_reading"] + held["answers_out"] <= 16 * MIB
+    assert 8 * MIB <= held["answers_reading"] + held["answers_out"] <= 12 * MIB
     assert sizes(await collect(session)) == {str(n): MIB for n in range(64)}
     upstream.close()
     assert stats() == NOTHING
 
 
-async def test_AN_05_what_nobody_can_take_yet_holds_up_no_answer() -> None:
+async def test_AN_14_what_nobody_can_take_yet_holds_up_no_answer() -> None:
     """Executes, whose results are one message: above the bound of the process together before any of them ends."""
     app = Pouring(8, MIB // 8)
     upstream = AsgiUpstream(asyncio.get_running_loop(), app, name="app", max_in_flight=64)
@@ -152,7 +152,7 @@ async def test_AN_05_an_app_may_wait_in_several_sends_and_cancel_one() -> None:
 
 @pytest.mark.parametrize("ordered", [False, True])
 @pytest.mark.parametrize("process", [1, 6 * MIB, 256 * MIB])
-async def test_AN_05_batches_that_share_a_bound_all_end(ordered: bool, process: int) -> None:
+async def test_AN_13_batches_that_share_a_bound_all_end(ordered: bool, process: int) -> None:
     """Any bound, however small, lets every batch come to its end: one answer is always read on."""
 
     def answering(_: Request) -> bytes:
@@ -174,26 +174,29 @@ async def test_AN_05_batches_that_share_a_bound_all_end(ordered: bool, process: 
         assert stats() == NOTHING
 
 
-async def test_AN_05_a_client_that_takes_nothing_holds_up_nobody_else() -> None:
-    """Its own answers wait; those of others are read, though both are above the bound of the process."""
+async def test_AN_13_a_client_that_takes_nothing_holds_up_nobody_else() -> None:
+    """Its own answers wait; those of others are read, though reading has stopped for all together."""
 
     def answering(_: Request) -> bytes:
         return b"HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\n\r\n" + b"x" * 3_000_000
 
-    limits = Limits(max_answer_bytes_in_flight=4 * MIB, max_answer_bytes_in_process=6 * MIB, max_in_flight=4)
-    async with serving(answering, max_connections=12, limits=limits) as (_, _upstream, route):
-        stalled, other = session_of(route), session_of(route)
-        stalled.feed(request(8))
-        stalled.feed_end()
-        await turned(lambda: stats()["answers_waiting"] == 1 and stats()["answers_out"] > MIB)
+    limits = Limits(max_answer_bytes_in_flight=4 * MIB, max_answer_bytes_in_process=24 * MIB, max_in_flight=4)
+    async with serving(answering, max_connections=16, limits=limits) as (_, _upstream, route):
+        stalled, other = [session_of(route) for _ in range(3)], session_of(route)
+        for session in stalled:
+            session.feed(request(8))
+            session.feed_end()
+        await turned(lambda: stats()["answers_waiting"] == 3 and stats()["answers_out"] > 8 * MIB)
+        assert stats()["answers_reading"] + stats()["answers_out"] > 12 * MIB
         other.feed(request(8))
         other.feed_end()
         assert sizes(await collect(other)) == {str(n): 3_000_000 for n in range(8)}
-        assert sizes(await collect(stalled)) == {str(n): 3_000_000 for n in range(8)}
+        for session in stalled:
+            assert sizes(await collect(session)) == {str(n): 3_000_000 for n in range(8)}
         assert stats() == NOTHING
 
 
-async def test_AN_05_a_paused_call_does_not_run_out_of_time() -> None:
+async def test_AN_15_a_paused_call_does_not_run_out_of_time() -> None:
     def answering(_: Request) -> bytes:
         return b"HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\n\r\n" + b"x" * 3_000_000
 
@@ -212,7 +215,7 @@ async def test_AN_05_a_paused_call_does_not_run_out_of_time() -> None:
         assert sizes(batch) == {str(n): 3_000_000 for n in range(6)}
 
 
-async def test_AN_05_the_time_of_the_batch_runs() -> None:
+async def test_AN_15_the_time_of_the_batch_runs() -> None:
     def answering(_: Request) -> bytes:
         return b"HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\n\r\n" + b"x" * 3_000_000
 
@@ -328,7 +331,7 @@ async def test_BU_08_an_answer_that_was_paused_and_then_cut_is_not_too_large(for
 
 @pytest.mark.parametrize("form", ["json", "multipart"])
 @pytest.mark.parametrize("ordered", [False, True])
-async def test_AN_05_results_of_one_request_wait_for_the_client(form: str, ordered: bool) -> None:
+async def test_AN_12_results_of_one_request_wait_for_the_client(form: str, ordered: bool) -> None:
     """All members of a group have one error: it is not written for each before the client takes any."""
     error = b"HTTP/1.1 503 Busy\r\nContent-Length: 70000\r\n\r\n" + b"e" * 70_000
     async with RawServer(lambda _: error) as server, upstream_of(server) as upstream:
