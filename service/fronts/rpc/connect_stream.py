@@ -5,7 +5,7 @@ reads. Must never be used for what is hot.
 """
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator
 from typing import Any
 
 from batchwire.core import EnvelopeError
@@ -13,12 +13,12 @@ from batchwire.core.front.grpc_messages import MessageReader
 from batchwire.v1 import batch_pb2
 from google.api.httpbody_pb2 import HttpBody
 
+from ..http.head import Head
+from ..http.http_request import HttpRequest
 from . import connect_json
 from .connect_unary import error_object, seconds_of
 from .rpc_call import HttpCall, method_of
 from .rpc_servicer import RpcServicer
-
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _PREFIX = b"application/connect+"
 _KINDS = (_PREFIX + b"json", _PREFIX + b"proto")
@@ -30,9 +30,9 @@ _MESSAGES = {
 }
 
 
-def is_connect_stream(scope: Any, content_type: bytes) -> bool:
+def is_connect_stream(head: Head, content_type: bytes) -> bool:
     """Whether a request is a streaming call of Connect."""
-    return _kind(content_type) in _KINDS and method_of(scope["path"]) in _MESSAGES
+    return _kind(content_type) in _KINDS and method_of(head.plain_path) in _MESSAGES
 
 
 class ConnectStream:
@@ -42,31 +42,34 @@ class ConnectStream:
         self._servicer = servicer
         self._max_message = max_message
 
-    async def answer(self, scope: Any, receive: Callable[[], Any], send: Send) -> None:
+    async def answer(self, request: HttpRequest) -> None:
         """Answers one call."""
-        fields = dict(scope["headers"])
+        head = request.head
+        fields = dict(head.headers)
         kind = _kind(fields[b"content-type"])
-        method = method_of(scope["path"])
+        method = method_of(head.plain_path)
         assert method is not None
         taken, given = _MESSAGES[method]
         as_json = kind == _KINDS[0]
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", kind)]})
+        request.start(200, [(b"content-type", kind)])
         end: dict[str, Any] = {}
         try:
-            with self._servicer.at_the_door(scope):
+            with self._servicer.at_the_door(head.peer):
                 if fields.get(b"connect-content-encoding", b"identity") != b"identity":
                     raise EnvelopeError(501, "UnknownEncoding", "the messages must not be compressed")
                 seconds = seconds_of(fields)
             call = HttpCall(
                 self._servicer, method, _Envelopes(self._max_message, taken if as_json else None), self._max_message
             )
-            metadata = [(name, value) for name, value in scope["headers"] if name != b"content-type"]
-            async for part in call.run(scope, receive, metadata, seconds):
+            metadata = [(name, value) for name, value in head.headers if name != b"content-type"]
+            async for part in call.run(request, metadata, seconds):
                 message = await connect_json.text_of(given.FromString(part)) if as_json else part
-                await send({"type": "http.response.body", "body": _enveloped(0, message), "more_body": True})
+                request.write(_enveloped(0, message))
+                await request.drain()
         except EnvelopeError as error:
             end["error"] = error_object(error)
-        await send({"type": "http.response.body", "body": _enveloped(_END, json.dumps(end).encode())})
+        request.write(_enveloped(_END, json.dumps(end).encode()))
+        request.end()
 
 
 class _Envelopes:

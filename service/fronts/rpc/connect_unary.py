@@ -5,7 +5,7 @@ Must never be used for what is hot.
 
 import base64
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator
 from typing import Any
 
 from batchwire.core import EnvelopeError
@@ -13,12 +13,11 @@ from batchwire.v1 import batch_pb2
 from google.protobuf import json_format
 from google.rpc import code_pb2
 
-from ..http.asgi_scope import EXTENSION
+from ..http.head import Head
+from ..http.http_request import HttpRequest
 from . import connect_json
-from .rpc_call import HttpCall, keep_unfinished, method_of
+from .rpc_call import HttpCall, method_of
 from .rpc_servicer import SERVICE, RpcServicer, status_of
-
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 # HTTP statuses of errors, as the protocol has them.
 _STATUSES = {
@@ -32,10 +31,10 @@ _STATUSES = {
 }
 
 
-def is_connect(scope: Any, content_type: bytes) -> bool:
+def is_connect(head: Head, content_type: bytes) -> bool:
     """Whether a request is a unary call of Connect, be it of a method that there is or not."""
     kind = content_type.lower().partition(b";")[0].strip()
-    return kind in (b"application/json", b"application/proto") and scope["path"].startswith(f"/{SERVICE}/")
+    return kind in (b"application/json", b"application/proto") and head.plain_path.startswith(f"/{SERVICE}/")
 
 
 class ConnectUnary:
@@ -45,13 +44,14 @@ class ConnectUnary:
         self._servicer = servicer
         self._max_message = max_message
 
-    async def answer(self, scope: Any, receive: Callable[[], Any], send: Send) -> None:
+    async def answer(self, request: HttpRequest) -> None:
         """Answers one call."""
-        fields = dict(scope["headers"])
+        head = request.head
+        fields = dict(head.headers)
         as_json = fields[b"content-type"].lower().partition(b";")[0].strip() == b"application/json"
         try:
-            with self._servicer.at_the_door(scope):
-                method = method_of(scope["path"])
+            with self._servicer.at_the_door(head.peer):
+                method = method_of(head.plain_path)
                 if method is None:
                     raise EnvelopeError(501, "UnknownMethod", f"{SERVICE} has no such method")
                 if method != "Execute":
@@ -61,10 +61,9 @@ class ConnectUnary:
                 seconds = seconds_of(fields)
             unpack = _Whole(self._max_message, as_json)
             call = HttpCall(self._servicer, "Execute", unpack, self._max_message)
-            metadata = [(name, value) for name, value in scope["headers"] if name != b"content-type"]
+            metadata = [(name, value) for name, value in head.headers if name != b"content-type"]
             raw = b""
-            whole = unpack.gathering(receive, scope["extensions"][EXTENSION])
-            async for part in call.run(scope, whole, metadata, seconds):
+            async for part in call.run(request, metadata, seconds):
                 raw = part
             status, body = 200, raw
             if as_json:
@@ -72,41 +71,31 @@ class ConnectUnary:
         except EnvelopeError as error:
             status, body, as_json = *_failure(error), True
         kind = b"application/json" if as_json else b"application/proto"
-        head = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
-        await send({"type": "http.response.start", "status": status, "headers": head})
-        await send({"type": "http.response.body", "body": body})
+        request.start(status, [(b"content-type", kind), (b"content-length", b"%d" % len(body))])
+        if body:
+            request.write(body)
+        request.end()
 
 
 class _Whole:
     """Gathers the one message, which is bounded."""
 
-    unfinished_bytes = 0  # those are counted while they are gathered
-
     def __init__(self, limit: int, as_json: bool) -> None:
         self._limit = limit
         self._as_json = as_json
+        self._parts: list[bytes] = []
+        self.unfinished_bytes = 0
 
-    def gathering(self, receive: Callable[[], Any], exchange: Any) -> Callable[[], Awaitable[Any]]:
-        """Receives the whole body at once; exchange: what carries the request, which counts what is unfinished."""
-
-        async def whole() -> Any:
-            parts, size, more = [], 0, True
-            while more:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    return message
-                more = message.get("more_body", False)
-                parts.append(message.get("body", b""))
-                size += len(parts[-1])
-                if size > self._limit:
-                    message = f"the message is larger than limits.grpc_max_message_bytes ({self._limit} bytes)"
-                    raise EnvelopeError(413, "MessageTooLarge", message)
-                keep_unfinished(exchange, size if more else 0, self._limit)
-            return {"type": "http.request", "body": b"".join(parts), "more_body": False}
-
-        return whole
-
-    async def __call__(self, body: bytes, /) -> AsyncIterator[bytes]:
+    async def __call__(self, data: bytes, /) -> AsyncIterator[bytes]:
+        if data:
+            self._parts.append(data)
+            self.unfinished_bytes += len(data)
+            if self.unfinished_bytes > self._limit:
+                message = f"the message is larger than limits.grpc_max_message_bytes ({self._limit} bytes)"
+                raise EnvelopeError(413, "MessageTooLarge", message)
+            return
+        body = b"".join(self._parts)
+        self._parts.clear()
         if self._as_json:
             body = (await connect_json.parse(body, batch_pb2.ExecuteRequest)).SerializeToString()
         yield body

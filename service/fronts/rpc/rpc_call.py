@@ -4,17 +4,15 @@ For browsers and scripts, so plain Python will do.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any, Protocol
 
 from batchwire.core import EnvelopeError
 
 from ...state import Ending
-from ..http.asgi_scope import EXTENSION, peer_of
+from ..http.http_request import HttpRequest
 from .rpc_batch import METHODS, RpcBatch
 from .rpc_servicer import SERVICE, Metadata, RpcServicer
-
-Receive = Callable[[], Any]
 
 
 def method_of(path: str) -> str | None:
@@ -27,7 +25,7 @@ class Unpacking(Protocol):
     """Takes the messages out of a request's body."""
 
     def __call__(self, data: bytes, /) -> AsyncIterator[bytes]:
-        """The messages that end in these bytes. Raises EnvelopeError."""
+        """The messages that end in these bytes; b"": in the end of the body. Raises EnvelopeError."""
 
     @property
     def unfinished_bytes(self) -> int:
@@ -35,16 +33,6 @@ class Unpacking(Protocol):
 
     def finish(self) -> None:
         """The body has ended. Raises EnvelopeError where it was cut within a message (FR-01)."""
-
-
-def keep_unfinished(exchange: Any, size: int, limit: int) -> None:
-    """Counts the bytes of an unfinished message towards those of its connection; limit: of one message.
-
-    exchange: a core.front.http_exchange.HttpExchange. Raises EnvelopeError where they are too many.
-    """
-    if not exchange.store(size, limit):
-        exchange.store(0, limit)  # or those that come in this turn would be refused for its sake
-        raise EnvelopeError(413, "TooMuchUnfinished", "too many long messages are unfinished on the connection")
 
 
 class HttpCall:
@@ -58,15 +46,13 @@ class HttpCall:
         self._opened = asyncio.Event()
         self._failure: EnvelopeError | None = None
 
-    async def run(
-        self, scope: Any, receive: Receive, metadata: Metadata, seconds: float | None
-    ) -> AsyncIterator[bytes]:
+    async def run(self, request: HttpRequest, metadata: Metadata, seconds: float | None) -> AsyncIterator[bytes]:
         """The messages of the answer. Raises EnvelopeError where the call ends with an error."""
-        call = RpcBatch(self._servicer, self._method, metadata, peer_of(scope), seconds)
-        exchange = scope["extensions"][EXTENSION]
+        call = RpcBatch(self._servicer, self._method, metadata, request.head.peer, seconds)
+        exchange = request.exchange
         exchange.hears_damage = True
         exchange.on_lost = lambda: _client_is_gone(call, exchange)
-        reader = asyncio.ensure_future(self._read(call, receive, exchange))
+        reader = asyncio.ensure_future(self._read(call, request))
         ended: Ending = "cancelled"
         try:
             await self._opened.wait()
@@ -85,21 +71,16 @@ class HttpCall:
             call.close(ended)
             self._failure = None  # its traceback leads back here, and would keep what was read of the message
 
-    async def _read(self, call: RpcBatch, receive: Receive, exchange: Any) -> None:
+    async def _read(self, call: RpcBatch, request: HttpRequest) -> None:
         try:
-            more = True
-            while more:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    _client_is_gone(call, exchange)
-                    return
-                more = message.get("more_body", False)
-                async for part in self._unpack(message.get("body", b"")):
-                    call.feed(part)
-                    assert call.batch is not None
-                    self._opened.set()
-                    await call.batch.session.wait_input()
-                keep_unfinished(exchange, self._unpack.unfinished_bytes, self._max_message)
+            while data := await request.read():
+                await self._feed(call, data)
+                self._keep(request.exchange, self._unpack.unfinished_bytes)
+            if data is None:
+                _client_is_gone(call, request.exchange)
+                return
+            self._keep(request.exchange, 0)
+            await self._feed(call, b"")
             self._unpack.finish()
             call.feed_end()
         except EnvelopeError as error:
@@ -107,6 +88,19 @@ class HttpCall:
                 self._failure = error
         finally:
             self._opened.set()
+
+    async def _feed(self, call: RpcBatch, data: bytes) -> None:
+        async for part in self._unpack(data):
+            call.feed(part)
+            assert call.batch is not None
+            self._opened.set()
+            await call.batch.session.wait_input()
+
+    def _keep(self, exchange: Any, size: int) -> None:
+        """Counts the bytes of an unfinished message towards those of its connection. Raises EnvelopeError."""
+        if not exchange.store(size, self._max_message):
+            exchange.store(0, self._max_message)  # or those that come in this turn would be refused for its sake
+            raise EnvelopeError(413, "TooMuchUnfinished", "too many long messages are unfinished on the connection")
 
 
 def _client_is_gone(call: RpcBatch, exchange: Any) -> None:

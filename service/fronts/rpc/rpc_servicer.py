@@ -5,7 +5,7 @@ Reads the first message and the metadata only. Must never know how messages trav
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from batchwire.core import BatchHead, EnvelopeError, Route
 from batchwire.core.errors import quoted
@@ -24,7 +24,6 @@ from ...config import RouteSettings
 from ..batches.endpoints import BY_NAME, Endpoint
 from ..batches.inheritance import forwarding, is_http
 from ..batches.negotiation import Accepted, OuterRequest, Policy, Refusal
-from ..http.asgi_scope import peer_of
 from ..http.forwarded import Proxies
 
 if TYPE_CHECKING:
@@ -156,12 +155,12 @@ class RpcServicer:
         self._service.refused("grpc", error.route, error.status, error.code, peer)
 
     @contextlib.contextmanager
-    def at_the_door(self, scope: Any) -> Iterator[None]:
+    def at_the_door(self, peer: str) -> Iterator[None]:
         """What is raised in here refuses the call of an HTTP request."""
         try:
             yield
         except EnvelopeError as error:
-            self.refused(error, peer_of(scope))
+            self.refused(error, peer)
             raise
 
     def _route(self, root: str) -> Route:
