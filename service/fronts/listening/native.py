@@ -90,7 +90,7 @@ class _Servicer(HttpServicer):
         self._calls = RpcServicer(service, watched=False)
         self.opener = self._calls.opener
         self.methods = methods
-        self.max_message = service.config.limits.grpc_max_message_bytes
+        self.max_message = self._calls.max_message
 
     def open_document(
         self, content_type: bytes, metadata: Metadata, peer: str, seconds: float, json_only: bool

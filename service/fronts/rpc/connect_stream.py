@@ -17,7 +17,7 @@ from ..http.head import Head
 from ..http.http_request import HttpRequest
 from . import connect_json
 from .connect_unary import error_object, seconds_of
-from .rpc_call import HttpCall, method_of
+from .rpc_call import HttpCall, enveloped, method_of
 from .rpc_servicer import RpcServicer
 
 _PREFIX = b"application/connect+"
@@ -36,11 +36,10 @@ def is_connect_stream(head: Head, content_type: bytes) -> bool:
 
 
 class ConnectStream:
-    """max_message: bytes of the longest message taken."""
+    """Answers calls of one service."""
 
-    def __init__(self, servicer: RpcServicer, max_message: int) -> None:
+    def __init__(self, servicer: RpcServicer) -> None:
         self._servicer = servicer
-        self._max_message = max_message
 
     async def answer(self, request: HttpRequest) -> None:
         """Answers one call."""
@@ -58,17 +57,16 @@ class ConnectStream:
                 if fields.get(b"connect-content-encoding", b"identity") != b"identity":
                     raise EnvelopeError(501, "UnknownEncoding", "the messages must not be compressed")
                 seconds = seconds_of(fields)
-            call = HttpCall(
-                self._servicer, method, _Envelopes(self._max_message, taken if as_json else None), self._max_message
-            )
+            unpack = _Envelopes(self._servicer.max_message, taken if as_json else None)
+            call = HttpCall(self._servicer, method, unpack)
             metadata = [(name, value) for name, value in head.headers if name != b"content-type"]
             async for part in call.run(request, metadata, seconds):
                 message = await connect_json.text_of(given.FromString(part)) if as_json else part
-                request.write(_enveloped(0, message))
+                request.write(enveloped(0, message))
                 await request.drain()
         except EnvelopeError as error:
             end["error"] = error_object(error)
-        request.write(_enveloped(_END, json.dumps(end).encode()))
+        request.write(enveloped(_END, json.dumps(end).encode()))
         request.end()
 
 
@@ -101,7 +99,3 @@ class _Envelopes:
 
 def _kind(content_type: bytes) -> bytes:
     return content_type.lower().partition(b";")[0].strip()
-
-
-def _enveloped(flags: int, message: bytes) -> bytes:
-    return bytes([flags]) + len(message).to_bytes(4, "big") + message

@@ -38,11 +38,10 @@ def is_connect(head: Head, content_type: bytes) -> bool:
 
 
 class ConnectUnary:
-    """max_message: bytes of the longest message taken."""
+    """Answers calls of one service."""
 
-    def __init__(self, servicer: RpcServicer, max_message: int) -> None:
+    def __init__(self, servicer: RpcServicer) -> None:
         self._servicer = servicer
-        self._max_message = max_message
 
     async def answer(self, request: HttpRequest) -> None:
         """Answers one call."""
@@ -59,8 +58,7 @@ class ConnectUnary:
                 if fields.get(b"content-encoding", b"identity") != b"identity":
                     raise EnvelopeError(501, "UnknownEncoding", "the body must not be compressed")
                 seconds = seconds_of(fields)
-            unpack = _Whole(self._max_message, as_json)
-            call = HttpCall(self._servicer, "Execute", unpack, self._max_message)
+            call = HttpCall(self._servicer, "Execute", _Whole(self._servicer.max_message, as_json))
             metadata = [(name, value) for name, value in head.headers if name != b"content-type"]
             raw = b""
             async for part in call.run(request, metadata, seconds):

@@ -12,7 +12,7 @@ from batchwire.core.front.grpc_messages import MessageReader
 from batchwire.core.front.grpc_protocol import percent_encoded, timeout_seconds
 
 from ..http.http_request import HttpRequest
-from .rpc_call import HttpCall, method_of
+from .rpc_call import HttpCall, enveloped, method_of
 from .rpc_servicer import RpcServicer, status_of
 
 _PREFIX = b"application/grpc-web"
@@ -27,11 +27,10 @@ def is_grpc_web(content_type: bytes) -> bool:
 
 
 class GrpcWeb:
-    """max_message: bytes of the longest message taken."""
+    """Answers calls of one service."""
 
-    def __init__(self, servicer: RpcServicer, max_message: int) -> None:
+    def __init__(self, servicer: RpcServicer) -> None:
         self._servicer = servicer
-        self._max_message = max_message
 
     async def answer(self, request: HttpRequest) -> None:
         """Answers one call; errors are in the trailers of an answer with 200."""
@@ -41,7 +40,7 @@ class GrpcWeb:
         request.start(200, [(b"content-type", _PREFIX + (b"-text+proto" if text else b"+proto"))])
 
         def write(flags: int, data: bytes) -> None:
-            framed = bytes([flags]) + len(data).to_bytes(4, "big") + data
+            framed = enveloped(flags, data)
             request.write(base64.b64encode(framed) if text else framed)
 
         status, message, details = 0, "", b""
@@ -52,7 +51,7 @@ class GrpcWeb:
                     raise EnvelopeError(501, "UnknownMethod", "there is no such method")
                 seconds = named.get(b"grpc-timeout")
                 timeout = timeout_seconds(seconds) if seconds is not None else None
-            call = HttpCall(self._servicer, method, _Unpacking(self._max_message, text), self._max_message)
+            call = HttpCall(self._servicer, method, _Unpacking(self._servicer.max_message, text))
             async for part in call.run(request, head.headers, timeout):
                 write(0, part)
                 await request.drain()

@@ -21,6 +21,11 @@ def method_of(path: str) -> str | None:
     return method if service == SERVICE and method in METHODS else None
 
 
+def enveloped(flags: int, message: bytes) -> bytes:
+    """A message with the prefix of gRPC, which the streams of Connect have, too."""
+    return bytes([flags]) + len(message).to_bytes(4, "big") + message
+
+
 class Unpacking(Protocol):
     """Takes the messages out of a request's body."""
 
@@ -36,13 +41,12 @@ class Unpacking(Protocol):
 
 
 class HttpCall:
-    """One call. unpack: of the request's body. max_message: bytes of the longest message taken."""
+    """One call. unpack: of the request's body."""
 
-    def __init__(self, servicer: RpcServicer, method: str, unpack: Unpacking, max_message: int) -> None:
+    def __init__(self, servicer: RpcServicer, method: str, unpack: Unpacking) -> None:
         self._servicer = servicer
         self._method = method
         self._unpack = unpack
-        self._max_message = max_message
         self._opened = asyncio.Event()
         self._failure: EnvelopeError | None = None
 
@@ -98,8 +102,9 @@ class HttpCall:
 
     def _keep(self, exchange: Any, size: int) -> None:
         """Counts the bytes of an unfinished message towards those of its connection. Raises EnvelopeError."""
-        if not exchange.store(size, self._max_message):
-            exchange.store(0, self._max_message)  # or those that come in this turn would be refused for its sake
+        longest = self._servicer.max_message
+        if not exchange.store(size, longest):
+            exchange.store(0, longest)  # or those that come in this turn would be refused for its sake
             raise EnvelopeError(413, "TooMuchUnfinished", "too many long messages are unfinished on the connection")
 
 

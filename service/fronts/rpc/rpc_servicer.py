@@ -75,12 +75,13 @@ def status_of(error: EnvelopeError) -> status_pb2.Status:
 
 
 class RpcServicer:
-    """Opens the batches of one service."""
+    """Opens the batches of one service. max_message: bytes of the longest message taken."""
 
     def __init__(self, service: "Service", *, watched: bool = True) -> None:
         """watched: of the sessions."""
         self._service = service
         self._watched = watched
+        self.max_message = service.config.limits.grpc_max_message_bytes
         self._proxies = Proxies(service.config.listen.trusted_proxies)
         self._proxied = bool(self._proxies)
         self.opener = RpcOpener(service.ledger, self._named, self._client if self._proxied else None)

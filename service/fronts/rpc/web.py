@@ -27,12 +27,11 @@ class WebCalls:
 
     def __init__(self, service: "Service") -> None:
         servicer = RpcServicer(service)
-        limit = service.config.limits.grpc_max_message_bytes
         self._service = service
         self._origins = frozenset(origin.encode() for origin in service.config.listen.allowed_origins)
-        self._grpc_web = GrpcWeb(servicer, limit)
-        self._connect = ConnectUnary(servicer, limit)
-        self._connect_stream = ConnectStream(servicer, limit)
+        self._grpc_web = GrpcWeb(servicer)
+        self._connect = ConnectUnary(servicer)
+        self._connect_stream = ConnectStream(servicer)
         self._rate = service.config.limits.min_request_rate
         self._idle_seconds = service.config.limits.client_idle_seconds
 
