@@ -5,6 +5,7 @@ Finds what answers it: a batch, what is there at once (health, metrics, errors),
 
 import asyncio
 import contextvars
+import logging
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -28,9 +29,9 @@ if TYPE_CHECKING:
 
     from ...state import Service
 
+_log = logging.getLogger("batchwire.rest")
 Run = Callable[[Any], Coroutine[Any, Any, None]]
 """Answers a request that a core.front.http_exchange.HttpExchange carries."""
-Found = tuple[Batch, Negotiated] | Answer | Run
 Opened = tuple[Batch, Negotiated, None] | tuple[None, None, Answer | Callable[[Any], None]]
 
 
@@ -49,18 +50,19 @@ class HttpServicer:
     def open_http(self, stream: "Stream") -> Opened:
         """A batch, or what is answered at once, or what begins to answer an HttpExchange."""
         if stream.too_large or not stream.path.startswith(b"/"):
-            status = 431 if stream.too_large else 400
-            return None, None, lambda exchange: exchange.start(status, [(b"content-length", b"0")], False)
+            return None, None, _only(431 if stream.too_large else 400)
         head = Head.of(stream)
         self._proxies.believe(head)
-        found = self.find(stream, head)
-        if isinstance(found, tuple):
-            return *found, None
+        batch = self.batch(stream, head)
+        if isinstance(batch, tuple):
+            return *batch, None
+        try:
+            found = batch or self.elsewhere(head)
+        except Exception as error:
+            # It costs this answer, whatever carries it.
+            _log.error("a request failed", exc_info=error)
+            return None, None, _only(500)
         return None, None, found if isinstance(found, Answer) else partial(self._begin, found)
-
-    def find(self, stream: "Stream", head: Head) -> Found:
-        """What answers a request."""
-        return self.batch(stream, head) or self.elsewhere(head)
 
     def batch(self, stream: "Stream", head: Head) -> tuple[Batch, Negotiated] | Answer | None:
         """The batch that a request is, or what is answered in its place; None: it is for no batch endpoint."""
@@ -68,7 +70,7 @@ class HttpServicer:
         return None if endpoint is None or route is None else self._rest.open(stream, head, endpoint, route)
 
     def elsewhere(self, head: Head) -> Answer | Run:
-        """What answers a request that is neither a batch nor a call."""
+        """What answers a request that is no batch."""
         path = head.path
         if path in ("/healthz", "/readyz", "/metrics") and head.method in ("GET", "HEAD"):
             return self._operations(path)
@@ -123,3 +125,8 @@ class HttpServicer:
         request.start(failed.status, failed.headers)
         request.write(failed.body)
         request.end()
+
+
+def _only(status: int) -> Callable[[Any], None]:
+    """An answer of its status alone."""
+    return lambda exchange: exchange.start(status, [(b"content-length", b"0")], False)

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 from batchwire.core import EnvelopeError, Session
 from batchwire.core.front.acceptor import FrontAcceptor
 from batchwire.core.front.http2 import Http2Connection
+from batchwire.core.front.rest_opener import Negotiated
 from batchwire.core.ledger import Batch
 from grpc_health.v1 import health, health_pb2
 
 from ...state import stopped
-from ..http.head import Head
-from ..http.http_servicer import Found, HttpServicer
+from ..http.head import Answer, Head
+from ..http.http_servicer import HttpServicer, Run
 from ..http.idle import IdleSweep
 from ..rpc.grpc_web import is_grpc_web
 from ..rpc.rpc_methods import Method, StatusError, health_methods, reflection_methods
@@ -121,10 +122,13 @@ class _Servicer(HttpServicer):
         """Why a batch ends that the gateway stopped."""
         return stopped(session)
 
-    def find(self, stream: "Stream", head: Head) -> Found:
+    def batch(self, stream: "Stream", head: Head) -> tuple[Batch, Negotiated] | Answer | None:
+        """The batch that a request is, or what is answered in its place; None: it is for no batch endpoint."""
+        return None if is_grpc_web(stream.content_type) else super().batch(stream, head)
+
+    def elsewhere(self, head: Head) -> Answer | Run:
         """gRPC-Web and Connect come as HTTP requests, too."""
-        batch = None if is_grpc_web(stream.content_type) else self.batch(stream, head)
-        return batch or self._web.find(head) or self.elsewhere(head)
+        return self._web.find(head) or super().elsewhere(head)
 
 
 def _base64(raw: bytes) -> bytes:
