@@ -1,4 +1,4 @@
-"""One HTTP request for a server in Python: the bridge to ASGI applications.
+"""One HTTP request for who answers it in Python, bit by bit.
 
 Flow control both ways: what read() has not taken stops the client, and drain() waits until the client has
 taken what was written. Must never know what is asked for.

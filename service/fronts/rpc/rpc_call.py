@@ -4,17 +4,16 @@ For browsers and scripts, so plain Python will do.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any, Protocol
 
 from batchwire.core import EnvelopeError
 
 from ...state import Ending
-from ..http.asgi_scope import EXTENSION, peer_of
+from ..http.http_request import HttpRequest
 from .rpc_batch import METHODS, RpcBatch
 from .rpc_servicer import SERVICE, Metadata, RpcServicer
-
-Receive = Callable[[], Any]
+from .slices import PIECE_BYTES
 
 
 def method_of(path: str) -> str | None:
@@ -23,11 +22,17 @@ def method_of(path: str) -> str | None:
     return method if service == SERVICE and method in METHODS else None
 
 
+def enveloped(flags: int, pieces: list[bytes]) -> list[bytes]:
+    """A message with the prefix of gRPC, which the streams of Connect have, too; it is not copied where it is long."""
+    head = bytes([flags]) + sum(map(len, pieces)).to_bytes(4, "big")
+    return [head + pieces[0], *pieces[1:]] if len(pieces[0]) <= PIECE_BYTES * 2 else [head, *pieces]
+
+
 class Unpacking(Protocol):
     """Takes the messages out of a request's body."""
 
     def __call__(self, data: bytes, /) -> AsyncIterator[bytes]:
-        """The messages that end in these bytes. Raises EnvelopeError."""
+        """The messages that end in these bytes; b"": in the end of the body. Raises EnvelopeError."""
 
     @property
     def unfinished_bytes(self) -> int:
@@ -37,36 +42,23 @@ class Unpacking(Protocol):
         """The body has ended. Raises EnvelopeError where it was cut within a message (FR-01)."""
 
 
-def keep_unfinished(exchange: Any, size: int, limit: int) -> None:
-    """Counts the bytes of an unfinished message towards those of its connection; limit: of one message.
-
-    exchange: a core.front.http_exchange.HttpExchange. Raises EnvelopeError where they are too many.
-    """
-    if not exchange.store(size, limit):
-        exchange.store(0, limit)  # or those that come in this turn would be refused for its sake
-        raise EnvelopeError(413, "TooMuchUnfinished", "too many long messages are unfinished on the connection")
-
-
 class HttpCall:
-    """One call. unpack: of the request's body. max_message: bytes of the longest message taken."""
+    """One call. unpack: of the request's body."""
 
-    def __init__(self, servicer: RpcServicer, method: str, unpack: Unpacking, max_message: int) -> None:
+    def __init__(self, servicer: RpcServicer, method: str, unpack: Unpacking) -> None:
         self._servicer = servicer
         self._method = method
         self._unpack = unpack
-        self._max_message = max_message
         self._opened = asyncio.Event()
         self._failure: EnvelopeError | None = None
 
-    async def run(
-        self, scope: Any, receive: Receive, metadata: Metadata, seconds: float | None
-    ) -> AsyncIterator[bytes]:
+    async def run(self, request: HttpRequest, metadata: Metadata, seconds: float | None) -> AsyncIterator[bytes]:
         """The messages of the answer. Raises EnvelopeError where the call ends with an error."""
-        call = RpcBatch(self._servicer, self._method, metadata, peer_of(scope), seconds)
-        exchange = scope["extensions"][EXTENSION]
+        call = RpcBatch(self._servicer, self._method, metadata, request.head.peer, seconds)
+        exchange = request.exchange
         exchange.hears_damage = True
         exchange.on_lost = lambda: _client_is_gone(call, exchange)
-        reader = asyncio.ensure_future(self._read(call, receive, exchange))
+        reader = asyncio.ensure_future(self._read(call, request))
         ended: Ending = "cancelled"
         try:
             await self._opened.wait()
@@ -85,21 +77,16 @@ class HttpCall:
             call.close(ended)
             self._failure = None  # its traceback leads back here, and would keep what was read of the message
 
-    async def _read(self, call: RpcBatch, receive: Receive, exchange: Any) -> None:
+    async def _read(self, call: RpcBatch, request: HttpRequest) -> None:
         try:
-            more = True
-            while more:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    _client_is_gone(call, exchange)
-                    return
-                more = message.get("more_body", False)
-                async for part in self._unpack(message.get("body", b"")):
-                    call.feed(part)
-                    assert call.batch is not None
-                    self._opened.set()
-                    await call.batch.session.wait_input()
-                keep_unfinished(exchange, self._unpack.unfinished_bytes, self._max_message)
+            while data := await request.read():
+                await self._feed(call, data)
+                self._keep(request.exchange, self._unpack.unfinished_bytes)
+            if data is None:
+                _client_is_gone(call, request.exchange)
+                return
+            self._keep(request.exchange, 0)
+            await self._feed(call, b"")
             self._unpack.finish()
             call.feed_end()
         except EnvelopeError as error:
@@ -107,6 +94,20 @@ class HttpCall:
                 self._failure = error
         finally:
             self._opened.set()
+
+    async def _feed(self, call: RpcBatch, data: bytes) -> None:
+        async for part in self._unpack(data):
+            call.feed(part)
+            assert call.batch is not None
+            self._opened.set()
+            await call.batch.session.wait_input()
+
+    def _keep(self, exchange: Any, size: int) -> None:
+        """Counts the bytes of an unfinished message towards those of its connection. Raises EnvelopeError."""
+        longest = self._servicer.max_message
+        if not exchange.store(size, longest):
+            exchange.store(0, longest)  # or those that come in this turn would be refused for its sake
+            raise EnvelopeError(413, "TooMuchUnfinished", "too many long messages are unfinished on the connection")
 
 
 def _client_is_gone(call: RpcBatch, exchange: Any) -> None:
