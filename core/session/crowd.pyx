@@ -22,6 +22,11 @@ def stats():
     return {"request_held": process_held, "request_waiting": len(waiting)}
 
 
+cdef Py_ssize_t held_by_all() noexcept:
+    """Bytes that count now."""
+    return process_held
+
+
 cdef int wake_others() except -1:
     """Lets batches read on that may."""
     global turn

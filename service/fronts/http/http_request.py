@@ -68,6 +68,22 @@ class HttpRequest:
             self._send_head(True)
         self.exchange.write(data)
 
+    async def pour(self, pieces: list[Any], kept: int = 0) -> None:
+        """Writes pieces as the client takes them; each is let go of with that, and those left count until then (AN-05).
+
+        pieces: what has len() and bytes(). kept: bytes that are there beside them until the last is written.
+        """
+        left = sum(map(len, pieces)) + kept
+        pieces.reverse()
+        while pieces:
+            piece = pieces.pop()
+            left -= len(piece)
+            self.exchange.owe(left)
+            self.write(bytes(piece))
+            del piece
+            await self.drain()
+        self.exchange.owe(0)
+
     async def drain(self) -> None:
         """Returns when more should be written."""
         await self.exchange.drain()

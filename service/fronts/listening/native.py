@@ -51,6 +51,7 @@ class NativeFront(RestFront):
             idle_seconds=limits.client_idle_seconds,
             ping_seconds=service.config.listen.min_ping_seconds,
             request_rate=limits.min_request_rate,
+            request_bound=limits.max_request_bytes_in_process,
             connection_seconds=service.config.listen.max_connection_seconds,
         )
 

@@ -17,7 +17,8 @@ from ..http.head import Head
 from ..http.http_request import HttpRequest
 from . import connect_json, connect_text
 from .connect_unary import error_object, seconds_of
-from .rpc_call import HttpCall, enveloped, method_of
+from .pieces import enveloped, joined
+from .rpc_call import HttpCall, method_of
 from .rpc_servicer import RpcServicer
 
 _PREFIX = b"application/connect+"
@@ -60,16 +61,18 @@ class ConnectStream:
             unpack = _Envelopes(self._servicer.max_message, taken if as_json else None)
             call = HttpCall(self._servicer, method, unpack)
             metadata = [(name, value) for name, value in head.headers if name != b"content-type"]
-            async for part in call.run(request, metadata, seconds):
-                pieces = await connect_text.text_of(part, given) if as_json else [part]
-                for piece in enveloped(0, pieces):
-                    request.write(piece)
-                    await request.drain()
+            async for pieces in call.run(request, metadata, seconds):
+                if as_json:
+                    await self._pour_text(request, await joined(pieces), given)
+                else:
+                    await request.pour(enveloped(0, pieces))
         except EnvelopeError as error:
             end["error"] = error_object(error)
-        for piece in enveloped(_END, [json.dumps(end).encode()]):
-            request.write(piece)
+        await request.pour(enveloped(_END, [json.dumps(end).encode()]))
         request.end()
+
+    async def _pour_text(self, request: HttpRequest, message: bytes, kind: Any) -> None:
+        await request.pour(enveloped(0, await connect_text.text_of(message, kind)), len(message))
 
 
 class _Envelopes:

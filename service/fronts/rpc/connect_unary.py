@@ -17,6 +17,7 @@ from google.rpc import code_pb2
 from ..http.head import Head
 from ..http.http_request import HttpRequest
 from . import connect_json, connect_text
+from .pieces import joined
 from .rpc_call import HttpCall, method_of
 from .rpc_servicer import SERVICE, RpcServicer, status_of
 
@@ -49,6 +50,8 @@ class ConnectUnary:
         head = request.head
         fields = dict(head.headers)
         as_json = fields[b"content-type"].lower().partition(b";")[0].strip() == b"application/json"
+        pieces: list[Any] = []
+        kept = 0
         try:
             with self._servicer.at_the_door(head.peer):
                 method = method_of(head.plain_path)
@@ -61,20 +64,19 @@ class ConnectUnary:
                 seconds = seconds_of(fields)
             call = HttpCall(self._servicer, "Execute", _Whole(self._servicer.max_message, as_json))
             metadata = [(name, value) for name, value in head.headers if name != b"content-type"]
-            raw = b""
-            async for part in call.run(request, metadata, seconds):
-                raw = part
-            status, pieces = 200, [raw]
+            async for message in call.run(request, metadata, seconds):
+                pieces = message
+            status = 200
             if as_json:
-                pieces = await connect_text.text_of(raw, batch_pb2.ExecuteResponse)
+                raw = await joined(pieces)
+                kept, pieces = len(raw), await connect_text.text_of(raw, batch_pb2.ExecuteResponse)
+                del raw
         except EnvelopeError as error:
-            status, pieces, as_json = *_failure(error), True
+            status, pieces, kept, as_json = *_failure(error), 0, True
         kind = b"application/json" if as_json else b"application/proto"
         size = sum(map(len, pieces))
         request.start(status, [(b"content-type", kind), (b"content-length", b"%d" % size)])
-        for piece in pieces:
-            request.write(piece)
-            await request.drain()
+        await request.pour(pieces, kept)
         request.end()
 
 

@@ -5,14 +5,16 @@ Must never answer a request of another kind.
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
+from typing import Any
 
 from batchwire.core import EnvelopeError
 from batchwire.core.front.grpc_messages import MessageReader
 from batchwire.core.front.grpc_protocol import percent_encoded, timeout_seconds
 
 from ..http.http_request import HttpRequest
-from .rpc_call import HttpCall, enveloped, method_of
+from .pieces import as_base64, enveloped, joined
+from .rpc_call import HttpCall, method_of
 from .rpc_servicer import RpcServicer, status_of
 
 _PREFIX = b"application/grpc-web"
@@ -39,10 +41,13 @@ class GrpcWeb:
         text = named[b"content-type"].lower().startswith(_PREFIX + b"-text")
         request.start(200, [(b"content-type", _PREFIX + (b"-text+proto" if text else b"+proto"))])
 
-        def write(flags: int, data: bytes) -> None:
-            pieces = enveloped(flags, [data])
-            for piece in _as_text(pieces) if text else pieces:
-                request.write(piece)
+        async def pour(flags: int, pieces: list[Any]) -> None:
+            enveloped(flags, pieces)
+            if text:
+                whole = await joined(pieces)
+                await request.pour(as_base64(memoryview(whole)), len(whole))
+            else:
+                await request.pour(pieces)
 
         status, message, details = 0, "", b""
         try:
@@ -53,9 +58,8 @@ class GrpcWeb:
                 seconds = named.get(b"grpc-timeout")
                 timeout = timeout_seconds(seconds) if seconds is not None else None
             call = HttpCall(self._servicer, method, _Unpacking(self._servicer.max_message, text))
-            async for part in call.run(request, head.headers, timeout):
-                write(0, part)
-                await request.drain()
+            async for pieces in call.run(request, head.headers, timeout):
+                await pour(0, pieces)
         except EnvelopeError as error:
             told = status_of(error)
             status, message, details = told.code, told.message, told.SerializeToString()
@@ -64,15 +68,8 @@ class GrpcWeb:
             lines += b"grpc-message:%s\r\n" % percent_encoded(message)
         if details:
             lines += b"grpc-status-details-bin:%s\r\n" % base64.b64encode(details).rstrip(b"=")
-        write(_TRAILERS, lines)
+        await pour(_TRAILERS, [lines])
         request.end()
-
-
-def _as_text(pieces: list[bytes]) -> Iterator[bytes]:
-    """In base64, which is padded at its end alone."""
-    whole = b"".join(pieces)
-    for at in range(0, len(whole), _SLICE_BYTES * 3):
-        yield base64.b64encode(whole[at : at + _SLICE_BYTES * 3])
 
 
 class _Unpacking:

@@ -13,19 +13,12 @@ from ...state import Ending
 from ..http.http_request import HttpRequest
 from .rpc_batch import METHODS, RpcBatch
 from .rpc_servicer import SERVICE, Metadata, RpcServicer
-from .slices import PIECE_BYTES
 
 
 def method_of(path: str) -> str | None:
     """The method of BatchService that a path names, or None."""
     service, _, method = path.removeprefix("/").partition("/")
     return method if service == SERVICE and method in METHODS else None
-
-
-def enveloped(flags: int, pieces: list[bytes]) -> list[bytes]:
-    """A message with the prefix of gRPC, which the streams of Connect have, too; it is not copied where it is long."""
-    head = bytes([flags]) + sum(map(len, pieces)).to_bytes(4, "big")
-    return [head + pieces[0], *pieces[1:]] if len(pieces[0]) <= PIECE_BYTES * 2 else [head, *pieces]
 
 
 class Unpacking(Protocol):
@@ -52,12 +45,17 @@ class HttpCall:
         self._opened = asyncio.Event()
         self._failure: EnvelopeError | None = None
 
-    async def run(self, request: HttpRequest, metadata: Metadata, seconds: float | None) -> AsyncIterator[bytes]:
-        """The messages of the answer. Raises EnvelopeError where the call ends with an error."""
+    async def run(self, request: HttpRequest, metadata: Metadata, seconds: float | None) -> AsyncIterator[list[Any]]:
+        """The messages of the answer in pieces, see RpcBatch.answer(): for HttpRequest.pour().
+
+        Raises EnvelopeError where the call ends with an error.
+        """
         call = RpcBatch(self._servicer, self._method, metadata, request.head.peer, seconds)
         exchange = request.exchange
         exchange.hears_damage = True
         exchange.on_lost = lambda: _client_is_gone(call, exchange)
+        exchange.bound_memory(self._servicer.request_bound)
+        call.on_open = exchange.hand_over
         reader = asyncio.ensure_future(self._read(call, request))
         ended: Ending = "cancelled"
         try:
@@ -66,8 +64,9 @@ class HttpCall:
                 raise self._failure
             if call.batch is None:
                 return
-            async for message in call.answer():
-                yield message
+            async for pieces in call.answer():
+                exchange.owe(sum(map(len, pieces)))
+                yield pieces
             ended = "ok"
         except EnvelopeError:
             ended = "ok"  # which its session knows better
@@ -80,13 +79,16 @@ class HttpCall:
     async def _read(self, call: RpcBatch, request: HttpRequest) -> None:
         try:
             while data := await request.read():
+                if call.batch is not None and call.batch.session.failure is not None:
+                    continue  # nothing more of it is of use
                 await self._feed(call, data)
                 self._keep(request.exchange, self._unpack.unfinished_bytes)
+                await request.exchange.wait_room()
             if data is None:
                 _client_is_gone(call, request.exchange)
                 return
-            self._keep(request.exchange, 0)
             await self._feed(call, b"")
+            self._keep(request.exchange, 0)
             self._unpack.finish()
             call.feed_end()
         except EnvelopeError as error:

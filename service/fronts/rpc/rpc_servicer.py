@@ -75,7 +75,7 @@ def status_of(error: EnvelopeError) -> status_pb2.Status:
 
 
 class RpcServicer:
-    """Opens the batches of one service. max_message: bytes of the longest message taken."""
+    """Opens the batches of one service. max_message: bytes of the longest message taken; request_bound: PL-13."""
 
     def __init__(self, service: "Service", *, watched: bool = True) -> None:
         """watched: of the sessions."""
@@ -84,12 +84,8 @@ class RpcServicer:
         self.max_message = service.config.limits.grpc_max_message_bytes
         self._proxies = Proxies(service.config.listen.trusted_proxies)
         self._proxied = bool(self._proxies)
-        self.opener = RpcOpener(
-            service.ledger,
-            self._named,
-            self._client if self._proxied else None,
-            request_bound=service.config.limits.max_request_bytes_in_process,
-        )
+        self.request_bound = service.config.limits.max_request_bytes_in_process
+        self.opener = RpcOpener(service.ledger, self._named, self._client if self._proxied else None)
         self._routes: dict[Route, RouteEntry] = {}
 
     def open(self, first: bytes, metadata: Metadata, peer: str, remaining: float | None, execute: bool) -> Batch:
