@@ -29,7 +29,7 @@ cdef enum:
     MUCH = 67108864           # bytes that go back to the system when most of them are let go of
 
 cdef Py_ssize_t process_held = 0
-cdef Py_ssize_t most_held = 0 # since memory last went back to the system
+cdef Py_ssize_t most_held = 0  # since memory last went back to the system
 cdef dict waiting = {}        # Share -> None, the first first
 cdef Share turn = None        # whose batch goes on above the bound
 
