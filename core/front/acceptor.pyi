@@ -20,6 +20,7 @@ class FrontAcceptor:
         keepalive_timeout: float = ...,
         ping_seconds: float = ...,
         request_rate: float = ...,
+        request_bound: int = ...,
         connection_seconds: float = ...,
     ) -> None: ...
     def begin_sweeps(self) -> None: ...

@@ -1,7 +1,6 @@
 from batchwire.core.front.rpc cimport Rpc
 from batchwire.core.front.rpc_opener cimport RpcOpener
 from batchwire.core.ledger cimport Batch
-from batchwire.core.session.crowd cimport Share
 from batchwire.core.session.session cimport Session
 
 cdef enum Kind:
@@ -15,7 +14,6 @@ cdef class BatchRpc(Rpc):
     cdef RpcOpener opener
     cdef Batch batch                        # None before the first message and behind the last
     cdef Session session                    # None before the first message
-    cdef Share share                        # of its first message, which is being unpacked; None: there is none
     cdef bytes content_type                 # of the answer's documents, or None
     cdef list metadata                      # initial metadata, or None
     cdef bint whole                         # Execute: the prefix of the one message has been made
@@ -23,7 +21,6 @@ cdef class BatchRpc(Rpc):
     @staticmethod
     cdef BatchRpc of(object servicer, RpcOpener opener, Py_ssize_t max_message, int kind)
     cdef int open(self, bytes first) except -1
-    cdef int leave_share(self) except -1
     cdef int refused(self, object error) except -1
     cdef int check_end(self) except -1
     cdef int close(self, str ended) except -1

@@ -7,10 +7,10 @@ result.
 from batchwire.core.dialects.wire cimport Field, field_at, next_field, varint_at, WIRE_BYTES
 from batchwire.core.errors import EnvelopeError
 from batchwire.core.front.grpc_messages cimport put_prefix
+from batchwire.core.front.room cimport Room
 from batchwire.core.front.rpc cimport LEAD, Rpc, STATUS_OK
 from batchwire.core.front.stream cimport FillEnd
 from batchwire.core.model cimport now
-from batchwire.core.session.crowd cimport Share
 from batchwire.core.session.session cimport Session
 from batchwire.core.session.session import no_room
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -70,8 +70,8 @@ cdef class BatchRpc(Rpc):
         batch = self.batch
         self.batch = None
         error = EnvelopeError(408, "DeadlineExceeded", "the deadline of the call is over")
-        if self.share is not None and self.share.since > 0:
-            error = no_room("the first message was not unpacked")
+        if self.session is None and self.room is not None and self.room.waits():
+            error = no_room("the first message was not read on")
         if self.session is None:
             self.refused(error)
         else:
@@ -100,12 +100,10 @@ cdef class BatchRpc(Rpc):
     cdef int on_message(self, bytes message) except -1:
         if self.session is None:
             self.open(message)
-            if self.share is not None:
-                # Before it is fed, or it would wait for a turn that is its own.
-                self.session.take_over(self.share)
-                self.share = None
-        elif self.session.is_over() or self.session.failure is not None:
-            return 0                      # of no use any more
+            if self.room is not None:
+                self.room.hand_over(self.session)
+        elif self.reads_no_more():
+            return 0
         elif self.kind == KIND_EXECUTE:
             raise EnvelopeError(501, "TooManyMessages", "Execute takes one message")
         self.session.feed(message if self.kind < KIND_JSON else body_field(message, DATA))
@@ -122,24 +120,14 @@ cdef class BatchRpc(Rpc):
     cdef bint may_feed(self) except -1:
         return self.session is None or self.session.wants_input()
 
-    cdef int hold(self, Py_ssize_t held) except -1:
-        return 0 if self.session is None else self.session.hold(held)
+    cdef bint reads_no_more(self) except -1:
+        return self.session is not None and (self.session.is_over() or self.session.failure is not None)
 
-    cdef bint may_unpack(self, Py_ssize_t held) except -1:
+    cdef Room new_room(self):
+        cdef Room room = Rpc.new_room(self)
         if self.session is not None:
-            return self.session.may_unpack(held)
-        # PL-13: it is counted before there is a batch, too.
-        if self.share is None:
-            self.share = Share(self.backlog, self.opener.request_bound)
-        self.share.tell(held)
-        return self.share.may_read()
-
-    cdef int leave_share(self) except -1:
-        """There will be no batch."""
-        if self.share is not None:
-            self.share.close()
-            self.share = None
-        return 0
+            room.hand_over(self.session)
+        return room
 
     # --- out
 
@@ -226,7 +214,6 @@ cdef class BatchRpc(Rpc):
         return self.set_status(code, message, details)
 
     cdef int on_gone(self, bint cancelled) except -1:
-        self.leave_share()
         if self.session is not None:
             self.session.listen(None)
         if cancelled or self.stream is None or not self.stream.ended:

@@ -18,6 +18,7 @@ cdef class Acceptor(Connections):
     cdef Py_ssize_t max_header_bytes
     cdef double keepalive_seconds, keepalive_timeout, ping_seconds
     cdef double request_rate
+    cdef Py_ssize_t request_bound
     cdef double connection_seconds
     cdef object calm_log
     cdef Handler accept(self, Http2Stream stream)

@@ -6,7 +6,7 @@ consumes nothing stops its client. Must never know what a request means, nor hol
 """
 from batchwire.core.faults cimport fault
 from batchwire.core.front.connections cimport LINGER_SECONDS, TURN_WRITTEN, WRITE_BYTES
-from batchwire.core.front.http2_stream cimport accepted, Http2Stream, streams_open
+from batchwire.core.front.http2_stream cimport NARROW, accepted, Http2Stream, streams_open
 from batchwire.core.front.nghttp2 cimport *
 from batchwire.core.front.stream cimport ends_of, Handler
 from batchwire.core.model cimport Buffer, now
@@ -51,16 +51,16 @@ def stats():
 cdef class Acceptor(Connections):
     """
     max_streams: streams at once of a connection. max_header_bytes: of one header section, as RFC 9113 6.5.2 counts.
-    stream_window: bytes of a request that nobody has consumed. head_seconds: for a header section, and for the
+    stream_window: bytes of a long request that nobody has consumed, while there is room. head_seconds: for a header section, and for the
     client's settings. idle_seconds: see Connections. keepalive_seconds: of silence, after which a
     ping asks whether the client is still there. ping_seconds: the least between pings of a client (FR-07), 0: any.
-    request_rate: bytes a second at least of a message that has begun (FR-05), 0: any. connection_seconds: about as long a
-    connection takes new streams (FR-14), 0: for ever.
+    request_rate: bytes a second at least of a message that has begun (FR-05), 0: any. request_bound: bytes of requests in
+    the process (PL-13). connection_seconds: about as long a connection takes new streams (FR-14), 0: for ever.
     """
 
     def __init__(self, loop, *, int max_streams=1000, Py_ssize_t max_header_bytes=32768, int stream_window=524288,
                  double head_seconds=60, double idle_seconds=60, double keepalive_seconds=60,
-                 double keepalive_timeout=20, double ping_seconds=4, double request_rate=0,
+                 double keepalive_timeout=20, double ping_seconds=4, double request_rate=0, Py_ssize_t request_bound=134217728,
                  double connection_seconds=0):
         super().__init__(loop, head_seconds, idle_seconds, keepalive_timeout / 4)
         self.max_streams = max_streams
@@ -71,6 +71,7 @@ cdef class Acceptor(Connections):
         self.keepalive_timeout = keepalive_timeout
         self.ping_seconds = ping_seconds
         self.request_rate = request_rate
+        self.request_bound = request_bound
         self.connection_seconds = connection_seconds
         self.calm_log = ScarceLog("a client asks for too much over HTTP/2", loop)
 
@@ -88,6 +89,8 @@ cdef class Http2Connection(Http2Link):
         self.read = read_callback
         self.max_header_bytes = acceptor.max_header_bytes
         self.request_rate = acceptor.request_rate
+        self.request_bound = acceptor.request_bound
+        self.stream_window = acceptor.stream_window
         self.streams = {}
         self.left = []
         self.rests = {}
@@ -267,7 +270,7 @@ cdef class Http2Connection(Http2Link):
         settings[0].settings_id = NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS
         settings[0].value = self.acceptor.max_streams
         settings[1].settings_id = NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE
-        settings[1].value = self.acceptor.stream_window
+        settings[1].value = min(self.acceptor.stream_window, NARROW)
         settings[2].settings_id = NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE
         settings[2].value = <uint32_t>self.acceptor.max_header_bytes
         accepted(nghttp2_submit_settings(self.session, NGHTTP2_FLAG_NONE, settings, 3))

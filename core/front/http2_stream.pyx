@@ -4,6 +4,7 @@ Must never know how frames come and go.
 """
 from batchwire.core.front.nghttp2 cimport *
 from batchwire.core.front.stream cimport Stream
+from batchwire.core.session.crowd cimport held_by_all
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.stdint cimport int32_t, uint8_t, uint32_t
@@ -13,6 +14,7 @@ cdef enum:
     MAX_STORED = 67108864     # bytes of unfinished messages; one message may always be as long as allowed
 
 cdef unsigned long long streams_open = 0
+cdef Py_ssize_t widened = 0   # bytes by which windows of streams that are open have been widened, in the process
 
 
 cdef void field(nghttp2_nv* nv, const char* name, size_t name_len, const char* value, size_t value_len) noexcept:
@@ -108,9 +110,23 @@ cdef class Http2Stream(Stream):
     cdef int consume(self, Py_ssize_t n) except -1:
         if n:
             accepted(nghttp2_session_consume_stream(self.connection.session, self.id, n))
+            self.used += n
+            if self.used > NARROW // 2 and not self.wide and not self.ended:
+                self.widen()
             if nghttp2_session_want_write(self.connection.session):
                 self.connection.schedule_flush()
         return 0
+
+    cdef int widen(self) except -1:
+        """Lets the client send more at once, where there is room for it: leave to send cannot be taken back (PL-13)."""
+        global widened
+        cdef Py_ssize_t more = self.connection.stream_window - NARROW
+        if more <= 0 or held_by_all() + widened + more > self.connection.request_bound // 2:
+            return 0
+        self.wide = True
+        widened += more
+        return accepted(nghttp2_session_set_local_window_size(
+            self.connection.session, NGHTTP2_FLAG_NONE, self.id, self.connection.stream_window))
 
     cdef bint store(self, Py_ssize_t more, Py_ssize_t longest) except -1:
         self.connection.stored += more
@@ -164,6 +180,8 @@ cdef class Http2Stream(Stream):
         return 0
 
     cdef int close(self, uint32_t code) except -1:
-        global streams_open
+        global streams_open, widened
         streams_open -= 1
+        if self.wide:
+            widened -= self.connection.stream_window - NARROW
         return self.leave(code == NGHTTP2_NO_ERROR)

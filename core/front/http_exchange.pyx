@@ -1,4 +1,4 @@
-"""One HTTP request for a server in Python: the bridge to ASGI applications.
+"""One HTTP request for who answers it in Python, bit by bit.
 
 Flow control both ways: what read() has not taken stops the client, and drain() waits until the client has
 taken what was written. Must never know what is asked for.
@@ -40,6 +40,7 @@ cdef class HttpExchange(Handler):
             await asyncio.shield(self.reading)
         if self.inbound:
             data = self.inbound.popleft()
+            self.unread -= len(data)
             if self.stream is not None:
                 self.stream.consume(len(data))
             return data
@@ -63,9 +64,41 @@ cdef class HttpExchange(Handler):
         if self.stream is None or self.finished:
             return True
         self.stored = size
+        self.count()
         return self.stream.store(more, longest) or size == 0
 
+    def bound_memory(self, Py_ssize_t bound):
+        """What has come of the request counts from now on (PL-13). bound: bytes of requests in the process."""
+        self.room = Room.of(self, bound)
+        self.count()
+
+    def hand_over(self, Session session not None):
+        """It counts for this batch from now on, as does what the client has not taken of the answer (AN-05). Before the
+        batch is fed."""
+        self.session = session
+        if self.room is not None:
+            self.room.hand_over(session)
+
+    async def wait_room(self):
+        """Returns when more should be read. Raises EnvelopeError where that will never be."""
+        while not self.lost and not self.finished:
+            if self.damage is not None and self.session is None:
+                raise self.damage
+            if self.room is None or self.room.may_take():
+                return
+            if self.session is not None:
+                await self.session.wait_input()
+                continue
+            if self.reading is None or self.reading.done():
+                self.reading = self.request.ends.loop.create_future()
+            await asyncio.shield(self.reading)
+
     # --- the answer
+
+    def owe(self, Py_ssize_t size):
+        """So many bytes of the answer are there and are still to be written."""
+        self.owed = size
+        self.count_answer()
 
     def go_ahead(self):
         """Says 100 Continue (RFC 9110 10.1.1)."""
@@ -86,6 +119,7 @@ cdef class HttpExchange(Handler):
         if data and self.stream is not None and not self.finished:
             self.outbound.append(data)
             self.unsent += len(data)
+            self.count_answer()
             self.stream.wake()
 
     async def drain(self):
@@ -136,13 +170,25 @@ cdef class HttpExchange(Handler):
 
     cdef int forget_stored(self) except -1:
         self.stream.store(-self.stored, 0)
-        self.stored = 0
+        self.stored = self.unread = 0
+        if self.room is not None:
+            self.room.close()
+            self.room = None
         return 0
+
+    cdef int count(self) except -1:
+        """Of the request."""
+        return 0 if self.room is None else self.room.hold(self.stored + self.unread)
+
+    cdef int count_answer(self) except -1:
+        return 0 if self.session is None else self.session.front_keeps(self.unsent + self.owed)
 
     cdef int on_data(self, const char* p, Py_ssize_t n) except -1:
         if self.finished:
             return self.stream.consume(n)
         self.inbound.append(PyBytes_FromStringAndSize(p, n))
+        self.unread += n
+        self.count()
         return self.stir(self.reading)
 
     cdef bint on_damaged(self, object error) except -1:
@@ -155,6 +201,13 @@ cdef class HttpExchange(Handler):
     cdef int on_end(self) except -1:
         return self.stir(self.reading)
 
+    cdef int on_input(self) except -1:
+        return self.stir(self.reading)
+
+    cdef int on_taken(self, double t) except -1:
+        self.last_activity = t
+        return 0 if self.session is None else self.session.client_takes(t)
+
     cdef int on_stalled(self) except -1:
         self.stalled = True
         return 0
@@ -164,7 +217,8 @@ cdef class HttpExchange(Handler):
         self.lost = not (self.finished and whole)
         self.inbound.clear()
         self.outbound.clear()
-        self.unsent = 0
+        self.unsent = self.owed = 0
+        self.count_answer()
         self.forget_stored()
         self.stir(self.reading)
         self.stir(self.writing)
@@ -173,6 +227,10 @@ cdef class HttpExchange(Handler):
         return 0
 
     cdef int on_sweep(self, double t) except -1:
+        if self.room is not None and self.damage is None:
+            self.damage = self.room.flaw(t)
+            if self.damage is not None:
+                return self.stir(self.reading)
         # A client that takes nothing of an answer that has ended: nobody else looks after it any more.
         if self.finished and t - self.last_activity > self.stream.ends.idle_seconds:
             self.on_stalled()
@@ -192,6 +250,7 @@ cdef class HttpExchange(Handler):
                 self.outbound.popleft()
                 self.sent = 0
         self.unsent -= n
+        self.count_answer()
         if self.unsent <= UNSENT_HIGH:
             self.stir(self.writing)
         if self.finished and not self.outbound:

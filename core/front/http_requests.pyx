@@ -1,8 +1,8 @@
 """Who answers an HTTP request, whatever carries it.
 
 `servicer` is the service behind. A batch whose head is known is opened by `servicer.rest_opener`; of every other request
-servicer.open_rest(stream) says whether it is a batch or answered at once, by (batch, Negotiated, None) or (None, None,
-answer); servicer.serve(exchange) begins to answer what is neither.
+servicer.open_http(stream) says whether it is a batch, by (batch, Negotiated, None), or how it is answered, by (None, None,
+answer): at once, or answer(exchange) begins to.
 """
 from batchwire.core.front.http_exchange cimport HttpExchange
 from batchwire.core.front.rest_batch cimport PlainAnswer, RestBatch
@@ -26,16 +26,16 @@ cdef Handler answer_of(object servicer, Stream stream):
         except TooManyBatchesError:
             pass                              # the service says so, in the form of the dialect
     if opened is None:
-        opened, known, answer = servicer.open_rest(stream)
+        opened, known, answer = servicer.open_http(stream)
     if opened is not None:
         batch = RestBatch.of(servicer, opened, known)
         batch.begin(stream)
         return batch
-    if answer is not None:
+    if not callable(answer):
         plain = PlainAnswer(answer.status, answer.headers, answer.body)
         plain.begin(stream)
         return plain
     exchange = HttpExchange(stream)
     exchange.stream = stream
-    servicer.serve(exchange)
+    answer(exchange)
     return exchange

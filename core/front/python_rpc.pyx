@@ -66,9 +66,6 @@ cdef class PythonRpc(Rpc):
     cdef bint may_feed(self) except -1:
         return len(self.inbound) < QUEUED
 
-    cdef bint may_unpack(self, Py_ssize_t held) except -1:
-        return self.may_feed()
-
     cdef int on_settled(self) except -1:
         if self.timeout >= 0 and not self.done:
             self.start_alarm(self.timeout)

@@ -3,6 +3,7 @@ from batchwire.core.alarms cimport Alarm
 from batchwire.core.front.grpc_messages cimport MessageReader
 from batchwire.core.front.http2_stream cimport Http2Stream
 from batchwire.core.front.nghttp2 cimport nghttp2_nv
+from batchwire.core.front.room cimport Room
 from batchwire.core.front.unpacking cimport Backlog, MessageTaker
 
 cdef enum:
@@ -25,6 +26,7 @@ cdef class Rpc(MessageTaker):
     cdef Alarm alarm                        # of the deadline, or None
     cdef Py_ssize_t held                    # bytes of the request that are not consumed yet
     cdef Py_ssize_t stored                  # bytes of an unfinished message
+    cdef Room room                          # of these and of the backlog; None: there was nothing yet
     cdef double message_began               # when the unfinished message began; 0: there is none
     cdef bint done                          # its status is decided
     cdef bint deaf                          # nothing more of the request is read
@@ -41,6 +43,10 @@ cdef class Rpc(MessageTaker):
     cdef int begin(self, Http2Stream stream) except -1
     cdef int on_half_close(self) except -1
     cdef bint may_feed(self) except -1
+    cdef bint reads_no_more(self) except -1
+    cdef Room new_room(self)
+    cdef bint may_take(self) except -1
+    cdef int leave_room(self) except -1
     cdef bint next_piece(self) except -1
     cdef bint at_end(self) except -1
     cdef int on_gone(self, bint cancelled) except -1

@@ -10,6 +10,7 @@ from batchwire.core.front.grpc_messages cimport MessageReader, put_prefix
 from batchwire.core.front.grpc_protocol import CODINGS, percent_encoded, timeout_seconds
 from batchwire.core.front.http2_stream cimport field, Http2Stream
 from batchwire.core.front.nghttp2 cimport nghttp2_nv
+from batchwire.core.front.room cimport Room
 from batchwire.core.front.stream cimport FILL_TRAILERS, FillEnd, Stream
 from batchwire.core.front.unpacking cimport Backlog, MessageTaker
 from batchwire.core.model cimport now
@@ -54,8 +55,16 @@ cdef class Rpc(MessageTaker):
         raise NotImplementedError
 
     cdef bint may_feed(self) except -1:
-        """Whether the client may send more."""
+        """Whether the client may send more, as far as the call is concerned."""
         return True
+
+    cdef bint reads_no_more(self) except -1:
+        """Whether what comes of the request is of no use any more."""
+        return False
+
+    cdef Room new_room(self):
+        """What counts that of the request which has come and is not handed over."""
+        return Room.of(self, self.http2().connection.request_bound)
 
     cdef bint next_piece(self) except -1:
         """Puts what is to be sent next into `lead` and `out`; False: nothing now."""
@@ -127,6 +136,7 @@ cdef class Rpc(MessageTaker):
         self.drop()
         if self.stream is not None:
             self.store()
+        self.leave_room()
         return self.on_gone(False)
 
     cdef int end_input(self, object error) except -1:
@@ -179,6 +189,12 @@ cdef class Rpc(MessageTaker):
         self.held += n
         if self.done or self.deaf:
             return self.release()
+        if self.reads_no_more():
+            self.deaf = True
+            self.message_began = 0
+            self.drop()
+            self.store()
+            return 0
         try:
             while n and not self.done:
                 used = self.reader.read(p, n, &complete)
@@ -222,7 +238,30 @@ cdef class Rpc(MessageTaker):
                 self.on_half_close()
         except EnvelopeError as error:
             return self.end_input(error)
-        return self.release() if self.held and self.may_feed() else 0
+        return self.release() if self.held and self.may_take() else 0
+
+    cdef bint may_take(self) except -1:
+        """Whether the client may send more. If not, on_input() follows."""
+        return self.may_feed() and (self.room is None or self.room.may_take())
+
+    cdef int hold(self, Py_ssize_t held) except -1:
+        held += self.stored
+        if self.room is None:
+            if held == 0:
+                return 0
+            self.room = self.new_room()
+        return self.room.hold(held)
+
+    cdef bint may_unpack(self, Py_ssize_t held) except -1:
+        self.hold(held)
+        return self.may_take()
+
+    cdef int leave_room(self) except -1:
+        """Nothing of the request is held any more."""
+        if self.room is not None:
+            self.room.close()
+            self.room = None
+        return 0
 
     cdef bint store(self) except -1:
         """Counts what is kept of an unfinished message; whether the connection may keep so much."""
@@ -232,6 +271,7 @@ cdef class Rpc(MessageTaker):
             now_stored = self.reader.filled
         fits = self.stream.store(now_stored - self.stored, self.reader.limit)
         self.stored = now_stored
+        self.hold(0 if self.backlog is None else self.backlog.held())
         return now_stored == 0 or fits
 
     cdef int on_end(self) except -1:
@@ -282,11 +322,15 @@ cdef class Rpc(MessageTaker):
             self.done = True
             self.drop()
             self.store()
+            self.leave_room()
             return self.on_gone(True)
         return 0
 
     cdef int on_sweep(self, double t) except -1:
-        if not self.done and self.message_began and not self.waits() and self.may_feed() and too_slow(
+        cdef object flaw = None if self.done or self.room is None else self.room.flaw(t)
+        if flaw is not None:
+            return self.end_input(flaw)
+        if not self.done and self.message_began and not self.waits() and self.may_take() and too_slow(
                 t - self.message_began, self.reader.filled, self.http2().connection.request_rate,
                 self.stream.ends.idle_seconds):
             return self.end_input(EnvelopeError(408, "ClientTooSlow", "the message comes too slowly"))

@@ -6,7 +6,6 @@ cdef class RpcOpener:
     """Opens the batches of calls of BatchService. See rpc_opener.pyx."""
     cdef Ledger ledger
     cdef object find, client
-    cdef Py_ssize_t request_bound           # limits.max_request_bytes_in_process
     cdef dict routes                        # name, bytes -> RouteEntry
     cpdef Batch open(self, bytes first, object metadata, str peer, double left, bint execute)
     cpdef Batch begin(self, RouteEntry route, BatchHead head, str peer, str trace, double left)

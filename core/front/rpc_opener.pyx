@@ -16,14 +16,12 @@ cdef bytes HOP = b"batchwire-hop", TRACE = b"traceparent", AUTHORIZATION = b"aut
 
 cdef class RpcOpener:
     """find: gives the RouteEntry that calls name so (str). Raises EnvelopeError where there is none.
-    client: gives the client behind a proxy, of peer and metadata; None: no proxy is trusted.
-    request_bound: bytes of requests in the process (PL-13)."""
+    client: gives the client behind a proxy, of peer and metadata; None: no proxy is trusted."""
 
-    def __init__(self, Ledger ledger not None, find not None, client=None, *, Py_ssize_t request_bound):
+    def __init__(self, Ledger ledger not None, find not None, client=None):
         self.ledger = ledger
         self.find = find
         self.client = client
-        self.request_bound = request_bound
         self.routes = {}
 
     cpdef Batch open(self, bytes first, object metadata, str peer, double left, bint execute):

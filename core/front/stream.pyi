@@ -1,4 +1,16 @@
+from asyncio import AbstractEventLoop
+
+class Ends:
+    loop: AbstractEventLoop
+    client: tuple[str, int] | None
+    server: tuple[str, int] | None
+    peer: str
+    scheme: str
+    authority: str
+    idle_seconds: float
+
 class Stream:
+    ends: Ends
     method: bytes
     path: bytes
     authority: bytes

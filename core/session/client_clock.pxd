@@ -11,6 +11,7 @@ cdef class ClientClock:
     cdef double input_since                 # since when they may come; 0: they may not
     cdef double offered                     # when there was output to take, after there was none
     cdef void fed(self, double t) noexcept
+    cdef void goes_on(self, double t) noexcept
     cdef void may_feed(self, double t) noexcept
     cdef bint takes_nothing(self, double t, double idle) noexcept
     cdef bint sends_nothing(self, double t, double idle) noexcept

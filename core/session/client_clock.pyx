@@ -20,6 +20,10 @@ cdef class ClientClock:
             self.waited += t - self.input_since
         self.input_since = 0
 
+    cdef void goes_on(self, double t) noexcept:
+        """The client is not idle, though it has fed nothing: something of a message has come, or it may send nothing."""
+        self.last_feed = t
+
     cdef void may_feed(self, double t) noexcept:
         """It is the client's turn to send; said more than once, the first counts."""
         if self.input_since == 0:

@@ -12,3 +12,5 @@ cdef class Share:
     cdef int leave(self) except -1
     cdef int pass_on(self, Share other) except -1
     cdef int close(self) except -1
+
+cdef Py_ssize_t held_by_all() noexcept

@@ -183,6 +183,8 @@ cdef class Session(Conductor):
         """The front has so many bytes for the batch that it has not fed."""
         if self.life != LIFE_OPEN:
             return 0
+        if ahead > self.intake.ahead:
+            self.client.goes_on(now())
         self.intake.ahead = ahead
         return self.share.tell(self.pending.bytes + self.intake.held())
 
@@ -596,6 +598,7 @@ cdef class Session(Conductor):
                 self.failure.started = self.dispatch.launched
             self.cancel()
         elif self.share.since > 0:
+            self.client.goes_on(t)        # it waits, and not its client
             if t - self.share.since >= idle:
                 self.break_off(no_room(f"the batch was not read on for {idle:g} s"))
         elif self.share.goes_alone() and self.life == LIFE_OPEN and self.client.sends_nothing(t, min(idle, GRACE_SECONDS)) \

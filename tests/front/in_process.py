@@ -72,8 +72,8 @@ class BareDesk:
     max_message = 1 << 20
     opener = rest_opener = None
 
-    def open_rest(self, _stream: Any) -> tuple[None, None, None]:
-        return None, None, None
+    def open_http(self, _stream: Any) -> tuple[None, None, Any]:
+        return None, None, self.serve
 
     def serve(self, exchange: Any) -> None:
         exchange.start(200, [], False)

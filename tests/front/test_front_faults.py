@@ -9,14 +9,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
+import http.client
 from collections.abc import Iterator
 
 import h11
 import pytest
 from batch_messages import batch, execute, executed, streamed
 from batchwire.core.faults import arm
-from harness import rest
+from harness import http2, rest
 from harness.grpc_wire import answer_of, head, prefixed
+from harness.http2 import Raw
 from harness.http2_wire import Heard, Http2Wire, request
 from harness.scripted import ScriptedUpstream
 from in_process import NOTHING, closed, whole_front
@@ -156,3 +158,30 @@ async def test_BU_04_a_fault_in_the_front_costs_one_stream(place: str, upstream:
             assert hook.passed
             await closed(NOTHING)
             assert all(await asyncio.to_thread(talk, port))
+
+
+@pytest.mark.parametrize("version", ["1.1", "2"])
+async def test_BU_05_what_fails_at_once_costs_one_answer(
+    version: str, upstream: ScriptedUpstream, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise Injected("figures")
+
+    def statuses(port: int) -> list[int]:
+        paths = ["/metrics", "/healthz", "/metrics"]
+        if version == "2":
+            with Raw(port) as raw:
+                return [raw.exchange(2 * n + 1, http2.request(path=path)).status for n, path in enumerate(paths)]
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        with contextlib.closing(connection):
+            found = []
+            for path in paths:
+                connection.request("GET", path)
+                found.append((answer := connection.getresponse()).status)
+                answer.read()
+            return found
+
+    async with whole_front(upstream.origin) as (port, service):
+        monkeypatch.setattr(service, "figures", fail)
+        assert await asyncio.to_thread(statuses, port) == [500, 200, 500]
+    assert [record.message for record in caplog.records if record.exc_info] == ["a request failed"] * 2

@@ -253,10 +253,13 @@ def test_a_client_that_sends_more_than_the_window(target: Gateway, large: bytes)
     with Raw(target.http_port, timeout=PATIENCE) as raw:
         raw.send(settings({Setting.INITIAL_WINDOW_SIZE: 0}))
         raw.send(headers(1, BATCH, end=False), data(1, large))
-        calls = batch_pb2.BatchRequest(
-            calls=[grpc_client.call(f"x{n}", "x" * 1000) for n in range(15)]
-        ).SerializeToString()
-        raw.attack(data(1, message(calls)) for _ in range(500))
+        calls = [
+            batch_pb2.BatchRequest(
+                calls=[grpc_client.call(f"{number}-{n}", "x" * 1000) for n in range(15)]
+            ).SerializeToString()
+            for number in range(500)
+        ]
+        raw.attack(data(1, message(some)) for some in calls)
         assert raw.answer(1).reset == Code.FLOW_CONTROL_ERROR
         assert raw.exchange(3, request("HEAD")).status == 200
 

@@ -47,9 +47,9 @@ class CountingDesk(BareDesk):
         self.turn = 0
         self.opened: Counter[int] = Counter()
 
-    def open_rest(self, _stream: Any) -> tuple[None, None, None]:
+    def open_http(self, stream: Any) -> tuple[None, None, Any]:
         self.opened[self.turn] += 1
-        return None, None, None
+        return super().open_http(stream)
 
     async def answers(self, count: int) -> None:
         """Counts the turns until so many requests have been answered."""

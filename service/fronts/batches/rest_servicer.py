@@ -6,17 +6,16 @@ never know how bytes travel.
 
 import json
 from collections import OrderedDict
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from batchwire.core import EnvelopeError, Route, Session
 from batchwire.core.front.forwarded_names import ForwardedNames
 from batchwire.core.front.rest_opener import Negotiated, RestOpener, lasting_fields
 from batchwire.core.ledger import Account, Batch, TooManyBatchesError
-from batchwire.core.peers import peer_name
 
 from ...state import stopped
-from ..http.forwarded import Proxies
+from ..http.head import Answer, Head
 from .endpoints import Endpoint, find
 from .negotiation import Accepted, OuterRequest, Policy, Probe, Refusal, refuse, version_field, version_within
 
@@ -29,51 +28,6 @@ KEPT_REFUSALS = 64
 """Heads that were refused and need not be looked at again."""
 MOST_PLACES, LONGEST_PLACE = 256, 1024
 """Paths and media types that led to a route before and are not looked at again; bytes of one."""
-Fields = tuple[tuple[bytes, bytes], ...]
-
-
-@dataclass(slots=True)
-class Head:
-    """Of a request.
-
-    headers: names in lower case, with one Host. client: its address, None behind a UNIX socket. peer: host:port of the
-    client, port 0 where a proxy has told it. authority: what stands in for a Host field. told_host: what a trusted
-    proxy says of it, or None.
-    """
-
-    method: str
-    scheme: str
-    path: str
-    query: bytes
-    headers: list[tuple[bytes, bytes]]
-    client: str | None
-    peer: str
-    authority: str
-    told_host: bytes | None = None
-
-    @classmethod
-    def of(cls, scope: Any) -> "Head":
-        """That of an ASGI scope."""
-        client, server = scope.get("client"), scope.get("server")
-        return cls(
-            scope["method"],
-            scope["scheme"],
-            scope["raw_path"].decode("latin-1"),
-            scope["query_string"],
-            scope["headers"],
-            client[0] if client else None,
-            peer_name(client[0], client[1]) if client else "unix",
-            peer_name(server[0], server[1]) if server and server[1] else "localhost",
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What is answered at once; headers are whole but for those of the connection."""
-
-    status: int
-    headers: Fields
-    body: bytes
 
 
 class RestServicer:
@@ -81,25 +35,11 @@ class RestServicer:
 
     def __init__(self, service: "Service") -> None:
         self._service = service
-        self._proxies = Proxies(service.config.listen.trusted_proxies)
-        self._proxied = bool(self._proxies)
-        self.opener = RestOpener(service.ledger, service.config.limits.max_request_bytes, not self._proxied)
+        direct = not service.config.listen.trusted_proxies
+        self.opener = RestOpener(service.ledger, service.config.limits.max_request_bytes, direct)
         self._refused: OrderedDict[bytes, Refusal] = OrderedDict()
         self._routes: dict[Route, tuple[str, Policy, Account, ForwardedNames]] = {}
         self._places: dict[tuple[str, str, bytes], tuple[Endpoint, Route]] = {}
-
-    def believe(self, head: Head) -> None:
-        """Puts what trusted proxies say in the place of what the connection says (CL-13)."""
-        if not self._proxied:
-            return
-        found = self._proxies.believed(head.client, head.headers)
-        head.scheme = found.get("proto", head.scheme)
-        if "host" in found:
-            fields = [(name, value) for name, value in head.headers if name != b"host"]
-            head.told_host = found["host"].encode("latin-1")
-            head.headers = [(b"host", head.told_host), *fields]
-        if "for" in found:
-            head.client, head.peer = found["for"], peer_name(found["for"], 0)
 
     def endpoint(self, head: Head) -> tuple[Endpoint | None, Route | None]:
         """The dialect that a request is in and the route that it is for; no route: it is no batch that is taken."""
@@ -137,7 +77,7 @@ class RestServicer:
         if known is None:
             outcome = self._negotiate(key, head, endpoint, policy)
             if isinstance(outcome, Probe):
-                return Answer(200, (*outcome.headers, (b"content-length", b"0")), b"")
+                return Answer(200, (*outcome.headers, (b"content-length", b"0")))
             if isinstance(outcome, Refusal):
                 return self._refuse(head, root, outcome)
             known = Negotiated(
@@ -182,21 +122,29 @@ class RestServicer:
     def reject(
         self,
         head: Head,
-        endpoint: Endpoint,
+        endpoint: Endpoint | None,
         root: str,
         status: int,
         code: str,
         message: str,
         *fields: tuple[bytes, bytes],
     ) -> Answer:
-        """An error of the dialect, which is logged and counted (OP-14)."""
+        """An error of the dialect; logged and counted where it may be a batch's, by endpoint or root (OP-14)."""
         refusal = refuse(status, code, message, *fields, version=version_within(head.headers))
-        return self._refuse(head, root, replace(refusal, form=endpoint.form))
+        if endpoint is not None:
+            refusal = replace(refusal, form=endpoint.form)
+        elif not root:
+            return _answer(refusal)
+        return self._refuse(head, root, refusal)
 
     def _refuse(self, head: Head, root: str, refusal: Refusal) -> Answer:
         self._service.refused("rest", root, refusal.status, refusal.code, head.peer)
-        body = refusal.body()
-        return Answer(refusal.status, (*refusal.headers, (b"content-length", b"%d" % len(body))), body)
+        return _answer(refusal)
+
+
+def _answer(refusal: Refusal) -> Answer:
+    body = refusal.body()
+    return Answer(refusal.status, (*refusal.headers, (b"content-length", b"%d" % len(body))), body)
 
 
 def _request(head: Head, fields: list[tuple[bytes, bytes]]) -> OuterRequest:

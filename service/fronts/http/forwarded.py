@@ -6,13 +6,14 @@ what trusted proxies have added to it: what stands before that is the client's o
 """
 
 import re
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from itertools import zip_longest
-from typing import Any
 
-Scope = MutableMapping[str, Any]
-App = Callable[[Scope, Any, Any], Awaitable[None]]
+from batchwire.core.peers import peer_name
+
+from .head import Head
+
 # Possessive, so that no input makes them backtrack.
 _ELEMENT = re.compile(r'(?:[^",]++|"(?:[^"\\]|\\.?)*+"?+)++')
 _PARAMETER = re.compile(r'(?:[^";]++|"(?:[^"\\]|\\.?)*+"?+)++')
@@ -31,6 +32,19 @@ class Proxies:
 
     def __bool__(self) -> bool:
         return self._unix or bool(self._networks)
+
+    def believe(self, head: Head) -> None:
+        """Puts what is believed of a request in the place of what its connection says."""
+        if not self:
+            return
+        found = self.believed(head.client[0] if head.client is not None else None, head.headers)
+        head.scheme = found.get("proto", head.scheme)
+        if "host" in found:
+            fields = [(name, value) for name, value in head.headers if name != b"host"]
+            head.told_host = found["host"].encode("latin-1")
+            head.headers = [(b"host", head.told_host), *fields]
+        if "for" in found:
+            head.client, head.peer = (found["for"], 0), peer_name(found["for"], 0)
 
     def believed(self, client: str | None, headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
         """{"proto", "host", "for"} of a request, as far as it says them and they are believed.
@@ -73,27 +87,6 @@ class Proxies:
             if not self._trusts(found["for"]):
                 break
         return found
-
-
-class TrustedProxies:
-    """An ASGI application behind those proxies: its scopes say what is believed."""
-
-    def __init__(self, app: App, trusted: Iterable[str]) -> None:
-        self._app = app
-        self._proxies = Proxies(trusted)
-
-    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
-        if scope["type"] == "http":
-            client = scope.get("client")
-            found = self._proxies.believed(client[0] if client else None, scope["headers"])
-            if "proto" in found:
-                scope["scheme"] = found["proto"]
-            if "host" in found:
-                fields = [(name, value) for name, value in scope["headers"] if name != b"host"]
-                scope["headers"] = [(b"host", found["host"].encode("latin-1")), *fields]
-            if "for" in found:
-                scope["client"] = (found["for"], 0)
-        await self._app(scope, receive, send)
 
 
 _NAMES = ("for", "proto", "host")

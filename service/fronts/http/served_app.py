@@ -6,18 +6,16 @@ of the service root, let an answer that broke off look complete, nor pass on wha
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import MutableMapping
 from typing import Any
 from urllib.parse import unquote, unquote_to_bytes
 
 from batchwire.core import AsgiUpstream
 
-from .asgi_scope import EXTENSION
+from .asgi_request import AsgiRequest
 from .idle import IdleSweep, IdleTracked
 
 Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 AT_ONCE = 16
 """Times that an app is told at once that its client is gone before others get a turn of the loop (OP-23). Not each
@@ -36,13 +34,13 @@ class ServedApp:
         segments = unquote(raw_path).replace("\\", "/").split("/")
         return self._below(raw_path) is not None and not {".", ".."}.intersection(segments)
 
-    async def answer(self, scope: Scope, receive: Receive, send: Send, idle: IdleSweep) -> bool:
+    async def answer(self, request: AsgiRequest, idle: IdleSweep) -> bool:
         """Lets the app answer; False if it failed before it answered anything."""
-        exchange = _Served(scope, receive, send, self._upstream)
+        exchange = _Served(request, self._upstream)
         idle.add(exchange)
         try:
             # In a task of its own: what it puts into its context, and what it raises, stays there (OP-04, OP-05).
-            await self._upstream.begin(self._run(self._scope(scope), exchange))
+            await self._upstream.begin(self._run(self._scope(request), exchange))
         finally:
             idle.discard(exchange)
         return exchange.started
@@ -56,7 +54,7 @@ class ServedApp:
                 raise
             self._upstream.complaints.tell(f"the app of {self.root} failed", error)
         if exchange.started and not exchange.finished:
-            exchange.connection.end_broken()
+            exchange.request.exchange.end_broken()
 
     def _below(self, raw_path: str) -> str | None:
         """What follows the root in a path, as it is spelled there."""
@@ -66,28 +64,25 @@ class ServedApp:
             return None
         return segments[-1]
 
-    def _scope(self, scope: Scope) -> Scope:
-        below = self._below(scope["raw_path"].decode("latin-1")) or ""
+    def _scope(self, request: AsgiRequest) -> Scope:
+        below = self._below(request.head.path) or ""
         raw = self._upstream.base_path + below.encode("latin-1")
         path = unquote_to_bytes(raw).decode("utf-8", "replace")
-        others = {name: value for name, value in scope["extensions"].items() if name != EXTENSION}
         state = self._upstream.state.copy()
-        return {**scope, "path": path, "raw_path": raw, "root_path": "", "extensions": others, "state": state}
+        return {**request.scope(), "path": path, "raw_path": raw, "root_path": "", "state": state}
 
 
 class _Served(IdleTracked):
     """A request, as the idle sweep sees it."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, upstream: AsgiUpstream) -> None:
-        self.connection: Any = scope["extensions"][EXTENSION]
-        self._bodiless = scope["method"] == "HEAD"
+    def __init__(self, request: AsgiRequest, upstream: AsgiUpstream) -> None:
+        self.request = request
+        self._bodiless = request.head.method == "HEAD"
         self._empty = False
         self._left: int | None = None  # of the length that the app has said
         self._upstream = upstream
         self.started = False
         self.finished = False
-        self._receive = receive
-        self._send = send
         self._whole = False
         self._told_gone = 0
         self._loop = asyncio.get_running_loop()
@@ -99,7 +94,7 @@ class _Served(IdleTracked):
         waits = not self._whole
         self.waiting += waits
         try:
-            message = await self._receive()
+            message = await self.request.receive()
         finally:
             self.waiting -= waits
         self.last_activity = self._loop.time()
@@ -121,7 +116,7 @@ class _Served(IdleTracked):
         self.started = True
         self.waiting += 1
         try:
-            await self._send(message)
+            await self.request.send(message)
         finally:
             self.waiting -= 1
         self.finished = message["type"] == "http.response.body" and not message["more_body"]
@@ -161,7 +156,7 @@ class _Served(IdleTracked):
         return {"type": kind, "body": body, "more_body": more}
 
     def unsent_bytes(self) -> int:
-        return int(self.connection.unsent_bytes())
+        return int(self.request.exchange.unsent_bytes())
 
     def expire(self) -> None:
-        self.connection.abort()
+        self.request.exchange.abort()

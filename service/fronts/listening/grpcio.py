@@ -18,6 +18,7 @@ from grpc_reflection.v1alpha import reflection_pb2
 from grpc_status import rpc_status
 
 from ...state import Ending
+from ..rpc.pieces import joined
 from ..rpc.reflection import VERSIONS, Reflection
 from ..rpc.rpc_batch import METHODS, RpcBatch
 from ..rpc.rpc_servicer import SERVICE, RpcServicer, status_of
@@ -118,8 +119,8 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
         try:
             call.feed(request)
             call.feed_end()
-            async for message in call.answer():
-                answer = message
+            async for pieces in call.answer():
+                answer = await joined(pieces)
             ended = "ok"
         except EnvelopeError as error:
             await _end(call, context, error)
@@ -142,7 +143,8 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
                 reader = self._loop.create_task(_read(call, context, handler))
             if call.initial:
                 await context.send_initial_metadata([(key.decode(), value.decode()) for key, value in call.initial])
-            async for message in call.answer():
+            async for pieces in call.answer():
+                message = await joined(pieces)
                 # grpc does not let go of a write: the batch ends beside it, the call when the client takes or goes.
                 stuck = self._loop.call_later(self._idle_seconds, call.stalled)
                 try:

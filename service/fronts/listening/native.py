@@ -15,17 +15,20 @@ from batchwire.core.ledger import Batch
 from grpc_health.v1 import health, health_pb2
 
 from ...state import stopped
-from ..batches.rest_servicer import Answer
-from ..http.http_servicer import HttpServicer
+from ..http.head import Answer, Head
+from ..http.http_servicer import HttpServicer, Run
+from ..http.idle import IdleSweep
 from ..rpc.grpc_web import is_grpc_web
 from ..rpc.rpc_methods import Method, StatusError, health_methods, reflection_methods
 from ..rpc.rpc_servicer import SERVICE, Metadata, RpcServicer, status_of
 from ..rpc.web import WebCalls
 from .entry import Entry
-from .rest import App, RestFront
+from .rest import RestFront
 from .tls import ListenerTls
 
 if TYPE_CHECKING:
+    from batchwire.core.front.stream import Stream
+
     from ...state import Service
 
 _INTERNAL = 13
@@ -48,21 +51,18 @@ class NativeFront(RestFront):
             idle_seconds=limits.client_idle_seconds,
             ping_seconds=service.config.listen.min_ping_seconds,
             request_rate=limits.min_request_rate,
+            request_bound=limits.max_request_bytes_in_process,
             connection_seconds=service.config.listen.max_connection_seconds,
         )
 
     def servicer(self) -> "_Servicer":
         """What answers requests and calls."""
-        return _Servicer(self._service, self)
+        return _Servicer(self._service, self._idle, {**health_methods(self._health), **reflection_methods()})
 
     def protocol(self) -> Entry:
         """A connection of either version."""
         seconds = self._service.config.limits.client_idle_seconds
         return Entry(super().protocol, lambda: Http2Connection(self._acceptor), self._service.loop, seconds)
-
-    def before(self, application: App) -> App:
-        """gRPC-Web and Connect come as HTTP requests."""
-        return WebCalls(self._service, application)
 
     async def start(self) -> str:
         """Listens; the bound address. Raises OSError."""
@@ -82,20 +82,17 @@ class NativeFront(RestFront):
         """The acceptors of HTTP/1.1 and HTTP/2."""
         return [*super().acceptors(), self._acceptor]
 
-    def methods(self) -> dict[str, Method]:
-        """gRPC methods that are not hot: path → method."""
-        return {**health_methods(self._health), **reflection_methods()}
-
 
 class _Servicer(HttpServicer):
-    """What the core asks of the service, once a batch."""
+    """What the core asks of the service, once a batch. methods: of gRPC that are not hot, by their paths."""
 
-    def __init__(self, service: "Service", front: NativeFront) -> None:
-        super().__init__(service, front.application)
+    def __init__(self, service: "Service", idle: IdleSweep, methods: dict[str, Method]) -> None:
+        super().__init__(service, idle)
+        self._web = WebCalls(service)
         self._calls = RpcServicer(service, watched=False)
         self.opener = self._calls.opener
-        self.methods = front.methods()
-        self.max_message = service.config.limits.grpc_max_message_bytes
+        self.methods = methods
+        self.max_message = self._calls.max_message
 
     def open_document(
         self, content_type: bytes, metadata: Metadata, peer: str, seconds: float, json_only: bool
@@ -126,9 +123,13 @@ class _Servicer(HttpServicer):
         """Why a batch ends that the gateway stopped."""
         return stopped(session)
 
-    def open_rest(self, stream: Any) -> tuple[Batch | None, Negotiated | None, Answer | None]:
-        """A batch, or what is answered at once; neither: the request is for serve()."""
-        return (None, None, None) if is_grpc_web(stream.content_type) else super().open_rest(stream)
+    def batch(self, stream: "Stream", head: Head) -> tuple[Batch, Negotiated] | Answer | None:
+        """The batch that a request is, or what is answered in its place; None: it is for no batch endpoint."""
+        return None if is_grpc_web(stream.content_type) else super().batch(stream, head)
+
+    def elsewhere(self, head: Head) -> Answer | Run:
+        """gRPC-Web and Connect come as HTTP requests, too."""
+        return self._web.find(head) or super().elsewhere(head)
 
 
 def _base64(raw: bytes) -> bytes:

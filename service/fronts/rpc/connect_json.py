@@ -236,10 +236,11 @@ def _class_of(field: Any) -> type[Message]:
 
 def _field(number: int, parts: list[bytes]) -> list[bytes]:
     """A field of protobuf with a length."""
-    return [_varint(number << 3 | 2) + _varint(sum(map(len, parts))), *parts]
+    return [varint(number << 3 | 2) + varint(sum(map(len, parts))), *parts]
 
 
-def _varint(number: int) -> bytes:
+def varint(number: int) -> bytes:
+    """A number as protobuf writes it."""
     text = bytearray()
     while number >= 0x80:
         text.append(number & 0x7F | 0x80)

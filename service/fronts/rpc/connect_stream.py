@@ -5,7 +5,7 @@ reads. Must never be used for what is hot.
 """
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator
 from typing import Any
 
 from batchwire.core import EnvelopeError
@@ -13,13 +13,13 @@ from batchwire.core.front.grpc_messages import MessageReader
 from batchwire.v1 import batch_pb2
 from google.api.httpbody_pb2 import HttpBody
 
+from ..http.head import Head
+from ..http.http_request import HttpRequest
 from . import connect_json, connect_text
 from .connect_unary import error_object, seconds_of
+from .pieces import enveloped, joined
 from .rpc_call import HttpCall, method_of
 from .rpc_servicer import RpcServicer
-from .slices import PIECE_BYTES
-
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _PREFIX = b"application/connect+"
 _KINDS = (_PREFIX + b"json", _PREFIX + b"proto")
@@ -31,46 +31,48 @@ _MESSAGES = {
 }
 
 
-def is_connect_stream(scope: Any, content_type: bytes) -> bool:
+def is_connect_stream(head: Head, content_type: bytes) -> bool:
     """Whether a request is a streaming call of Connect."""
-    return _kind(content_type) in _KINDS and method_of(scope["path"]) in _MESSAGES
+    return _kind(content_type) in _KINDS and method_of(head.plain_path) in _MESSAGES
 
 
 class ConnectStream:
-    """max_message: bytes of the longest message taken."""
+    """Answers calls of one service."""
 
-    def __init__(self, servicer: RpcServicer, max_message: int) -> None:
+    def __init__(self, servicer: RpcServicer) -> None:
         self._servicer = servicer
-        self._max_message = max_message
 
-    async def answer(self, scope: Any, receive: Callable[[], Any], send: Send) -> None:
+    async def answer(self, request: HttpRequest) -> None:
         """Answers one call."""
-        fields = dict(scope["headers"])
+        head = request.head
+        fields = dict(head.headers)
         kind = _kind(fields[b"content-type"])
-        method = method_of(scope["path"])
+        method = method_of(head.plain_path)
         assert method is not None
         taken, given = _MESSAGES[method]
         as_json = kind == _KINDS[0]
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", kind)]})
+        request.start(200, [(b"content-type", kind)])
         end: dict[str, Any] = {}
         try:
-            with self._servicer.at_the_door(scope):
+            with self._servicer.at_the_door(head.peer):
                 if fields.get(b"connect-content-encoding", b"identity") != b"identity":
                     raise EnvelopeError(501, "UnknownEncoding", "the messages must not be compressed")
                 seconds = seconds_of(fields)
-            call = HttpCall(
-                self._servicer, method, _Envelopes(self._max_message, taken if as_json else None), self._max_message
-            )
-            metadata = [(name, value) for name, value in scope["headers"] if name != b"content-type"]
-            async for part in call.run(scope, receive, metadata, seconds):
-                pieces = await connect_text.text_of(part, given) if as_json else [part]
-                for piece in _enveloped(0, pieces):
-                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+            unpack = _Envelopes(self._servicer.max_message, taken if as_json else None)
+            call = HttpCall(self._servicer, method, unpack)
+            metadata = [(name, value) for name, value in head.headers if name != b"content-type"]
+            async for pieces in call.run(request, metadata, seconds):
+                if as_json:
+                    await self._pour_text(request, await joined(pieces), given)
+                else:
+                    await request.pour(enveloped(0, pieces))
         except EnvelopeError as error:
             end["error"] = error_object(error)
-        for piece in _enveloped(_END, [json.dumps(end).encode()]):
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
-        await send({"type": "http.response.body"})
+        await request.pour(enveloped(_END, [json.dumps(end).encode()]))
+        request.end()
+
+    async def _pour_text(self, request: HttpRequest, message: bytes, kind: Any) -> None:
+        await request.pour(enveloped(0, await connect_text.text_of(message, kind)), len(message))
 
 
 class _Envelopes:
@@ -102,9 +104,3 @@ class _Envelopes:
 
 def _kind(content_type: bytes) -> bytes:
     return content_type.lower().partition(b";")[0].strip()
-
-
-def _enveloped(flags: int, pieces: list[bytes]) -> list[bytes]:
-    """The envelope of a message, which is not copied where it is long."""
-    head = bytes([flags]) + sum(map(len, pieces)).to_bytes(4, "big")
-    return [head + pieces[0], *pieces[1:]] if len(pieces[0]) <= PIECE_BYTES * 2 else [head, *pieces]

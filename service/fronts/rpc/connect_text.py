@@ -4,7 +4,6 @@ Walks the wire format of what the gateway itself has written, so that each eleme
 body is never parsed at all. Must never be used for what is hot.
 """
 
-import base64
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -12,16 +11,19 @@ from typing import Any
 from google.protobuf import json_format
 from google.protobuf.message import Message
 
+from .pieces import Piece, as_base64
 from .slices import PIECE_BYTES, Slices
 
-_PART = PIECE_BYTES // 4 * 3
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 Span = tuple[int, int, int]
 """Where a field begins, where its value does, and where it ends."""
 
 
-async def text_of(raw: bytes, kind: type[Message]) -> list[bytes]:
-    """The JSON text of a message of that kind, in pieces of about slices.PIECE_BYTES; one at least."""
+async def text_of(raw: bytes, kind: type[Message]) -> list[Piece]:
+    """The JSON text of a message of that kind, in pieces of about slices.PIECE_BYTES; one at least.
+
+    Long bodies stay as they are in `raw` until their pieces are sent.
+    """
     text = _Text()
     await text.add_message(memoryview(raw), kind)
     return text.end()
@@ -30,7 +32,7 @@ async def text_of(raw: bytes, kind: type[Message]) -> list[bytes]:
 class _Text:
     def __init__(self) -> None:
         self._slices = Slices()
-        self._pieces: list[bytes] = []
+        self._pieces: list[Piece] = []
         self._short: list[str] = []
         self._size = 0
 
@@ -45,7 +47,7 @@ class _Text:
             self._pieces.append("".join(self._short).encode())
         self._short, self._size = [], 0
 
-    def end(self) -> list[bytes]:
+    def end(self) -> list[Piece]:
         self._flush()
         return self._pieces
 
@@ -68,7 +70,7 @@ class _Text:
                 await self._add_list(raw, spans[number], field)
             elif field.type == field.TYPE_BYTES and _size(spans[number][-1]) > PIECE_BYTES:
                 self._add(begun)
-                await self._add_base64(raw[spans[number][-1][1] : spans[number][-1][2]])
+                self._add_base64(raw[spans[number][-1][1] : spans[number][-1][2]])
             else:
                 alone = kind.FromString(b"".join(raw[begin:end] for begin, _, end in spans[number]))
                 members = json_format.MessageToJson(alone, indent=None)[1:-1]
@@ -93,13 +95,10 @@ class _Text:
                 await self._slices.rest()
         self._add("]")
 
-    async def _add_base64(self, value: memoryview) -> None:
+    def _add_base64(self, value: memoryview) -> None:
         self._add('"')
         self._flush()
-        for at in range(0, len(value), _PART):
-            self._pieces.append(base64.b64encode(value[at : at + _PART]))
-            if self._slices.over():
-                await self._slices.rest()
+        self._pieces += as_base64(value)
         self._add('"')
 
 

@@ -6,7 +6,7 @@ Must never be used for what is hot.
 import base64
 import io
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator
 from typing import Any
 
 from batchwire.core import EnvelopeError
@@ -14,12 +14,12 @@ from batchwire.v1 import batch_pb2
 from google.protobuf import json_format
 from google.rpc import code_pb2
 
-from ..http.asgi_scope import EXTENSION
+from ..http.head import Head
+from ..http.http_request import HttpRequest
 from . import connect_json, connect_text
-from .rpc_call import HttpCall, keep_unfinished, method_of
+from .pieces import joined
+from .rpc_call import HttpCall, method_of
 from .rpc_servicer import SERVICE, RpcServicer, status_of
-
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 # HTTP statuses of errors, as the protocol has them.
 _STATUSES = {
@@ -33,26 +33,28 @@ _STATUSES = {
 }
 
 
-def is_connect(scope: Any, content_type: bytes) -> bool:
+def is_connect(head: Head, content_type: bytes) -> bool:
     """Whether a request is a unary call of Connect, be it of a method that there is or not."""
     kind = content_type.lower().partition(b";")[0].strip()
-    return kind in (b"application/json", b"application/proto") and scope["path"].startswith(f"/{SERVICE}/")
+    return kind in (b"application/json", b"application/proto") and head.plain_path.startswith(f"/{SERVICE}/")
 
 
 class ConnectUnary:
-    """max_message: bytes of the longest message taken."""
+    """Answers calls of one service."""
 
-    def __init__(self, servicer: RpcServicer, max_message: int) -> None:
+    def __init__(self, servicer: RpcServicer) -> None:
         self._servicer = servicer
-        self._max_message = max_message
 
-    async def answer(self, scope: Any, receive: Callable[[], Any], send: Send) -> None:
+    async def answer(self, request: HttpRequest) -> None:
         """Answers one call."""
-        fields = dict(scope["headers"])
+        head = request.head
+        fields = dict(head.headers)
         as_json = fields[b"content-type"].lower().partition(b";")[0].strip() == b"application/json"
+        pieces: list[Any] = []
+        kept = 0
         try:
-            with self._servicer.at_the_door(scope):
-                method = method_of(scope["path"])
+            with self._servicer.at_the_door(head.peer):
+                method = method_of(head.plain_path)
                 if method is None:
                     raise EnvelopeError(501, "UnknownMethod", f"{SERVICE} has no such method")
                 if method != "Execute":
@@ -60,55 +62,41 @@ class ConnectUnary:
                 if fields.get(b"content-encoding", b"identity") != b"identity":
                     raise EnvelopeError(501, "UnknownEncoding", "the body must not be compressed")
                 seconds = seconds_of(fields)
-            unpack = _Whole(self._max_message, as_json)
-            call = HttpCall(self._servicer, "Execute", unpack, self._max_message)
-            metadata = [(name, value) for name, value in scope["headers"] if name != b"content-type"]
-            raw = b""
-            whole = unpack.gathering(receive, scope["extensions"][EXTENSION])
-            async for part in call.run(scope, whole, metadata, seconds):
-                raw = part
-            status, pieces = 200, [raw]
+            call = HttpCall(self._servicer, "Execute", _Whole(self._servicer.max_message, as_json))
+            metadata = [(name, value) for name, value in head.headers if name != b"content-type"]
+            async for message in call.run(request, metadata, seconds):
+                pieces = message
+            status = 200
             if as_json:
-                pieces = await connect_text.text_of(raw, batch_pb2.ExecuteResponse)
+                raw = await joined(pieces)
+                kept, pieces = len(raw), await connect_text.text_of(raw, batch_pb2.ExecuteResponse)
+                del raw
         except EnvelopeError as error:
-            status, pieces, as_json = *_failure(error), True
+            status, pieces, kept, as_json = *_failure(error), 0, True
         kind = b"application/json" if as_json else b"application/proto"
-        head = [(b"content-type", kind), (b"content-length", str(sum(map(len, pieces))).encode())]
-        await send({"type": "http.response.start", "status": status, "headers": head})
-        for piece in pieces:
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
-        await send({"type": "http.response.body"})
+        size = sum(map(len, pieces))
+        request.start(status, [(b"content-type", kind), (b"content-length", b"%d" % size)])
+        await request.pour(pieces, kept)
+        request.end()
 
 
 class _Whole:
     """Gathers the one message, which is bounded."""
 
-    unfinished_bytes = 0  # those are counted while they are gathered
-
     def __init__(self, limit: int, as_json: bool) -> None:
         self._limit = limit
         self._as_json = as_json
+        self._body = io.BytesIO()  # which makes bytes of its parts without one long copy
+        self.unfinished_bytes = 0
 
-    def gathering(self, receive: Callable[[], Any], exchange: Any) -> Callable[[], Awaitable[Any]]:
-        """Receives the whole body at once; exchange: what carries the request, which counts what is unfinished."""
-
-        async def whole() -> Any:
-            body, size, more = io.BytesIO(), 0, True  # which makes bytes of its parts without one long copy
-            while more:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    return message
-                more = message.get("more_body", False)
-                size += body.write(message.get("body", b""))
-                if size > self._limit:
-                    message = f"the message is larger than limits.grpc_max_message_bytes ({self._limit} bytes)"
-                    raise EnvelopeError(413, "MessageTooLarge", message)
-                keep_unfinished(exchange, size if more else 0, self._limit)
-            return {"type": "http.request", "body": body.getvalue(), "more_body": False}
-
-        return whole
-
-    async def __call__(self, body: bytes, /) -> AsyncIterator[bytes]:
+    async def __call__(self, data: bytes, /) -> AsyncIterator[bytes]:
+        if data:
+            self.unfinished_bytes += self._body.write(data)
+            if self.unfinished_bytes > self._limit:
+                message = f"the message is larger than limits.grpc_max_message_bytes ({self._limit} bytes)"
+                raise EnvelopeError(413, "MessageTooLarge", message)
+            return
+        body, self._body = self._body.getvalue(), io.BytesIO()
         if self._as_json:
             body = await connect_json.parse(body, batch_pb2.ExecuteRequest)
         yield body

@@ -5,17 +5,17 @@ Must never answer a request of another kind.
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator
 from typing import Any
 
 from batchwire.core import EnvelopeError
 from batchwire.core.front.grpc_messages import MessageReader
 from batchwire.core.front.grpc_protocol import percent_encoded, timeout_seconds
 
+from ..http.http_request import HttpRequest
+from .pieces import as_base64, enveloped, joined
 from .rpc_call import HttpCall, method_of
 from .rpc_servicer import RpcServicer, status_of
-
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _PREFIX = b"application/grpc-web"
 _TRAILERS = 0x80
@@ -29,36 +29,37 @@ def is_grpc_web(content_type: bytes) -> bool:
 
 
 class GrpcWeb:
-    """max_message: bytes of the longest message taken."""
+    """Answers calls of one service."""
 
-    def __init__(self, servicer: RpcServicer, max_message: int) -> None:
+    def __init__(self, servicer: RpcServicer) -> None:
         self._servicer = servicer
-        self._max_message = max_message
 
-    async def answer(self, scope: Any, receive: Callable[[], Any], send: Send) -> None:
+    async def answer(self, request: HttpRequest) -> None:
         """Answers one call; errors are in the trailers of an answer with 200."""
-        fields = scope["headers"]
-        named = dict(fields)
+        head = request.head
+        named = dict(head.headers)
         text = named[b"content-type"].lower().startswith(_PREFIX + b"-text")
-        answer_type = _PREFIX + (b"-text+proto" if text else b"+proto")
-        head = [(b"content-type", answer_type)]
-        await send({"type": "http.response.start", "status": 200, "headers": head})
+        request.start(200, [(b"content-type", _PREFIX + (b"-text+proto" if text else b"+proto"))])
 
-        async def say(data: bytes, more: bool = True) -> None:
-            body = base64.b64encode(data) if text else data
-            await send({"type": "http.response.body", "body": body, "more_body": more})
+        async def pour(flags: int, pieces: list[Any]) -> None:
+            enveloped(flags, pieces)
+            if text:
+                whole = await joined(pieces)
+                await request.pour(as_base64(memoryview(whole)), len(whole))
+            else:
+                await request.pour(pieces)
 
         status, message, details = 0, "", b""
         try:
-            with self._servicer.at_the_door(scope):
-                method = method_of(scope["path"])
+            with self._servicer.at_the_door(head.peer):
+                method = method_of(head.plain_path)
                 if method is None:
                     raise EnvelopeError(501, "UnknownMethod", "there is no such method")
                 seconds = named.get(b"grpc-timeout")
                 timeout = timeout_seconds(seconds) if seconds is not None else None
-            call = HttpCall(self._servicer, method, _Unpacking(self._max_message, text), self._max_message)
-            async for part in call.run(scope, receive, fields, timeout):
-                await say(b"\0" + len(part).to_bytes(4, "big") + part)
+            call = HttpCall(self._servicer, method, _Unpacking(self._servicer.max_message, text))
+            async for pieces in call.run(request, head.headers, timeout):
+                await pour(0, pieces)
         except EnvelopeError as error:
             told = status_of(error)
             status, message, details = told.code, told.message, told.SerializeToString()
@@ -67,7 +68,8 @@ class GrpcWeb:
             lines += b"grpc-message:%s\r\n" % percent_encoded(message)
         if details:
             lines += b"grpc-status-details-bin:%s\r\n" % base64.b64encode(details).rstrip(b"=")
-        await say(bytes([_TRAILERS]) + len(lines).to_bytes(4, "big") + lines, more=False)
+        await pour(_TRAILERS, [lines])
+        request.end()
 
 
 class _Unpacking:

@@ -1,36 +1,39 @@
 """A client that has begun a request must go on with it: for calls that come as HTTP requests (FR-05)."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from batchwire.core import EnvelopeError
 
+from ..http.head import Fields, Head
+from ..http.http_request import HttpRequest
+
 GRACE_SECONDS = 10.0
-Receive = Callable[[], Awaitable[Any]]
 
 
-def paced(receive: Receive, rate: float, idle_seconds: float) -> Receive:
-    """receive(), which raises EnvelopeError where the body comes at less than `rate` bytes a second, or not at all."""
-    grace, waited, got, whole = min(GRACE_SECONDS, idle_seconds), 0.0, 0, False
-    clock = asyncio.get_running_loop().time
+class PacedRequest(HttpRequest):
+    """rate: bytes a second that its body must come at, 0 for any. idle_seconds: that it may wait for the next."""
 
-    async def next_part() -> Any:
-        nonlocal waited, got, whole
-        if whole:  # what comes now is only the notice that the client is gone
-            return await receive()
-        patience = idle_seconds
-        if rate:
-            patience = max(min(patience, grace + got / rate - waited), 0.0)
+    def __init__(self, head: Head, exchange: Any, fields: Fields, rate: float, idle_seconds: float) -> None:
+        super().__init__(head, exchange, fields)
+        self._rate = rate
+        self._idle_seconds = idle_seconds
+        self._grace = min(GRACE_SECONDS, idle_seconds)
+        self._waited = 0.0
+        self._got = 0
+
+    async def read(self) -> bytes | None:
+        """As of any request. Raises EnvelopeError, too, where the body comes too slowly or not at all."""
+        patience = self._idle_seconds
+        if self._rate:
+            patience = max(min(patience, self._grace + self._got / self._rate - self._waited), 0.0)
+        clock = asyncio.get_running_loop().time
         began = clock()
         try:
             async with asyncio.timeout(patience):
-                message = await receive()
+                data = await super().read()
         except TimeoutError:
             raise EnvelopeError(408, "ClientTooSlow", "the request comes too slowly") from None
-        waited += clock() - began
-        got += len(message.get("body", b""))
-        whole = not message.get("more_body", False)
-        return message
-
-    return next_part
+        self._waited += clock() - began
+        self._got += len(data or b"")
+        return data

@@ -1,19 +1,18 @@
 """One call of BatchService as messages, whoever carries them: what grpcio's front, gRPC-Web and Connect have in common.
 
 The native front's own gRPC does the same in the core (core/front/batch_rpc.pyx). Must never hold more than one chunk of
-an answer that streams.
+an answer that streams, nor that longer than who takes it.
 """
 
-import io
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
-from batchwire.core import EnvelopeError
+from batchwire.core import EnvelopeError, Session
 from batchwire.core.ledger import Batch
 from google.api.httpbody_pb2 import HttpBody
 
 from ...state import Ending, stopped
+from .connect_json import varint
 from .rpc_servicer import Metadata, RpcServicer, parsed
-from .slices import PIECE_BYTES, Slices
 
 METHODS = ("Execute", "Batch", "BatchJson", "BatchHttp")
 _DOCUMENTS = ("BatchJson", "BatchHttp")
@@ -22,7 +21,8 @@ _DOCUMENTS = ("BatchJson", "BatchHttp")
 class RpcBatch:
     """method: one of METHODS. seconds: to the call's deadline, None for none.
 
-    batch: None until the first message has opened it; initial: metadata that go before the answer, then.
+    batch: None until the first message has opened it; initial: metadata that go before the answer, then. on_open: is
+    told of its session before that is fed.
     """
 
     def __init__(
@@ -35,6 +35,7 @@ class RpcBatch:
         self._seconds = seconds
         self._content_type = ""
         self.batch: Batch | None = None
+        self.on_open: Callable[[Session], None] = lambda _: None
         self.initial: list[tuple[bytes, bytes]] = []
 
     def feed(self, message: bytes) -> None:
@@ -55,6 +56,7 @@ class RpcBatch:
             self.batch, self._content_type, self.initial = self._servicer.open_document(
                 document.content_type, *common, self._method == "BatchJson"
             )
+        self.on_open(self.batch.session)
 
     def feed_end(self) -> None:
         """The client has said all. Raises EnvelopeError, which failed() takes."""
@@ -73,8 +75,11 @@ class RpcBatch:
         self.batch.session.fail(error)
         return True
 
-    async def answer(self) -> AsyncIterator[bytes]:
-        """The messages of the answer. Raises EnvelopeError where the call ends with an error."""
+    async def answer(self) -> AsyncIterator[list[bytes]]:
+        """The messages of the answer, each in pieces, which who takes them lets go of by emptying the list.
+
+        Raises EnvelopeError where the call ends with an error.
+        """
         assert self.batch is not None
         session = self.batch.session
         whole: list[bytes] = []
@@ -87,16 +92,16 @@ class RpcBatch:
                     break
             elif self._method == "Execute":
                 whole.append(chunk)
-            elif self._content_type:
-                yield bytes(HttpBody(content_type=self._content_type, data=chunk).SerializeToString())
             else:
-                yield chunk
+                pieces = [chunk] if not self._content_type else [_body_head(self._content_type, len(chunk)), chunk]
+                del chunk
+                yield pieces
         if session.failure is not None:
             raise session.failure
         if session.cancelled:
             raise stopped(session)
         if self._method == "Execute":
-            yield whole[0] if len(whole) == 1 else await _joined(whole)
+            yield whole
 
     def stalled(self) -> None:
         """The client has taken nothing for too long."""
@@ -110,14 +115,7 @@ class RpcBatch:
             self.batch.close(ended)
 
 
-async def _joined(chunks: list[bytes]) -> bytes:
-    """One message of them, in slices; each chunk is let go of as soon as it is there."""
-    slices, whole = Slices(), io.BytesIO()  # which makes bytes of its parts without one long copy
-    chunks.reverse()
-    while chunks:
-        chunk = memoryview(chunks.pop())
-        for at in range(0, len(chunk), PIECE_BYTES):
-            whole.write(chunk[at : at + PIECE_BYTES])
-            if slices.over():
-                await slices.rest()
-    return whole.getvalue()
+def _body_head(content_type: str, size: int) -> bytes:
+    """What stands before so many bytes of data in an HttpBody."""
+    whole: bytes = HttpBody(content_type=content_type).SerializeToString()
+    return whole + bytes([HttpBody.DATA_FIELD_NUMBER << 3 | 2]) + varint(size)

@@ -5,7 +5,7 @@ Reads the first message and the metadata only. Must never know how messages trav
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from batchwire.core import BatchHead, EnvelopeError, Route
 from batchwire.core.errors import quoted
@@ -24,7 +24,6 @@ from ...config import RouteSettings
 from ..batches.endpoints import BY_NAME, Endpoint
 from ..batches.inheritance import forwarding, is_http
 from ..batches.negotiation import Accepted, OuterRequest, Policy, Refusal
-from ..http.asgi_scope import peer_of
 from ..http.forwarded import Proxies
 
 if TYPE_CHECKING:
@@ -76,20 +75,17 @@ def status_of(error: EnvelopeError) -> status_pb2.Status:
 
 
 class RpcServicer:
-    """Opens the batches of one service."""
+    """Opens the batches of one service. max_message: bytes of the longest message taken; request_bound: PL-13."""
 
     def __init__(self, service: "Service", *, watched: bool = True) -> None:
         """watched: of the sessions."""
         self._service = service
         self._watched = watched
+        self.max_message = service.config.limits.grpc_max_message_bytes
         self._proxies = Proxies(service.config.listen.trusted_proxies)
         self._proxied = bool(self._proxies)
-        self.opener = RpcOpener(
-            service.ledger,
-            self._named,
-            self._client if self._proxied else None,
-            request_bound=service.config.limits.max_request_bytes_in_process,
-        )
+        self.request_bound = service.config.limits.max_request_bytes_in_process
+        self.opener = RpcOpener(service.ledger, self._named, self._client if self._proxied else None)
         self._routes: dict[Route, RouteEntry] = {}
 
     def open(self, first: bytes, metadata: Metadata, peer: str, remaining: float | None, execute: bool) -> Batch:
@@ -161,12 +157,12 @@ class RpcServicer:
         self._service.refused("grpc", error.route, error.status, error.code, peer)
 
     @contextlib.contextmanager
-    def at_the_door(self, scope: Any) -> Iterator[None]:
+    def at_the_door(self, peer: str) -> Iterator[None]:
         """What is raised in here refuses the call of an HTTP request."""
         try:
             yield
         except EnvelopeError as error:
-            self.refused(error, peer_of(scope))
+            self.refused(error, peer)
             raise
 
     def _route(self, root: str) -> Route:

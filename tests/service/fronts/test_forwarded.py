@@ -1,10 +1,10 @@
 """What is made of Forwarded and X-Forwarded-*, whatever stands in them (CL-13)."""
 
-import asyncio
 import re
 from typing import Any
 
-from batchwire.service.fronts.http.forwarded import MOST_HOPS, TrustedProxies
+from batchwire.service.fronts.http.forwarded import MOST_HOPS, Proxies
+from batchwire.service.fronts.http.head import Head
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -33,16 +33,10 @@ fields = st.lists(
 
 
 def seen_behind(headers: list[tuple[bytes, bytes]], client: Any, *trusted: str) -> dict[str, Any]:
-    """The scope that the application gets."""
-    scopes: list[Any] = []
-
-    async def app(scope: Any, _receive: Any, _send: Any) -> None:
-        scopes.append(scope)
-
-    scope = {"type": "http", "scheme": "http", "client": client, "headers": [(b"host", b"gw"), *headers]}
-    asyncio.run(TrustedProxies(app, trusted)(scope, None, None))
-    [found] = scopes
-    return dict(found)
+    """What whoever answers sees of a request."""
+    head = Head("GET", "http", "/", b"", [(b"host", b"gw"), *headers], client, "", "gw")
+    Proxies(trusted).believe(head)
+    return {"scheme": head.scheme, "client": head.client, "headers": head.headers}
 
 
 @settings(deadline=None)

@@ -1,0 +1,87 @@
+"""What a front holds of one request that no batch has been fed with: the unfinished message, and what waits before it.
+
+It counts as what batches hold does (PL-13), before there is a batch and behind one. Above the bound of the process the
+client gets no more credit; its handler hears by on_input() when it may.
+"""
+from batchwire.core.errors import EnvelopeError
+from batchwire.core.model cimport now
+from batchwire.core.session.client_clock cimport GRACE_SECONDS
+from batchwire.core.session.session import no_room
+
+
+cdef class Room(Conductor):
+    @staticmethod
+    cdef Room of(Handler handler, Py_ssize_t bound):
+        cdef Room made = Room.__new__(Room)
+        made.handler = handler
+        made.bound = bound
+        return made
+
+    cdef int hold(self, Py_ssize_t held) except -1:
+        """So many bytes are held now."""
+        if held == self.held or self.handler is None:
+            return 0
+        self.held = held
+        if self.session is not None:
+            return self.session.hold(held)
+        if self.share is None:
+            self.share = Share(self, self.bound)
+        return self.share.tell(held)
+
+    cdef bint may_take(self) except -1:
+        """Whether the client may send more; if not, on_input() of the handler follows."""
+        if self.session is not None:
+            # A batch that is not given credit for what it holds itself says so by wants_input() alone.
+            return self.session.may_unpack(self.held) if self.held else self.session.wants_input()
+        return self.share is None or self.share.may_read()
+
+    cdef bint waits(self) noexcept:
+        """Whether it waits for others, where there is no batch yet."""
+        return self.share is not None and self.share.since > 0
+
+    cdef int hand_over(self, Session session) except -1:
+        """The batch counts it from now on. Before it is fed, or it would wait for a turn that is its own."""
+        cdef Share before = self.share
+        self.session = session
+        self.share = None
+        self.held = 0                     # of which the batch knows nothing yet
+        return 0 if before is None else session.take_over(before)
+
+    cdef object flaw(self, double t):
+        """The EnvelopeError that a request without a batch is to end with: it has waited in vain, or others wait for it
+        in vain. None: it goes on. Of a batch its session says so."""
+        cdef double idle
+        if self.share is None:
+            return None
+        idle = self.handler.stream.ends.idle_seconds
+        if self.share.since > 0:
+            return no_room(f"the message was not read on for {idle:g} s") if t - self.share.since >= idle else None
+        if self.share.goes_alone() and t - max(self.handler.last_activity, self.since) >= min(idle, GRACE_SECONDS):
+            return EnvelopeError(408, "ClientTooSlow", "the message comes too slowly, and others wait for it")
+        return None
+
+    cdef int close(self) except -1:
+        """Nothing is held any more."""
+        if self.session is not None:
+            self.hold(0)
+        if self.share is not None:
+            self.share.close()
+            self.share = None
+        self.held = 0
+        self.handler = None
+        self.session = None
+        return 0
+
+    # --- the side of the others
+
+    cdef int rest(self) except -1:
+        # Whoever lets bytes go may be in the middle of another.
+        self.handler.stream.ends.loop.call_soon(self.on_turn)
+        return 0
+
+    def on_turn(self):
+        """It may go on, or another has come first."""
+        cdef Handler handler = self.handler
+        if handler is not None:
+            self.since = now()
+            handler.input_ready()
