@@ -24,7 +24,8 @@ from .logs import lines_dropped
 
 _COUNTED = {"calls": "calls", "connects": "connections made", "connect_failures": "connections that failed",
             "failures": "calls without a usable answer, late ones apart", "timeouts": "calls that were late",
-            "retries": "calls sent once more after a stale connection"}  # fmt: skip
+            "retries": "calls sent once more after a stale connection",
+            "taken_back": "calls whose answers were given up, to be asked for again"}  # fmt: skip
 _GAUGED = {"connections": "open connections", "idle": "connections without a call",
            "in_flight": "calls running", "waiting_batches": "batches waiting for room"}  # fmt: skip
 

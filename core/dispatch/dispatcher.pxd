@@ -12,6 +12,7 @@ cdef class Lane:
     cdef list heap                          # by_number: of (number, Call), instead of ready
     cdef Py_ssize_t size
     cdef int put(self, Call call) except -1
+    cdef int put_back(self, Call call) except -1
     cdef Call first(self)
     cdef Call pop(self)
 
@@ -30,6 +31,7 @@ cdef class Dispatcher(CallOwner):
     cdef list started                       # the running Calls, each at its rank
     cdef Py_ssize_t queued                  # ready Calls in all lanes
     cdef bint pumping
+    cdef bint starts_no_more
     cdef double began                       # of the batch, monotonic seconds
     cdef double batch_deadline              # monotonic seconds
     cdef int begin(self, Conductor batch, Bounds bounds, double began, double deadline, bint by_number) except -1
@@ -37,6 +39,7 @@ cdef class Dispatcher(CallOwner):
     cdef int start_queued(self) except -1
     cdef int launch(self, Lane lane) except -1
     cdef int send(self, Call call) except -1
+    cdef int leave(self, Call call) except -1
     cdef Call next_of(self, Lane lane)
     cdef bint may_start(self, Lane lane) except -1
     cdef Lane lane_of(self, Upstream upstream)

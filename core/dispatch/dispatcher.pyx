@@ -33,6 +33,13 @@ cdef class Lane:
             return 0
         return self.ready.append(call)
 
+    cdef int put_back(self, Call call) except -1:
+        """It comes before the others."""
+        if self.by_number:
+            return self.put(call)
+        self.size += 1
+        return self.ready.put_back(call)
+
     cdef Call first(self):
         return self.heap[0][1] if self.by_number else self.ready.first
 
@@ -145,6 +152,8 @@ cdef class Dispatcher(CallOwner):
         """Starts a call, for which its upstream has room."""
         cdef Upstream upstream = call.upstream
         cdef double timeout = call.timeout if call.timeout > 0 else upstream.call_timeout
+        if call.started == 0:
+            self.launched += 1
         call.owner = self
         call.started = now()
         call.deadline = call.started + timeout
@@ -153,7 +162,6 @@ cdef class Dispatcher(CallOwner):
             call.deadline = self.batch_deadline + 1
         call.state = CALL_RUNNING
         self.running += 1
-        self.launched += 1
         call.rank = <int>len(self.started)
         self.started.append(call)
         try:
@@ -192,6 +200,7 @@ cdef class Dispatcher(CallOwner):
         """Takes back what is ready and has not started: calls, and those that carry several."""
         cdef list calls = []
         cdef Lane lane
+        self.starts_no_more = True
         for lane in self.lanes:
             while lane.size:
                 calls.append(lane.pop())
@@ -212,27 +221,31 @@ cdef class Dispatcher(CallOwner):
 
     cdef int complete(self, Call call, Result result) except -1:
         """Never raises: whoever hands over a result serves other batches, too (BU-04)."""
-        cdef Call last
         cdef double t = now()
         if call.owner is not self:
             return 0                        # abandoned in the meantime
-        last = self.started.pop()
-        self.running -= 1
-        if last is not call:
-            # Taken out in O(1): the last one moves into its place.
-            self.started[call.rank] = last
-            last.rank = call.rank
+        self.leave(call)
         if self.running == 0 and self.queued and self.inflow is not None and self.inflow.goes_alone():
             # Else those that wait for it to end might have all connections in the end.
             (<Upstream>call.upstream).wait_first(self)
         result.started_us = <uint64_t>((call.started - self.began) * 1e6)
         result.elapsed_us = <uint64_t>((t - call.started) * 1e6)
-        call.owner = None
         try:
             fault("complete")
             return self.batch.finished_call(call, result, t)
         except Exception as error:
             return self.batch.crashed(error)
+
+    cdef int leave(self, Call call) except -1:
+        """The call does not run any more."""
+        cdef Call last = self.started.pop()
+        self.running -= 1
+        call.owner = None
+        if last is not call:
+            # Taken out in O(1): the last one moves into its place.
+            self.started[call.rank] = last
+            last.rank = call.rank
+        return 0
 
     cdef int cut_running(self, Refusal why) except -1:
         """Gives every running call its result now; what its upstream would still say is lost."""
@@ -310,6 +323,19 @@ cdef class Dispatcher(CallOwner):
 
     cdef int came_in(self, Inlet inlet) except -1:
         return self.inflow.ended(inlet)
+
+    cdef bint runs_nothing(self) noexcept:
+        return self.running == 0
+
+    cdef bint may_take_back(self) noexcept:
+        return not self.starts_no_more and self.bounds.stopping == 0
+
+    cdef int take_back(self, Call call) except -1:
+        self.leave(call)
+        self.lane_of(call.upstream).put_back(call)
+        self.queued += 1
+        self.inflow.taken_back = True
+        return self.batch.rest()
 
     cdef bint may_overtake(self) except -1:
         cdef Call call

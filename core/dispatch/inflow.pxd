@@ -24,6 +24,7 @@ cdef class Inflow:
     cdef Py_ssize_t promised                # bytes that it may still come to hold until it has ended, if it goes on to that
     cdef Py_ssize_t alone                   # what it holds, if it is one
     cdef Py_ssize_t most                    # bytes that the result which waits for being made ready may become
+    cdef bint taken_back                    # answers of it were given up for want of room, and are to be asked for again
     cdef bint full                          # the front is to take results first
     cdef bint ordered                       # results leave in request order (GW-23)
     cdef bint window_full
@@ -45,6 +46,7 @@ cdef class Inflow:
     cdef bint goes_alone(self) noexcept
     cdef bint waits_to_start(self) noexcept
     cdef bint may_lead_now(self, Py_ssize_t coming) noexcept
+    cdef bint may_return(self) noexcept
     cdef bint may_read(self, Inlet inlet) except -1
     cdef Inlet leader(self)
     cdef int hold(self, Inlet inlet) except -1

@@ -39,6 +39,7 @@ cdef dict waiting = {}        # Inflow -> None: those that have answers waiting,
 cdef dict unwritten = {}      # Inflow -> None: those whose results wait for room to be made ready, the first first
 cdef dict unfit = {}          # Inflow -> None: the same where they would wait for earlier ones of their batch then
 cdef dict unstarted = {}      # Inflow -> None: those that are one message and wait with starting calls
+cdef dict returning = {}      # Inflow -> None: those that wait with asking again for answers that were given up (AN-09)
 cdef Inflow turn = None       # whose one answer is read on above the bound of the process
 cdef Inflow single_turn = None        # the same of those whose answer is one message: it goes on until it has ended
 cdef bint blocked = False     # some wait for the process and not for their own batch
@@ -102,6 +103,10 @@ cdef int wake_others() except -1:
                 coming += inflow.relieve() * READ
             else:
                 blocked = True
+    for inflow in list(returning) if returning else ():
+        if inflow.may_return():
+            del returning[inflow]
+            inflow.owner.room_to_write()
     for inflow in list(unstarted) if unstarted else ():
         if coming > 0 or not inflow.may_start(0):
             break
@@ -203,7 +208,7 @@ cdef class Inflow:
         cdef Inlet inlet
         for inlet in list(self.inlets):
             self.ended(inlet)
-        for line in (unwritten, unfit, unstarted):
+        for line in (unwritten, unfit, unstarted, returning):
             line.pop(self, None)
         if single_turn is self:
             single_turn = None
@@ -257,6 +262,10 @@ cdef class Inflow:
 
     cdef bint may_start(self, Py_ssize_t untaken) except -1:
         """Whether the batch may start calls; if not, room_to_write() follows, or its client takes some of the `untaken`."""
+        if self.taken_back and not self.may_return():
+            returning[self] = None
+            return False
+        self.taken_back = False
         if not self.single:
             # What its client has to take leaves by itself.
             return untaken <= LITTLE or process_reading + process_out <= self.full_bound
@@ -266,12 +275,17 @@ cdef class Inflow:
         unstarted[self] = None
         return False
 
+    cdef bint may_return(self) noexcept:
+        """Whether answers that were given up may be asked for again: else they would only be given up again."""
+        return single_turn is self or not self.is_crowded(0) or (
+            turn is None and not unwritten and process_out + process_making <= self.process_bound // TAKEN_SOON)
+
     cdef bint goes_alone(self) noexcept:
         """Whether others wait until it has ended."""
         return single_turn is self
 
     cdef bint waits_to_start(self) noexcept:
-        return self in unstarted
+        return self in unstarted or self in returning
 
     # --- who reads
 

@@ -33,6 +33,12 @@ cdef class CallOwner:
     cdef int came_in(self, Inlet inlet) except -1
     # Results that had to wait for room in the process may be written. Must not act at once.
     cdef int room_to_write(self) except -1
+    # Whether none of its calls is at any upstream.
+    cdef bint runs_nothing(self) noexcept
+    # Whether calls that were started may be sent again later, when there is room for their answers (AN-09).
+    cdef bint may_take_back(self) noexcept
+    # One that is, and is at no upstream any more. Must not act at once.
+    cdef int take_back(self, Call call) except -1
     # Whether a call may be answered before one that comes earlier and has no connection.
     cdef bint may_overtake(self) except -1
 

@@ -40,6 +40,15 @@ cdef class CallOwner:
     cdef int room_to_write(self) except -1:
         return 0
 
+    cdef bint runs_nothing(self) noexcept:
+        return False
+
+    cdef bint may_take_back(self) noexcept:
+        return False
+
+    cdef int take_back(self, Call call) except -1:
+        raise NotImplementedError
+
     cdef bint may_overtake(self) except -1:
         return True
 

@@ -33,6 +33,7 @@ cdef class HttpConnection(Inlet):
     cdef double paused, paused_since        # seconds that the answer was not read, and since when it is not; 0: it is
     cdef int slot                           # index among the running, or -1
     cdef double waited(self, double t) noexcept
+    cdef bint may_give_back(self) except -1
     cdef bint fits(self, Call call) except -1
     cdef int send(self, Call call) except -1
     cdef Py_ssize_t write_now(self, const char* p, Py_ssize_t n) except -2

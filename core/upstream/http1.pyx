@@ -142,6 +142,10 @@ cdef class HttpConnection(Inlet):
         """Seconds that the running answer was not read for want of room (AN-05)."""
         return self.paused + (t - self.paused_since if self.paused_since else 0)
 
+    cdef bint may_give_back(self) except -1:
+        """AN-09: whether its answer waits for room and may be asked for again: that of a GET which travels alone."""
+        return self.paused_since > 0 and self.call is not None and self.call.members is None and self.call.method == b"GET"
+
     cdef bint fits(self, Call call) except -1:
         """Whether the call may have this connection, which was kept for it. One that cannot be sent again (GW-15)
         looks first for what the loop has not told yet: the upstream's end, or bytes that nobody asked for and that

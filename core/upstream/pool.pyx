@@ -9,6 +9,7 @@ from batchwire.core.faults cimport fault
 from batchwire.core.model cimport (
     Buffer, Call, OUTCOME_FAILED, OUTCOME_SUCCEEDED, OUTCOME_TIMED_OUT, OUTCOME_UNREACHABLE, Result, now,
 )
+from batchwire.core.upstream.base cimport CallOwner
 from batchwire.core.upstream.http1 cimport ConnectionPool, HttpConnection, may_repeat
 
 import asyncio
@@ -21,6 +22,10 @@ from batchwire.core.upstream.names import Names
 _log = logging.getLogger("batchwire.core")
 cdef double TICK = 0.02          # seconds between looks at the deadlines while calls run
 cdef double IDLE_TICK = 1.0      # seconds between looks at idle connections while none runs
+
+
+def held_since(HttpConnection connection not None):
+    return connection.paused_since
 
 
 cdef class HttpUpstream(ConnectionPool):
@@ -51,7 +56,7 @@ cdef class HttpUpstream(ConnectionPool):
     cdef object ticker
     cdef bint ticking               # at the pace of running calls
     cdef double clock               # when the ticker was last armed: near enough for what waits for seconds
-    cdef unsigned long long connects, connect_failures, retries
+    cdef unsigned long long connects, connect_failures, retries, taken_back
     cdef Result spare
     cdef object connect_log
 
@@ -391,7 +396,7 @@ cdef class HttpUpstream(ConnectionPool):
             if connection.call is not None and (
                     connection.call.deadline < t
                     # AN-09: others wait for what is held by those whose clients do not take.
-                    or (self.in_ring and connection.waited(t) > self.call_timeout)):
+                    or ((self.in_ring or self.queue) and connection.waited(t) > self.call_timeout)):
                 late = [] if late is None else late
                 late.append(connection.call)
         for waiting in (self.queue, self.retry_queue):
@@ -402,10 +407,39 @@ cdef class HttpUpstream(ConnectionPool):
         if late is not None:
             for call in late:
                 self.expire(call)
+        if self.in_ring or self.queue:
+            self.take_held()
         while self.idle and (<HttpConnection>self.idle[0]).idle_since + self.idle_timeout < t:
             connection = self.idle.pop(0)
             connection.shut()
         return 0
+
+    cdef int take_held(self) except -1:
+        """AN-09: connections whose answers wait for room go to batches that run nothing, and to calls that have none."""
+        cdef CallOwner owner
+        cdef HttpConnection connection
+        cdef Call call
+        cdef Py_ssize_t wanted = 0 if self.attempts else len(self.queue)
+        for owner in self.ring:
+            wanted += owner.runs_nothing()
+        if wanted == 0:
+            return 0
+        for connection in sorted([each for each in self.running if (<HttpConnection>each).may_give_back()], key=held_since):
+            call = connection.call
+            owner = call.owner
+            if not owner.may_take_back():
+                continue
+            self.unlist(connection)
+            call.position = -1
+            connection.call = None
+            connection.shut()
+            self.in_flight -= 1
+            owner.take_back(call)
+            self.taken_back += 1
+            wanted -= 1
+            if wanted == 0:
+                break
+        return self.give_room()
 
     cdef int expire(self, Call call) except -1:
         cdef HttpConnection connection
@@ -452,5 +486,6 @@ cdef class HttpUpstream(ConnectionPool):
             connects=self.connects,
             connect_failures=self.connect_failures,
             retries=self.retries,
+            taken_back=self.taken_back,
         )
         return figures
