@@ -327,8 +327,16 @@ cdef class Dispatcher(CallOwner):
     cdef bint runs_nothing(self) noexcept:
         return self.running == 0
 
-    cdef bint may_take_back(self) noexcept:
-        return not self.starts_no_more and self.bounds.stopping == 0
+    cdef bint may_take_back(self, Call call) noexcept:
+        cdef Call other
+        if self.starts_no_more or self.bounds.stopping:
+            return False
+        if self.by_number and self.bounds.is_next(call.number):
+            # GW-23: the results of those behind it only wait for it.
+            for other in self.started:
+                if other is not call and other.position >= 0:
+                    return False
+        return True
 
     cdef int take_back(self, Call call) except -1:
         self.leave(call)
@@ -339,9 +347,15 @@ cdef class Dispatcher(CallOwner):
 
     cdef bint may_overtake(self) except -1:
         cdef Call call
+        cdef Lane lane
         for call in self.started:
             if self.bounds.is_next(call.number):
                 return call.position < 0
+        if self.inflow is not None and self.inflow.taken_back:
+            for lane in self.lanes:
+                # One that was taken back is asked again when there is room.
+                if lane.size and self.bounds.is_next(lane.first().number):
+                    return lane.first().started == 0
         return True
 
     cdef int tell_inflow(self) except -1:

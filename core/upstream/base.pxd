@@ -35,8 +35,8 @@ cdef class CallOwner:
     cdef int room_to_write(self) except -1
     # Whether none of its calls is at any upstream.
     cdef bint runs_nothing(self) noexcept
-    # Whether calls that were started may be sent again later, when there is room for their answers (AN-09).
-    cdef bint may_take_back(self) noexcept
+    # Whether a call that was started may be sent again later, when there is room for its answer (AN-09).
+    cdef bint may_take_back(self, Call call) noexcept
     # One that is, and is at no upstream any more. Must not act at once.
     cdef int take_back(self, Call call) except -1
     # Whether a call may be answered before one that comes earlier and has no connection.

@@ -43,7 +43,7 @@ cdef class CallOwner:
     cdef bint runs_nothing(self) noexcept:
         return False
 
-    cdef bint may_take_back(self) noexcept:
+    cdef bint may_take_back(self, Call call) noexcept:
         return False
 
     cdef int take_back(self, Call call) except -1:

@@ -427,7 +427,7 @@ cdef class HttpUpstream(ConnectionPool):
         for connection in sorted([each for each in self.running if (<HttpConnection>each).may_give_back()], key=held_since):
             call = connection.call
             owner = call.owner
-            if not owner.may_take_back():
+            if not owner.may_take_back(call):
                 continue
             self.unlist(connection)
             call.position = -1

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import json
 import random
 from collections import Counter
 from typing import Any
@@ -110,5 +111,32 @@ async def test_AN_09_batches_that_take_connections_from_one_another_all_end(seed
         assert set(posted.values()) <= {1}
         assert upstream.stats()["in_flight"] == 0
         made.clear()  # what nobody takes of them counts
+        gc.collect()
+    assert stats() == NOTHING
+
+
+async def test_AN_13_those_behind_a_call_that_was_taken_back_are_not_read_on() -> None:
+    """In request order: of GETs and POSTs by turns only the GETs can be asked again."""
+    limits = Limits(max_answer_bytes_in_process=32 * MIB)
+    async with serving(answering, max_connections=24, limits=limits) as (_, upstream, route):
+        made = []
+        for n in range(40):
+            session = session_of(route, dialect="json", ordered=True)
+            calls = [{"id": str(m), "method": ("get", "post")[m % 2], "url": f"{n}/{m}/3000000"} for m in range(6)]
+            session.feed(json.dumps({"requests": calls}).encode())
+            session.feed_end()
+            made.append(session)
+        most = calm = 0
+        while calm < 3000:
+            held = stats()["answers_reading"] + stats()["answers_out"]
+            calm = 0 if held > most else calm + 1
+            most = max(most, held)
+            await asyncio.sleep(0)
+        assert upstream.stats()["taken_back"] > 0
+        assert most <= 32 * MIB + 24 * MIB // 4  # and a read of each connection
+        for session in made:
+            session.cancel()
+        made.clear()
+        del session
         gc.collect()
     assert stats() == NOTHING
