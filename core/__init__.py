@@ -4,11 +4,11 @@ Must never import grpc, read a configuration file or open a file.
 """
 
 from .dialects.multipart.boundaries import content_type_of, new_boundary, parse_boundary
-from .dispatch.inflow import tune_malloc
 from .dispatch.limits import Limits
 from .errors import BatchwireError, ConfigError, EnvelopeError
 from .header_rules import header_verdict
 from .inspect import check_document
+from .memory import tune_malloc
 from .route import Route
 from .session.batch_head import BatchHead
 from .session.session import OUTCOMES, Session, stats

@@ -3,7 +3,7 @@
 Batches take turns at a busy upstream through its ring (upstream/base.pyx), so that a batch of a million calls does
 not starve a batch of ten. Must never look at what a call says or wait for anything itself.
 """
-from batchwire.core.dispatch.inflow cimport Inflow
+from batchwire.core.dispatch.inflow cimport Inflow, starts_freely
 from batchwire.core.faults cimport fault
 from batchwire.core.model cimport (
     CALL_RUNNING, Call, CallQueue, OUTCOME_FAILED, OUTCOME_TIMED_OUT, Refusal, Result, now,
@@ -84,7 +84,10 @@ cdef class Dispatcher(CallOwner):
             return False
         if self.inflow is not None and self.inflow.held and not self.by_number:
             return False                  # more answers would only wait as well
-        if self.inflow is not None and not self.inflow.may_start(self.bounds.results.untaken()):
+        if (self.inflow is not None or not starts_freely(self.bounds.limits.max_answer_bytes_in_process)) \
+                and not self.counting().may_start(
+                    # GW-23: all others of a batch in request order wait for the earliest.
+                    0 if self.by_number and self.bounds.is_next(lane.first().number) else self.running):
             return False
         return self.bounds.may_start(lane.first().number if self.by_number else 0)
 
@@ -324,8 +327,8 @@ cdef class Dispatcher(CallOwner):
     cdef int came_in(self, Inlet inlet) except -1:
         return self.inflow.ended(inlet)
 
-    cdef bint runs_nothing(self) noexcept:
-        return self.running == 0
+    cdef int calls_running(self) noexcept:
+        return self.running
 
     cdef bint may_take_back(self, Call call) noexcept:
         cdef Call other
@@ -361,7 +364,8 @@ cdef class Dispatcher(CallOwner):
     cdef int tell_inflow(self) except -1:
         """Answers may be read on when results have been taken, or have ended."""
         if self.inflow is not None:
+            self.inflow.goes_on = self.running > 0 or self.queued > 0 or self.bounds.results.unwritten > 0
             return self.bounds.tell(self.inflow)
-        if self.bounds.results.untaken() >= COUNTED:
+        if self.bounds.answers_held() >= COUNTED:
             self.counting()
         return 0

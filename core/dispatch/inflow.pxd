@@ -3,11 +3,14 @@ from batchwire.core.model cimport Call
 from batchwire.core.upstream.base cimport CallOwner, Inlet
 from libc.stdint cimport uint64_t
 
+cdef bint starts_freely(Py_ssize_t process_bound) noexcept
+
 cdef class Inflow:
     cdef CallOwner owner                    # None: the batch has ended
     cdef Py_ssize_t bound                   # of the batch
     cdef Py_ssize_t process_bound
     cdef Py_ssize_t read_bound              # of the process, above which only one answer is read on
+    cdef Py_ssize_t start_bound             # of the process, above which batches that hold something start no calls
     cdef Py_ssize_t full_bound              # of the process, above which neither is one read on nor a result made ready
     cdef double batch_deadline              # monotonic seconds
     cdef double moved                       # monotonic seconds: when anything of the batch last came, ended or was taken
@@ -25,6 +28,8 @@ cdef class Inflow:
     cdef Py_ssize_t alone                   # what it holds, if it is one
     cdef Py_ssize_t most                    # bytes that the result which waits for being made ready may become
     cdef bint taken_back                    # answers of it were given up for want of room, and are to be asked for again
+    cdef bint goes_on                       # it has calls that run or are ready, or results to be made
+    cdef bint to_take                       # the client is to take results before more are written
     cdef bint full                          # the front is to take results first
     cdef bint ordered                       # results leave in request order (GW-23)
     cdef bint window_full
@@ -42,7 +47,8 @@ cdef class Inflow:
     cdef bint is_crowded(self, Py_ssize_t coming) noexcept
     cdef bint may_write(self, Py_ssize_t most, bint leads) except -1
     cdef bint may_finish(self, Py_ssize_t coming) noexcept
-    cdef bint may_start(self, Py_ssize_t untaken) except -1
+    cdef bint may_start(self, int running) except -1
+    cdef bint may_go_alone(self) noexcept
     cdef bint goes_alone(self) noexcept
     cdef bint waits_to_start(self) noexcept
     cdef bint may_lead_now(self, Py_ssize_t coming) noexcept

@@ -16,6 +16,7 @@ Must never let all wait for one another. Invariant: where something waits, one o
 So `full` must never mean results that wait for an earlier call, which may be the one that is to be read
 (Bounds.client_first).
 """
+from batchwire.core.memory cimport Tide
 from batchwire.core.model cimport Call, now
 from batchwire.core.upstream.base cimport CallOwner, Inlet
 from libc.stdint cimport uint64_t
@@ -23,10 +24,12 @@ from libc.stdint cimport uint64_t
 cdef enum:
     READ = 262144             # what one read may bring
     LITTLE = 262144           # bytes that a batch may hold and go on up to the bound of the process
+    NEXT_TO_NOTHING = 131072  # bytes that a batch may hold and start one call in any case
     SMALL = 8388608           # that a result of such a batch may become
     # The bound of the process divided by it:
     TAKEN_SOON = 8            # is what clients may have to take while one of those that wait goes on without room
     ALONE = 4                 # what batches may hold whose answer is one message, above which one of these is read on
+    NOT_BEGUN = 4             # is left to answers that come whole: calls start freely below that
     SPARE = 2                 # is left to what answers become that have been read
     UNDER_WAY = 16            # is left to batches that hold little
 
@@ -38,43 +41,23 @@ cdef Py_ssize_t process_single = 0    # of process_reading: what batches hold wh
 cdef dict waiting = {}        # Inflow -> None: those that have answers waiting, in the order in which they began to
 cdef dict unwritten = {}      # Inflow -> None: those whose results wait for room to be made ready, the first first
 cdef dict unfit = {}          # Inflow -> None: the same where they would wait for earlier ones of their batch then
-cdef dict unstarted = {}      # Inflow -> None: those that are one message and wait with starting calls
+cdef dict unstarted = {}      # Inflow -> None: those that wait with starting calls
 cdef dict returning = {}      # Inflow -> None: those that wait with asking again for answers that were given up (AN-09)
 cdef Inflow turn = None       # whose one answer is read on above the bound of the process
 cdef Inflow single_turn = None        # the same of those whose answer is one message: it goes on until it has ended
+cdef Inflow alone = None      # the one batch that goes on without room
+cdef Tide tide = Tide()
 cdef bint blocked = False     # some wait for the process and not for their own batch
-
-
-cdef extern from *:
-    """
-    #include <stdlib.h>
-    #if defined(__GLIBC__)
-    #include <malloc.h>
-    #endif
-
-    static void bw_tune_malloc(void)
-    {
-    #if defined(__GLIBC__)
-        mallopt(M_MMAP_THRESHOLD, 1 << 19);     /* below what an outbox makes pieces of */
-        mallopt(M_TRIM_THRESHOLD, 16 << 20);
-    #endif
-    }
-    """
-    void bw_tune_malloc() nogil
-
-
-def tune_malloc():
-    """For a process that is a gateway: large bodies go back to the system when they are freed.
-
-    glibc would raise its threshold with the first one and keep the others in its heap, where one that lives behind
-    them holds all of their memory.
-    """
-    bw_tune_malloc()
 
 
 def stats():
     """Debug counters: bytes of answers being read and of results not taken, batches that wait with reading."""
     return {"answers_reading": process_reading, "answers_out": process_out, "answers_waiting": len(waiting)}
+
+
+cdef bint starts_freely(Py_ssize_t process_bound) noexcept:
+    """Whether a batch that is not counted yet may start calls at its will."""
+    return process_reading + process_out <= process_bound - process_bound // NOT_BEGUN
 
 
 cdef int wake_others() except -1:
@@ -85,7 +68,8 @@ cdef int wake_others() except -1:
     cdef bint stuck = False
     for inflow in list(unwritten) if unwritten else ():
         # What comes behind one that has no room must not take it away from that.
-        if inflow.is_small(inflow.most, coming) or (not stuck and inflow.has_room(inflow.most, coming, True)):
+        if inflow.is_small(inflow.most, coming) or (
+                (not stuck or inflow is alone) and inflow.has_room(inflow.most, coming, True)):
             del unwritten[inflow]
             coming += inflow.most
             inflow.owner.room_to_write()
@@ -108,9 +92,10 @@ cdef int wake_others() except -1:
             del returning[inflow]
             inflow.owner.room_to_write()
     for inflow in list(unstarted) if unstarted else ():
-        if coming > 0 or not inflow.may_start(0):
+        if coming > 0:
             break
-        inflow.owner.room_to_write()
+        if inflow.may_start(inflow.owner.calls_running()):
+            inflow.owner.room_to_write()
     return 0
 
 
@@ -122,6 +107,7 @@ cdef class Inflow:
         self.bound = bound
         self.process_bound = process_bound
         self.read_bound = process_bound - process_bound // SPARE
+        self.start_bound = process_bound - process_bound // NOT_BEGUN
         self.full_bound = process_bound - process_bound // UNDER_WAY
         self.batch_deadline = batch_deadline
         self.moved = now()
@@ -149,6 +135,7 @@ cdef class Inflow:
         self.making = making
         self.promised = promised
         self.alone = alone
+        tide.tell(process_reading + process_out)
 
     # --- what the upstream says
 
@@ -186,7 +173,7 @@ cdef class Inflow:
     cdef int update(self, Py_ssize_t out, Py_ssize_t window, Py_ssize_t making, Py_ssize_t message, bint full,
                     bint window_full, uint64_t next_out) except -1:
         """making: of the window. message: bytes at most of an answer that is one message and has not ended, or 0."""
-        global turn, single_turn
+        global turn, single_turn, alone
         if out != self.out or window != self.window or next_out != self.next_out:
             self.moved = now()
         self.single = message > 0 and self.owner is not None
@@ -199,12 +186,15 @@ cdef class Inflow:
         self.next_out = next_out
         if turn is self and full:
             turn = None
+        if alone is self and (self.to_take or not self.goes_on or self.own() <= LITTLE
+                              or process_reading + process_out <= self.full_bound):
+            alone = None
         self.relieve()
         return wake_others()
 
     cdef int close(self) except -1:
         """The batch has ended; what the front has not taken of it still counts."""
-        global single_turn
+        global single_turn, alone
         cdef Inlet inlet
         for inlet in list(self.inlets):
             self.ended(inlet)
@@ -212,6 +202,8 @@ cdef class Inflow:
             line.pop(self, None)
         if single_turn is self:
             single_turn = None
+        if alone is self:
+            alone = None
         self.owner = None
         self.single = False
         self.count(self.reading, self.window, self.out, self.making)
@@ -222,7 +214,14 @@ cdef class Inflow:
     cdef bint has_room(self, Py_ssize_t most, Py_ssize_t coming, bint leads) noexcept:
         """Whether so many bytes may be added. coming: to others, who have been let go on."""
         return process_reading + process_out + coming + most <= self.full_bound or self.is_small(most, coming) \
-            or (leads and coming == 0 and process_out + process_making <= self.process_bound // TAKEN_SOON)
+            or (leads and coming == 0 and self.may_go_alone())
+
+    cdef bint may_go_alone(self) noexcept:
+        """Whether the batch goes on without room: one does, until it holds little, has ended, or its client is to take."""
+        global alone
+        if alone is None and process_out + process_making <= self.process_bound // TAKEN_SOON:
+            alone = self
+        return alone is self and process_out + process_making <= self.process_bound // TAKEN_SOON
 
     cdef bint is_small(self, Py_ssize_t most, Py_ssize_t coming) noexcept:
         """Whether the batch holds little, so that it waits for the bound alone."""
@@ -260,16 +259,16 @@ cdef class Inflow:
             self.count(self.reading, self.window, self.out, self.making)
         return single_turn is self
 
-    cdef bint may_start(self, Py_ssize_t untaken) except -1:
-        """Whether the batch may start calls; if not, room_to_write() follows, or its client takes some of the `untaken`."""
+    cdef bint may_start(self, int running) except -1:
+        """Whether the batch may start one more call; if not, room_to_write() follows. running: of its calls."""
         if self.taken_back and not self.may_return():
             returning[self] = None
             return False
         self.taken_back = False
-        if not self.single:
-            # What its client has to take leaves by itself.
-            return untaken <= LITTLE or process_reading + process_out <= self.full_bound
-        if self.own() <= LITTLE or not self.is_crowded(0) or self.may_finish(0):
+        # What runs may bring as much as is read at once before it is counted.
+        if (running == 0 and self.own() <= NEXT_TO_NOTHING) or (
+                (not self.is_crowded(0) or self.may_finish(0)) if self.single else
+                (process_reading + process_out <= self.start_bound or (running == 0 and self.may_go_alone()))):
             unstarted.pop(self, None)
             return True
         unstarted[self] = None
@@ -277,7 +276,7 @@ cdef class Inflow:
 
     cdef bint may_return(self) noexcept:
         """Whether answers that were given up may be asked for again: else they would only be given up again."""
-        return single_turn is self or not self.is_crowded(0) or (
+        return single_turn is self or alone is self or not self.is_crowded(0) or (
             turn is None and not unwritten and process_out + process_making <= self.process_bound // TAKEN_SOON)
 
     cdef bint goes_alone(self) noexcept:
@@ -303,7 +302,8 @@ cdef class Inflow:
             return True
         if self.single:
             return self.may_finish(coming)
-        return (turn is self or (turn is None and not unwritten)) and self.has_room(READ, coming, True)
+        # The one that goes on without room must not wait for others, which have none.
+        return (alone is self or turn is self or (turn is None and not unwritten)) and self.has_room(READ, coming, True)
 
     cdef bint may_read(self, Inlet inlet) except -1:
         global turn, blocked

@@ -25,4 +25,6 @@ cdef class Bounds:
     cdef bint may_keep(self, uint64_t number) noexcept
     cdef bint bodies_full(self) noexcept
     cdef bint is_next(self, uint64_t number) noexcept
+    cdef Py_ssize_t waiting_bytes(self) noexcept
+    cdef Py_ssize_t answers_held(self) noexcept
     cdef int tell(self, Inflow inflow) except -1

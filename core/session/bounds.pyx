@@ -65,15 +65,25 @@ cdef class Bounds:
         """Whether all results before that of this call are written; of a batch in request order."""
         return number == self.results.next_number
 
+    cdef Py_ssize_t waiting_bytes(self) noexcept:
+        """Bytes of answers that wait: their results for being written or for earlier ones, or calls for their values."""
+        return self.results.waiting_bytes + self.results.unwritten + self.plan.handed()
+
+    cdef Py_ssize_t answers_held(self) noexcept:
+        """Bytes of answers, and of what is made of them."""
+        return self.waiting_bytes() + self.results.untaken()
+
     cdef int tell(self, Inflow inflow) except -1:
         """Tells who reads answers how much of them waits."""
         cdef ResultStream results = self.results
+        inflow.to_take = not self.may_write()
         inflow.ordered = results.ordered
         inflow.may_end = self.whole
         if results.one_message and not results.ended:
             # Nobody can take any before the end.
             return inflow.update(
-                results.kept, results.waiting_bytes + results.unwritten + results.untaken(), results.making, results.most,
+                results.kept, self.answers_held(), results.making, results.most,
                 self.client_first(), results.earlier_first(), results.next_number)
-        return inflow.update(results.unsent(), results.waiting_bytes + results.unwritten, results.making, 0,
-                             self.client_first(), results.earlier_first(), results.next_number)
+        # What waits for nothing but the client leaves as soon as it takes.
+        return inflow.update(results.unsent(), self.waiting_bytes(), results.unwritten if inflow.to_take else results.making,
+                             0, self.client_first(), results.earlier_first(), results.next_number)

@@ -6,30 +6,15 @@ a small one for none. Those that wait go on in the order in which they began to.
 
 Must never call into a batch at once: whoever lets bytes go may be in the middle of another.
 """
+from batchwire.core.memory cimport Tide
 from batchwire.core.model cimport now
-
-cdef extern from *:
-    """
-    #if defined(__GLIBC__)
-    #include <malloc.h>
-    #endif
-
-    static void bw_trim(void)
-    {
-    #if defined(__GLIBC__)
-        malloc_trim(1 << 20);
-    #endif
-    }
-    """
-    void bw_trim() nogil
 
 cdef enum:
     LITTLE = 65536            # bytes that a batch may hold in any case
     READ = 262144             # that one which goes on may bring at once
-    MUCH = 67108864           # bytes that go back to the system when most of them are let go of
 
 cdef Py_ssize_t process_held = 0
-cdef Py_ssize_t most_held = 0  # since memory last went back to the system
+cdef Tide tide = Tide()
 cdef dict waiting = {}        # Share -> None, the first first
 cdef Share turn = None        # whose batch goes on above the bound
 
@@ -75,15 +60,10 @@ cdef class Share:
 
     cdef int tell(self, Py_ssize_t held) except -1:
         """What the batch holds now."""
-        global process_held, most_held, turn
+        global process_held, turn
         process_held += held - self.held
         self.held = held
-        if process_held > most_held:
-            most_held = process_held
-        elif most_held >= MUCH and process_held <= most_held // 16:
-            # What lies small between the large would keep it in the heap for good.
-            most_held = process_held
-            bw_trim()                     # some 12 ms for 200 MB
+        tide.tell(process_held)
         if turn is self and (held < LITTLE or process_held <= self.bound):
             turn = None
         return wake_others() if waiting else 0

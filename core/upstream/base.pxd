@@ -33,8 +33,8 @@ cdef class CallOwner:
     cdef int came_in(self, Inlet inlet) except -1
     # Results that had to wait for room in the process may be written. Must not act at once.
     cdef int room_to_write(self) except -1
-    # Whether none of its calls is at any upstream.
-    cdef bint runs_nothing(self) noexcept
+    # How many of its calls are at upstreams.
+    cdef int calls_running(self) noexcept
     # Whether a call that was started may be sent again later, when there is room for its answer (AN-09).
     cdef bint may_take_back(self, Call call) noexcept
     # One that is, and is at no upstream any more. Must not act at once.

@@ -40,8 +40,8 @@ cdef class CallOwner:
     cdef int room_to_write(self) except -1:
         return 0
 
-    cdef bint runs_nothing(self) noexcept:
-        return False
+    cdef int calls_running(self) noexcept:
+        return 0
 
     cdef bint may_take_back(self, Call call) noexcept:
         return False

@@ -421,7 +421,7 @@ cdef class HttpUpstream(ConnectionPool):
         cdef Call call
         cdef Py_ssize_t wanted = 0 if self.attempts else len(self.queue)
         for owner in self.ring:
-            wanted += owner.runs_nothing()
+            wanted += owner.calls_running() == 0
         if wanted == 0:
             return 0
         for connection in sorted([each for each in self.running if (<HttpConnection>each).may_give_back()], key=held_since):
