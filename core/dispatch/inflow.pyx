@@ -4,13 +4,15 @@ Answers count from COUNTED bytes on, results until the client takes them, what i
 from the moment that it may be. Four operations let that grow, each for one batch: an answer is read on, a result is made
 ready, a batch whose answer is one message goes on to its end, calls are started. With room all go on, each up to a mark:
 reading to read_bound, so that what is read can still become results; then one answer at a time, and the others, to
-full_bound; batches that hold LITTLE to the bound itself. Without room one goes on while clients have little to take.
-Beyond that is what nobody asks for: a read of each connection, and answers below COUNTED.
+full_bound; batches that hold LITTLE to the bound itself. Calls start freely to start_bound alone, because an answer that
+comes in one read cannot be held up. Without room one batch goes on (`alone`) while clients have little to take.
+Beyond that is what nobody asks for: a read of each connection, and one call of each batch that holds next to nothing.
 
 Must never let all wait for one another. Invariant: where something waits, one of these goes on by itself.
   - Clients have more than a little to take, or to take soon (process_out, process_making): they do, or are cut.
-  - Else the first that waits and whose bytes reach its client (leads, single) goes on without room, has the turn, and
-    ends: an answer by its upstream or its call's time, a result by being made, a batch by all of its calls.
+  - Else the first that waits and whose bytes reach its client (leads, single) goes on without room, before all turns, and
+    ends: an answer by its upstream or its call's time, a result by being made, a batch by all of its calls. It is alone
+    until it holds LITTLE, has ended, has nothing to go on with, or its client is to take.
   - In request order only the earliest call without a result leads. If it does not wait it runs, below COUNTED: it ends
     by itself. If it cannot run because those behind it have all connections, or are what it waits for, they lead.
 So `full` must never mean results that wait for an earlier call, which may be the one that is to be read
