@@ -228,7 +228,7 @@ cdef class Dispatcher(CallOwner):
         if call.owner is not self:
             return 0                        # abandoned in the meantime
         self.leave(call)
-        if self.running == 0 and self.queued and self.inflow is not None and self.inflow.goes_alone():
+        if self.running == 0 and self.queued and self.inflow is not None and self.inflow.ends_first():
             # Else those that wait for it to end might have all connections in the end.
             (<Upstream>call.upstream).wait_first(self)
         result.started_us = <uint64_t>((call.started - self.began) * 1e6)

@@ -10,7 +10,6 @@ cdef class Inflow:
     cdef Py_ssize_t bound                   # of the batch
     cdef Py_ssize_t process_bound
     cdef Py_ssize_t read_bound              # of the process, above which only one answer is read on
-    cdef Py_ssize_t start_bound             # of the process, above which batches that hold something start no calls
     cdef Py_ssize_t full_bound              # of the process, above which neither is one read on nor a result made ready
     cdef double batch_deadline              # monotonic seconds
     cdef double moved                       # monotonic seconds: when anything of the batch last came, ended or was taken
@@ -25,7 +24,7 @@ cdef class Inflow:
     cdef bint single                        # it is one
     cdef bint may_end                       # its request has come
     cdef Py_ssize_t promised                # bytes that it may still come to hold until it has ended, if it goes on to that
-    cdef Py_ssize_t alone                   # what it holds, if it is one
+    cdef Py_ssize_t of_single               # what it holds, if it is one
     cdef Py_ssize_t most                    # bytes that the result which waits for being made ready may become
     cdef bint taken_back                    # answers of it were given up for want of room, and are to be asked for again
     cdef bint goes_on                       # it has calls that run or are ready, or results to be made
@@ -49,7 +48,7 @@ cdef class Inflow:
     cdef bint may_finish(self, Py_ssize_t coming) noexcept
     cdef bint may_start(self, int running) except -1
     cdef bint may_go_alone(self) noexcept
-    cdef bint goes_alone(self) noexcept
+    cdef bint ends_first(self) noexcept
     cdef bint waits_to_start(self) noexcept
     cdef bint may_lead_now(self, Py_ssize_t coming) noexcept
     cdef bint may_return(self) noexcept

@@ -4,7 +4,7 @@ Answers count from COUNTED bytes on, results until the client takes them, what i
 from the moment that it may be. Four operations let that grow, each for one batch: an answer is read on, a result is made
 ready, a batch whose answer is one message goes on to its end, calls are started. With room all go on, each up to a mark:
 reading to read_bound, so that what is read can still become results; then one answer at a time, and the others, to
-full_bound; batches that hold LITTLE to the bound itself. Calls start freely to start_bound alone, because an answer that
+full_bound; batches that hold LITTLE to the bound itself. Calls start freely to NOT_BEGUN alone, because an answer that
 comes in one read cannot be held up. Without room one batch goes on (`alone`) while clients have little to take.
 Beyond that is what nobody asks for: a read of each connection, and one call of each batch that holds next to nothing.
 
@@ -58,7 +58,7 @@ def stats():
 
 
 cdef bint starts_freely(Py_ssize_t process_bound) noexcept:
-    """Whether a batch that is not counted yet may start calls at its will."""
+    """Whether batches may start calls at their will."""
     return process_reading + process_out <= process_bound - process_bound // NOT_BEGUN
 
 
@@ -109,7 +109,6 @@ cdef class Inflow:
         self.bound = bound
         self.process_bound = process_bound
         self.read_bound = process_bound - process_bound // SPARE
-        self.start_bound = process_bound - process_bound // NOT_BEGUN
         self.full_bound = process_bound - process_bound // UNDER_WAY
         self.batch_deadline = batch_deadline
         self.moved = now()
@@ -126,17 +125,17 @@ cdef class Inflow:
         """What the batch holds now, and what it has been promised beyond that."""
         global process_reading, process_out, process_making, process_single
         cdef Py_ssize_t promised = max(self.message - reading - window, 0) if single_turn is self else 0
-        cdef Py_ssize_t alone = reading + window if self.single else 0
+        cdef Py_ssize_t of_single = reading + window if self.single else 0
         process_reading += reading + window + promised - self.reading - self.window - self.promised
         process_out += out - self.out
         process_making += making + promised - self.making - self.promised
-        process_single += alone - self.alone
+        process_single += of_single - self.of_single
         self.reading = reading
         self.window = window
         self.out = out
         self.making = making
         self.promised = promised
-        self.alone = alone
+        self.of_single = of_single
         tide.tell(process_reading + process_out)
 
     # --- what the upstream says
@@ -270,7 +269,7 @@ cdef class Inflow:
         # What runs may bring as much as is read at once before it is counted.
         if (running == 0 and self.own() <= NEXT_TO_NOTHING) or (
                 (not self.is_crowded(0) or self.may_finish(0)) if self.single else
-                (process_reading + process_out <= self.start_bound or (running == 0 and self.may_go_alone()))):
+                (starts_freely(self.process_bound) or (running == 0 and self.may_go_alone()))):
             unstarted.pop(self, None)
             return True
         unstarted[self] = None
@@ -281,7 +280,7 @@ cdef class Inflow:
         return single_turn is self or alone is self or not self.is_crowded(0) or (
             turn is None and not unwritten and process_out + process_making <= self.process_bound // TAKEN_SOON)
 
-    cdef bint goes_alone(self) noexcept:
+    cdef bint ends_first(self) noexcept:
         """Whether others wait until it has ended."""
         return single_turn is self
 

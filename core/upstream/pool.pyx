@@ -429,11 +429,7 @@ cdef class HttpUpstream(ConnectionPool):
             owner = call.owner
             if not owner.may_take_back(call):
                 continue
-            self.unlist(connection)
-            call.position = -1
-            connection.call = None
-            connection.shut()
-            self.in_flight -= 1
+            self.abandon(call)
             owner.take_back(call)
             self.taken_back += 1
             wanted -= 1
