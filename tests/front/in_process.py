@@ -6,15 +6,17 @@ Must never be used where a process of its own will do.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 from batchwire.core import stats as session_stats
+from batchwire.core.dispatch import inflow
 from batchwire.core.front.acceptor import FrontAcceptor
 from batchwire.core.front.http1 import stats as http1_stats
 from batchwire.core.front.http2 import Http2Connection
 from batchwire.core.front.http2 import stats as http2_stats
+from batchwire.core.session import crowd
 from batchwire.service.config import Config
 from batchwire.service.fronts.listening.native import NativeFront
 from batchwire.service.fronts.rpc.rpc_servicer import SERVICE
@@ -94,3 +96,12 @@ async def bare_front(servicer: BareDesk | None = None, **bounds: Any) -> AsyncIt
         for connection in list(acceptor.connections):
             connection.abort()
         await acceptor.wait_closed()
+
+
+async def come_true(condition: Callable[[], bool]) -> None:
+    """Waits, half a minute at most, for what nobody tells of."""
+    for _ in range(3000):
+        if condition():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError(f"in vain: {crowd.stats()}, {inflow.stats()}")

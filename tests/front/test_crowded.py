@@ -24,7 +24,7 @@ from harness import grpc_client, grpc_wire, rest
 from harness.grpc_wire import answer_of, head, messages_of, prefixed
 from harness.http2_wire import Http2Wire, request
 from harness.scripted import Gate, Received, Reply, ScriptedUpstream
-from in_process import whole_front
+from in_process import come_true, whole_front
 
 BOUND, BODY, CALLS, BATCHES = 1 << 20, 1 << 18, 8, 6
 """Of the process; of a call; of a batch; at once: twelve times the bound."""
@@ -127,14 +127,6 @@ async def port(upstream: ScriptedUpstream) -> AsyncIterator[int]:
     async with whole_front(upstream.origin, **LIMITS) as (port, _):
         yield port
     await come_true(lambda: stats() == NOTHING)
-
-
-async def come_true(condition: Callable[[], bool]) -> None:
-    for _ in range(3000):
-        if condition():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError(f"in vain: {stats()}")
 
 
 @pytest.fixture(autouse=True)

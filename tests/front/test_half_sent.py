@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import json
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 
 import h2.exceptions
@@ -22,7 +22,7 @@ from harness import grpc_client, rest
 from harness.grpc_wire import SERVICE, prefixed
 from harness.http2_wire import Http2Wire, request
 from harness.scripted import Received, Reply, ScriptedUpstream
-from in_process import closed, whole_front
+from in_process import closed, come_true, whole_front
 
 BOUND, BODY, CLIENTS = 1 << 20, 700_000, 10
 KEPT = 65_536 + 262_144 + 65_536
@@ -84,14 +84,6 @@ def went_well(kind: str, answer: bytes) -> bool:
         )
         return [result.status for result in found.results] == [204]
     return batch_pb2.Result(id="1", status=204).SerializeToString() in answer
-
-
-async def come_true(condition: Callable[[], bool]) -> None:
-    for _ in range(3000):
-        if condition():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError(f"in vain: {stats()}")
 
 
 @pytest.fixture(autouse=True)

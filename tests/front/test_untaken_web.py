@@ -9,7 +9,7 @@ import asyncio
 import base64
 import json
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -20,7 +20,7 @@ from harness import grpc_client
 from harness.grpc_wire import SERVICE, prefixed
 from harness.http2_wire import Http2Wire, request
 from harness.scripted import Received, Reply, ScriptedUpstream
-from in_process import closed, whole_front
+from in_process import closed, come_true, whole_front
 
 BODY, CALLS, CLIENTS, WINDOW = 300_000, 8, 6, 65_535
 BOUND = 4 * BODY
@@ -83,14 +83,6 @@ def take(port: int, kind: str, calls: int, go: threading.Event | None) -> list[i
             wire.h2.increment_flow_control_window(1 << 26)
             wire.flush()
         return sizes(kind, bytes(wire.answer(stream, 60).data))
-
-
-async def come_true(condition: Callable[[], bool]) -> None:
-    for _ in range(3000):
-        if condition():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError(f"in vain: {stats()}")
 
 
 @pytest.fixture
