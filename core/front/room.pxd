@@ -10,7 +10,7 @@ cdef class Room(Conductor):
     cdef Share share                        # which counts it until then, or None: there was nothing yet
     cdef Py_ssize_t bound                   # of the process
     cdef Py_ssize_t held                    # bytes
-    cdef double since                       # when the client was last given leave to send, monotonic seconds
+    cdef bint too_slow                      # it has to make way
 
     @staticmethod
     cdef Room of(Handler handler, Py_ssize_t bound)
@@ -19,4 +19,6 @@ cdef class Room(Conductor):
     cdef bint waits(self) noexcept
     cdef int hand_over(self, Session session) except -1
     cdef object flaw(self, double t)
+    cdef Py_ssize_t stuck(self) noexcept
+    cdef int make_way(self) except -1
     cdef int close(self) except -1

@@ -4,8 +4,9 @@ It counts as what batches hold does (PL-13), before there is a batch and behind 
 client gets no more credit; its handler hears by on_input() when it may.
 """
 from batchwire.core.errors import EnvelopeError
+from batchwire.core.faults cimport fault
+from batchwire.core.front.stream cimport Ends, Stream
 from batchwire.core.model cimport now
-from batchwire.core.session.client_clock cimport GRACE_SECONDS
 from batchwire.core.session.session import no_room
 
 
@@ -19,13 +20,18 @@ cdef class Room(Conductor):
 
     cdef int hold(self, Py_ssize_t held) except -1:
         """So many bytes are held now."""
-        if held == self.held or self.handler is None:
+        cdef Py_ssize_t more = held - self.held
+        cdef Ends ends
+        if more == 0 or self.handler is None:
             return 0
         self.held = held
         if self.session is not None:
             return self.session.hold(held)
         if self.share is None:
-            self.share = Share(self, self.bound)
+            ends = self.handler.stream.ends
+            self.share = Share(self, ends.loop, self.bound, ends.idle_seconds)
+        if more > 0:
+            self.share.came(more, now())
         return self.share.tell(held)
 
     cdef bint may_take(self) except -1:
@@ -33,7 +39,12 @@ cdef class Room(Conductor):
         if self.session is not None:
             # A batch that is not given credit for what it holds itself says so by wants_input() alone.
             return self.session.may_unpack(self.held) if self.held else self.session.wants_input()
-        return self.share is None or self.share.may_read()
+        if self.share is None:
+            return True
+        if not self.share.may_read():
+            return False
+        self.share.gives_leave(now())
+        return True
 
     cdef bint waits(self) noexcept:
         """Whether it waits for others, where there is no batch yet."""
@@ -54,10 +65,10 @@ cdef class Room(Conductor):
         if self.share is None:
             return None
         idle = self.handler.stream.ends.idle_seconds
-        if self.share.since > 0:
-            return no_room(f"the message was not read on for {idle:g} s") if t - self.share.since >= idle else None
-        if self.share.goes_alone() and t - max(self.handler.last_activity, self.since) >= min(idle, GRACE_SECONDS):
+        if self.too_slow:
             return EnvelopeError(408, "ClientTooSlow", "the message comes too slowly, and others wait for it")
+        if self.share.since > 0 and t - self.share.since >= idle:
+            return no_room(f"the message was not read on for {idle:g} s")
         return None
 
     cdef int close(self) except -1:
@@ -74,6 +85,20 @@ cdef class Room(Conductor):
 
     # --- the side of the others
 
+    cdef Py_ssize_t stuck(self) noexcept:
+        return self.held
+
+    cdef int make_way(self) except -1:
+        cdef Handler handler = self.handler
+        cdef Stream stream = handler.stream
+        self.too_slow = True
+        try:
+            fault("front.make_way")
+            handler.on_sweep(now())           # which asks for the flaw
+        except Exception as error:
+            stream.fail(error)
+        return 0
+
     cdef int rest(self) except -1:
         # Whoever lets bytes go may be in the middle of another.
         self.handler.stream.ends.loop.call_soon(self.on_turn)
@@ -83,5 +108,4 @@ cdef class Room(Conductor):
         """It may go on, or another has come first."""
         cdef Handler handler = self.handler
         if handler is not None:
-            self.since = now()
             handler.input_ready()

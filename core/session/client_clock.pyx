@@ -8,26 +8,21 @@ cdef bint too_slow(double waited, double got, double rate, double idle) noexcept
 
 
 cdef class ClientClock:
-    """began: when the batch began."""
+    """began: when the batch began. pace: at which its client sends."""
 
-    def __init__(self, double began):
-        self.last_feed = self.last_take = self.input_since = began
+    def __init__(self, double began, Pace pace not None):
+        self.last_feed = self.last_take = began
+        self.pace = pace
+        pace.turn(began)
 
     cdef void fed(self, double t) noexcept:
-        """Bytes have come. may_feed() follows when more may."""
+        """Bytes have come."""
         self.last_feed = t
-        if self.input_since > 0:
-            self.waited += t - self.input_since
-        self.input_since = 0
+        self.pace.stop(t)
 
     cdef void goes_on(self, double t) noexcept:
         """The client is not idle, though it has fed nothing: something of a message has come, or it may send nothing."""
         self.last_feed = t
-
-    cdef void may_feed(self, double t) noexcept:
-        """It is the client's turn to send; said more than once, the first counts."""
-        if self.input_since == 0:
-            self.input_since = t
 
     cdef bint takes_nothing(self, double t, double idle) noexcept:
         """Asked while there is output to take."""
@@ -39,6 +34,4 @@ cdef class ClientClock:
 
     cdef bint is_slow(self, double t, uint64_t bytes, uint64_t calls, double rate, double idle) noexcept:
         """A call that has come whole gives its client the time that an idle one has."""
-        if self.input_since == 0:
-            return False
-        return too_slow(self.waited + t - self.input_since - calls * idle, <double>bytes, rate, idle)
+        return self.pace.since > 0 and too_slow(self.pace.seconds(t) - calls * idle, <double>bytes, rate, idle)

@@ -6,3 +6,5 @@ cdef class Conductor:
     cdef int crashed(self, object error) except -1
     cdef int turn(self) except -1
     cdef int rest(self) except -1
+    cdef Py_ssize_t stuck(self) noexcept
+    cdef int make_way(self) except -1

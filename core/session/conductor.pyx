@@ -18,3 +18,12 @@ cdef class Conductor:
     cdef int turn(self) except -1:
         """Goes on after a rest (turns.pyx). Never raises."""
         raise NotImplementedError
+
+    cdef Py_ssize_t stuck(self) noexcept:
+        """Bytes of its request that are held because its client has not sent the rest: asked where others wait for room,
+        and not it."""
+        return 0
+
+    cdef int make_way(self) except -1:
+        """Ends, because its client sends too slowly while others wait (PL-13). Never raises."""
+        raise NotImplementedError

@@ -1,14 +1,24 @@
+from batchwire.core.pressure cimport Holder
 from batchwire.core.session.conductor cimport Conductor
 
-cdef class Share:
+cdef class Share(Holder):
     """What one batch holds of its request, in the sum of all batches of the process. See crowd.pyx."""
     cdef Conductor batch                    # None: it has ended
+    cdef object loop
     cdef Py_ssize_t held                    # bytes that are counted for it
     cdef Py_ssize_t bound                   # of the process
+    cdef Py_ssize_t unpaid                  # bytes that have come since its client was last given leave to send
+    cdef double patience                    # seconds that it waits before others are cut
+    cdef double waited                      # seconds that it has waited before, in all
     cdef double since                       # from when it waits for room, monotonic seconds; 0: it does not
+    cdef bint fits(self, Py_ssize_t room) noexcept
     cdef int tell(self, Py_ssize_t held) except -1
     cdef bint may_read(self) except -1
-    cdef bint goes_alone(self) noexcept
+    cdef int wait(self) except -1
+    cdef void came(self, Py_ssize_t n, double t) noexcept
+    cdef void gives_leave(self, double t) noexcept
+    cdef bint has_leave(self) noexcept
+    cdef double waits_for_others(self, double t) noexcept
     cdef int leave(self) except -1
     cdef int pass_on(self, Share other) except -1
     cdef int close(self) except -1

@@ -1,27 +1,36 @@
 """How much of the requests of all batches may be in memory at once (PL-13).
 
-Above the bound of the process a batch reads no more of its request while it holds LITTLE itself; but one, which has the
-turn, goes on until it holds less, has ended, or there is room again. So the batches never all wait for one another, and
-a small one for none. Those that wait go on in the order in which they began to.
+Above the bound of the process a batch reads no more of its request while it holds LITTLE itself; one that holds more than
+MIDDLING does not above 7/8 of the bound, so that there is room for the others. But one, which has the turn, goes on until
+it holds less, has ended, or there is room again. So the batches never all wait for one another, and a small one for none.
+Those that wait go on in the order in which they began to. While they wait for long, the slow are cut (pressure.pyx).
 
 Must never call into a batch at once: whoever lets bytes go may be in the middle of another.
 """
 from batchwire.core.memory cimport Tide
 from batchwire.core.model cimport now
+from batchwire.core.pace cimport Pace
+from batchwire.core.pressure cimport patience_of, Pressure
+
+import itertools
 
 cdef enum:
     LITTLE = 65536            # bytes that a batch may hold in any case
+    MIDDLING = 1048576        # that it may hold and go on up to the bound itself
+    SPARE = 8                 # the bound divided by it is left to those
     READ = 262144             # that one which goes on may bring at once
+    LEAVE = 16384             # that any client may send before it is held back: of a window of HTTP/2 at least half is open
 
 cdef Py_ssize_t process_held = 0
 cdef Tide tide = Tide()
-cdef dict waiting = {}        # Share -> None, the first first
-cdef Share turn = None        # whose batch goes on above the bound
+cdef dict middling = {}       # Share -> None: those that wait and hold MIDDLING at most, the first first
+cdef dict large = {}          # the others that wait
+cdef Share turn = None        # whose batch goes on though it does not fit
 
 
 def stats():
     """Debug counters: bytes of requests that batches hold, and batches that wait for room."""
-    return {"request_held": process_held, "request_waiting": len(waiting)}
+    return {"request_held": process_held, "request_waiting": len(middling) + len(large)}
 
 
 cdef Py_ssize_t held_by_all() noexcept:
@@ -29,68 +38,112 @@ cdef Py_ssize_t held_by_all() noexcept:
     return process_held
 
 
+cdef Share longest():
+    """The one that has waited longest, or None."""
+    cdef Share one = next(iter(middling), None)
+    cdef Share other = next(iter(large), None)
+    return other if one is None or (other is not None and other.since < one.since) else one
+
+
 cdef int wake_others() except -1:
     """Lets batches read on that may."""
     global turn
     cdef Share share
     cdef Py_ssize_t room = 0
-    while waiting:
-        share = next(iter(waiting))
-        if process_held + room > share.bound:
-            if turn is not None or room:
-                return 0
-            if share.held >= LITTLE:      # else it may go on without, and might have nothing to give the turn back by
-                turn = share
-        room += READ
-        del waiting[share]
+    for line in (middling, large):
+        while line:
+            share = next(iter(line))
+            if not share.fits(room):
+                break
+            room += READ
+            del line[share]
+            share.batch.rest()
+    share = longest()
+    if room == 0 and turn is None and share is not None:
+        if share.held >= LITTLE:          # else it may go on without, and might have nothing to give the turn back by
+            turn = share
+        middling.pop(share, None)
+        large.pop(share, None)
         share.batch.rest()
     return 0
 
 
-cdef class Share:
-    """bound: bytes."""
+cdef class Waiters(Pressure):
+    cdef double longest_wait(self, double t) noexcept:
+        cdef Share share
+        cdef double longest = -1
+        for share in itertools.chain(middling, large):
+            longest = max(longest, share.waits_for_others(t))
+        return longest
 
-    def __init__(self, Conductor batch, Py_ssize_t bound):
+
+cdef Waiters pressure = Waiters()
+
+
+cdef class Share(Holder):
+    """bound: bytes. idle_seconds: see patience_of()."""
+
+    def __init__(self, Conductor batch, object loop, Py_ssize_t bound, double idle_seconds):
         self.batch = batch
+        self.loop = loop
         self.bound = bound
+        self.patience = patience_of(idle_seconds)
+        self.pace = Pace()
 
     def __dealloc__(self):
         global process_held
         process_held -= self.held
 
+    cdef bint fits(self, Py_ssize_t room) noexcept:
+        """Whether it may go on, as any may that fits. room: bytes given to others just now."""
+        if self.held > MIDDLING:
+            return process_held + room <= self.bound - self.bound // SPARE
+        # What goes on beyond the bound must not take up what is left to these.
+        return process_held + room - (0 if turn is None or turn is self else turn.held) <= self.bound
+
     cdef int tell(self, Py_ssize_t held) except -1:
         """What the batch holds now."""
         global process_held, turn
-        process_held += held - self.held
+        cdef Py_ssize_t before = self.held
+        process_held += held - before
         self.held = held
         tide.tell(process_held)
-        if turn is self and (held < LITTLE or process_held <= self.bound):
+        pressure.tell(self, held, before)
+        if turn is self and (held < LITTLE or self.fits(0)):
             turn = None
-        return wake_others() if waiting else 0
+        return wake_others() if middling or large else 0
 
     cdef bint may_read(self) except -1:
         """Whether the batch may read on; if not, rest() of the batch is called when it may."""
         global turn
-        if process_held <= self.bound or self.held < LITTLE or turn is self:
+        if self.held < LITTLE or turn is self or self.fits(0):
             pass
-        elif turn is None and not waiting:
+        elif turn is None and not middling and not large:
             turn = self
         else:
-            waiting[self] = None
-            if self.since == 0:
-                self.since = now()
+            self.wait()
             return False
-        self.since = 0
+        if self.since > 0:
+            self.leave()
         return True
 
-    cdef bint goes_alone(self) noexcept:
-        """Whether others wait for this batch to end."""
-        return turn is self and len(waiting) > 0
+    cdef int wait(self) except -1:
+        (large if self.held <= MIDDLING else middling).pop(self, None)
+        (middling if self.held <= MIDDLING else large)[self] = None
+        if self.since == 0:
+            self.since = now()
+            if not self.has_leave():
+                self.pace.stop(self.since)
+            return pressure.watch(self.loop, self.patience)
+        return 0
 
     cdef int leave(self) except -1:
-        """The batch reads no more."""
+        """The batch waits no more."""
+        if self.since > 0:
+            self.waited += now() - self.since
         self.since = 0
-        waiting.pop(self, None)
+        middling.pop(self, None)
+        large.pop(self, None)
         return 0
 
     cdef int pass_on(self, Share other) except -1:
@@ -108,3 +161,33 @@ cdef class Share:
         if turn is self:
             turn = None
         return self.tell(0)
+
+    # --- what its client may send, as fronts give it leave to
+
+    cdef void came(self, Py_ssize_t n, double t) noexcept:
+        """n bytes more."""
+        self.pace.bytes += n
+        self.unpaid += n
+        if self.since > 0 and not self.has_leave():
+            self.pace.stop(t)
+
+    cdef void gives_leave(self, double t) noexcept:
+        """The client may send as much more as has come."""
+        self.unpaid = 0
+        self.pace.turn(t)
+
+    cdef bint has_leave(self) noexcept:
+        """Whether the client could send more though the batch waits: it would, were it fast."""
+        return self.unpaid < LEAVE
+
+    # --- while others wait
+
+    cdef Py_ssize_t stuck(self) noexcept:
+        return 0 if self.batch is None else self.batch.stuck()
+
+    cdef double waits_for_others(self, double t) noexcept:
+        """For how many seconds, in all; 0: not now, for its own client has not sent what it may."""
+        return 0 if self.pace.since > 0 and self.stuck() else self.waited + t - self.since
+
+    cdef int make_way(self) except -1:
+        return 0 if self.batch is None else self.batch.make_way()

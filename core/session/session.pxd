@@ -93,4 +93,6 @@ cdef class Session(Conductor):
     cdef int close(self, Life life) except -1
     cdef int cut_idle(self) except -1
     cdef bint holds_all(self) noexcept
+    cdef Py_ssize_t stuck(self) noexcept
+    cdef int make_way(self) except -1
     cdef int wake_input(self) except -1

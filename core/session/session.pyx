@@ -32,6 +32,7 @@ from batchwire.core.session.result_stream cimport ResultStream
 from batchwire.core.session.settler cimport Settler
 from batchwire.core.session.turns cimport Slice, turns_of
 from batchwire.core.session.waker cimport SessionListener, Waker
+from cpython.bytes cimport PyBytes_GET_SIZE
 
 import logging
 
@@ -97,13 +98,13 @@ cdef class Session(Conductor):
         self.answer_deadline = head.answer_deadline
         self.inheritance = Inheritance(head.headers, head.authorization, head.hops, head.answer == "multipart")
         self.results = ResultStream(writer, began, head.ordered, head.execute, limits.reorder_bytes)
-        self.client = ClientClock(began)
+        self.share = Share(self, loop, limits.max_request_bytes_in_process, limits.client_idle_seconds)
+        self.client = ClientClock(began, self.share.pace)
         self.waker = Waker(loop)
         self.outlet = Outlet.of(self, loop, self.results, self.client, self.waker)
         self.slice = Slice.__new__(Slice)
         self.slice.turns = turns_of(loop)
         self.pending = Pending.__new__(Pending)
-        self.share = Share(self, limits.max_request_bytes_in_process)
         # A protobuf message is checked whole in any case.
         self.intake = Intake.of(reader, plan, self.pending, self.slice, limits,
                                 0 if reader.takes_messages else route.streaming_threshold, writer)
@@ -124,16 +125,20 @@ cdef class Session(Conductor):
     cpdef feed(self, bytes data):
         """Takes bytes of the request: any cut of a document, whole messages of the protobuf dialect. What is wrong
         with them is in `failure`, then."""
+        cdef double t = now()
         if data is None:
             raise TypeError("bytes are fed")
         if self.life != LIFE_OPEN:
             return
-        self.client.fed(now())
+        self.client.fed(t)
+        self.share.came(PyBytes_GET_SIZE(data), t)
         try:
             self.intake.feed(data)
             self.drive()
             if self.wants_input():
-                self.client.may_feed(now())
+                self.share.gives_leave(now())
+            elif self.share.since > 0 and self.share.has_leave():
+                self.share.pace.turn(now())
         except EnvelopeError as error:
             self.fail(error)
         except Exception as error:
@@ -177,14 +182,20 @@ cdef class Session(Conductor):
         if self.life != LIFE_OPEN:
             return True
         self.hold(ahead)
-        return self.wants_input() and self.share.may_read()
+        if not self.wants_input() or not self.share.may_read():
+            return False
+        self.share.gives_leave(now())
+        return True
 
     cdef int hold(self, Py_ssize_t ahead) except -1:
         """The front has so many bytes for the batch that it has not fed."""
+        cdef double t
         if self.life != LIFE_OPEN:
             return 0
         if ahead > self.intake.ahead:
-            self.client.goes_on(now())
+            t = now()
+            self.client.goes_on(t)
+            self.share.came(ahead - self.intake.ahead, t)
         self.intake.ahead = ahead
         return self.share.tell(self.pending.bytes + self.intake.held())
 
@@ -601,9 +612,6 @@ cdef class Session(Conductor):
             self.client.goes_on(t)        # it waits, and not its client
             if t - self.share.since >= idle:
                 self.break_off(no_room(f"the batch was not read on for {idle:g} s"))
-        elif self.share.goes_alone() and self.life == LIFE_OPEN and self.client.sends_nothing(t, min(idle, GRACE_SECONDS)) \
-                and self.wants_input() and not self.intake.ended:
-            self.break_off(EnvelopeError(408, "ClientTooSlow", "the batch comes too slowly, and others wait for it"))
         # When nothing runs, what is pending waits for the client too: for the end of a group, or of the document.
         elif self.dispatch.running == 0 and self.dispatch.queued == 0 and not self.results.untaken() \
                 and not self.intake.ended and self.client.sends_nothing(t, idle):
@@ -617,6 +625,19 @@ cdef class Session(Conductor):
         cdef Inflow inflow = self.dispatch.inflow
         return inflow is not None and self.dispatch.running == inflow.held and (
             inflow.held > 0 or self.settler.unwritten() > 0 or inflow.waits_to_start())
+
+    cdef Py_ssize_t stuck(self) noexcept:
+        if self.life != LIFE_OPEN or self.intake.ended or (self.intake.waits and self.share.since == 0):
+            return 0
+        # Of calls that run their upstreams decide how long they are held.
+        return self.intake.held() if self.dispatch.running or self.dispatch.queued else self.share.held
+
+    cdef int make_way(self) except -1:
+        try:
+            fault("make_way")
+            return self.break_off(EnvelopeError(408, "ClientTooSlow", "the batch comes too slowly, and others wait for it"))
+        except Exception as error:
+            return self.crashed(error)
 
     # --- the end
 
@@ -686,7 +707,7 @@ cdef class Session(Conductor):
         return self.wake_input()
 
     cdef int wake_input(self) except -1:
-        self.client.may_feed(now())
+        self.share.gives_leave(now())
         return self.waker.wake_input()
 
     # --- for tests
