@@ -50,6 +50,7 @@ cdef class Inflow:
     cdef Py_ssize_t go_on(self, Kind kind, Py_ssize_t coming) except -1
     cdef bint is_crowded(self, Py_ssize_t coming) noexcept
     cdef bint is_small(self, Py_ssize_t most, Py_ssize_t coming) noexcept
+    cdef bint is_small_with(self, Inlet inlet, Py_ssize_t coming) noexcept
     cdef bint fits(self, Py_ssize_t most, Py_ssize_t coming) noexcept
     cdef bint goes_ahead(self, Py_ssize_t most, Py_ssize_t coming) noexcept
     cdef int pass_on(self) noexcept

@@ -31,9 +31,8 @@ cdef enum:
     LITTLE = 96               # is what a batch may hold, or READ, and go on up to the bound
     TAKEN_SOON = 8            # is what clients may have to take while one of those that wait goes on without room
     SINGLE = 4                # is what batches may hold whose answer is one message, above which one of these goes on
-    NOT_BEGUN = 4             # is left to answers that come whole: calls start freely below that
     SPARE = 2                 # is left to what answers become that have been read
-    RESERVE = 16              # three times: is left to batches that hold little, and to what nobody asks for
+    RESERVE = 4               # is left to batches that hold little, to what nobody asks for, and to who goes on without room
 
 # Of all batches that have had an answer to count.
 cdef Py_ssize_t process_reading = 0
@@ -52,9 +51,14 @@ def stats():
     return {"answers_reading": process_reading, "answers_out": process_out, "answers_waiting": process_held}
 
 
+cdef Py_ssize_t mark_of(Py_ssize_t process_bound) noexcept:
+    """Bytes of the process up to which calls start and results are made ready, as many as like."""
+    return process_bound - process_bound // RESERVE
+
+
 cdef bint starts_freely(Py_ssize_t process_bound) noexcept:
     """Whether batches may start calls at their will."""
-    return process_reading + process_out <= process_bound - process_bound // NOT_BEGUN
+    return process_reading + process_out <= mark_of(process_bound)
 
 
 cdef bint is_much_to_take(Py_ssize_t process_bound) noexcept:
@@ -83,7 +87,7 @@ cdef class Inflow:
         self.bound = bound
         self.process_bound = process_bound
         self.read_bound = process_bound - process_bound // SPARE
-        self.full_bound = process_bound - process_bound // RESERVE * 3
+        self.full_bound = mark_of(process_bound)
         self.little = max(process_bound // LITTLE, READ)
         self.batch_deadline = batch_deadline
         self.moved = now()
@@ -210,6 +214,11 @@ cdef class Inflow:
         return most <= MOST_OF_LITTLE and self.own() <= self.little \
             and process_reading + process_out + coming + most <= self.process_bound
 
+    cdef bint is_small_with(self, Inlet inlet, Py_ssize_t coming) noexcept:
+        """Whether it is that with all of an answer. One whose length is not known may be long: it is let begin."""
+        cdef Py_ssize_t left = inlet.length - inlet.counted if inlet.length else READ
+        return self.own() + left <= (self.little if inlet.length else 2 * READ) and self.is_small(left, coming)
+
     cdef bint fits(self, Py_ssize_t most, Py_ssize_t coming) noexcept:
         return process_reading + process_out + coming + most <= self.full_bound
 
@@ -299,7 +308,7 @@ cdef class Inflow:
         """coming: bytes to others, who are let go on."""
         cdef bint crowded = finishing is not self and self.is_crowded(coming)
         cdef uint64_t number = inlet.answering.number
-        if self.own() <= self.bound and (not crowded or self.is_small(READ, coming)):
+        if self.own() <= self.bound and (not crowded or self.is_small_with(inlet, coming)):
             return True
         if crowded:
             lines[ON][self] = None
