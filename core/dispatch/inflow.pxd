@@ -3,6 +3,12 @@ from batchwire.core.model cimport Call
 from batchwire.core.upstream.base cimport CallOwner, Inlet
 from libc.stdint cimport uint64_t
 
+cdef enum Kind:               # in the order in which those that wait are let go on
+    MAKE = 0                  # a result is made ready that reaches its client then, or lets another do so
+    BEHIND = 1                # one is that would wait for earlier ones: it has to fit
+    ON = 2                    # an answer is read on
+    START = 3                 # a call is started
+
 cdef bint starts_freely(Py_ssize_t process_bound) noexcept
 
 cdef class Inflow:
@@ -11,6 +17,7 @@ cdef class Inflow:
     cdef Py_ssize_t process_bound
     cdef Py_ssize_t read_bound              # of the process, above which only one answer is read on
     cdef Py_ssize_t full_bound              # of the process, above which neither is one read on nor a result made ready
+    cdef Py_ssize_t little                  # that a batch may hold and go on up to the bound of the process
     cdef double batch_deadline              # monotonic seconds
     cdef double moved                       # monotonic seconds: when anything of the batch last came, ended or was taken
     cdef list inlets                        # those whose answers are counted
@@ -37,22 +44,25 @@ cdef class Inflow:
     cdef int ended(self, Inlet inlet) except -1
     cdef int update(self, Py_ssize_t out, Py_ssize_t window, Py_ssize_t making, Py_ssize_t message, bint full,
                     bint window_full, uint64_t next_out) except -1
-    cdef int relieve(self) except -1
     cdef int close(self) except -1
     cdef Py_ssize_t own(self) noexcept
     cdef void count(self, Py_ssize_t reading, Py_ssize_t window, Py_ssize_t out, Py_ssize_t making) noexcept
-    cdef bint has_room(self, Py_ssize_t most, Py_ssize_t coming, bint leads) noexcept
-    cdef bint is_small(self, Py_ssize_t most, Py_ssize_t coming) noexcept
+    cdef Py_ssize_t go_on(self, Kind kind, Py_ssize_t coming) except -1
     cdef bint is_crowded(self, Py_ssize_t coming) noexcept
+    cdef bint is_small(self, Py_ssize_t most, Py_ssize_t coming) noexcept
+    cdef bint is_small_with(self, Inlet inlet, Py_ssize_t coming) noexcept
+    cdef bint fits(self, Py_ssize_t most, Py_ssize_t coming) noexcept
+    cdef bint goes_ahead(self, Py_ssize_t most, Py_ssize_t coming) noexcept
+    cdef int pass_on(self) noexcept
+    cdef bint finishes(self, Py_ssize_t coming) noexcept
     cdef bint may_write(self, Py_ssize_t most, bint leads) except -1
-    cdef bint may_finish(self, Py_ssize_t coming) noexcept
+    cdef bint may_make(self, Py_ssize_t most, Py_ssize_t coming, bint leads) except -1
     cdef bint may_start(self, int running) except -1
-    cdef bint may_go_alone(self) noexcept
+    cdef bint may_return(self) noexcept
     cdef bint ends_first(self) noexcept
     cdef bint waits_to_start(self) noexcept
-    cdef bint may_lead_now(self, Py_ssize_t coming) noexcept
-    cdef bint may_return(self) noexcept
-    cdef bint may_read(self, Inlet inlet) except -1
+    cdef bint may_read(self, Inlet inlet, Py_ssize_t coming) except -1
     cdef Inlet leader(self)
+    cdef Py_ssize_t relieve(self, Py_ssize_t coming) except -1
     cdef int hold(self, Inlet inlet) except -1
     cdef int let_go(self, Inlet inlet) except -1

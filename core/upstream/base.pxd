@@ -14,6 +14,7 @@ cdef class Inlet:
     cdef object inflow                      # core.dispatch.inflow.Inflow that counts the answer, or None
     cdef Call answering
     cdef Py_ssize_t counted
+    cdef Py_ssize_t length                  # bytes that the body of the answer will have; 0: not known
     cdef bint held                          # it was told to wait
     cdef double left                        # seconds that its call had left then
     cdef bint rests                         # between rest() and read_on()

@@ -81,6 +81,7 @@ cdef class HttpConnection(Inlet):
         if answer.state >= ANSWER_DONE:
             self.response_complete()
         elif answer.received() >= COUNTED:
+            self.length = answer.length()
             (<CallOwner>self.call.owner).incoming(self, self.call, answer.received())
             self.turns.spend(self, PyBytes_GET_SIZE(data))
 

@@ -34,6 +34,7 @@ cdef class Answer:
     cdef Py_ssize_t trailer_bytes
     cdef void start(self, bint no_body) noexcept
     cdef Py_ssize_t received(self) noexcept     # bytes of the body that are held
+    cdef Py_ssize_t length(self) noexcept       # bytes that it will have; 0: not known
     cdef int feed(self, bytes data) except -1
     cdef int eof(self) except -1
     cdef int lost(self) except -1

@@ -145,6 +145,9 @@ cdef class Answer:
             return self.filled
         return 0 if self.gathered is None else self.gathered.size
 
+    cdef Py_ssize_t length(self) noexcept:
+        return 0 if self.body is None else PyBytes_GET_SIZE(self.body)
+
     cdef int broken(self, str why) except -1:
         self.state = ANSWER_BROKEN
         self.keep_alive = False

@@ -74,6 +74,26 @@ async def test_AN_13_answers_that_come_whole_are_asked_for_while_there_is_room(
         assert stats() == NOTHING
 
 
+@pytest.mark.parametrize("ordered", [False, True])
+async def test_AN_13_large_answers_that_nobody_takes_keep_no_smaller_batch_waiting(ordered: bool) -> None:
+    """There is a reserve for batches that hold little with all of an answer, and large ones do not begin in it."""
+
+    def answering(made: Request) -> bytes:
+        return answer(200, bytes(int(made.target.rpartition(b"/")[2])))
+
+    limits = Limits(max_answer_bytes_in_process=48 * MIB)
+    async with serving(answering, max_connections=24, limits=limits) as (_, _, route):
+        hogs = [begun(route, document(4, 8_000_000), ordered=ordered) for _ in range(40)]
+        held = await most_held()
+        assert held > 24 * MIB
+        for size in (1_000, 100_000, 400_000) * 3:
+            async with asyncio.timeout(30):
+                done = await taken(begun(route, document(1, size)))
+            assert [one["status"] for one in json.loads(done)["responses"]] == [200]
+        for hog in hogs:
+            hog.cancel()
+
+
 async def test_AN_13_answers_that_waiting_calls_need_count() -> None:
     opened = asyncio.Event()
     value = json.dumps({"id": 1, "x": "y" * 400_000}).encode()
