@@ -68,6 +68,8 @@ cdef int wake_others() except -1:
     cdef Inflow inflow
     cdef Py_ssize_t coming = 0          # what those that are let go may bring before they are counted
     cdef bint stuck = False
+    if not (blocked or unwritten or unfit or returning or unstarted):
+        return 0                        # asked with each answer, and mostly nobody waits
     for inflow in list(unwritten) if unwritten else ():
         # What comes behind one that has no room must not take it away from that.
         if inflow.is_small(inflow.most, coming) or (
@@ -270,7 +272,8 @@ cdef class Inflow:
         if (running == 0 and self.own() <= NEXT_TO_NOTHING) or (
                 (not self.is_crowded(0) or self.may_finish(0)) if self.single else
                 (starts_freely(self.process_bound) or (running == 0 and self.may_go_alone()))):
-            unstarted.pop(self, None)
+            if unstarted:
+                unstarted.pop(self, None)
             return True
         unstarted[self] = None
         return False
@@ -334,12 +337,12 @@ cdef class Inflow:
 
     cdef int relieve(self) except -1:
         """Lets those read on that may, the earliest first, as far as what they may bring at once has room; how many."""
-        cdef Py_ssize_t room = min(self.bound - self.reading - self.window - self.out,
-                                   self.read_bound - process_reading - process_out)
+        cdef Py_ssize_t room
         cdef Inlet inlet
         cdef int count = 0
         if self.held == 0:
             return 0
+        room = min(self.bound - self.own(), self.read_bound - process_reading - process_out)
         for inlet in sorted(self.inlets, key=number_of):
             if inlet.held and self.may_read(inlet):
                 self.let_go(inlet)
