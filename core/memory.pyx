@@ -25,9 +25,6 @@ cdef extern from *:
     void bw_tune_malloc() nogil
     void bw_trim() nogil
 
-cdef enum:
-    MUCH = 67108864           # bytes that go back to the system when most of them are let go of
-
 
 def tune_malloc():
     """For a process that is a gateway: large bodies go back to the system when they are freed.
@@ -39,12 +36,8 @@ def tune_malloc():
 
 
 cdef class Tide:
-    cdef int tell(self, Py_ssize_t held) except -1:
-        """held: bytes, now."""
-        if held > self.most:
-            self.most = held
-        elif self.most >= MUCH and held <= self.most // 16:
-            # What lies small between the large would keep it in the heap for good.
-            self.most = held
-            bw_trim()                     # some 12 ms for 200 MB
+    cdef int ebb(self, Py_ssize_t held) except -1:
+        """Most has been let go of. What lies small between the large would keep it in the heap for good."""
+        self.most = held
+        bw_trim()                         # some 12 ms for 200 MB
         return 0

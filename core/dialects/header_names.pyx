@@ -1,7 +1,7 @@
-"""How the name of a header is spelt in an answer: lower case, or the canonical case (PR-02).
+"""How a header is spelt in an answer: its name in lower case, or the canonical case (PR-02), its value in UTF-8.
 
 Upstreams spell names in any way (HTTP/2 and ASGI in lower case), clients of the compatible profile look
-some of them up by exact spelling. Must never change anything but the case of letters.
+some of them up by exact spelling. Must never change anything of a name but the case of letters.
 """
 from batchwire.core.model cimport Buffer
 from libc.stdint cimport uint8_t
@@ -62,3 +62,11 @@ cdef bint put_name(Buffer out, const char* name, int n, bint lowercase) except -
                 return out.put(SPELLINGS[i].name, n) == 0
     out.size += n
     return True
+
+
+cdef bytes value_in_utf8(bytes value):
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1").encode()
+    return value

@@ -17,4 +17,3 @@ cdef class ProtoWriter(Writer):
     cdef int write_large(self, Buffer out, Call call, Result result, Py_ssize_t most) except -1
     cdef int put_parts(self, Buffer out, Buffer inner, Call call, Result result, Py_ssize_t most) except -1
     cdef Buffer header_of(self, HeaderSlice* header)
-    cdef bytes recode(self, bytes value)

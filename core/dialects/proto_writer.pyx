@@ -6,6 +6,7 @@ them, and are not copied (PL-01). Must never alter a body.
 """
 from batchwire.core.asserts cimport must_hold
 from batchwire.core.dialects.base cimport Summary, Writer
+from batchwire.core.dialects.header_names cimport value_in_utf8
 from batchwire.core.dialects.identifiers cimport MAX_ID
 from batchwire.core.dialects.wire cimport field_at, put_field, put_varint, varint_at, varint_size
 from batchwire.core.model cimport Buffer, Call, HeaderSlice, KIND_HOP, KIND_OTHER, Result
@@ -114,7 +115,7 @@ cdef class ProtoWriter(Writer):
                 # result keeps its own bytes: the plan reads them after us.
                 if recoded is None:
                     recoded = [None] * result.header_count
-                value = self.recode(header.value[:header.value_len])
+                value = value_in_utf8(header.value[:header.value_len])
                 recoded[i] = value
                 j = <int>PyBytes_GET_SIZE(value)
             j = length_size(header.name_len) + length_size(j)
@@ -308,16 +309,8 @@ cdef class ProtoWriter(Writer):
     cdef Buffer header_of(self, HeaderSlice* header):
         """The field `headers` of one header."""
         cdef Buffer made = Buffer()
-        put_header(made, header.name[:header.name_len].lower(), self.recode(header.value[:header.value_len]))
+        put_header(made, header.name[:header.name_len].lower(), value_in_utf8(header.value[:header.value_len]))
         return made
-
-    cdef bytes recode(self, bytes value):
-        """The value in UTF-8: as it is, or read as Latin-1."""
-        try:
-            value.decode()
-        except UnicodeDecodeError:
-            return value.decode("latin-1").encode()
-        return value
 
     cdef int end(self, Buffer out, const Summary* summary) except -1:
         """Appends BatchSummary."""

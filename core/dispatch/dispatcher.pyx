@@ -80,15 +80,17 @@ cdef class Dispatcher(CallOwner):
 
     cdef bint may_start(self, Lane lane) except -1:
         """Whether nothing but the bounds of its upstream keeps the first call of a lane from starting now."""
+        cdef Inflow inflow = self.inflow
         if self.running >= self.max_running:
             return False
-        if self.inflow is not None and self.inflow.held and not self.by_number:
-            return False                  # more answers would only wait as well
-        if (self.inflow is not None or not starts_freely(self.bounds.limits.max_answer_bytes_in_process)) \
-                and not self.counting().may_start(
-                    # GW-23: all others of a batch in request order wait for the earliest.
-                    0 if self.by_number and self.bounds.is_next(lane.first().number) else self.running):
-            return False
+        if inflow is None and not starts_freely(self.bounds.limits.max_answer_bytes_in_process):
+            inflow = self.counting()
+        if inflow is not None:
+            if inflow.held and not self.by_number:
+                return False              # more answers would only wait as well
+            # GW-23: all others of a batch in request order wait for the earliest.
+            if not inflow.may_start(0 if self.by_number and self.bounds.is_next(lane.first().number) else self.running):
+                return False
         return self.bounds.may_start(lane.first().number if self.by_number else 0)
 
     cdef bint stuck(self) except -1:

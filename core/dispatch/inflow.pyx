@@ -66,10 +66,16 @@ cdef bint is_much_to_take(Py_ssize_t process_bound) noexcept:
     return process_out + process_making > process_bound // TAKEN_SOON
 
 
+cdef bint does_anybody_wait() except -1:
+    return len(<dict>lines[MAKE]) + len(<dict>lines[BEHIND]) + len(<dict>lines[ON]) + len(<dict>lines[START]) > 0
+
+
 cdef int wake_others() except -1:
     """Lets those that wait go on as far as there is room, or nobody goes on in their place."""
     cdef Inflow inflow = None
     cdef Py_ssize_t coming = 0          # what those that are let go may bring before they are counted
+    if not does_anybody_wait():
+        return 0                        # asked with each answer
     for kind, line in enumerate(lines):
         for inflow in list(line) if line else ():
             coming += inflow.go_on(kind, coming)
@@ -285,7 +291,8 @@ cdef class Inflow:
         if (running == 0 and self.own() <= NEXT_TO_NOTHING) or (
                 (not self.is_crowded(0) or self.finishes(0)) if self.single else
                 (starts_freely(self.process_bound) or (running == 0 and self.goes_ahead(READ, 0)))):
-            lines[START].pop(self, None)
+            if lines[START]:
+                lines[START].pop(self, None)
             return True
         lines[START][self] = None
         return False
@@ -336,10 +343,11 @@ cdef class Inflow:
 
     cdef Py_ssize_t relieve(self, Py_ssize_t coming) except -1:
         """Lets those read on that may, the earliest first; bytes that they may bring at once."""
-        cdef Py_ssize_t room = self.bound - self.own(), brought = 0
+        cdef Py_ssize_t room, brought = 0
         cdef Inlet inlet
         if self.held == 0:
             return 0
+        room = self.bound - self.own()
         for inlet in sorted(self.inlets, key=number_of):
             if not inlet.held:
                 continue

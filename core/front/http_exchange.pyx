@@ -3,10 +3,9 @@
 Flow control both ways: what read() has not taken stops the client, and drain() waits until the client has
 taken what was written. Must never know what is asked for.
 """
-from batchwire.core.front.stream cimport FILL_LAST, FillEnd, Handler, Stream
+from batchwire.core.front.stream cimport copy_part, FILL_LAST, FillEnd, Handler, Stream
 from batchwire.core.model cimport now
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.string cimport memcpy
+from cpython.bytes cimport PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 
 import asyncio
 from collections import deque
@@ -238,14 +237,11 @@ cdef class HttpExchange(Handler):
         return 0
 
     cdef Py_ssize_t fill(self, char* p, Py_ssize_t size, FillEnd* end) except -1:
-        cdef Py_ssize_t n = 0, part
+        cdef Py_ssize_t n = 0
         cdef bytes data
         while n < size and self.outbound:
             data = self.outbound[0]
-            part = min(size - n, PyBytes_GET_SIZE(data) - self.sent)
-            memcpy(p + n, PyBytes_AS_STRING(data) + self.sent, part)
-            n += part
-            self.sent += part
+            n += copy_part(p + n, size - n, data, &self.sent)
             if self.sent == PyBytes_GET_SIZE(data):
                 self.outbound.popleft()
                 self.sent = 0

@@ -6,11 +6,10 @@ cut; outcome: of the negotiation. Must never look into a call or a result.
 """
 from batchwire.core.errors import EnvelopeError
 from batchwire.core.faults cimport fault
-from batchwire.core.front.stream cimport FILL_LAST, FILL_TRAILERS, FillEnd, Stream
+from batchwire.core.front.stream cimport copy_part, FILL_LAST, FILL_TRAILERS, FillEnd, Stream
 from batchwire.core.front.stream import http_date
 from batchwire.core.model cimport now
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.string cimport memcpy
+from cpython.bytes cimport PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 
 from collections import deque
 
@@ -191,7 +190,7 @@ cdef class RestBatch(Handler):
 
     cdef Py_ssize_t fill(self, char* p, Py_ssize_t size, FillEnd* end) except -1:
         cdef Session session = self.session
-        cdef Py_ssize_t n = 0, part
+        cdef Py_ssize_t n = 0
         while n < size and not self.broken:
             if self.out is None:
                 if self.over or session.unsent() == 0 or not session.has_output():
@@ -199,10 +198,7 @@ cdef class RestBatch(Handler):
                 self.out = session.take_chunk()
                 if self.out is None:
                     break
-            part = min(size - n, PyBytes_GET_SIZE(self.out) - self.out_at)
-            memcpy(p + n, PyBytes_AS_STRING(self.out) + self.out_at, part)
-            self.out_at += part
-            n += part
+            n += copy_part(p + n, size - n, self.out, &self.out_at)
             if self.out_at == PyBytes_GET_SIZE(self.out):
                 self.out = None
                 self.out_at = 0
@@ -305,9 +301,7 @@ cdef class PlainAnswer(Handler):
         return 0
 
     cdef Py_ssize_t fill(self, char* p, Py_ssize_t size, FillEnd* end) except -1:
-        cdef Py_ssize_t n = min(size, PyBytes_GET_SIZE(self.body) - self.sent)
-        memcpy(p, PyBytes_AS_STRING(self.body) + self.sent, n)
-        self.sent += n
+        cdef Py_ssize_t n = copy_part(p, size, self.body, &self.sent)
         if self.sent == PyBytes_GET_SIZE(self.body):
             end[0] = FILL_LAST
         return n

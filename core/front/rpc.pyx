@@ -11,7 +11,7 @@ from batchwire.core.front.grpc_protocol import CODINGS, percent_encoded, timeout
 from batchwire.core.front.http2_stream cimport field, Http2Stream
 from batchwire.core.front.nghttp2 cimport nghttp2_nv
 from batchwire.core.front.room cimport Room
-from batchwire.core.front.stream cimport FILL_TRAILERS, FillEnd, Stream
+from batchwire.core.front.stream cimport copy_part, FILL_TRAILERS, FillEnd, Stream
 from batchwire.core.front.unpacking cimport Backlog, MessageTaker
 from batchwire.core.model cimport now
 from batchwire.core.session.client_clock cimport too_slow
@@ -350,10 +350,7 @@ cdef class Rpc(MessageTaker):
                 self.lead_at += <int>part
                 n += part
             elif self.out is not None:
-                part = min(size - n, PyBytes_GET_SIZE(self.out) - self.out_at)
-                memcpy(p + n, PyBytes_AS_STRING(self.out) + self.out_at, part)
-                self.out_at += part
-                n += part
+                n += copy_part(p + n, size - n, self.out, &self.out_at)
                 if self.out_at == PyBytes_GET_SIZE(self.out):
                     self.out = None
                     self.out_at = 0

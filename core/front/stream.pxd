@@ -1,5 +1,7 @@
 # A request and who answers it, whatever carries it: see stream.pyx.
 from batchwire.core.session.waker cimport SessionListener
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.string cimport memcpy
 
 cdef enum FillEnd:
     FILL_MORE = 0             # more may come: nothing now means that wake() will say so
@@ -57,5 +59,12 @@ cdef class Stream:
     cdef int break_off(self) except -1
     cdef int fail(self, object error) except -1
     cdef int leave(self, bint whole) except -1
+
+cdef inline Py_ssize_t copy_part(char* p, Py_ssize_t size, bytes data, Py_ssize_t* at) noexcept:
+    """Copies as much as fits of what data has from `at` on, which stands behind that then: bytes. For fill()."""
+    cdef Py_ssize_t n = min(size, PyBytes_GET_SIZE(data) - at[0])
+    memcpy(p, PyBytes_AS_STRING(data) + at[0], n)
+    at[0] += n
+    return n
 
 cdef Ends ends_of(object loop, object transport, double idle_seconds)

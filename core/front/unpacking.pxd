@@ -33,7 +33,6 @@ cdef class Backlog(Conductor):
     cdef object messages                    # deque of (compressed, message)
     cdef Py_ssize_t bytes                   # of these
     cdef Inflating inflating                # or None
-    cdef bint resting                       # turn() will be called
     cdef bint busy                          # go_on() is running
 
     @staticmethod

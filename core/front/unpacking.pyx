@@ -5,7 +5,6 @@ compressed one wait with it, in their order. Must never unpack two at once, nor 
 """
 from batchwire.core.dialects.codings import GZIP
 from batchwire.core.errors import EnvelopeError
-from batchwire.core.session.turns cimport turns_of
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.string cimport memcpy
 
@@ -99,8 +98,7 @@ cdef class Backlog(Conductor):
         made.taker = taker
         made.coding = coding
         made.limit = limit
-        made.slice = Slice.__new__(Slice)
-        made.slice.turns = turns_of(taker.stream.ends.loop)
+        made.slice = Slice.of(taker.stream.ends.loop)
         made.messages = deque()
         return made
 
@@ -121,7 +119,7 @@ cdef class Backlog(Conductor):
         """Hands over what may be now, as far as one turn of the loop should bear; on_input() of the taker follows, else.
         Raises EnvelopeError."""
         cdef bytes message
-        if self.busy or self.resting:
+        if self.busy or self.slice.resting:
             return 0
         self.busy = True
         try:
@@ -163,13 +161,9 @@ cdef class Backlog(Conductor):
         return 0
 
     cdef int rest(self) except -1:
-        if not self.resting:
-            self.resting = True
-            self.slice.rest(self)
-        return 0
+        return self.slice.rest(self)
 
     cdef int turn(self) except -1:
-        self.resting = False
-        self.slice.reset()
         cdef MessageTaker taker = self.taker
+        self.slice.reset()
         return 0 if taker is None else taker.input_ready()

@@ -35,7 +35,6 @@ cdef class Plan:
     cdef bint search_on(self, Py_ssize_t most) except -1
     cdef int admitted_whole(self, Call call) except -1
     cdef int end_of_calls(self) except -1
-    cdef Py_ssize_t handed(self) noexcept
     cpdef int close(self) except -1
     cdef int finish(self, Call call, Result result, bint succeeded) except -1
     cdef int admit_value(self, Call call, Reference reference) except -1
@@ -61,3 +60,7 @@ cdef class Plan:
     cdef int finish_group(self, Group group) except -1
     cdef int depend(self, Call call, bytes name, bint listed) except -1
     cdef int release(self, Call call, bint succeeded) except -1
+
+    cdef inline Py_ssize_t handed(self) noexcept:
+        """Bytes of answers that waiting calls need."""
+        return self.references.handed + self.references.index_bytes

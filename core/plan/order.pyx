@@ -420,10 +420,6 @@ cdef class Plan:
             self.close_group()
         return 0
 
-    cdef Py_ssize_t handed(self) noexcept:
-        """Bytes of answers that waiting calls need."""
-        return self.references.handed + self.references.index_bytes
-
     cpdef int close(self) except -1:
         """The batch is over."""
         return self.references.close()

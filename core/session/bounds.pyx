@@ -40,38 +40,13 @@ cdef class Bounds:
         return not self.results.ordered or not (
             self.results.window_full() or number >= self.results.next_number + <uint64_t>self.limits.reorder_results)
 
-    cdef bint output_full(self) noexcept:
-        """Whether results wait that the front should take first. Nobody takes any before the end of one message."""
-        return self.results.untaken() + self.results.unwritten >= self.limits.output_high_bytes \
-            and not self.results.one_message
-
     cdef bint client_first(self) noexcept:
         """Whether not even the earliest call may go on before the front takes results: not those that wait for it."""
         return not self.may_write() or (self.output_full() and not self.results.waits_for_earlier())
 
-    cdef bint may_write(self) noexcept:
-        """Whether results that are not written yet may be."""
-        return self.results.untaken() < self.limits.output_high_bytes or self.results.one_message
-
     cdef bint may_keep(self, uint64_t number) noexcept:
         """Whether the window has room for the result of this call, if it has to wait for earlier ones."""
         return not self.results.ordered or number <= self.results.next_number or not self.results.window_full()
-
-    cdef bint bodies_full(self) noexcept:
-        """Whether the calls that have been read and not finished hold all that they may."""
-        return self.pending.bytes >= self.limits.max_pending_bytes
-
-    cdef bint is_next(self, uint64_t number) noexcept:
-        """Whether all results before that of this call are written; of a batch in request order."""
-        return number == self.results.next_number
-
-    cdef Py_ssize_t waiting_bytes(self) noexcept:
-        """Bytes of answers that wait: their results for being written or for earlier ones, or calls for their values."""
-        return self.results.waiting_bytes + self.results.unwritten + self.plan.handed()
-
-    cdef Py_ssize_t answers_held(self) noexcept:
-        """Bytes of answers, and of what is made of them."""
-        return self.waiting_bytes() + self.results.untaken()
 
     cdef int tell(self, Inflow inflow) except -1:
         """Tells who reads answers how much of them waits."""

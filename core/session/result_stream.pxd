@@ -33,18 +33,28 @@ cdef class ResultStream:
     cdef int pass_by(self, Call call) except -1
     cdef int end(self, const Summary* summary) except -1
     cdef int discard(self) except -1
-    cdef Py_ssize_t untaken(self) noexcept
     cdef Py_ssize_t unsent(self) noexcept
     cdef uint64_t taken(self) noexcept
     cdef int keep_order(self) except -1
-    cdef bint window_full(self) noexcept
-    cdef bint waits_for_earlier(self) noexcept
     cdef bint earlier_first(self) noexcept
     cdef Py_ssize_t write(self, Buffer out, Call call, Result result) except -1
     cdef int keep(self, Call call, list written) except -1
     cdef int write_waiting(self) except -1
     cdef int open(self) except -1
     cdef int separate(self) except -1
+
+    # Asked several times a call:
+
+    cdef inline Py_ssize_t untaken(self) noexcept:
+        """Bytes that are written and that the front has not taken."""
+        return self.outbox.held
+
+    cdef inline bint window_full(self) noexcept:
+        return self.waiting_bytes >= self.window_bytes
+
+    cdef inline bint waits_for_earlier(self) noexcept:
+        """Whether results that are not written wait for that of an earlier call, and not for the client alone."""
+        return self.ordered and self.first_late > self.next_number
 
 cdef int spoil(Result result, object error) except -1
 cdef int replace(Result result, str message) except -1

@@ -56,10 +56,6 @@ cdef class ResultStream:
             self.outbox.bound(most)
         return 0
 
-    cdef Py_ssize_t untaken(self) noexcept:
-        """Bytes that are written and that the front has not taken."""
-        return self.outbox.held
-
     cdef Py_ssize_t unsent(self) noexcept:
         """Bytes that are written, and that the front has not taken or has not sent on."""
         return self.outbox.held + self.kept
@@ -72,13 +68,6 @@ cdef class ResultStream:
         """Results leave in request order: said in the batch itself, before the first of them."""
         self.ordered = True
         return 0
-
-    cdef bint window_full(self) noexcept:
-        return self.waiting_bytes >= self.window_bytes
-
-    cdef bint waits_for_earlier(self) noexcept:
-        """Whether results that are not written wait for that of an earlier call, and not for the client alone."""
-        return self.ordered and self.first_late > self.next_number
 
     cdef bint earlier_first(self) noexcept:
         """Whether the window has no room for what is there, so that only the earliest call makes any."""

@@ -48,7 +48,6 @@ cdef class Session(Conductor):
     cdef Slice slice
     cdef Share share
     # what it waits for
-    cdef bint resting                       # turn() will be called, and nothing is read or decided before
     cdef bint drive_due                     # on_drive() will be called
     cdef Alarm alarm                        # of the deadline, or None
     cdef object watcher                     # idle timer, or None

@@ -30,7 +30,7 @@ from batchwire.core.session.outlet cimport Outlet
 from batchwire.core.session.pending cimport Pending
 from batchwire.core.session.result_stream cimport ResultStream
 from batchwire.core.session.settler cimport Settler
-from batchwire.core.session.turns cimport Slice, turns_of
+from batchwire.core.session.turns cimport Slice
 from batchwire.core.session.waker cimport SessionListener, Waker
 from cpython.bytes cimport PyBytes_GET_SIZE
 
@@ -102,8 +102,7 @@ cdef class Session(Conductor):
         self.client = ClientClock(began, self.share.pace)
         self.waker = Waker(loop)
         self.outlet = Outlet.of(self, loop, self.results, self.client, self.waker)
-        self.slice = Slice.__new__(Slice)
-        self.slice.turns = turns_of(loop)
+        self.slice = Slice.of(loop)
         self.pending = Pending.__new__(Pending)
         # A protobuf message is checked whole in any case.
         self.intake = Intake.of(reader, plan, self.pending, self.slice, limits,
@@ -197,7 +196,7 @@ cdef class Session(Conductor):
             self.client.goes_on(t)
             self.share.came(ahead - self.intake.ahead, t)
         self.intake.ahead = ahead
-        return self.share.tell(self.pending.bytes + self.intake.held())
+        return self.count()
 
     cdef int take_over(self, Share before) except -1:
         """before: has counted what the front had of the request before there was the batch."""
@@ -389,7 +388,7 @@ cdef class Session(Conductor):
         if self.life != LIFE_OPEN:
             return self.check_end()
         while True:
-            if not self.resting:
+            if not self.slice.resting:
                 try:
                     self.read()
                 except EnvelopeError as error:
@@ -439,14 +438,14 @@ cdef class Session(Conductor):
 
     cdef bint may_read_on(self) noexcept:
         """Whether read() had to stop, and need not any more."""
-        return self.intake.waits and not self.resting and self.life == LIFE_OPEN and self.share.since == 0 \
+        return self.intake.waits and not self.slice.resting and self.life == LIFE_OPEN and self.share.since == 0 \
             and (self.intake.must_go_on() or self.bounds.may_read())
 
     cdef bint is_stranded(self) noexcept:
         """Whether its client can do no more for it, and there is nothing in it that goes on by itself: whatever it counts,
         it would never end. Asked by timers alone: in between, nothing is under way but what is looked at here.
         """
-        return self.life == LIFE_OPEN and not self.resting and not self.drive_due and self.share.since == 0 \
+        return self.life == LIFE_OPEN and not self.slice.resting and not self.drive_due and self.share.since == 0 \
             and self.dispatch.running == 0 and self.dispatch.queued == 0 \
             and not self.settler.has_work() and not self.settler.is_writing() \
             and (self.results.untaken() == 0 or self.results.one_message) \
@@ -462,28 +461,24 @@ cdef class Session(Conductor):
 
     cdef int write(self) except -1:
         """Writes results that had to wait."""
-        return self.rest() if not self.resting and self.settler.write(self.life == LIFE_OPEN) else 0
+        return self.rest() if not self.slice.resting and self.settler.write(self.life == LIFE_OPEN) else 0
 
     cdef int settle(self) except -1:
-        return self.rest() if not self.resting and self.settler.settle() else 0
+        return self.rest() if not self.slice.resting and self.settler.settle() else 0
 
     cdef int start(self) except -1:
         """Starts what may start. The call that all others wait for may be one that is still to be settled."""
         self.dispatch.start_queued()
-        while not self.resting and self.settler.may_settle() and self.dispatch.stuck():
+        while not self.slice.resting and self.settler.may_settle() and self.dispatch.stuck():
             self.settle()
             self.dispatch.start_queued()
         return 0
 
     cdef int rest(self) except -1:
         """Enough has been done in one go: others are served before it goes on (PL-01)."""
-        if not self.resting:
-            self.resting = True
-            self.slice.rest(self)
-        return 0
+        return self.slice.rest(self)
 
     cdef int turn(self) except -1:
-        self.resting = False
         self.slice.reset()
         try:
             fault("turn")

@@ -13,9 +13,13 @@ cdef class Turns:
 cdef class Slice:
     """How long a batch has worked since its last rest. See turns.pyx."""
     cdef Turns turns
+    cdef bint resting                       # the batch has its turn() later, and does nothing long before
     cdef double worked                      # seconds, about
     cdef double since                       # from when measure() counts, monotonic seconds
     cdef int asked                          # how often over() was asked since that rest, while tests force it
+
+    @staticmethod
+    cdef Slice of(object loop)
     cdef bint over(self) noexcept
     cdef int rest(self, Conductor batch) except -1
     cdef void begin(self) noexcept
@@ -23,5 +27,3 @@ cdef class Slice:
     cdef void add(self, double seconds) noexcept
     cdef bint spend_since(self, double* since) noexcept
     cdef void reset(self) noexcept
-
-cdef Turns turns_of(object loop)

@@ -29,6 +29,12 @@ def force(int steps):
 
 
 cdef class Slice:
+    @staticmethod
+    cdef Slice of(object loop):
+        cdef Slice made = Slice.__new__(Slice)
+        made.turns = turns_of(loop)
+        return made
+
     cdef bint over(self) noexcept:
         """Whether the batch has to rest before it does more."""
         if forced:
@@ -37,8 +43,11 @@ cdef class Slice:
         return self.worked >= TRIFLE and (self.worked >= SECONDS or self.turns.used >= SECONDS)
 
     cdef int rest(self, Conductor batch) except -1:
-        """batch.turn() is to be called in a later turn of the loop, once."""
-        return self.turns.add(batch, self.worked < SECONDS)
+        """batch.turn() is to be called in a later turn of the loop, once, and says reset(); others are served before."""
+        if not self.resting:
+            self.resting = True
+            self.turns.add(batch, self.worked < SECONDS)
+        return 0
 
     cdef void begin(self) noexcept:
         """What follows is measured, up to the next measure()."""
@@ -52,6 +61,7 @@ cdef class Slice:
 
     cdef void reset(self) noexcept:
         """It has rested."""
+        self.resting = False
         self.worked = 0
         self.asked = 0
 

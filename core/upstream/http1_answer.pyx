@@ -179,14 +179,13 @@ cdef class Answer:
         if n == 0:
             return 0
         self.begun = True
+        if self.held is not None:
+            data = self.held + data
+            self.held = None
+            p = PyBytes_AS_STRING(data)
+            n = PyBytes_GET_SIZE(data)
         while at < n:
             if self.state == ANSWER_HEAD:
-                if self.held is not None:
-                    data = self.held + data[at:]
-                    self.held = None
-                    p = PyBytes_AS_STRING(data)
-                    n = PyBytes_GET_SIZE(data)
-                    at = 0
                 used = self.read_head(data, p + at, n - at)
                 if self.state == ANSWER_BROKEN:
                     return 0
@@ -230,12 +229,6 @@ cdef class Answer:
                 self.keep_alive = False
                 return 0
             else:
-                if self.held is not None:
-                    data = self.held + data[at:]
-                    self.held = None
-                    p = PyBytes_AS_STRING(data)
-                    n = PyBytes_GET_SIZE(data)
-                    at = 0
                 used = self.read_line(data, p + at, n - at)
                 if self.state == ANSWER_BROKEN:
                     return 0

@@ -5,7 +5,7 @@ part. Must never leave half of a part in the output, and never alter a body that
 """
 from batchwire.core.dialects.base cimport Summary, Writer, describes_absent
 from batchwire.core.dialects.body_pieces cimport BodyPieces, FORM_AS_IT_IS, FORM_ONE_LINE
-from batchwire.core.dialects.header_names cimport put_name
+from batchwire.core.dialects.header_names cimport put_name, value_in_utf8
 from batchwire.core.dialects.json_scan cimport MAX_DEPTH, check
 from batchwire.core.dialects.media cimport MEDIA_JSON, media_kind
 from batchwire.core.dialects.multipart.change_set cimport ChangeSet
@@ -292,17 +292,10 @@ cdef class MultipartWriter(Writer):
             if is_ascii(header.value, header.value_len):
                 out.put(header.value, header.value_len)
             else:
-                out.put_bytes(self.in_utf8(header.value[:header.value_len]))
+                # Some clients decode the whole answer at once.
+                out.put_bytes(value_in_utf8(header.value[:header.value_len]))
             out.put(b"\r\n", 2)
         return 0
-
-    cdef bytes in_utf8(self, bytes value):
-        """As it is, or read as Latin-1 (RFC 9110 5.5): some clients decode the whole answer at once."""
-        try:
-            value.decode()
-        except UnicodeDecodeError:
-            return value.decode("latin-1").encode()
-        return value
 
 
 cdef int blank_returns(char* p, Py_ssize_t size) noexcept nogil:

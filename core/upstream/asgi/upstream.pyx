@@ -141,9 +141,8 @@ cdef class AsgiUpstream(Upstream):
         return 0
 
     cdef int abandon(self, Call call) except -1:
-        cdef AsgiCall asgi_call = self.running.pop(call, None)
-        if asgi_call is not None:
-            self.in_flight -= 1
+        cdef AsgiCall asgi_call = self.running.get(call)
+        if asgi_call is not None and self.take_out(asgi_call):
             self.dismiss(asgi_call)
         return 0
 
@@ -227,13 +226,19 @@ cdef class AsgiUpstream(Upstream):
     def on_whole(self, AsgiCall asgi_call):
         self.context.run(self.answered, asgi_call)
 
-    def answered(self, AsgiCall asgi_call):
-        cdef Call call = asgi_call.call
-        cdef Result result
-        if self.running.pop(call, None) is None:
-            return
+    cdef bint take_out(self, AsgiCall asgi_call) except -1:
+        """Nobody waits for its answer from now on. Whether somebody did."""
+        if self.running.pop(asgi_call.call, None) is None:
+            return False
+        self.in_flight -= 1
         asgi_call.ended = True
         asgi_call.came_in()
+        return True
+
+    def answered(self, AsgiCall asgi_call):
+        cdef Result result
+        if not self.take_out(asgi_call):
+            return
         result = Result()
         try:
             fault("app.answered")
@@ -242,7 +247,7 @@ cdef class AsgiUpstream(Upstream):
             _log.error("an answer could not be read", exc_info=error)
             result.reset()
             result.set_error(502, OUTCOME_UNREACHABLE, "UpstreamBroken", "the gateway could not read the answer")
-        self.hand_over(call, result)
+        self.hand(asgi_call.call, result)
 
     cdef int fill(self, Result result, AsgiCall asgi_call, bint with_body=True) except -1:
         cdef list headers = asgi_call.headers
@@ -265,22 +270,17 @@ cdef class AsgiUpstream(Upstream):
         self.fill(result, asgi_call, False)
         if is_read(call, result) or call.members is not None and result.status < 300:
             return False                # its body is what was asked for, or has what became of each call
-        if self.running.pop(call, None) is not None:
-            asgi_call.ended = True
-            asgi_call.came_in()
+        if self.take_out(asgi_call):
             result.body_left_out = True
             result.add_note(note)
             self.failures += 1
-            self.hand_over(call, result)
+            self.hand(call, result)
         return True
 
     def end(self, AsgiCall asgi_call, int status, int outcome, str code, str message):
-        cdef Call call = asgi_call.call
         cdef Result result
-        if self.running.pop(call, None) is None:
+        if not self.take_out(asgi_call):
             return
-        asgi_call.ended = True
-        asgi_call.came_in()
         result = Result()
         result.reset()
         result.set_error(status, outcome, code, message)
@@ -289,16 +289,10 @@ cdef class AsgiUpstream(Upstream):
             self.timeouts += 1
         else:
             self.failures += 1
-        self.hand_over(call, result)
-
-    cdef int hand_over(self, Call call, Result result) except -1:
-        self.in_flight -= 1
-        return self.hand(call, result)
+        self.hand(asgi_call.call, result)
 
     cdef int dismiss(self, AsgiCall asgi_call) except -1:
         """Nobody waits any more: the application is told, and after a grace its task is cancelled."""
-        asgi_call.ended = True
-        asgi_call.came_in()
         asgi_call.release()
         if asgi_call.task is not None:
             self.loop.call_later(GRACE, asgi_call.task.cancel)
