@@ -28,7 +28,7 @@ cdef enum:
 cdef class Inheritance:
     """headers: [(lower-case name, value)] as bytes, or None. authorization: bytes or None. hop: number sent upstream.
 
-    at_once: no call may be answered by an interim 202 (AS-09).
+    at_once: no call may be answered by an interim 202, as in multipart of any dialect (AS-09).
     """
 
     def __init__(self, list headers, bytes authorization, int hop, bint at_once=False):

@@ -95,7 +95,7 @@ cdef class Session(Conductor):
         self.loop = loop
         self.limits = limits
         self.answer_deadline = head.answer_deadline
-        self.inheritance = Inheritance(head.headers, head.authorization, head.hops, head.answer == "multipart")
+        self.inheritance = Inheritance(head.headers, head.authorization, head.hops, head.answer_boundary is not None)
         self.results = ResultStream(writer, began, head.ordered, head.execute, limits.reorder_bytes)
         self.client = ClientClock(began)
         self.waker = Waker(loop)

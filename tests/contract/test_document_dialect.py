@@ -64,6 +64,25 @@ def test_document_answer_has_the_form_that_the_sdks_cut_apart(
     assert dict(good.fields)["Content-Type"].startswith("application/http")
 
 
+def test_HD_13_wait_is_the_deadline_of_a_document_batch(
+    way: str, gateway: Gateway, upstream: ScriptedUpstream
+) -> None:
+    gate = upstream.gate()
+    upstream.on("GET", "/b", json_reply({}, gate=gate))
+    items = steps(Step("1", "a"), Step("2", "b"), Step("3", "c", after="2"))
+    try:
+        answer = ask("document", way, gateway, items, DOCUMENT_TYPE, {"Prefer": "Wait=1"})
+    finally:
+        gate.open()
+    assert statuses(read_document(answer)) == [200, 504, 504]
+    assert answer.header("preference-applied") == "Wait=1"
+
+
+def test_AS_09_a_document_answer_has_no_interim_parts(way: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
+    run(way, gateway, Step("1", "a", headers=("Prefer: respond-async, return=minimal",)))
+    assert upstream.call("GET /a").header("prefer") == "return=minimal"
+
+
 def test_document_answer_has_no_request_id_of_the_upstream(
     way: str, gateway: Gateway, upstream: ScriptedUpstream
 ) -> None:
