@@ -409,6 +409,7 @@ cdef MediaKind retyped(list headers) except *:
     elif kind == MEDIA_TEXT:
         if codec_of(charset_of(media)) != "utf-8":        # else it is true as it is spelt
             headers[typed] = (headers[typed][0], with_utf8(media))
-    # Inside JSON it is not coded any more, whatever the headers kept from before.
-    headers[:] = [field for field in headers if field[0].lower() != b"content-encoding"]
+    if kind == MEDIA_JSON or kind == MEDIA_TEXT:
+        # As a value or text of JSON it is not coded any more, whatever the headers kept from before. Bytes may be (AN-01).
+        headers[:] = [field for field in headers if field[0].lower() != b"content-encoding"]
     return kind

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 from batchwire.core.upstream.native.json_form import JsonForm
 from native_calls import JSON_FORM, Told, answer, header, members_of, statuses, told
@@ -89,6 +91,17 @@ def test_a_body_inside_json_is_not_coded_any_more() -> None:
     found = one(b'"status":200,"headers":{"content-encoding":"gzip","content-length":"999"},"body":{}')
     assert found[2] == b"{}"
     assert header(found, b"content-encoding") is None
+
+
+@pytest.mark.parametrize("size", [3, 100_000])
+def test_AN_01_bytes_inside_json_are_coded_as_their_header_says(size: int) -> None:
+    """Such an answer came to the upstream in a coding that it could not undo: without the header nobody can."""
+    body = base64.b64encode(b"\x01" * size)
+    found = one(
+        b'"status":200,"headers":{"content-type":"application/octet-stream","Content-Encoding":"br"},"body":"%s"' % body
+    )
+    assert found[2] == b"\x01" * size
+    assert header(found, b"content-encoding") == b"br"
 
 
 # ---------------------------------------------------------------- status
