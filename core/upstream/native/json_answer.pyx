@@ -193,8 +193,8 @@ cdef class JsonReading(Steps):
         headers = headers_of(value_of(self.text, begin, self.marks, named, b"headers") if b"headers" in named else b"null")
         if headers is None:
             return None
-        if b"body" not in named:
-            return made(status, headers, None)
+        if b"body" not in named or status == 204 or status == 304:
+            return made(status, headers, None)            # JR-13; such answers have none, as outside of a batch
         mark = &self.marks[<int>named[b"body"]]
         if mark.kind == c'n':                             # JR-13
             return made(status, headers, None)

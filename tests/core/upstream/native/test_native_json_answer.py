@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 
 import pytest
+from batchwire.core.upstream.native.base import NativeForm
 from batchwire.core.upstream.native.json_form import JsonForm
-from native_calls import JSON_FORM, Told, answer, header, members_of, statuses, told
+from native_calls import FORMS, JSON_FORM, Told, answer, header, members_of, statuses, told
 
 OTHER = b'{"id":"2","status":204}'
 
@@ -61,6 +62,21 @@ def test_no_body(body: bytes) -> None:
     found = one(b'"status":204' + body)
     assert found[2] is None
     assert header(found, b"content-type") is None
+
+
+@pytest.mark.parametrize("form", FORMS, ids=lambda form: type(form).__name__)
+@pytest.mark.parametrize("status", [b"204", b"304"])
+def test_an_answer_that_has_no_body_has_none_in_either_form(form: NativeForm, status: bytes) -> None:
+    if form is JSON_FORM:
+        text = b'{"responses":[{"id":"1","status":%s,"headers":{"etag":"7"},"body":{"a":1}},%s]}' % (status, OTHER)
+    else:
+        lines = b"Content-Type: application/http\r\nContent-ID: %s\r\n\r\nHTTP/1.1 %s X\r\netag: 7\r\n"
+        coded = b"Content-Type: application/json\r\nContent-Length: 7\r\n\r\n{\"a\":1}"
+        first, second = lines % (b"1", status) + coded, lines % (b"2", b"204") + b"\r\n"
+        text = b"--b\r\n" + first + b"\r\n--b\r\n" + second + b"\r\n--b--\r\n"
+    found = form.decode_answer(answer(form, text), members_of(2), False)
+    assert [(one[0], one[2]) for one in found] == [(int(status), None), (204, None)]
+    assert header(found[0], b"etag") == b"7"
 
 
 @pytest.mark.parametrize("media", [b"text/plain", b"text/plain;charset=utf-8", b"text/plain; charset=iso-8859-1"])
