@@ -64,9 +64,7 @@ def test_document_answer_has_the_form_that_the_sdks_cut_apart(
     assert dict(good.fields)["Content-Type"].startswith("application/http")
 
 
-def test_HD_13_wait_is_the_deadline_of_a_document_batch(
-    way: str, gateway: Gateway, upstream: ScriptedUpstream
-) -> None:
+def test_HD_13_wait_is_the_deadline_of_a_document_batch(way: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
     gate = upstream.gate()
     upstream.on("GET", "/b", json_reply({}, gate=gate))
     items = steps(Step("1", "a"), Step("2", "b"), Step("3", "c", after="2"))

@@ -71,7 +71,7 @@ def test_an_answer_that_has_no_body_has_none_in_either_form(form: NativeForm, st
         text = b'{"responses":[{"id":"1","status":%s,"headers":{"etag":"7"},"body":{"a":1}},%s]}' % (status, OTHER)
     else:
         lines = b"Content-Type: application/http\r\nContent-ID: %s\r\n\r\nHTTP/1.1 %s X\r\netag: 7\r\n"
-        coded = b"Content-Type: application/json\r\nContent-Length: 7\r\n\r\n{\"a\":1}"
+        coded = b'Content-Type: application/json\r\nContent-Length: 7\r\n\r\n{"a":1}'
         first, second = lines % (b"1", status) + coded, lines % (b"2", b"204") + b"\r\n"
         text = b"--b\r\n" + first + b"\r\n--b\r\n" + second + b"\r\n--b--\r\n"
     found = form.decode_answer(answer(form, text), members_of(2), False)

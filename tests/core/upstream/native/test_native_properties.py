@@ -16,7 +16,6 @@ from native_calls import (
     FORMS,
     JSON,
     JSON_FORM,
-    MULTIPART,
     ROOT,
     Said,
     answer,
