@@ -7,7 +7,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy
 
-import json
+from batchwire.core.errors import error_object
 
 cdef extern from "<time.h>" nogil:
     ctypedef long time_t
@@ -377,9 +377,7 @@ cdef class Result:
 
     cdef int set_error(self, int status, int outcome, str code, str message) except -1:
         """Becomes an answer of the gateway's own: the OData error object (ER-01, ER-02)."""
-        cdef bytes body = json.dumps(
-            {"error": {"code": code, "message": message}}, ensure_ascii=False, separators=(",", ":")
-        ).encode()
+        cdef bytes body = error_object(code, message)
         self.header_count = 0
         self.status = status
         self.outcome = outcome
