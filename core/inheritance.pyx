@@ -47,6 +47,11 @@ cdef class Inheritance:
         self.lines.append((name.lower(), name + b": " + value + b"\r\n"))
         return 0
 
+    cdef int drop(self, set names) except -1:
+        """Fields of these names, in lower case, that were added before."""
+        self.lines = [line for line in self.lines if line[0] not in names]
+        return 0
+
     cdef int freeze(self) except -1:
         self.said = None
         self.preferences = None

@@ -24,7 +24,12 @@ def root_of(method: str, path: str, _media_type: str) -> str | None:
 def error_body(code: str, message: str, target: str) -> bytes:
     """The error object that the SDKs read; which call it is about stands in the only field that they leave for more."""
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    error = {"Code": code, "Message": message, "Description": f"{target}: {message}" if target else message, "DateTime": now}
+    error = {
+        "Code": code,
+        "Message": message,
+        "Description": f"{target}: {message}" if target else message,
+        "DateTime": now,
+    }
     return json.dumps({"RequestId": str(uuid.uuid4()), "Error": error}, ensure_ascii=False).encode()
 
 
