@@ -100,7 +100,7 @@ cdef class Plan:
                 call.waiting += 1
         if call.refusal is None:
             rest = self.rules.relative(call.url)
-            if PyBytes_GET_SIZE(call.url) == 0 and not only_reads(call.method):
+            if PyBytes_GET_SIZE(call.url) == 0 and not call.empty_set and not only_reads(call.method):
                 # GB-03: one that was forgotten must not write to the service root, which can be said as a path.
                 call.refuse(400, "BadUrl", f"a {call.method.decode()} must have a URL")
             elif rest is None:
