@@ -1,5 +1,7 @@
 """The errors that the core raises to its callers. Must never carry a traceback or a body to a client."""
 
+import json
+
 MAX_QUOTED = 100
 """Characters of what a client sent that an error quotes (FR-11)."""
 
@@ -8,6 +10,14 @@ def quoted(said: str | bytes) -> str:
     """What a client sent, as much of it as an error may say."""
     text = said if isinstance(said, str) else said[: 4 * MAX_QUOTED].decode("utf-8", "replace")
     return text if len(text) <= MAX_QUOTED else text[: MAX_QUOTED - 1] + "…"
+
+
+def error_object(code: str, message: str, target: str = "") -> bytes:
+    """UTF-8 JSON `{"error":{"code":…,"message":…[,"target":…]}}` (ER-01)."""
+    error = {"code": code, "message": message}
+    if target:
+        error["target"] = target
+    return json.dumps({"error": error}, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 class BatchwireError(Exception):

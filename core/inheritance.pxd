@@ -14,6 +14,7 @@ cdef class Inheritance:
     cdef dict preferences                   # {name: b", " + text} of the inherited Prefer, or None: not read yet
     cdef bytes all_preferences              # the texts of all of them
     cdef int add(self, bytes name, bytes value) except -1
+    cdef int drop(self, set names) except -1
     cdef int freeze(self) except -1
     cdef bytes lines_for(self, Call call, Upstream upstream)
     cdef int join(self, Call call, bytes tail) except -1
@@ -22,3 +23,6 @@ cdef class Inheritance:
     cdef bint is_large(self) noexcept
     cdef bint is_shared(self, bytes lines) noexcept
     cdef bint is_dear(self, Call call) noexcept
+
+
+cdef set names_in(bytes head)

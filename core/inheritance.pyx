@@ -28,7 +28,7 @@ cdef enum:
 cdef class Inheritance:
     """headers: [(lower-case name, value)] as bytes, or None. authorization: bytes or None. hop: number sent upstream.
 
-    at_once: no call may be answered by an interim 202 (AS-09).
+    at_once: no call may be answered by an interim 202, as in multipart of any dialect (AS-09).
     """
 
     def __init__(self, list headers, bytes authorization, int hop, bint at_once=False):
@@ -45,6 +45,11 @@ cdef class Inheritance:
 
     cdef int add(self, bytes name, bytes value) except -1:
         self.lines.append((name.lower(), name + b": " + value + b"\r\n"))
+        return 0
+
+    cdef int drop(self, set names) except -1:
+        """Fields of these names, in lower case, that were added before."""
+        self.lines = [line for line in self.lines if line[0] not in names]
         return 0
 
     cdef int freeze(self) except -1:

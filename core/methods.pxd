@@ -19,6 +19,10 @@ cdef inline bint is_odata(bytes method) noexcept:
     """Whether the specification has it for a call of a batch (JB-07)."""
     return not is_merge(method) and not is_head(method) and PyBytes_AS_STRING(method)[0] != c'O'
 
+cdef inline bint only_reads(bytes method) noexcept:
+    """Whether a call changes nothing (RFC 9110 9.2.1)."""
+    return is_get(method) or is_head(method) or PyBytes_AS_STRING(method)[0] == c'O'
+
 cdef inline bint is_repeatable(bytes method) noexcept:
     """Whether a call may be sent once more when it is not known whether it has been run (RFC 9110 9.2.2, GW-15)."""
     cdef const char* p = PyBytes_AS_STRING(method)

@@ -7,7 +7,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy
 
-import json
+from batchwire.core.errors import error_object
 
 cdef extern from "<time.h>" nogil:
     ctypedef long time_t
@@ -326,9 +326,16 @@ cdef class Result:
         return NULL
 
     cdef int add_note(self, bytes note) except -1:
-        """Says in a header of the gateway's own what is odd about the answer (AN-01, AN-03)."""
+        """Says in a header of the gateway's own what is odd about the answer (AN-01, AN-03), once: the upstream, another
+        gateway, may have said the same."""
         cdef const char* text = PyBytes_AS_STRING(note)
         cdef int n = <int>PyBytes_GET_SIZE(note)
+        cdef HeaderSlice* header
+        cdef int i
+        for i in range(self.header_count):
+            header = &self.headers[i]
+            if header_is(header, b"batchwire-note") and note in header.value[:header.value_len]:
+                return 0
         self.head_owner = (self.head_owner, note)
         if not self.add_header("batchwire-note", 14, text, n):
             self.replace_other("batchwire-note", 14, text, n)
@@ -370,9 +377,7 @@ cdef class Result:
 
     cdef int set_error(self, int status, int outcome, str code, str message) except -1:
         """Becomes an answer of the gateway's own: the OData error object (ER-01, ER-02)."""
-        cdef bytes body = json.dumps(
-            {"error": {"code": code, "message": message}}, ensure_ascii=False, separators=(",", ":")
-        ).encode()
+        cdef bytes body = error_object(code, message)
         self.header_count = 0
         self.status = status
         self.outcome = outcome

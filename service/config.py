@@ -1,20 +1,16 @@
 """The configuration of the gateway: typed, validated, from TOML, environment and command line.
 
-Every key, its default and its meaning stand here and nowhere else. Must never open a connection or build a core
-object.
+Every key, its default and its meaning stand here and nowhere else; what its values may be, in config_values.py. Must
+never open a connection or build a core object.
 """
 
-import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote, urlsplit
 
-from batchwire.core import header_verdict
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -26,166 +22,37 @@ from pydantic import (
 )
 
 from .config_errors import lines, shown
-from .fronts.batches.inheritance import FORWARDED, may_forward
+from .config_values import (
+    LARGEST,
+    URL_PATH,
+    Address,
+    AppName,
+    Bytes,
+    Bytes0,
+    Count,
+    Count0,
+    DroppedHeaders,
+    ForwardedHeaders,
+    HostHeader,
+    Network,
+    Origins,
+    PageOrigin,
+    RootPath,
+    ScreenedHeaders,
+    Seconds,
+    Seconds0,
+    ServerName,
+    UpstreamUrl,
+    has_dot_segment,
+    is_host_port,
+    kept_batches,
+)
+from .fronts.batches.inheritance import FORWARDED
 from .variables import Variables, merged, say_routes
-
-_YEAR = 31_536_000
-_LARGEST = (1 << 31) - 1
-Seconds = Annotated[float, Field(gt=0, le=_YEAR, allow_inf_nan=False)]
-Seconds0 = Annotated[float, Field(ge=0, le=_YEAR, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1, le=_LARGEST)]
-Count0 = Annotated[int, Field(ge=0, le=_LARGEST)]
-Bytes = Annotated[int, Field(ge=1, le=1 << 62)]
-Bytes0 = Annotated[int, Field(ge=0, le=1 << 62)]
-_UNIX_PATH = 107  # bytes; sun_path of unix(7)
-_URL_PATH = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})+")  # RFC 3986, 3.3
 
 
 class ConfigurationError(Exception):
     """The configuration cannot be used; the message has one line for each key that is wrong."""
-
-
-def _address(value: str) -> str:
-    """HOST:PORT, [IPV6]:PORT, unix:/path, or "" for none."""
-    if value.startswith("unix:/"):
-        _socket_path(value)
-    if value == "" or value.startswith("unix:/"):
-        return value
-    host, colon, port = value.rpartition(":")
-    if not colon or not host or not port.isdigit() or int(port) > 65535:
-        raise ValueError("must be HOST:PORT, unix:/path, or empty")
-    if ":" in host and not (host.startswith("[") and host.endswith("]")):
-        raise ValueError("must have an IPv6 address in brackets, as in [::1]:50051")
-    return value
-
-
-def _kept_batches(value: object) -> object:
-    """One error for a value of either kind."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if value in ("all", "failed") or (is_number and 0 <= value <= 1):  # type: ignore[operator]
-        return value
-    raise ValueError("must be 'all', 'failed' or a number from 0 to 1")
-
-
-def _is_host_port(value: str) -> bool:
-    try:
-        return bool(_address(value)) and not value.startswith("unix:")
-    except ValueError:
-        return False
-
-
-def _socket_path(value: str) -> None:
-    if len(value.removeprefix("unix:").encode()) > _UNIX_PATH or "\0" in value:
-        raise ValueError(f"the path of a UNIX socket has at most {_UNIX_PATH} bytes")
-
-
-def _root(value: str) -> str:
-    """A path as it stands in URLs, with "/" at both ends; the last one may be left out."""
-    if not value.startswith("/"):
-        raise ValueError('must be a path that begins with "/"')
-    if "$" in value:
-        raise ValueError("must hold no $: $batch is no part of it, batches are taken right below it")
-    if "?" in value or "#" in value:
-        raise ValueError("must be a path without query or fragment")
-    if "//" in value:
-        raise ValueError("must hold no empty segment (//)")
-    if _has_dot_segment(value):
-        raise ValueError("must hold no segment . or ..: a URL never keeps them")
-    if not _URL_PATH.fullmatch(value):
-        raise ValueError("must be written as in a URL, white space and the like percent-encoded")
-    return value if value.endswith("/") else value + "/"
-
-
-def _has_dot_segment(path: str) -> bool:
-    return any(unquote(segment) in (".", "..") for segment in path.split("/"))
-
-
-def _field_value(value: str) -> str:
-    if any(c <= " " or c == "\x7f" for c in value):
-        raise ValueError("must not hold white space or control characters")
-    return value
-
-
-def _origin(value: str) -> str:
-    if value and not re.fullmatch(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?", value):
-        raise ValueError(f"must be http(s)://host[:port] (was {shown(value)})")
-    return value.lower()
-
-
-def _listed(value: object) -> object:
-    return [value] if isinstance(value, str) else value
-
-
-def _origins(values: list[str]) -> list[str]:
-    return [_origin(one) for one in values if one]
-
-
-def _header_patterns(names: tuple[str, ...]) -> tuple[str, ...]:
-    for name in names:
-        if not re.fullmatch(r"[!#$%&'+.^_`|~0-9A-Za-z-]+\*?|\*", name):
-            raise ValueError(f"{name!r} is no name of a header, nor the beginning of one and *")
-    return names
-
-
-def _screened_headers(names: tuple[str, ...]) -> tuple[str, ...]:
-    for name in _header_patterns(names):
-        if not name.endswith("*") and header_verdict(name.encode()) not in ("pass", "drop"):
-            raise ValueError(f"{name} is a header that a call needs, or is refused for")
-    return names
-
-
-def _forwarded_headers(names: tuple[str, ...]) -> tuple[str, ...]:
-    for name in _header_patterns(names):
-        if not may_forward(name.lower()):
-            raise ValueError(f"{name} is of the batch as a whole, or has a rule or a key of its own")
-    return names
-
-
-def _network(value: str) -> str:
-    """An address or a network, or "unix"."""
-    if value != "unix":
-        try:
-            ip_network(value)
-        except ValueError:
-            raise ValueError("must be an address, a network (no bits beyond its mask), or unix") from None
-    return value
-
-
-def _names_server(url: str) -> bool:
-    """Whether an http(s) URL has a host, and a port that one can connect to, if any."""
-    try:
-        parts = urlsplit(url)
-        return bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
-
-
-def _upstream_url(value: str) -> str:
-    value = _field_value(value)
-    if value and not value.startswith(("http://", "https://", "unix:/")):
-        raise ValueError("must begin with http://, https:// or unix:/")
-    if value.startswith("http") and not _names_server(value):
-        raise ValueError("must name a host, and a port from 1 to 65535 if any")
-    if value.startswith("unix:"):
-        _socket_path(value)
-    return value
-
-
-def _app_name(value: str) -> str:
-    if value and ":" not in value:
-        raise ValueError("must be module:attribute")
-    return value
-
-
-HeaderValue = Annotated[str, AfterValidator(_field_value)]
-UpstreamUrl = Annotated[str, AfterValidator(_upstream_url)]
-AppName = Annotated[str, AfterValidator(_app_name)]
-Address = Annotated[str, AfterValidator(_address)]
-RootPath = Annotated[str, AfterValidator(_root)]
-Origins = Annotated[list[str], BeforeValidator(_listed), AfterValidator(_origins)]
-ScreenedHeaders = Annotated[tuple[str, ...], AfterValidator(_screened_headers)]
-ForwardedHeaders = Annotated[tuple[str, ...], AfterValidator(_forwarded_headers)]
-Network = Annotated[str, AfterValidator(_network)]
 
 
 def _refuse(wrong: list[str]) -> None:
@@ -247,7 +114,7 @@ class Listen(_Section):
     min_ping_seconds: Seconds0 = Field(
         4, description="keep-alive pings of a client that come more often, while nothing is sent, end it; 0: any"
     )
-    allowed_origins: list[str] = Field(
+    allowed_origins: list[PageOrigin] = Field(
         default_factory=list, description='origins of web pages that may use gRPC-Web and Connect; "*": any'
     )
     trusted_proxies: list[Network] = Field(
@@ -265,7 +132,7 @@ class Log(_Section):
 
     format: Literal["json", "console"] = Field("json", description="one JSON object a line, or for people")
     level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
-    batches: Annotated[Literal["all", "failed"] | float, BeforeValidator(_kept_batches)] = Field(
+    batches: Annotated[Literal["all", "failed"] | float, BeforeValidator(kept_batches)] = Field(
         "all",
         description="batches that have a line: all; failed: those that did not end well or had a call that did not "
         "succeed; a number from 0 to 1: those, and that share of the others",
@@ -301,7 +168,7 @@ class LimitSettings(_Section):
         description="bytes a second at least of a request that has begun, after 10 s; "
         "a whole call buys client_idle_seconds; 0: any",
     )
-    grpc_max_message_bytes: int = Field(4 << 20, ge=1024, le=_LARGEST, description="largest gRPC message taken")
+    grpc_max_message_bytes: int = Field(4 << 20, ge=1024, le=LARGEST, description="largest gRPC message taken")
     output_high_bytes: Bytes = Field(1 << 20, description="results not taken, above which no call starts")
     max_answer_bytes_in_flight: Bytes = Field(
         32 << 20,
@@ -329,7 +196,7 @@ class LimitSettings(_Section):
     max_calls_per_message: int = Field(
         16384,
         ge=256,
-        le=_LARGEST,
+        le=LARGEST,
         description="calls of one message of gRPC's Batch and Execute; a batch has as many messages as it likes",
     )
     max_hops: Count = Field(4, description="batch gateways that a batch may pass through")
@@ -348,7 +215,7 @@ class UpstreamSettings(_Section):
     app: AppName = Field("", description="ASGI app in this process, module:attribute; instead of url")
     startup_timeout_seconds: Seconds = Field(60, description="for the app to start (ASGI lifespan)")
     addresses: list[str] = Field(default_factory=list, description="several servers, HOST:PORT each, taken in turn")
-    host: HeaderValue = Field("", description="Host header; default: of the url, localhost for an app")
+    host: HostHeader = Field("", description="Host header; default: of the url, localhost for an app")
     max_connections: Count = Field(128, description="connections to it, in all batches together")
     max_in_flight: Count0 = Field(0, description="calls to it at once; 0: max_connections")
     connect_timeout_seconds: Seconds = Field(5, description="for a connection, TLS included")
@@ -367,7 +234,7 @@ class UpstreamSettings(_Section):
     cert_file: str = Field("", description="client certificate (PEM)")
     key_file: str = Field("", description="key of the client certificate (PEM)")
     verify: bool = Field(True, description="check its certificate")
-    server_name: str = Field("", description="name its certificate must have; default: of the url")
+    server_name: ServerName = Field("", description="name its certificate must have; default: of the url")
     reload_seconds: Seconds = Field(10, description="how often the files are looked at for new content")
 
     @model_validator(mode="after")
@@ -380,7 +247,7 @@ class UpstreamSettings(_Section):
             parts = urlsplit(self.url)
             if "?" in self.url or "#" in self.url or "@" in parts.netloc:
                 wrong.append("url: must have no user, query or fragment: none of them would be sent")
-            if _has_dot_segment(parts.path) or not _URL_PATH.fullmatch(parts.path or "/"):
+            if has_dot_segment(parts.path) or not URL_PATH.fullmatch(parts.path or "/"):
                 wrong.append("url: must have a path without . and .. segments, percent-encoded")
         if bool(self.cert_file) != bool(self.key_file):
             wrong.append("cert_file and key_file go together")
@@ -391,7 +258,7 @@ class UpstreamSettings(_Section):
         if self.coalesce > 1 and not self.batch:
             wrong.append("coalesce: needs batch, which says the form of the batches")
         for address in self.addresses:
-            if not _is_host_port(address):
+            if not is_host_port(address):
                 wrong.append(f"addresses: must be HOST:PORT each (was {shown(address)})")
         _refuse(wrong)
         return self
@@ -451,7 +318,7 @@ class RouteSettings(_Section):
     forward_headers: ForwardedHeaders = Field(
         FORWARDED, description="headers of the batch that its calls get; a name, or its beginning and * (CL-10)"
     )
-    drop_headers: ScreenedHeaders = Field(
+    drop_headers: DroppedHeaders = Field(
         (), description="headers inside calls to drop besides the built-in list, in the same form (CL-12)"
     )
     keep_headers: ScreenedHeaders = Field(

@@ -188,12 +188,14 @@ class _Supervisor:
 
     def _bury(self) -> None:
         """Sees to the dead: each is replaced, but for one that was told to end, or never could begin."""
-        for worker in list(self._workers):
+        # All are heard before any is judged: one that serves already decides what the death of another means.
+        for worker in self._workers:
             worker.listen()
             if worker.served and not self._served:
                 self._served = True
                 if self._announce is not None:
                     self._announce(self._config.listen.http)
+        for worker in list(self._workers):
             if worker.process.is_alive():
                 continue
             worker.process.join()

@@ -10,7 +10,7 @@ from batchwire.core.dialects.proto_options cimport options_of, ProtoOptions
 from batchwire.core.dialects.wire cimport Field, WIRE_BYTES, WIRE_VARINT, next_field, read_duration
 from batchwire.core.errors import EnvelopeError
 from batchwire.core.headers cimport HeaderBlock
-from batchwire.core.methods cimport is_bodyless, is_head, method_of
+from batchwire.core.methods cimport is_bodyless, method_of
 from batchwire.core.model cimport Buffer, Call
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 
@@ -199,9 +199,6 @@ cdef class ProtoReader(Reader):
             call.refuse(400, "BadMethod", "the call has no method")
         else:
             call.method = method
-            # A field that was forgotten looks the same as an empty one.
-            if not call.url and not (method == b"GET" or is_head(method) or method == b"OPTIONS"):
-                call.refuse(400, "BadUrl", f"a {method.decode()} must have a url")
         if call.body_owner is not None:
             if method is not None and is_bodyless(method):
                 call.refuse(400, "BodyNotAllowed", f"a {method.decode()} must not have a body")

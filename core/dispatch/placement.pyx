@@ -14,7 +14,7 @@ from batchwire.core.route cimport Route
 from batchwire.core.session.bounds cimport Bounds
 from batchwire.core.session.conductor cimport Conductor
 from batchwire.core.upstream.base cimport Upstream
-from batchwire.core.upstream.native.base cimport PROGRESS_DONE, PROGRESS_ON, Progress
+from batchwire.core.upstream.native.base cimport Encoding, PROGRESS_DONE, PROGRESS_ON, Progress
 from batchwire.core.upstream.native.members cimport lifted_lines
 from cpython.bytes cimport PyBytes_GET_SIZE
 
@@ -45,25 +45,29 @@ cdef class Placement(Dispatcher):
 
         group.bulk is that request then, or None: its members are refused.
         """
+        cdef Call call
         cdef Upstream upstream
+        cdef Encoding encoding = group.encoding
         cdef Progress progress
         if group.placed < group.size:
             group.placed += 1
-            if self.place_member(group, group.members[group.placed - 1]):
+            call = group.members[group.placed - 1]
+            if self.place_member(group, call):
                 return False
-            group.fail_members(no_transaction())
+            upstream = (<Call>group.members[0]).upstream
+            group.fail_members(no_transaction(None if call.upstream is upstream else "they go to several upstreams"))
             return True
         upstream = (<Call>group.members[0]).upstream
         try:
-            if group.encoding is None:
-                group.encoding = upstream.native.begin(group.members, True, upstream.base_path)
-            progress = upstream.native.step(group.encoding)
+            if encoding is None:
+                group.encoding = encoding = upstream.native.begin(group.members, True, upstream.base_path)
+            progress = upstream.native.step(encoding)
             if progress == PROGRESS_ON:
                 return False
             if progress == PROGRESS_DONE:
-                group.bulk = group_request(group.members, upstream, upstream.native.end(group.encoding))
+                group.bulk = group_request(group.members, upstream, upstream.native.end(encoding))
             else:
-                group.fail_members(no_transaction())
+                group.fail_members(no_transaction(encoding.why))
         except UnfitMember as error:
             (<Call>group.members[error.index]).refuse(400, "BadBody", error.message)
             group.fail_members(Refusal(424, "FailedDependency", "another call of the group cannot be run, so none was",

@@ -21,11 +21,11 @@ cdef enum:
 
 cdef frozenset UPGRADE_FIELDS = frozenset((b"upgrade", b"http2-settings", b"connection"))
 cdef bytes HOST_BYTES = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~!$&'()*+;=%:[]"
-cdef bytes TOO_LARGE = final_answer("431 Request Header Fields Too Large", "")
-cdef bytes WRONG_VERSION = final_answer("505 HTTP Version Not Supported", "")
-cdef bytes CODED = final_answer("501 Not Implemented", "")
-cdef bytes BAD_HOST = final_answer("400 Bad Request", "")
-cdef bytes NO_HTTP = final_answer("400 Bad Request", "Invalid HTTP request received.")
+cdef bytes TOO_LARGE = final_answer(431, "HeadersTooLarge", "The head of the request is larger than allowed (limits.max_header_bytes).")
+cdef bytes WRONG_VERSION = final_answer(505, "VersionNotSupported", "The request is not of HTTP/1.0 or 1.1, nor of HTTP/2 with its preface.")
+cdef bytes CODED = final_answer(501, "UnknownTransferCoding", "The only Transfer-Encoding that is taken is chunked.")
+cdef bytes BAD_HOST = final_answer(400, "MalformedHost", "A request has one Host, which is a host (RFC 9112 3.2).")
+cdef bytes NO_HTTP = final_answer(400, "BadRequest", "What came is no HTTP request.")
 
 Upgrade, ParserError = httptools.HttpParserUpgrade, httptools.HttpParserError
 InvalidUrl = httptools.HttpParserInvalidURLError

@@ -54,4 +54,4 @@ cdef class Http1Answers(Http1Link):
     cdef int start_linger_timer(self, double stuck) except -1
     cdef int stop_timers(self) except -1
 
-cdef bytes final_answer(str status, str text)
+cdef bytes final_answer(int status, str code, str message)

@@ -13,8 +13,11 @@ from batchwire.core.sending cimport PEER_CLOSED_ITS_SIDE, PEER_GONE
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
 from collections import deque
+from http import HTTPStatus
 from socket import SO_LINGER, SOL_SOCKET
 from struct import pack
+
+from batchwire.core.errors import error_object
 
 cdef enum:
     MOST_UNREAD = 65536       # bytes of a request that nobody has consumed; then nothing more is read
@@ -25,15 +28,17 @@ cdef double AGAIN_SECONDS = 4.0    # from the first byte that is written so that
 cdef unsigned long long connections_open = 0
 
 
-cdef bytes final_answer(str status, str text):
-    """An answer behind which the connection closes."""
-    cdef str kind = "content-type: text/plain; charset=utf-8\r\n" if text else ""
-    return f"HTTP/1.1 {status}\r\n{kind}content-length: {len(text)}\r\nconnection: close\r\n\r\n{text}".encode()
+cdef bytes final_answer(int status, str code, str message):
+    """An error (ER-01, ER-02) behind which the connection closes."""
+    cdef bytes body = error_object(code, message)
+    return b"HTTP/1.1 %d %b\r\n" % (status, HTTPStatus(status).phrase.encode()) + (
+        b"content-type: application/json\r\ncontent-language: en\r\nodata-version: 4.0\r\n"
+        b"content-length: %d\r\nconnection: close\r\n\r\n" % len(body)) + body
 
 
 cdef bytes RESET = pack("ii", 1, 0)
-cdef bytes FAILED = final_answer("500 Internal Server Error", "Internal Server Error")
-cdef bytes LATE = final_answer("408 Request Timeout", "")
+cdef bytes FAILED = final_answer(500, "InternalError", "The gateway failed.")
+cdef bytes LATE = final_answer(408, "ClientTooSlow", "The head of the request did not come whole in time.")
 
 
 cdef class Http1Answers(Http1Link):

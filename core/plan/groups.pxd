@@ -1,7 +1,7 @@
 from batchwire.core.model cimport Call, Refusal
 from libc.stdint cimport uint64_t
 
-cdef Refusal no_transaction()
+cdef Refusal no_transaction(str why=*)
 
 cdef class Group:
     """An atomicity group: adjacent calls that succeed or fail together (JB-13, JB-15)."""

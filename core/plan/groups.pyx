@@ -10,9 +10,14 @@ cdef Refusal NO_TRANSACTION = Refusal(
     "the upstream cannot run several calls as one transaction, so none of the group was run", OUTCOME_REFUSED)
 
 
-cdef Refusal no_transaction():
-    """What members of a group get that no upstream runs as one (GW-04 c)."""
-    return NO_TRANSACTION
+cdef Refusal no_transaction(str why=None):
+    """What members of a group get that no upstream runs as one (GW-04 c). why: what is in the way, where that is not the
+    upstream alone (ER-05)."""
+    if why is None:
+        return NO_TRANSACTION
+    return Refusal(
+        501, "AtomicityNotSupported",
+        f"the calls of the group cannot be run as one transaction, so none of them was run: {why}", OUTCOME_REFUSED)
 
 
 cdef class Group:

@@ -7,6 +7,7 @@ decided call is either refused (call.refusal says how) or ready, and the dispatc
 from batchwire.core.asserts cimport must_hold
 from batchwire.core.dialects.identifiers cimport MAX_ID
 from batchwire.core.errors import EnvelopeError, quoted
+from batchwire.core.methods cimport only_reads
 from batchwire.core.model cimport (
     CALL_DONE, CALL_READY, CALL_WAITING, Call, CallQueue, OUTCOME_DEPENDENCY_FAILED, OUTCOME_UNREACHABLE, Refusal,
     Result,
@@ -99,7 +100,10 @@ cdef class Plan:
                 call.waiting += 1
         if call.refusal is None:
             rest = self.rules.relative(call.url)
-            if rest is None:
+            if PyBytes_GET_SIZE(call.url) == 0 and not call.empty_set and not only_reads(call.method):
+                # GB-03: one that was forgotten must not write to the service root, which can be said as a path.
+                call.refuse(400, "BadUrl", f"a {call.method.decode()} must have a URL")
+            elif rest is None:
                 call.refuse(400, "BadUrl", self.rules.why)
             else:
                 reference = None if self.plain else reference_of(rest)

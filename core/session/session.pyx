@@ -14,7 +14,7 @@ from batchwire.core.dispatch.limits cimport Limits
 from batchwire.core.dispatch.placement cimport Placement
 from batchwire.core.errors import EnvelopeError
 from batchwire.core.faults cimport fault
-from batchwire.core.inheritance cimport Inheritance
+from batchwire.core.inheritance cimport Inheritance, names_in
 from batchwire.core.model cimport (
     Call, OUTCOME_REFUSED, OUTCOME_TIMED_OUT, OUTCOME_UNREACHABLE, Refusal, Result, now,
 )
@@ -96,7 +96,7 @@ cdef class Session(Conductor):
         self.loop = loop
         self.limits = limits
         self.answer_deadline = head.answer_deadline
-        self.inheritance = Inheritance(head.headers, head.authorization, head.hops, head.answer == "multipart")
+        self.inheritance = Inheritance(head.headers, head.authorization, head.hops, head.answer_boundary is not None)
         self.results = ResultStream(writer, began, head.ordered, head.execute, limits.reorder_bytes)
         self.share = Share(self, loop, limits.max_request_bytes_in_process, limits.client_idle_seconds)
         self.client = ClientClock(began, self.share.pace)
@@ -498,6 +498,7 @@ cdef class Session(Conductor):
         if options.deadline > 0:
             self.end_by(self.dispatch.began + options.deadline)
         if options.headers is not None:
+            self.inheritance.drop(names_in(options.headers))     # what metadata say of the same is less special
             for line in options.headers.split(b"\r\n"):
                 if line:
                     name, _, value = line.partition(b": ")

@@ -76,7 +76,7 @@ cdef class HttpConnection(Inlet):
             fault("upstream.data")
             answer.feed(data)
         except Exception as error:
-            _log.error("an answer could not be read", exc_info=error)
+            _log.error("an answer could not be read", exc_info=error, extra={"upstream": self.pool.name})
             answer.broken("the gateway could not read its answer")
         if answer.state >= ANSWER_DONE:
             self.response_complete()

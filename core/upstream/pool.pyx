@@ -15,6 +15,8 @@ from batchwire.core.upstream.http1 cimport ConnectionPool, HttpConnection, may_r
 import asyncio
 import logging
 from collections import deque
+from errno import ECONNREFUSED
+from os import strerror
 
 from batchwire.core.scarce_log import ScarceLog
 from batchwire.core.upstream.names import Names
@@ -26,6 +28,15 @@ cdef double IDLE_TICK = 1.0      # seconds between looks at idle connections whi
 
 def held_since(HttpConnection connection not None):
     return connection.paused_since
+
+
+cdef bint meets_itself(HttpConnection connection) except -1:
+    """GW-15: nobody listens, and the system took the very port for our side that we connect to (RFC 9293 3.5,
+    simultaneous open): what is sent would come back. Such a connection is ended."""
+    if connection.closed or connection.transport.get_extra_info("sockname") != connection.transport.get_extra_info("peername"):
+        return False
+    connection.shut()
+    return True
 
 
 cdef class HttpUpstream(ConnectionPool):
@@ -154,7 +165,7 @@ cdef class HttpUpstream(ConnectionPool):
             connection.send(call)
         except Exception as error:
             # BU-04: it may be the call of another batch than the one on whose behalf we are here.
-            _log.error("a call could not be sent", exc_info=error)
+            _log.error("a call could not be sent", exc_info=error, extra={"upstream": self.name})
             connection.answer.broken("the gateway could not send the call")
             if connection.call is call:
                 connection.response_complete()
@@ -340,6 +351,8 @@ cdef class HttpUpstream(ConnectionPool):
                         error = failed
                     else:
                         found = None
+                        if meets_itself(made):
+                            raise ConnectionRefusedError(ECONNREFUSED, strerror(ECONNREFUSED))
                         return made
             finally:
                 if found is not None:         # also when the time is over
@@ -382,7 +395,7 @@ cdef class HttpUpstream(ConnectionPool):
             fault("upstream.tick")
             self.look_at_deadlines()
         except Exception as error:
-            _log.error("the deadlines of an upstream could not be looked at", exc_info=error)
+            _log.error("the deadlines of an upstream could not be looked at", exc_info=error, extra={"upstream": self.name})
         self.ticking = False
         if self.in_flight or self.connections or self.attempts:
             self.arm(self.in_flight > 0)

@@ -60,8 +60,25 @@ def test_document_answer_has_the_form_that_the_sdks_cut_apart(
     assert (good.line, empty.line, bad.line) == ("200 OK", "204 No Content", "500 Internal Server Error")
     assert good.json() == {"Text": "Grüße"}
     assert good.header("Content-Type") == "application/json"
-    assert (empty.body, empty.header("Content-Length")) == (b"", "0")
+    assert (empty.body, empty.header("Content-Length")) == (b"", None)
     assert dict(good.fields)["Content-Type"].startswith("application/http")
+
+
+def test_HD_13_wait_is_the_deadline_of_a_document_batch(way: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
+    gate = upstream.gate()
+    upstream.on("GET", "/b", json_reply({}, gate=gate))
+    items = steps(Step("1", "a"), Step("2", "b"), Step("3", "c", after="2"))
+    try:
+        answer = ask("document", way, gateway, items, DOCUMENT_TYPE, {"Prefer": "Wait=1"})
+    finally:
+        gate.open()
+    assert statuses(read_document(answer)) == [200, 504, 504]
+    assert answer.header("preference-applied") == "Wait=1"
+
+
+def test_AS_09_a_document_answer_has_no_interim_parts(way: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
+    run(way, gateway, Step("1", "a", headers=("Prefer: respond-async, return=minimal",)))
+    assert upstream.call("GET /a").header("prefer") == "return=minimal"
 
 
 def test_document_answer_has_no_request_id_of_the_upstream(
@@ -402,6 +419,21 @@ def test_document_error_of_a_batch_that_is_too_large(
     found = refused(way, small_gateway, steps(*(Step(str(n), "a", body=b"y" * 3_900) for n in range(6))))
     assert found.status in (413, grpc.StatusCode.RESOURCE_EXHAUSTED)
     assert upstream.lines == []
+
+
+@pytest.mark.parametrize(
+    ("items", "place"),
+    [
+        (steps(Step("1", "a"), Step("2", "b"), Step("1", "c")), "requests[2].id"),
+        (document(GOOD, NO_ID), "requests[1].id"),
+        (document(GOOD, GOOD.replace(b": 1", b": " + b"x" * 2000)), "requests[1].id"),
+    ],
+)
+def test_ER_01_a_document_error_says_which_call(items: bytes, place: str, gateway: Gateway) -> None:
+    """As `target` does in the other dialects; the SDKs read no such field."""
+    error = refused(REST, gateway, items)
+    told = json.loads(error.details)["Error"]
+    assert told["Description"] == f"{place}: {told['Message']}"
 
 
 def test_document_error_where_no_route_is(gateway: Gateway) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from harness import rest
-from harness.batches import JSON_FRONTS, Call, by_id, run_batch
+from harness import dialects, documents, multiparts, rest
+from harness.batches import JSON_FRONTS, Call, by_id, check_error, run_batch
 from harness.gateway import Gateway
 from harness.scripted import ScriptedUpstream, json_reply, odata_error
 
@@ -52,6 +52,29 @@ def test_GB_03_metadata_and_service_document(front: str, gateway: Gateway, upstr
     results = by_id(run_batch(front, gateway, calls))
     assert results["m"].json() == {"$Version": "4.01"}
     assert results["s"].json() == results["e"].json() == {"value": []}
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+def test_GB_03_only_a_call_that_reads_may_have_an_empty_url(
+    method: str, front: str, way: str, gateway: Gateway, upstream: ScriptedUpstream
+) -> None:
+    """In every dialect: a URL that was forgotten must not write to the service root."""
+    for path in ("POST /", "PUT /", "PATCH /", "DELETE /"):
+        upstream.on(*path.split())
+    [result] = run_batch(front, gateway, [Call("1", "", method, {"content-type": "application/json"})])
+    check_error(result, 400)
+    line = f"{method} "
+    for text, dialect, media in (
+        (multiparts.document(multiparts.part(f"{line} HTTP/1.1\r\n\r\n".encode())), "", documents.MULTIPART),
+        (dialects.steps(dialects.Step("1", "", method)), "document", dialects.DOCUMENT_TYPE),
+        (dialects.google_document(dialects.google_part("<1>", line)), "google", dialects.GOOGLE_TYPE),
+    ):
+        if dialect:
+            answer = dialects.ask(dialect, way, gateway, text, media)
+        else:
+            answer = documents.send(way, gateway, text, media)
+        assert b"400 Bad Request" in answer.body, dialect
+    assert upstream.lines == []
 
 
 @pytest.mark.parametrize("kind", ["application/xml", "text/plain", "application/jsonx", "nonsense", ""])

@@ -33,6 +33,28 @@ def test_google_content_ids_come_back_with_their_prefix(way: str, gateway: Gatew
     assert sorted(upstream.lines) == ["GET /a", "GET /b", "GET /c", "GET /d"]
 
 
+def test_HD_13_wait_is_the_deadline_of_a_google_batch(way: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
+    gate = upstream.gate()
+    upstream.on("GET", "/b", json_reply({}, gate=gate))
+    batch = google_document(google_part("<1>", "GET /a"), google_part("<2>", "GET /b"))
+    try:
+        answer = ask("google", way, gateway, batch, GOOGLE_TYPE, {"Prefer": "wait=1"})
+    finally:
+        gate.open()
+    assert [part.status for part in read_google(answer)] == [200, 504]
+    assert answer.header("preference-applied") == "wait=1"
+
+
+def test_HD_13_wait_with_respond_async_is_none_of_a_google_batch(
+    way: str, gateway: Gateway, upstream: ScriptedUpstream
+) -> None:
+    batch = google_document(google_part("<1>", "GET /a", "Prefer: respond-async"))
+    answer = ask("google", way, gateway, batch, GOOGLE_TYPE, {"Prefer": "respond-async, wait=1"})
+    assert [part.status for part in read_google(answer)] == [200]
+    assert answer.header("preference-applied") is None
+    assert upstream.call("GET /a").header("prefer") is None, "AS-09"
+
+
 def test_google_folded_ids_are_unfolded(way: str, gateway: Gateway) -> None:
     """The client folds a long id; its own reader takes one line."""
     tail = "x" * 200

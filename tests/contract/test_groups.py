@@ -103,6 +103,8 @@ def test_GW_04_a_member_in_another_upstream_is_501_for_all(
     for call in calls[:3]:
         check_error(results[call.id], 501)
         assert results[call.id].group == "g"
+        if (elsewhere, place) != ("plain/Items", 0):  # that upstream runs no group at all
+            assert "several upstreams" in results[call.id].json()["error"]["message"], "ER-05"
     check_error(results["after"], 424)
     assert [things.lines, batching_orders.lines, orders.lines] == [[], [], []]
 
@@ -140,6 +142,7 @@ def test_GW_04_a_get_in_a_group(front: str, batching_gateway: Gateway, things: B
     else:
         for result in results.values():
             check_error(result, 501)
+            assert "one is a GET" in result.json()["error"]["message"], "ER-05"
 
 
 def test_GW_04_a_get_in_a_group_runs_where_the_upstream_takes_json(

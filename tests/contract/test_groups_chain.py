@@ -104,6 +104,19 @@ def test_GW_04_coalesced_calls_are_unpacked_there(front: str, first: Gateway, th
     assert [results[f"c{n}"].json() for n in range(30) if n != 7] == [{"n": n} for n in range(30) if n != 7]
 
 
+@pytest.mark.parametrize("media", ["image/png", "application/json"])
+def test_AN_01_what_stays_coded_says_so_through_both_and_once(
+    media: str, front: str, first: Gateway, things: BatchingUpstream
+) -> None:
+    """Both find that the coding cannot be undone; the client is told of it as by one gateway."""
+    things.on("GET", "/A(1)", Reply(200, [("Content-Type", media), ("Content-Encoding", "br")], b"\xff\0"))
+    things.on("GET", "/A(2)", json_reply({}))
+    coded, plain = run_batch(front, first, [Call("1", "A(1)"), Call("2", "A(2)")])
+    assert (coded.status, coded.headers["content-encoding"], coded.body) == (200, "br", b"\xff\0")
+    assert coded.headers.get("batchwire-note", "").count("the content-encoding cannot be undone: br") == 1
+    assert "batchwire-note" not in plain.headers
+
+
 def test_GW_15_a_change_set_that_breaks_off_behind_the_second_fails(
     way: str, first: Gateway, things: BatchingUpstream
 ) -> None:

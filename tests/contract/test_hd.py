@@ -5,7 +5,8 @@ from __future__ import annotations
 import gzip
 
 import pytest
-from harness import rest
+from batchwire.v1 import batch_pb2
+from harness import grpc_client, rest
 from harness.batches import GRPC_JSON, JSON_FRONTS, REST, Call, Refused, by_id, run_batch
 from harness.gateway import Gateway
 from harness.scripted import Reply, ScriptedUpstream, json_reply
@@ -87,6 +88,24 @@ def test_HD_04_languages_are_inherited(front: str, gateway: Gateway, upstream: S
     call = upstream.call("POST /A")
     assert call.header("accept-language") == "de, en;q=0.5"
     assert call.header("content-language") == "fr"
+
+
+@pytest.mark.parametrize("execute", [True, False])
+@pytest.mark.parametrize("said", ["", "en"])
+def test_HD_04_languages_in_metadata_are_inherited(
+    said: str, execute: bool, gateway: Gateway, upstream: ScriptedUpstream
+) -> None:
+    """As those of a REST batch; what the options say counts alone."""
+    headers = [batch_pb2.Header(name="Accept-Language", value=said)] if said else []
+    options = batch_pb2.BatchOptions(route="/svc/", headers=headers)
+    request = batch_pb2.BatchRequest(options=options, calls=[batch_pb2.Call(id="1", method="GET", url="A(1)")])
+    metadata = [("accept-language", "de, fr;q=0.5")]
+    with grpc_client.Client(gateway.grpc_address) as client:
+        if execute:
+            client.execute(request, metadata=metadata)
+        else:
+            client.batch([request], metadata=metadata)
+    assert upstream.call("GET /A(1)").header("accept-language") == (said or "de, fr;q=0.5")
 
 
 @pytest.mark.parametrize("front", JSON_FRONTS)

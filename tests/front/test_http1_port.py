@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 import time
 from collections.abc import Iterator
@@ -287,12 +288,48 @@ def test_smuggling_by_chunks_is_400(name: str, port: int, gateway: Gateway, upst
         b"P\0ST /svc/$batch HTTP/1.1",
         b"POST /svc/$batch\0 HTTP/1.1",
         b"POST /svc/ $batch HTTP/1.1",
+        b"POST /svc/$batch\tHTTP/1.1",
     ],
 )
 def test_a_broken_request_line_is_400(line: bytes, port: int, upstream: ScriptedUpstream) -> None:
     answer = read_all(port, post(b"Content-Length: %d" % len(BATCH), lines=[line, *LINES[1:]]) + BATCH)
     assert statuses(answer) in ([400], [505]), answer
     assert upstream.lines == []
+
+
+@pytest.mark.parametrize("line", [b"POST  /svc/$batch HTTP/1.1", b"POST /svc/$batch   HTTP/1.1"])
+def test_FR_12_more_spaces_in_a_request_line_end_the_same_words(
+    line: bytes, port: int, upstream: ScriptedUpstream
+) -> None:
+    """RFC 9112 3 lets a recipient part the line at white space; a target holds none, so that there is one reading."""
+    sent = post(b"Content-Length: %d" % len(BATCH), b"Connection: close", lines=[line, *LINES[1:]]) + BATCH
+    assert statuses(read_all(port, sent)) == [200]
+    assert upstream.lines == ["GET /A"]
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "code"),
+    [
+        (b"no HTTP\r\n\r\n", 400, "BadRequest"),
+        (b"GET /healthz HTTP/1.1\r\n\r\n", 400, "MalformedHost"),
+        (b"GET /healthz HTTP/1.1\r\nHost: a b\r\n\r\n", 400, "MalformedHost"),
+        (b"GET /healthz HTTP/2.0\r\nHost: a\r\n\r\n", 505, "VersionNotSupported"),
+        (b"POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", 501, "UnknownTransferCoding"),
+        (b"GET /x HTTP/1.1\r\nHost: a\r\nX: %b\r\n\r\n" % (b"y" * 100_000), 431, "HeadersTooLarge"),
+        (b"GET urn:x HTTP/1.1\r\nHost: a\r\n\r\n", 400, "BadRequest"),
+        (b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", 400, "BadRequest"),
+    ],
+)
+def test_ER_01_a_head_that_is_refused_early_has_an_error_object(sent: bytes, status: int, code: str, port: int) -> None:
+    answer = read_all(port, sent)
+    assert statuses(answer) == [status]
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert rest.is_odata_error(json.loads(body))
+    assert json.loads(body)["error"]["code"] == code
+    lines = head.lower().split(b"\r\n")
+    for line in (b"content-type: application/json", b"content-language: en", b"content-length: %d" % len(body)):
+        assert line in lines, lines
+    assert any(line.startswith(b"odata-version: ") for line in lines)
 
 
 def test_a_length_that_is_said_twice_alike(port: int) -> None:

@@ -100,10 +100,86 @@ def test_CL_08_origins(origin: Any) -> None:
     assert wrong_route(origin=origin) == []
 
 
-@pytest.mark.parametrize("origin", ["gw.example", ["https://gw.example", "ftp://x"], ["https://gw.example/path"]])
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "gw.example",
+        ["https://gw.example", "ftp://x"],
+        ["https://gw.example/path"],
+        "https://gw.example/",
+        "https://gw.example:99999",
+        "https://gw.example:0",
+    ],
+)
 def test_CL_08_what_is_no_origin(origin: Any) -> None:
     [line] = wrong_route(origin=origin)
     assert line.startswith("routes.0.origin: ")
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "*",
+        "null",
+        "https://app.example",
+        "HTTPS://App.Example",
+        "http://localhost:5173",
+        "http://[::1]:8080",
+        "app://x",
+    ],
+)
+def test_origins_of_pages(origin: str) -> None:
+    assert wrong({"allowed_origins": [origin]}) == []
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "app.example",
+        "https://app.example/",
+        "https://app.example/path",
+        "https://*.app.example",
+        "https://app.example:443",
+        "http://app.example:80",
+        "https://app.example:65536",
+        "https://schön.example",
+        "",
+    ],
+)
+def test_an_origin_that_no_browser_says_is_refused(origin: str) -> None:
+    [line] = wrong({"allowed_origins": ["*", origin]})
+    assert line.startswith("listen.allowed_origins.1: must be ")
+
+
+def test_CL_12_no_route_drops_every_header() -> None:
+    [line] = wrong_route(drop_headers=["x-a", "*"])
+    assert line.startswith("routes.0.drop_headers: * would drop every header")
+    assert wrong_route(drop_headers=["x-*"], keep_headers=["*"]) == []
+
+
+@pytest.mark.parametrize("host", ["a:b:c", "a:", ":80", "a/b", "::1", "a:99999", "user@a"])
+def test_a_host_header_is_a_host(host: str) -> None:
+    [line] = wrong(host=host)
+    assert line.startswith("upstreams.main.host: must be HOST or HOST:PORT")
+
+
+@pytest.mark.parametrize("host", ["a", "A.example:8080", "[::1]", "[::1]:80", "10.0.0.1", "a_b-c.example."])
+def test_host_headers_that_are_taken(host: str) -> None:
+    assert wrong(host=host) == []
+
+
+def test_a_server_name_has_no_port() -> None:
+    for name in ("a:443", "https://a", "a/b"):
+        [line] = wrong(url="https://a/", server_name=name)
+        assert line.startswith("upstreams.main.server_name: must be a name or an address, without a port")
+    for name in ("a.example", "::1", "10.0.0.1", "schön.example"):
+        assert wrong(url="https://a/", server_name=name) == []
+
+
+@pytest.mark.parametrize("address", ["a:b:c", "[a:b]:80", "[::1", "a:b:80"])
+def test_a_listener_is_at_an_address(address: str) -> None:
+    [line] = wrong({"http": address})
+    assert line.startswith("listen.http: must ")
 
 
 def test_CL_13_proxies_are_addresses_and_networks() -> None:

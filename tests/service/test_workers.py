@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
 import signal
 import socket
@@ -16,6 +17,9 @@ from typing import Any
 
 import psutil
 import pytest
+from batchwire.service import workers
+from batchwire.service.config import Config
+from batchwire.service.warden import SERVING
 from harness import config, rest
 from harness.batches import REST, Call, Result, run_batch, statuses
 from harness.gateway import Gateway
@@ -193,9 +197,9 @@ def test_OP_12_another_gateway_does_not_share_the_port(front: str, upstream: Scr
     first.start()
     first.wait(lambda: len(first.workers()) == 2, "two workers")
     for keys in ({"http": first.http_address}, {"grpc": first.grpc_address}):
-        for workers in (1, 2):
+        for count in (1, 2):
             (tmp_path / "other").mkdir(exist_ok=True)
-            other = Group(settings_for(upstream, workers, front=front, **keys), tmp_path / "other")
+            other = Group(settings_for(upstream, count, front=front, **keys), tmp_path / "other")
             with pytest.raises(RuntimeError) as caught:
                 other.start()
             [address] = keys.values()
@@ -306,3 +310,48 @@ def test_OP_16_the_limit_of_descriptors_is_raised_or_told(
         assert psutil.Process(gateway.process.pid).rlimit(psutil.RLIMIT_NOFILE) == (hard, hard)
         lines = [entry for entry in gateway.logs() if entry.get("event") == "few file descriptors"]
         assert [(entry["limit"], entry["wanted"] > 1000) for entry in lines] == ([(hard, True)] if told else [])
+
+
+def _ends() -> None:
+    """A worker that is gone at once."""
+
+
+def _stays() -> None:
+    time.sleep(600)
+
+
+def a_worker(target: Any, *words: str) -> tuple[workers._Worker, Any]:
+    """A child that runs this, and what it has said, unheard; with its end of the pipe."""
+    worker = workers._Worker.__new__(workers._Worker)
+    context = multiprocessing.get_context("spawn")
+    worker.ear, theirs = context.Pipe()
+    worker.process = context.Process(target=target)
+    worker.began, worker.served, worker.silent, worker.complaint = time.monotonic(), False, False, ""
+    worker.process.start()
+    for word in words:
+        theirs.send(word)
+    return worker, theirs
+
+
+@pytest.mark.parametrize("serves", [True, False])
+def test_OP_03_one_that_dies_before_it_serves_is_replaced_where_another_serves(
+    serves: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The word of the one that serves has not been heard when the death of the other is seen. Where none serves, that
+    ends the gateway, with what the worker said."""
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    supervisor = workers._Supervisor(Config(), None)
+    (dead, mouth), (alive, other) = a_worker(_ends, "no app"), a_worker(_stays, *([SERVING] if serves else []))
+    supervisor._workers = [dead, alive]
+    try:
+        dead.process.join(60)
+        supervisor._bury()
+        assert supervisor._workers == [alive]
+        assert (len(supervisor._due), supervisor._failed, supervisor._complaint) == (
+            (1, False, "") if serves else (0, True, "no app")
+        )
+    finally:
+        mouth.close()
+        other.close()
+        alive.process.kill()
+        alive.process.join(60)

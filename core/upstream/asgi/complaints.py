@@ -27,7 +27,7 @@ class Complaints:
             self._told = 0
         if self._told < TOLD:
             self._told += 1
-            _log.error("%s", what, exc_info=error)
+            _log.error("%s", what, exc_info=error, extra={"upstream": self._name})
             return
         if self._untold == 0:
             self._loop.call_later(SECONDS, self.flush)
@@ -37,4 +37,4 @@ class Complaints:
         """Tells how many were only counted."""
         untold, self._untold = self._untold, 0
         if untold:
-            _log.error("the application of %s failed %d times more", self._name, untold)
+            _log.error("the application of %s failed %d times more", self._name, untold, extra={"upstream": self._name})

@@ -203,7 +203,7 @@ cdef class AsgiUpstream(Upstream):
             # The gateway cancels only what is settled; any other cancellation is the application's own.
             if asgi_call.ended and not asgi_call.finished:
                 # Nobody waits for it: an application may well raise when its client is gone.
-                _log.debug("the application raised when nobody waited for it any more", exc_info=error)
+                _log.debug("the application raised when nobody waited for it any more", exc_info=error, extra={"upstream": self.name})
                 return
             if asgi_call.finished and isinstance(error, asyncio.CancelledError) and asyncio.current_task().cancelling():
                 return
@@ -244,7 +244,7 @@ cdef class AsgiUpstream(Upstream):
             fault("app.answered")
             self.fill(result, asgi_call)
         except Exception as error:
-            _log.error("an answer could not be read", exc_info=error)
+            _log.error("an answer could not be read", exc_info=error, extra={"upstream": self.name})
             result.reset()
             result.set_error(502, OUTCOME_UNREACHABLE, "UpstreamBroken", "the gateway could not read the answer")
         self.hand(asgi_call.call, result)
@@ -304,7 +304,7 @@ cdef class AsgiUpstream(Upstream):
             fault("app.tick")
             self.look_at_deadlines()
         except Exception as error:
-            _log.error("the deadlines of an upstream could not be looked at", exc_info=error)
+            _log.error("the deadlines of an upstream could not be looked at", exc_info=error, extra={"upstream": self.name})
         if self.running and self.ticker is None:
             self.ticker = self.loop.call_later(TICK, self.tick)
 

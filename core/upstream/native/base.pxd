@@ -24,6 +24,7 @@ cdef class Encoding:
     cdef bytes base_path
     cdef dict inner                         # the client's ids of a group -> those in this batch
     cdef Py_ssize_t looked_at               # members of which is known that they fit
+    cdef str why                            # the last one does not, where it can be said: for a person, quotes no call
     cdef bytes lifted                       # lifted_lines() of all of these
     cdef Py_ssize_t written
     cdef Buffer out
@@ -46,7 +47,7 @@ cdef class NativeForm:
     atomic: they are one group or change set: all or none. Else they have nothing to do with one another.
     base_path: of the upstream; its $batch lies at base_path + b"$batch".
 
-    fits(): whether a member may be put into a batch with those before it; looks at no body.
+    fits(): whether a member may be put into a batch with those before it, and encoding.why if not; looks at no body.
     mixes(): whether a call may share a batch with calls that it has nothing to do with.
     joins(): the same of one call and others that it has nothing to do with; lifted: lifted_lines() of these.
     begin(), step(), end(): write a batch. Each step is the work of one member, or a piece of a long one, so that others can be served in between

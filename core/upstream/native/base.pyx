@@ -49,6 +49,7 @@ cdef class NativeForm:
 
     cdef bint fits(self, Encoding encoding, Call call) except -1:
         if not fits_in(call, encoding.base_path, encoding.inner):
+            encoding.why = "the method of one of them, or a body with it, has no place in a batch"
             return False
         # One request carries them all, so that they must be sent in one name.
         if encoding.lifted is None:

@@ -193,8 +193,8 @@ cdef class JsonReading(Steps):
         headers = headers_of(value_of(self.text, begin, self.marks, named, b"headers") if b"headers" in named else b"null")
         if headers is None:
             return None
-        if b"body" not in named:
-            return made(status, headers, None)
+        if b"body" not in named or status == 204 or status == 304:
+            return made(status, headers, None)            # JR-13; such answers have none, as outside of a batch
         mark = &self.marks[<int>named[b"body"]]
         if mark.kind == c'n':                             # JR-13
             return made(status, headers, None)
@@ -409,6 +409,7 @@ cdef MediaKind retyped(list headers) except *:
     elif kind == MEDIA_TEXT:
         if codec_of(charset_of(media)) != "utf-8":        # else it is true as it is spelt
             headers[typed] = (headers[typed][0], with_utf8(media))
-    # Inside JSON it is not coded any more, whatever the headers kept from before.
-    headers[:] = [field for field in headers if field[0].lower() != b"content-encoding"]
+    if kind == MEDIA_JSON or kind == MEDIA_TEXT:
+        # As a value or text of JSON it is not coded any more, whatever the headers kept from before. Bytes may be (AN-01).
+        headers[:] = [field for field in headers if field[0].lower() != b"content-encoding"]
     return kind

@@ -40,8 +40,15 @@ cdef bint is_sayable(bytes url) noexcept:
 cdef class MultipartForm(NativeForm):
     cdef bint fits(self, Encoding encoding, Call call) except -1:
         """A change set takes no GET (MB-07), and a request line no empty URL (the service document)."""
-        return NativeForm.fits(self, encoding, call) and not (encoding.atomic and call.method == b"GET") \
-            and is_sayable(relative_url(call, encoding.base_path, encoding.inner))
+        if not NativeForm.fits(self, encoding, call):
+            return False
+        if encoding.atomic and call.method == b"GET":
+            encoding.why = "one is a GET, and the upstream takes multipart batches, whose change sets hold none (MB-07)"
+        elif not is_sayable(relative_url(call, encoding.base_path, encoding.inner)):
+            encoding.why = "the URL of one of them cannot stand in a multipart batch, which the upstream takes"
+        else:
+            return True
+        return False
 
     cdef bint joins(self, Call call, bytes base_path, bytes lifted) except -1:
         return fits_in(call, base_path, {}) and lifted_lines(call) == lifted \

@@ -6,18 +6,22 @@ Pure, as negotiation.py.
 from typing import Any
 
 from batchwire.core import content_type_of, new_boundary
+from batchwire.core.front.deadlines import early
 
 from .inheritance import inherited_headers
 from .negotiation import (
     Accepted,
     OuterRequest,
     Policy,
+    applied,
     authorities_of,
     decoding_of,
     hops_of,
     join_fields,
     refuse_large,
+    wait_of,
 )
+from .preferences import parse_preferences
 
 
 def fields_of(request: OuterRequest, policy: Policy) -> dict[str, str]:
@@ -30,8 +34,13 @@ def fields_of(request: OuterRequest, policy: Policy) -> dict[str, str]:
 def accepted(
     dialect: str, request: OuterRequest, policy: Policy, fields: dict[str, str], boundary: bytes | None, **more: Any
 ) -> Accepted:
-    """The batch may run; `more` goes to Accepted. Results come in request order: some clients go by nothing else."""
+    """The batch may run; `more` goes to Accepted. Results come in request order: some clients go by nothing else.
+
+    Of the preferences, `wait` alone means something here (HD-13).
+    """
     answer_boundary = new_boundary(dialect)
+    preferences = parse_preferences(fields.get("prefer", ""))
+    wait = wait_of(preferences)
     return Accepted(
         dialect=dialect,
         answer=dialect,
@@ -45,8 +54,12 @@ def accepted(
         decoding=decoding_of(fields),
         status=200,
         version="",
-        answer_headers=((b"content-type", content_type_of(dialect, answer_boundary).encode()),),
+        answer_headers=(
+            (b"content-type", content_type_of(dialect, answer_boundary).encode()),
+            *applied(preferences, None, None, wait),
+        ),
         boundary=boundary,
         answer_boundary=answer_boundary,
+        deadline=early(wait) if wait else 0.0,
         **more,
     )

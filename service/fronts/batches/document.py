@@ -1,6 +1,6 @@
 """The head of a batch in the document dialect: `PUT {root}batch`, as the SDKs of a document API send it.
 
-Pure, as negotiation.py. Must never tell more of an error than its code and message.
+Pure, as negotiation.py. Must never tell more of an error than its code, its message and its place in the batch.
 """
 
 import json
@@ -21,10 +21,15 @@ def root_of(method: str, path: str, _media_type: str) -> str | None:
     return path[: -len("batch")] if method == "PUT" and path.endswith("/batch") else None
 
 
-def error_body(code: str, message: str, _target: str) -> bytes:
-    """The error object that the SDKs read."""
+def error_body(code: str, message: str, target: str) -> bytes:
+    """The error object that the SDKs read; which call it is about stands in the only field that they leave for more."""
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    error = {"Code": code, "Message": message, "Description": message, "DateTime": now}
+    error = {
+        "Code": code,
+        "Message": message,
+        "Description": f"{target}: {message}" if target else message,
+        "DateTime": now,
+    }
     return json.dumps({"RequestId": str(uuid.uuid4()), "Error": error}, ensure_ascii=False).encode()
 
 

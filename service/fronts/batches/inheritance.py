@@ -22,6 +22,7 @@ _AS_THEY_ARE = (
 )
 FORWARDED = ("x-request-id", "traceparent", "tracestate", "baggage", "b3", "x-b3-*")
 """What calls get where a route says nothing: what ties logs and traces together (W3C Trace Context and Baggage, B3)."""
+_LANGUAGES = frozenset((b"accept-charset", b"accept-language", b"content-language"))
 _USUAL = frozenset(("", "close", "keep-alive"))
 _NOT_HTTP = frozenset((b"content-type", b"user-agent", b"host", b"te"))
 _PREFERENCES = ("include-annotations", "allow-entityreferences")
@@ -62,8 +63,8 @@ class Forwarding:
         return self.wants(name.decode("latin-1"))
 
     def wants_metadata(self, name: bytes) -> bool:
-        """The same of metadata of gRPC, of which some stand for headers."""
-        return is_http(name) and self.wants(name.decode("latin-1"))
+        """The same of metadata of gRPC, of which some stand for headers; languages and charsets, too (HD-03, HD-04)."""
+        return is_http(name) and (name in _LANGUAGES or self.wants(name.decode("latin-1")))
 
     def wants(self, name: str) -> bool:
         """Whether a header is forwarded; its name in lower case."""

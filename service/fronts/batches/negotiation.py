@@ -270,7 +270,7 @@ def _negotiate(request: OuterRequest, policy: Policy) -> Accepted | Probe:
     answer_boundary = new_boundary("odata") if answer.multipart else None
     continue_on_error = as_boolean(preferences.get("continue-on-error"))
     ordered = _order(preferences.get("order"))
-    wait = _wait(preferences)
+    wait = wait_of(preferences)
     if answer_to.multipart and ordered is False:
         ordered = None  # not applied: the answer has the structure of the request (MP-05)
     return Accepted(
@@ -296,7 +296,7 @@ def _negotiate(request: OuterRequest, policy: Policy) -> Accepted | Probe:
                 (content_type_of("odata", answer_boundary) if answer_boundary else answer.media_type).encode(),
             ),
             version_field(version),
-            *_applied(preferences, continue_on_error, ordered, wait),
+            *applied(preferences, continue_on_error, ordered, wait),
             (
                 b"vary",
                 b"OData-MaxVersion, Prefer, Accept" if "accept" in fields else b"OData-MaxVersion, Prefer",
@@ -463,7 +463,7 @@ def _order(preference: Preference | None) -> bool | None:
     return {"request": True, "completion": False}.get(preference.value.lower())
 
 
-def _wait(preferences: dict[str, Preference]) -> int:
+def wait_of(preferences: dict[str, Preference]) -> int:
     """Seconds that the client waits for the batch (HD-13); 0: it does not say, or would have it go on later."""
     said = preferences.get("wait")
     if said is None or "respond-async" in preferences or not (said.value.isascii() and said.value.isdigit()):
@@ -471,18 +471,18 @@ def _wait(preferences: dict[str, Preference]) -> int:
     return int(said.value[:10])
 
 
-def _applied(
+def applied(
     preferences: dict[str, Preference], continue_on_error: bool | None, ordered: bool | None, wait: int
 ) -> tuple[tuple[bytes, bytes], ...]:
     """Preference-Applied, in the client's own spelling of the names (HD-12)."""
-    applied = []
+    said = []
     if continue_on_error is not None:
-        applied.append(f"{preferences['continue-on-error'].spelling}={str(continue_on_error).lower()}")
+        said.append(f"{preferences['continue-on-error'].spelling}={str(continue_on_error).lower()}")
     if ordered is not None:
-        applied.append(f"{preferences['order'].spelling}={'request' if ordered else 'completion'}")
+        said.append(f"{preferences['order'].spelling}={'request' if ordered else 'completion'}")
     if wait:
-        applied.append(f"{preferences['wait'].spelling}={wait}")
-    return ((b"preference-applied", ", ".join(applied).encode()),) if applied else ()
+        said.append(f"{preferences['wait'].spelling}={wait}")
+    return ((b"preference-applied", ", ".join(said).encode()),) if said else ()
 
 
 def authority_of(request: OuterRequest, fields: dict[str, str]) -> tuple[str, str] | None:

@@ -3,7 +3,7 @@
 It must never carry a traceback, an upstream's body or more of the client's input than an id.
 """
 
-import json
+from batchwire.core.errors import error_object
 
 ERROR_HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"content-type", b"application/json"),
@@ -13,7 +13,4 @@ ERROR_HEADERS: tuple[tuple[bytes, bytes], ...] = (
 
 def error_body(code: str, message: str, target: str = "") -> bytes:
     """UTF-8 JSON `{"error":{"code":…,"message":…[,"target":…]}}`; code and message are never empty."""
-    error = {"code": code or "Error", "message": message or "The batch was refused."}
-    if target:
-        error["target"] = target
-    return json.dumps({"error": error}, ensure_ascii=False, separators=(",", ":")).encode()
+    return error_object(code or "Error", message or "The batch was refused.", target)

@@ -134,15 +134,16 @@ class RestServicer:
         if endpoint is not None:
             refusal = replace(refusal, form=endpoint.form)
         elif not root:
-            return _answer(refusal)
+            return answer_of(refusal)
         return self._refuse(head, root, refusal)
 
     def _refuse(self, head: Head, root: str, refusal: Refusal) -> Answer:
         self._service.refused("rest", root, refusal.status, refusal.code, head.peer)
-        return _answer(refusal)
+        return answer_of(refusal)
 
 
-def _answer(refusal: Refusal) -> Answer:
+def answer_of(refusal: Refusal) -> Answer:
+    """The whole answer to a request that is refused."""
     body = refusal.body()
     return Answer(refusal.status, (*refusal.headers, (b"content-length", b"%d" % len(body))), body)
 

@@ -15,8 +15,8 @@ from batchwire.core.front.rest_opener import Negotiated
 from batchwire.core.ledger import Batch
 
 from ..batches.decoding import BodyDecoder
-from ..batches.negotiation import Accepted
-from ..batches.rest_servicer import RestServicer, batch_error, trailing_error
+from ..batches.negotiation import Accepted, refuse
+from ..batches.rest_servicer import RestServicer, answer_of, batch_error, trailing_error
 from .asgi_request import AsgiRequest
 from .forwarded import Proxies
 from .head import Answer, Head
@@ -30,6 +30,11 @@ if TYPE_CHECKING:
     from ...state import Service
 
 _log = logging.getLogger("batchwire.rest")
+_TOO_LARGE = answer_of(
+    refuse(431, "HeadersTooLarge", "The head of the request is larger than allowed (limits.max_header_bytes).")
+)
+_NO_PATH = answer_of(refuse(400, "BadRequest", "The target of the request is no path."))
+_FAILED = answer_of(refuse(500, "InternalError", "The gateway failed."))
 _OTHERS = {"POST": "", "PUT": " here; one that is multipart/form-data is sent with PUT"}
 Run = Callable[[Any], Coroutine[Any, Any, None]]
 """Answers a request that a core.front.http_exchange.HttpExchange carries."""
@@ -51,7 +56,7 @@ class HttpServicer:
     def open_http(self, stream: "Stream") -> Opened:
         """A batch, or what is answered at once, or what begins to answer an HttpExchange."""
         if stream.too_large or not stream.path.startswith(b"/"):
-            return None, None, _only(431 if stream.too_large else 400)
+            return None, None, _TOO_LARGE if stream.too_large else _NO_PATH
         head = Head.of(stream)
         self._proxies.believe(head)
         batch = self.batch(stream, head)
@@ -62,7 +67,7 @@ class HttpServicer:
         except Exception as error:
             # It costs this answer, whatever carries it.
             _log.error("a request failed", exc_info=error)
-            return None, None, _only(500)
+            return None, None, _FAILED
         return None, None, found if isinstance(found, Answer) else partial(self._begin, found)
 
     def batch(self, stream: "Stream", head: Head) -> tuple[Batch, Negotiated] | Answer | None:
@@ -144,8 +149,3 @@ class HttpServicer:
         request.start(failed.status, failed.headers)
         request.write(failed.body)
         request.end()
-
-
-def _only(status: int) -> Callable[[Any], None]:
-    """An answer of its status alone."""
-    return lambda exchange: exchange.start(status, [(b"content-length", b"0")], False)

@@ -216,6 +216,8 @@ OUTSIDE: list[tuple[bytes, bytes | None]] = [
     (b"/A/../B", b"B"),
     (b"/$metadata", b"$metadata"),
     (b"http://gw.example/A", b"A"),
+    (b"http://gw.example/svcx", b"svcx"),
+    (b"http://gw.example/svcx/A", b"svcx/A"),
     (b"http://gw.example", b""),
     (b"http://gw.example?x", b"?x"),
     (b"/../A", None),

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from batchwire.core import AsgiUpstream, ConfigError, Route
+from batchwire.core.upstream.asgi.complaints import TOLD
 from batchwire.v1 import batch_pb2 as pb
 from core_driving import call, code, header, run, session_of
 
@@ -100,3 +101,16 @@ async def test_GW_08_an_app_sees_the_host_of_its_upstream(host: str | None, serv
 async def test_a_host_that_breaks_a_line_is_refused() -> None:
     with pytest.raises(ConfigError):
         AsgiUpstream(asyncio.get_running_loop(), App(), name="app", host="a\r\nb")
+
+
+async def test_log_lines_of_an_app_name_their_upstream(
+    upstream: AsgiUpstream, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As those of any upstream do; so do the failures that are only counted."""
+    calls = [call(str(n), "error") for n in range(TOLD + 2)]
+    found = await run(Route(root="/svc/", upstream=upstream), calls)
+    upstream.complaints.flush()
+    assert set(found.statuses.values()) == {500}
+    told = [record for record in caplog.records if record.name == "batchwire.asgi"]
+    assert "failed 2 times more" in told[-1].getMessage()
+    assert {getattr(record, "upstream", None) for record in told} == {"app"}

@@ -7,6 +7,7 @@ import ssl
 import subprocess
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from batchwire.core import ConfigError, HttpUpstream, Limits, Route
@@ -57,6 +58,40 @@ async def test_a_connection_is_used_again() -> None:
             assert (await run(route, [call("a", f"x{i}")]))["a"].body == b"/x%d" % i
         assert server.accepted == 1
         assert upstream.stats()["connects"] == 1
+        assert_quiet(upstream)
+
+
+async def test_GW_15_a_connection_to_itself_is_refused() -> None:
+    """Nobody listens on a port of the ephemeral range, and the system takes it for the gateway's own side."""
+    loop = asyncio.get_running_loop()
+    with socket.socket() as ours:
+        ours.bind(("127.0.0.1", 0))
+        address = ours.getsockname()
+        ours.connect(address)
+        ours.setblocking(False)
+        assert ours.getpeername() == ours.getsockname()
+
+        class Loop:
+            """The loop, but for the port of a connection."""
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(loop, name)
+
+            async def create_connection(self, factory: Any, host: str, port: int, **_: Any) -> Any:
+                assert (host, port) == address
+                return await loop.create_connection(factory, sock=ours.dup())
+
+        upstream = HttpUpstream(Loop(), name="test", addresses=[address])
+        try:
+            found = await run(
+                Route(root="/svc/", upstream=upstream), [call("a", "x"), call("b", "x", "POST", body=b"{}")]
+            )
+        finally:
+            upstream.close()
+        assert set(found.statuses.values()) == {502}
+        assert b"could not be reached: Connection refused" in found["a"].body
+        with pytest.raises(BlockingIOError):
+            ours.recv(1)  # nothing was sent
         assert_quiet(upstream)
 
 

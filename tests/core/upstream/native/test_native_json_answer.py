@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
+from batchwire.core.upstream.native.base import NativeForm
 from batchwire.core.upstream.native.json_form import JsonForm
-from native_calls import JSON_FORM, Told, answer, header, members_of, statuses, told
+from native_calls import FORMS, JSON_FORM, Told, answer, header, members_of, statuses, told
 
 OTHER = b'{"id":"2","status":204}'
 
@@ -61,6 +64,21 @@ def test_no_body(body: bytes) -> None:
     assert header(found, b"content-type") is None
 
 
+@pytest.mark.parametrize("form", FORMS, ids=lambda form: type(form).__name__)
+@pytest.mark.parametrize("status", [b"204", b"304"])
+def test_an_answer_that_has_no_body_has_none_in_either_form(form: NativeForm, status: bytes) -> None:
+    if form is JSON_FORM:
+        text = b'{"responses":[{"id":"1","status":%s,"headers":{"etag":"7"},"body":{"a":1}},%s]}' % (status, OTHER)
+    else:
+        lines = b"Content-Type: application/http\r\nContent-ID: %s\r\n\r\nHTTP/1.1 %s X\r\netag: 7\r\n"
+        coded = b'Content-Type: application/json\r\nContent-Length: 7\r\n\r\n{"a":1}'
+        first, second = lines % (b"1", status) + coded, lines % (b"2", b"204") + b"\r\n"
+        text = b"--b\r\n" + first + b"\r\n--b\r\n" + second + b"\r\n--b--\r\n"
+    found = form.decode_answer(answer(form, text), members_of(2), False)
+    assert [(one[0], one[2]) for one in found] == [(int(status), None), (204, None)]
+    assert header(found[0], b"etag") == b"7"
+
+
 @pytest.mark.parametrize("media", [b"text/plain", b"text/plain;charset=utf-8", b"text/plain; charset=iso-8859-1"])
 def test_text_becomes_utf8_and_says_so(media: bytes) -> None:
     found = one(b'"status":200,"headers":{"content-type":"' + media + b'"},"body":"a\\n\\u00e9\\ud83d\\ude00"')
@@ -89,6 +107,17 @@ def test_a_body_inside_json_is_not_coded_any_more() -> None:
     found = one(b'"status":200,"headers":{"content-encoding":"gzip","content-length":"999"},"body":{}')
     assert found[2] == b"{}"
     assert header(found, b"content-encoding") is None
+
+
+@pytest.mark.parametrize("size", [3, 100_000])
+def test_AN_01_bytes_inside_json_are_coded_as_their_header_says(size: int) -> None:
+    """Such an answer came to the upstream in a coding that it could not undo: without the header nobody can."""
+    body = base64.b64encode(b"\x01" * size)
+    found = one(
+        b'"status":200,"headers":{"content-type":"application/octet-stream","Content-Encoding":"br"},"body":"%s"' % body
+    )
+    assert found[2] == b"\x01" * size
+    assert header(found, b"content-encoding") == b"br"
 
 
 # ---------------------------------------------------------------- status
