@@ -1,7 +1,7 @@
 """Results -> the multipart batch answer (MP-05..MP-15, PR-07, section 2.3; clients.md).
 
 Written for clients that cut the text apart by hand: canonical names, CRLF, no preamble, a Content-Length in each
-part that may have one. Must never leave half of a part in the output, and never alter a body that is not JSON.
+part. Must never leave half of a part in the output, and never alter a body that is not JSON.
 """
 from batchwire.core.dialects.base cimport Summary, Writer, describes_absent
 from batchwire.core.dialects.body_pieces cimport BodyPieces, FORM_AS_IT_IS, FORM_ONE_LINE
@@ -200,8 +200,7 @@ cdef class MultipartWriter(Writer):
         return found.put(out, self.boundary)
 
     cdef int put_part(self, Buffer out, bytes boundary, Call call, Result result) except -1:
-        cdef Py_ssize_t size = 0, start = out.size, n
-        cdef bint says_length
+        cdef Py_ssize_t size = 0, start = out.size
         cdef bint coded = False           # in the content-codings that it came in
         cdef bint returns = False         # carriage returns go
         cdef BodyPieces made = self.made
@@ -232,14 +231,8 @@ cdef class MultipartWriter(Writer):
             out.put(b"RequestId: ", 11)
             out.put_bytes(call.id)
             out.put(b"\r\n", 2)
-        n = out.size
         self.put_headers(out, result)
-        if result.status == 204:
-            # RFC 9110 8.6: none has a length. Google's clients cannot read a message without any field.
-            says_length = self.flavour == FLAVOUR_GOOGLE and out.size == n
-        else:
-            says_length = size or not describes_absent(call, result)          # AN-10: else it is the upstream's to say
-        if says_length:
+        if size or not describes_absent(call, result):    # AN-10: else it is the upstream's to say
             out.put(b"Content-Length: ", 16)
             out.put_uint(size)
             out.put(b"\r\n", 2)
