@@ -3,7 +3,7 @@
 While the gateway holds it back its time does not run, so that nobody is slow who waits for others.
 """
 
-cdef double RATE = 65536      # bytes a second, below which a client is slow
+cdef double RATE = 16384      # bytes a second, below which a client is slow: it may send many requests at once
 
 
 cdef class Pace:

@@ -14,6 +14,7 @@ cdef class Pressure:
     cdef object timer                       # None: nobody waits
     cdef double patience                    # seconds
     cdef double longest_wait(self, double t) noexcept
+    cdef int look(self) except -1
     cdef int watch(self, object loop, double patience) except -1
     cdef int tell(self, Holder holder, Py_ssize_t held, Py_ssize_t before) except -1
     cdef int arm(self) except -1

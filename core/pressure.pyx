@@ -37,6 +37,10 @@ cdef class Pressure:
         """How many seconds that one has waited in all which waits now and has waited most; below 0: nobody waits."""
         return -1
 
+    cdef int look(self) except -1:
+        """Called now and then while somebody waits: lets go on who may, and of whom nobody has told."""
+        return 0
+
     cdef int tell(self, Holder holder, Py_ssize_t held, Py_ssize_t before) except -1:
         """So many bytes are held now, and were before."""
         if held >= MUCH and before < MUCH:
@@ -79,3 +83,4 @@ cdef class Pressure:
                 most = stuck
         if slowest is not None and waited >= self.patience:
             slowest.make_way()
+        self.look()

@@ -83,7 +83,11 @@ cdef class HttpExchange(Handler):
         while not self.lost and not self.finished:
             if self.damage is not None and self.session is None:
                 raise self.damage
-            if self.room is None or self.room.may_take():
+            if self.room is None:
+                return
+            if self.room.may_take():
+                if self.unread:
+                    self.room.leaves_unread(self.unread)
                 return
             if self.session is not None:
                 await self.session.wait_input()

@@ -16,6 +16,7 @@ cdef class Room(Conductor):
     cdef Room of(Handler handler, Py_ssize_t bound)
     cdef int hold(self, Py_ssize_t held) except -1
     cdef bint may_take(self) except -1
+    cdef int leaves_unread(self, Py_ssize_t n) except -1
     cdef bint waits(self) noexcept
     cdef int hand_over(self, Session session) except -1
     cdef object flaw(self, double t)

@@ -36,15 +36,26 @@ cdef class Room(Conductor):
 
     cdef bint may_take(self) except -1:
         """Whether the client may send more; if not, on_input() of the handler follows."""
+        cdef bint waited
         if self.session is not None:
             # A batch that is not given credit for what it holds itself says so by wants_input() alone.
             return self.session.may_unpack(self.held) if self.held else self.session.wants_input()
         if self.share is None:
             return True
+        waited = self.waits()
         if not self.share.may_read():
             return False
+        if waited:
+            self.handler.last_activity = now()    # it was not idle: it might send nothing
         self.share.gives_leave(now())
         return True
+
+    cdef int leaves_unread(self, Py_ssize_t n) except -1:
+        """Behind may_take(): so many bytes that have come are still to be taken, before which the client gets no credit."""
+        cdef Share share = self.share if self.session is None else self.session.share
+        if share is not None:
+            share.leaves_unread(n, now())
+        return 0
 
     cdef bint waits(self) noexcept:
         """Whether it waits for others, where there is no batch yet."""

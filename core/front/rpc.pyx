@@ -330,7 +330,8 @@ cdef class Rpc(MessageTaker):
         cdef object flaw = None if self.done or self.room is None else self.room.flaw(t)
         if flaw is not None:
             return self.end_input(flaw)
-        if not self.done and self.message_began and not self.waits() and self.may_take() and too_slow(
+        # What is held back is so because of others; may_take() would take its place in their line (PL-13).
+        if not self.done and self.message_began and not self.held and too_slow(
                 t - self.message_began, self.reader.filled, self.http2().connection.request_rate,
                 self.stream.ends.idle_seconds):
             return self.end_input(EnvelopeError(408, "ClientTooSlow", "the message comes too slowly"))

@@ -9,6 +9,8 @@ cdef class Share(Holder):
     cdef Py_ssize_t bound                   # of the process
     cdef Py_ssize_t unpaid                  # bytes that have come since its client was last given leave to send
     cdef double patience                    # seconds that it waits before others are cut
+    cdef double brought                     # when its client last sent something
+    cdef double chosen                      # when it was let go on as the only one, monotonic seconds
     cdef double waited                      # seconds that it has waited before, in all
     cdef double since                       # from when it waits for room, monotonic seconds; 0: it does not
     cdef bint fits(self, Py_ssize_t room) noexcept
@@ -17,9 +19,12 @@ cdef class Share(Holder):
     cdef int wait(self) except -1
     cdef void came(self, Py_ssize_t n, double t) noexcept
     cdef void gives_leave(self, double t) noexcept
+    cdef void leaves_unread(self, Py_ssize_t n, double t) noexcept
     cdef bint has_leave(self) noexcept
     cdef double waits_for_others(self, double t) noexcept
     cdef int leave(self) except -1
+    cdef int go_on(self) except -1
+    cdef bint goes_on(self, double t) noexcept
     cdef int pass_on(self, Share other) except -1
     cdef int close(self) except -1
 

@@ -3,7 +3,11 @@
 Above the bound of the process a batch reads no more of its request while it holds LITTLE itself; one that holds more than
 MIDDLING does not above 7/8 of the bound, so that there is room for the others. But one, which has the turn, goes on until
 it holds less, has ended, or there is room again. So the batches never all wait for one another, and a small one for none.
-Those that wait go on in the order in which they began to. While they wait for long, the slow are cut (pressure.pyx).
+
+What is let go is for the one that holds least. Of those that hold more than MIDDLING one after the other goes on, each
+when the one before it has ended, waits again or does not make use of it: were room spread over all, none would come to
+its end, nor show that its client is slow. The turn is in turn for the one that has waited longest and for that one, or
+else the one that holds least. While they wait for long, the slow are cut (pressure.pyx).
 
 Must never call into a batch at once: whoever lets bytes go may be in the middle of another.
 """
@@ -12,8 +16,6 @@ from batchwire.core.model cimport now
 from batchwire.core.pace cimport Pace
 from batchwire.core.pressure cimport patience_of, Pressure
 
-import itertools
-
 cdef enum:
     LITTLE = 65536            # bytes that a batch may hold in any case
     MIDDLING = 1048576        # that it may hold and go on up to the bound itself
@@ -21,16 +23,20 @@ cdef enum:
     READ = 262144             # that one which goes on may bring at once
     LEAVE = 16384             # that any client may send before it is held back: of a window of HTTP/2 at least half is open
 
+cdef double UNUSED = 0.1      # seconds without a byte, after which one that may go on lets another, too
+cdef double ALONE = 1.0       # seconds that it has before in any case
+
 cdef Py_ssize_t process_held = 0
 cdef Tide tide = Tide()
-cdef dict middling = {}       # Share -> None: those that wait and hold MIDDLING at most, the first first
-cdef dict large = {}          # the others that wait
+cdef dict waiting = {}        # Share -> None: the first first
 cdef Share turn = None        # whose batch goes on though it does not fit
+cdef Share favourite = None   # the one that was let go on last of those that hold more than MIDDLING
+cdef bint favoured = False    # whether the last turn was not for the one that had waited longest
 
 
 def stats():
     """Debug counters: bytes of requests that batches hold, and batches that wait for room."""
-    return {"request_held": process_held, "request_waiting": len(middling) + len(large)}
+    return {"request_held": process_held, "request_waiting": len(waiting)}
 
 
 cdef Py_ssize_t held_by_all() noexcept:
@@ -38,43 +44,63 @@ cdef Py_ssize_t held_by_all() noexcept:
     return process_held
 
 
-cdef Share longest():
-    """The one that has waited longest, or None."""
-    cdef Share one = next(iter(middling), None)
-    cdef Share other = next(iter(large), None)
-    return other if one is None or (other is not None and other.since < one.since) else one
+cdef Share least():
+    """The one of those that wait that holds least; of several the first."""
+    cdef Share share, found = None
+    for share in waiting:
+        if found is None or share.held < found.held:
+            found = share
+    return found
 
 
 cdef int wake_others() except -1:
     """Lets batches read on that may."""
-    global turn
+    global favourite
     cdef Share share
     cdef Py_ssize_t room = 0
-    for line in (middling, large):
-        while line:
-            share = next(iter(line))
-            if not share.fits(room):
-                break
-            room += READ
-            del line[share]
-            share.batch.rest()
-    share = longest()
-    if room == 0 and turn is None and share is not None:
-        if share.held >= LITTLE:          # else it may go on without, and might have nothing to give the turn back by
-            turn = share
-        middling.pop(share, None)
-        large.pop(share, None)
-        share.batch.rest()
+    cdef double t = now()
+    cdef bint busy
+    if turn is not None and process_held - turn.held > turn.bound:
+        return 0                          # nobody fits, which is what most calls find while there are many
+    busy = favourite is not None and favourite.goes_on(t)
+    while waiting:
+        share = least()
+        if not share.fits(room):
+            return give_turn(share) if turn is None and room == 0 and not busy else 0
+        if share.held > MIDDLING:
+            if busy:
+                return 0
+            busy = True
+            favourite = share
+            share.chosen = share.brought = t
+        room += READ
+        share.go_on()
     return 0
+
+
+cdef int give_turn(Share share) except -1:
+    """There is no room for any of those that wait. share: that holds least."""
+    global turn, favoured
+    favoured = not favoured
+    if not favoured:
+        share = next(iter(waiting))
+    elif favourite is not None and favourite in waiting:
+        share = favourite
+    if share.held >= LITTLE:              # else it may go on without, and might have nothing to give the turn back by
+        turn = share
+    return share.go_on()
 
 
 cdef class Waiters(Pressure):
     cdef double longest_wait(self, double t) noexcept:
         cdef Share share
         cdef double longest = -1
-        for share in itertools.chain(middling, large):
+        for share in waiting:
             longest = max(longest, share.waits_for_others(t))
         return longest
+
+    cdef int look(self) except -1:
+        return wake_others()
 
 
 cdef Waiters pressure = Waiters()
@@ -111,25 +137,30 @@ cdef class Share(Holder):
         pressure.tell(self, held, before)
         if turn is self and (held < LITTLE or self.fits(0)):
             turn = None
-        return wake_others() if middling or large else 0
+        return wake_others() if waiting else 0
 
     cdef bint may_read(self) except -1:
         """Whether the batch may read on; if not, rest() of the batch is called when it may."""
         global turn
-        if self.held < LITTLE or turn is self or self.fits(0):
+        if self.held < LITTLE or turn is self:
             pass
-        elif turn is None and not middling and not large:
+        elif self.since > 0 and self in waiting:
+            return False                  # others may come before it
+        elif self.fits(0):
+            pass
+        elif turn is None and not waiting:
             turn = self
         else:
             self.wait()
+            if turn is None:
+                wake_others()             # those that were let go on may have needed no room
             return False
         if self.since > 0:
             self.leave()
         return True
 
     cdef int wait(self) except -1:
-        (large if self.held <= MIDDLING else middling).pop(self, None)
-        (middling if self.held <= MIDDLING else large)[self] = None
+        waiting[self] = None
         if self.since == 0:
             self.since = now()
             if not self.has_leave():
@@ -142,9 +173,17 @@ cdef class Share(Holder):
         if self.since > 0:
             self.waited += now() - self.since
         self.since = 0
-        middling.pop(self, None)
-        large.pop(self, None)
+        waiting.pop(self, None)
         return 0
+
+    cdef int go_on(self) except -1:
+        """It may read on, or try to."""
+        del waiting[self]
+        return self.batch.rest()
+
+    cdef bint goes_on(self, double t) noexcept:
+        """Whether it makes use of having been let go on, and others are to wait for that."""
+        return self.batch is not None and self not in waiting and t - self.brought < UNUSED and t - self.chosen < ALONE
 
     cdef int pass_on(self, Share other) except -1:
         """The other one counts from now on what the batch holds, and has the turn if this one had it."""
@@ -155,11 +194,13 @@ cdef class Share(Holder):
 
     cdef int close(self) except -1:
         """It has ended."""
-        global turn
+        global turn, favourite
         self.batch = None
         self.leave()
         if turn is self:
             turn = None
+        if favourite is self:
+            favourite = None
         return self.tell(0)
 
     # --- what its client may send, as fronts give it leave to
@@ -168,6 +209,7 @@ cdef class Share(Holder):
         """n bytes more."""
         self.pace.bytes += n
         self.unpaid += n
+        self.brought = t
         if self.since > 0 and not self.has_leave():
             self.pace.stop(t)
 
@@ -175,6 +217,12 @@ cdef class Share(Holder):
         """The client may send as much more as has come."""
         self.unpaid = 0
         self.pace.turn(t)
+
+    cdef void leaves_unread(self, Py_ssize_t n, double t) noexcept:
+        """The client has leave but for so many bytes that have come and that nobody has taken."""
+        self.unpaid = n
+        if not self.has_leave():
+            self.pace.stop(t)
 
     cdef bint has_leave(self) noexcept:
         """Whether the client could send more though the batch waits: it would, were it fast."""

@@ -35,11 +35,14 @@ def cut(text: bytes) -> list[bytes]:
     return [text[at : at + 65536] for at in range(0, len(text), 65536)]
 
 
-async def send(session: Session, pieces: list[bytes]) -> None:
-    for piece in pieces:
+async def send(session: Session, pieces: list[bytes], *, whole: bool = True) -> None:
+    """whole: its last piece, too."""
+    for piece in pieces if whole else pieces[:-1]:
         await session.wait_input()
         session.feed(piece)
-    session.feed_end()
+        await asyncio.sleep(0)  # as pieces come over a wire
+    if whole:
+        session.feed_end()
 
 
 class Gate:
@@ -130,6 +133,31 @@ async def test_PL_13_waiting_ends_with_the_time_of_the_batch(ended: str) -> None
         await taken(late)
         assert (late.failure.status, late.failure.code) == (503, "NoRoom")
         for session in sessions:
+            session.cancel()
+        await asyncio.gather(*senders)
+    assert stats() == NOTHING
+
+
+async def test_PL_13_what_is_let_go_brings_the_one_that_holds_least_to_its_end() -> None:
+    """And is not spread over all that wait, of which none would have enough."""
+    bounds = Limits(max_request_bytes_in_process=8 * MIB, max_call_bytes=16 * MIB, max_pending_bytes=16 * MIB)
+    async with serving(limits=bounds) as (_, _, route):
+        early, senders = [], []
+        for _ in range(3):
+            options, pieces = request("json", 1, 6 * MIB)
+            early.append(session_of(route, **options))
+            senders.append(asyncio.ensure_future(send(early[-1], pieces, whole=False)))
+        await turned(lambda: stats()["request_waiting"] == 2 and sum(sender.done() for sender in senders) == 1)
+        options, pieces = request("json", 1, 4 * MIB)
+        late = session_of(route, **options)
+        senders.append(asyncio.ensure_future(send(late, pieces)))
+        await turned(lambda: stats()["request_waiting"] == 3)
+        [going_on] = (session for session, sender in zip(early, senders[:3], strict=True) if sender.done())
+        going_on.cancel()
+        assert await taken(late)
+        assert late.summary["succeeded"] == 1
+        assert [session.failure for session in early] == [None] * 3
+        for session in early:
             session.cancel()
         await asyncio.gather(*senders)
     assert stats() == NOTHING
