@@ -229,7 +229,7 @@ cdef class Inflow:
 
     cdef double waits_for_others(self, double since, double t) noexcept:
         """For how many seconds, in all; since: the last look at it. 0: not now, for its own client is to take first."""
-        if self.full or self.to_take or self.out >= MUCH:
+        if self.to_take or self.out >= MUCH:          # `full` may be of results that wait for being made ready
             return 0
         self.waited += t - max(self.moved, since)
         return self.waited

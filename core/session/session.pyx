@@ -212,6 +212,11 @@ cdef class Session(Conductor):
     cdef int answered_by(self, SessionListener front) except -1:
         """Who passes the answer on to the client; None: that has it all, or is gone."""
         self.waker.front = front
+        if front is None and self.results.unsent():
+            self.results.kept = 0
+            if self.is_over():
+                self.results.discard()
+            self.dispatch.tell_inflow()       # others may wait for the room
         return self.release_taker()
 
     # --- the front's side: out
