@@ -7,9 +7,6 @@ from batchwire.core.model cimport now
 
 from weakref import WeakSet
 
-cdef enum:
-    MUCH = 65536              # bytes that one must hold to be cut
-
 cdef double PATIENCE = 10.0   # seconds that others wait before
 cdef double EVERY = 1.0       # seconds
 
@@ -20,6 +17,10 @@ cdef double patience_of(double idle_seconds) noexcept:
 
 
 cdef class Holder:
+    cdef int look(self, double t) except -1:
+        """Called at each look, for a pace that nobody tells at once."""
+        return 0
+
     cdef Py_ssize_t stuck(self) noexcept:
         """Bytes that are held because of the client alone."""
         raise NotImplementedError
@@ -33,12 +34,17 @@ cdef class Pressure:
     def __init__(self):
         self.holders = WeakSet()
 
-    cdef double longest_wait(self, double t) noexcept:
+    cdef double longest_wait(self, double t) except -2:
         """How many seconds that one has waited in all which waits now and has waited most; below 0: nobody waits."""
         return -1
 
     cdef int look(self) except -1:
         """Called now and then while somebody waits: lets go on who may, and of whom nobody has told."""
+        return 0
+
+    cdef int join(self, Holder holder) except -1:
+        """It may hold much from now on, as it says itself when it is asked."""
+        self.holders.add(holder)
         return 0
 
     cdef int tell(self, Holder holder, Py_ssize_t held, Py_ssize_t before) except -1:
@@ -50,17 +56,19 @@ cdef class Pressure:
             self.holders.discard(holder)
         return 0
 
-    cdef int watch(self, object loop, double patience) except -1:
-        """Somebody waits. Said more than once, the first counts."""
+    cdef int watch(self, Holder one) except -1:
+        """It waits. Said more than once, the first counts."""
         cdef Holder holder
         cdef double t
-        if self.timer is not None and self.loop is loop:
+        if self.timer is not None and self.loop is one.loop:
             return 0
         t = now()
         for holder in self.holders:
+            holder.look(t)
             holder.pace.begin(t)
-        self.loop = loop
-        self.patience = patience
+        self.loop = one.loop
+        self.patience = one.patience
+        self.looked = t
         return self.arm()
 
     cdef int arm(self) except -1:
@@ -75,8 +83,10 @@ cdef class Pressure:
         if waited < 0:
             self.timer = None
             return
+        self.looked = t
         self.arm()
         for holder in self.holders:
+            holder.look(t)
             stuck = holder.stuck()
             if holder.pace.is_slow(t, self.patience) and stuck > most:
                 slowest = holder

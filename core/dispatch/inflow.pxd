@@ -1,5 +1,6 @@
 # Bytes of answers that are being read, and who has to wait with reading. See inflow.pyx.
 from batchwire.core.model cimport Call
+from batchwire.core.pressure cimport Holder
 from batchwire.core.upstream.base cimport CallOwner, Inlet
 from libc.stdint cimport uint64_t
 
@@ -19,6 +20,8 @@ cdef class Inflow:
     cdef Py_ssize_t full_bound              # of the process, above which neither is one read on nor a result made ready
     cdef Py_ssize_t little                  # that a batch may hold and go on up to the bound of the process
     cdef double batch_deadline              # monotonic seconds
+    cdef Holder taker                       # of what the batch says is out; None: it had ended before it counted anything
+    cdef double waited                      # seconds that it has waited for others, in all, as looked at now and then
     cdef double moved                       # monotonic seconds: when anything of the batch last came, ended or was taken
     cdef list inlets                        # those whose answers are counted
     cdef readonly int held                  # how many of them wait
@@ -45,6 +48,8 @@ cdef class Inflow:
     cdef int update(self, Py_ssize_t out, Py_ssize_t window, Py_ssize_t making, Py_ssize_t message, bint full,
                     bint window_full, uint64_t next_out) except -1
     cdef int close(self) except -1
+    cdef int wait(self, Kind kind) except -1
+    cdef double waits_for_others(self, double since, double t) noexcept
     cdef Py_ssize_t own(self) noexcept
     cdef void count(self, Py_ssize_t reading, Py_ssize_t window, Py_ssize_t out, Py_ssize_t making) noexcept
     cdef Py_ssize_t go_on(self, Kind kind, Py_ssize_t coming) except -1

@@ -9,7 +9,7 @@ holds little up to the bound itself. Above its mark it waits in the line of its 
 Beyond that is what nobody asks for: a read of each connection, and one call of each batch that holds next to nothing.
 
 Must never let all wait for one another. Invariant: where something waits, one of these goes on by itself.
-  - Clients have more than a little to take, or to take soon (is_much_to_take): they do, or are cut.
+  - Clients have more than a little to take, or to take soon (is_much_to_take): they do, or are cut (AN-16).
   - Else the first that waits and whose bytes reach its client goes on without room, and ends: an answer by its upstream or
     its call's time, a result by being made, a batch by all of its calls.
   - In request order only the earliest call without a result leads. If it does not wait it runs, below COUNTED: it ends
@@ -20,6 +20,7 @@ So `full` must never mean results that wait for an earlier call, which may be th
 from batchwire.core.asserts cimport must_hold
 from batchwire.core.memory cimport Tide
 from batchwire.core.model cimport Call, now
+from batchwire.core.pressure cimport Holder, MUCH, Pressure
 from batchwire.core.upstream.base cimport CallOwner, Inlet
 from libc.stdint cimport uint64_t
 
@@ -85,11 +86,26 @@ cdef int wake_others() except -1:
     return 0
 
 
-cdef class Inflow:
-    """bound, process_bound: bytes. batch_deadline: monotonic seconds."""
+cdef class Waiters(Pressure):
+    cdef double longest_wait(self, double t) except -2:
+        cdef Inflow inflow
+        cdef double longest = -1
+        for inflow in set().union(*lines):
+            longest = max(longest, inflow.waits_for_others(self.looked, t))
+        return longest
 
-    def __init__(self, CallOwner owner, Py_ssize_t bound, Py_ssize_t process_bound, double batch_deadline):
+
+cdef Waiters pressure = Waiters()
+
+
+cdef class Inflow:
+    """taker: see Conductor. bound, process_bound: bytes. batch_deadline: monotonic seconds."""
+
+    def __init__(self, CallOwner owner, Holder taker, Py_ssize_t bound, Py_ssize_t process_bound, double batch_deadline):
         self.owner = owner
+        self.taker = taker
+        if taker is not None:
+            pressure.join(taker)
         self.bound = bound
         self.process_bound = process_bound
         self.read_bound = process_bound - process_bound // SPARE
@@ -207,6 +223,17 @@ cdef class Inflow:
         self.owner.room_to_write()
         return self.most
 
+    cdef int wait(self, Kind kind) except -1:
+        lines[kind][self] = None
+        return 0 if self.taker is None else pressure.watch(self.taker)
+
+    cdef double waits_for_others(self, double since, double t) noexcept:
+        """For how many seconds, in all; since: the last look at it. 0: not now, for its own client is to take first."""
+        if self.to_take or self.out >= MUCH:          # `full` may be of results that wait for being made ready
+            return 0
+        self.waited += t - max(self.moved, since)
+        return self.waited
+
     # --- who goes on
 
     cdef bint is_crowded(self, Py_ssize_t coming) noexcept:
@@ -268,7 +295,7 @@ cdef class Inflow:
             lines[kind].pop(self, None)
             return True
         self.most = most
-        lines[kind][self] = None
+        self.wait(kind)
         return False
 
     cdef bint may_make(self, Py_ssize_t most, Py_ssize_t coming, bint leads) except -1:
@@ -284,7 +311,7 @@ cdef class Inflow:
     cdef bint may_start(self, int running) except -1:
         """Whether the batch may start one more call; if not, room_to_write() follows. running: of its calls."""
         if self.taken_back and not self.may_return():
-            lines[START][self] = None
+            self.wait(START)
             return False
         self.taken_back = False
         # What runs may bring as much as is read at once before it is counted.
@@ -294,7 +321,7 @@ cdef class Inflow:
             if lines[START]:
                 lines[START].pop(self, None)
             return True
-        lines[START][self] = None
+        self.wait(START)
         return False
 
     cdef bint may_return(self) noexcept:
@@ -318,7 +345,7 @@ cdef class Inflow:
         if self.own() <= self.bound and (not crowded or self.is_small_with(inlet, coming)):
             return True
         if crowded:
-            lines[ON][self] = None
+            self.wait(ON)
         if self.full or inlet is not self.leader():
             return False
         # GW-23: what comes before it can end by itself, unless it has no connection because the others have them all.

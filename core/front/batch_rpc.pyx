@@ -46,6 +46,7 @@ cdef class BatchRpc(Rpc):
                 self.kind == KIND_JSON)
         self.session = self.batch.session
         self.session.listen(self)
+        self.session.answered_by(self)
         if self.content_type is not None and PyBytes_GET_SIZE(self.content_type) > MAX_CONTENT_TYPE:
             raise EnvelopeError(500, "InternalError", "the content type of the answer is too long")
         if left >= 0:
@@ -223,6 +224,8 @@ cdef class BatchRpc(Rpc):
 
     cdef int on_close(self, bint whole) except -1:
         Rpc.on_close(self, whole)
+        if self.session is not None:
+            self.session.answered_by(None)
         return self.close("ok" if whole and self.out is None else "cancelled")
 
     cdef int close(self, str ended) except -1:

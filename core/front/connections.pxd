@@ -1,6 +1,7 @@
 # What the connections of a listener have in common, whatever version of HTTP they speak: see connections.pyx.
 from batchwire.core.front.stream cimport Stream
 from batchwire.core.model cimport Buffer
+from libc.stdint cimport int64_t
 
 cdef enum:
     WRITE_BYTES = 262144      # the most that is made for one write
@@ -27,9 +28,11 @@ cdef class Connection:
     cdef bint delivering                    # it is paused until the transport has sent everything
     cdef bint closed, closing               # gone; nothing more is read or answered
     cdef double taken_at                    # when it was last seen to take something, from when it was paused
+    cdef int64_t written                    # bytes in all
     cdef Py_ssize_t untaken_before          # bytes that it had to take at that look
     cdef int write(self) except -1
     cdef Py_ssize_t untaken(self) except -1
+    cdef int64_t taken(self) except -2
     cdef int state_of_peer(self) except -1
     cdef bint is_delivered(self) except -1
     cdef int delivered(self) except -1

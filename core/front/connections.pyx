@@ -96,6 +96,7 @@ cdef class Connection:
         """Writes past the transport while that has nothing unsent."""
         cdef Buffer out = self.out
         cdef Py_ssize_t sent = 0
+        self.written += out.size
         if self.handed_over and self.transport.get_write_buffer_size() == 0:
             self.handed_over = False
         if self.fd >= 0 and not self.handed_over:
@@ -116,6 +117,10 @@ cdef class Connection:
     cdef Py_ssize_t untaken(self) except -1:
         """Bytes that were written and that the client's side has not acknowledged, whoever holds them."""
         return self.transport.get_write_buffer_size() + queued(self.transport.get_extra_info("socket").fileno())
+
+    cdef int64_t taken(self) except -2:
+        """Bytes that the client's side has acknowledged; -1: the connection is gone."""
+        return -1 if self.transport is None else max(self.written - self.untaken(), 0)
 
     cdef int state_of_peer(self) except -1:
         """A PeerState; what has been sent to a client that has gone makes it known."""

@@ -6,6 +6,7 @@ write to a socket, nor know how requests are told apart.
 from batchwire.core.front.stream cimport FILL_MORE, FillEnd, Handler
 from batchwire.core.model cimport Buffer, now
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.stdint cimport int64_t
 from libc.string cimport memmove
 
 from http import HTTPStatus
@@ -129,6 +130,9 @@ cdef class Http1Stream(Stream):
     cdef int cut(self) except -1:
         self.link.abort()
         return 0
+
+    cdef int64_t client_took(self) except -2:
+        return self.link.taken() if self.link.paused else -1
 
     cdef bint takes_trailers(self) except -1:
         return self.chunked and Stream.takes_trailers(self)

@@ -7,7 +7,7 @@ from batchwire.core.front.stream cimport Stream
 from batchwire.core.session.crowd cimport held_by_all
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
-from libc.stdint cimport int32_t, uint8_t, uint32_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 from libc.string cimport memcmp
 
 cdef enum:
@@ -93,6 +93,15 @@ cdef class Http2Stream(Stream):
 
     cdef int cut(self) except -1:
         return self.reset(NGHTTP2_CANCEL)
+
+    cdef int drop(self) except -1:
+        self.cut()
+        return self.leave(False)
+
+    cdef int64_t client_took(self) except -2:
+        cdef Http2Link connection = self.connection
+        return connection.taken() if connection.paused or nghttp2_session_get_remote_window_size(connection.session) <= 0 \
+            else -1
 
     cdef int break_off(self) except -1:
         return self.reset(NGHTTP2_INTERNAL_ERROR)

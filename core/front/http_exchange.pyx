@@ -75,6 +75,8 @@ cdef class HttpExchange(Handler):
         """It counts for this batch from now on, as does what the client has not taken of the answer (AN-05). Before the
         batch is fed."""
         self.session = session
+        if self.stream is not None:
+            session.answered_by(self)
         if self.room is not None:
             self.room.hand_over(session)
 
@@ -222,6 +224,8 @@ cdef class HttpExchange(Handler):
         self.outbound.clear()
         self.unsent = self.owed = 0
         self.count_answer()
+        if self.session is not None:
+            self.session.answered_by(None)
         self.forget_stored()
         self.stir(self.reading)
         self.stir(self.writing)

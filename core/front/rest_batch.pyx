@@ -36,6 +36,7 @@ cdef class RestBatch(Handler):
     cdef int begin(self, Stream stream) except -1:
         self.stream = stream
         self.session.listen(self)
+        self.session.answered_by(self)
         for name, value in stream.headers:
             if name == b"expect" and value.lower() == b"100-continue":
                 stream.go_ahead()
@@ -248,6 +249,7 @@ cdef class RestBatch(Handler):
         self.stream = None
         self.out = None
         self.session.front_keeps(0)
+        self.session.answered_by(None)
         return self.close("ok" if whole and self.over else "cancelled")
 
     cdef bint owes_more(self) except -1:

@@ -1,6 +1,7 @@
 # A request and who answers it, whatever carries it: see stream.pyx.
 from batchwire.core.session.waker cimport SessionListener
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.stdint cimport int64_t
 from libc.string cimport memcpy
 
 cdef enum FillEnd:
@@ -54,6 +55,8 @@ cdef class Stream:
     cdef Py_ssize_t unsent(self) except -1
     cdef bint store(self, Py_ssize_t more, Py_ssize_t longest) except -1
     cdef int cut(self) except -1
+    cdef int drop(self) except -1
+    cdef int64_t client_took(self) except -2
     cdef bint takes_trailers(self) except -1
     cdef int put_trailer(self, bytes name, bytes value) except -1
     cdef int break_off(self) except -1

@@ -100,6 +100,22 @@ cdef class Handler(SessionListener):
             stream.fail(error)
         return 0
 
+    cdef int64_t client_took(self) except -2:
+        cdef Stream stream = self.stream
+        return -1 if stream is None else stream.client_took()
+
+    cdef int give_up(self) except -1:
+        cdef Stream stream = self.stream
+        if stream is None:
+            return 0
+        try:
+            fault("front.give_up")
+            self.on_stalled()
+            stream.drop()
+        except Exception as error:
+            stream.fail(error)
+        return 0
+
     cdef int stir(self, object waiter) except -1:
         """Wakes up a coroutine that waits on a future, if one does."""
         if waiter is not None and not waiter.done():
@@ -142,6 +158,14 @@ cdef class Stream:
 
     cdef int cut(self) except -1:
         """Ends the stream at once, because of its client; what that has not taken is lost. on_close() follows."""
+        raise NotImplementedError
+
+    cdef int drop(self) except -1:
+        """cut(), so that the handler lets go of what it has, however long its connection takes to say so."""
+        return self.cut()
+
+    cdef int64_t client_took(self) except -2:
+        """Bytes that the client has taken of its connection, while that is what holds it up; else -1."""
         raise NotImplementedError
 
     cdef bint takes_trailers(self) except -1:

@@ -55,10 +55,9 @@ cdef class Bounds:
         inflow.ordered = results.ordered
         inflow.may_end = self.whole
         if results.one_message and not results.ended:
-            # Nobody can take any before the end.
             return inflow.update(
-                results.kept, self.answers_held(), results.making, results.most,
+                results.to_take(), self.answers_held(), results.making, results.most,
                 self.client_first(), results.earlier_first(), results.next_number)
         # What waits for nothing but the client leaves as soon as it takes.
-        return inflow.update(results.unsent(), self.waiting_bytes(), results.unwritten if inflow.to_take else results.making,
+        return inflow.update(results.to_take(), self.waiting_bytes(), results.unwritten if inflow.to_take else results.making,
                              0, self.client_first(), results.earlier_first(), results.next_number)

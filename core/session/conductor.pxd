@@ -1,4 +1,5 @@
 from batchwire.core.model cimport Call, Result
+from batchwire.core.pressure cimport Holder
 
 cdef class Conductor:
     """What the parts of a batch ask of the one who has put them together. See conductor.pyx."""
@@ -8,3 +9,5 @@ cdef class Conductor:
     cdef int rest(self) except -1
     cdef Py_ssize_t stuck(self) noexcept
     cdef int make_way(self) except -1
+    cdef Holder taker(self)
+    cdef int give_up(self) except -1

@@ -1,5 +1,6 @@
 """The interface between the parts of a batch and its session, so that none of them has to know it."""
 from batchwire.core.model cimport Call, Result
+from batchwire.core.pressure cimport Holder
 
 
 cdef class Conductor:
@@ -26,4 +27,12 @@ cdef class Conductor:
 
     cdef int make_way(self) except -1:
         """Ends, because its client sends too slowly while others wait (PL-13). Never raises."""
+        raise NotImplementedError
+
+    cdef Holder taker(self):
+        """Who holds what its client has not taken."""
+        raise NotImplementedError
+
+    cdef int give_up(self) except -1:
+        """Ends, because its client takes too slowly while others wait (AN-16). Never raises."""
         raise NotImplementedError

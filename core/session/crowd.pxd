@@ -4,11 +4,9 @@ from batchwire.core.session.conductor cimport Conductor
 cdef class Share(Holder):
     """What one batch holds of its request, in the sum of all batches of the process. See crowd.pyx."""
     cdef Conductor batch                    # None: it has ended
-    cdef object loop
     cdef Py_ssize_t held                    # bytes that are counted for it
     cdef Py_ssize_t bound                   # of the process
     cdef Py_ssize_t unpaid                  # bytes that have come since its client was last given leave to send
-    cdef double patience                    # seconds that it waits before others are cut
     cdef double brought                     # when its client last sent something
     cdef double chosen                      # when it was let go on as the only one, monotonic seconds
     cdef double waited                      # seconds that it has waited before, in all

@@ -92,7 +92,7 @@ cdef int give_turn(Share share) except -1:
 
 
 cdef class Waiters(Pressure):
-    cdef double longest_wait(self, double t) noexcept:
+    cdef double longest_wait(self, double t) except -2:
         cdef Share share
         cdef double longest = -1
         for share in waiting:
@@ -165,7 +165,7 @@ cdef class Share(Holder):
             self.since = now()
             if not self.has_leave():
                 self.pace.stop(self.since)
-            return pressure.watch(self.loop, self.patience)
+            return pressure.watch(self)
         return 0
 
     cdef int leave(self) except -1:

@@ -49,6 +49,10 @@ cdef class ResultStream:
         """Bytes that are written and that the front has not taken."""
         return self.outbox.held
 
+    cdef inline Py_ssize_t to_take(self) noexcept:
+        """Bytes that wait for the client alone. Nobody can take any before the end of one message."""
+        return self.kept if self.one_message and not self.ended else self.outbox.held + self.kept
+
     cdef inline bint window_full(self) noexcept:
         return self.waiting_bytes >= self.window_bytes
 

@@ -4,6 +4,7 @@ from batchwire.core.dispatch.limits cimport Limits
 from batchwire.core.dispatch.placement cimport Placement
 from batchwire.core.inheritance cimport Inheritance
 from batchwire.core.model cimport Call, Refusal, Result
+from batchwire.core.pressure cimport Holder
 from batchwire.core.route cimport Route
 from batchwire.core.session.batch_head cimport BatchHead
 from batchwire.core.session.bounds cimport Bounds
@@ -15,6 +16,7 @@ from batchwire.core.session.outlet cimport Outlet
 from batchwire.core.session.pending cimport Pending
 from batchwire.core.session.result_stream cimport ResultStream
 from batchwire.core.session.settler cimport Settler
+from batchwire.core.session.taker cimport Taker
 from batchwire.core.session.turns cimport Slice
 from batchwire.core.session.waker cimport SessionListener, Waker
 from libc.stdint cimport uint64_t
@@ -47,6 +49,7 @@ cdef class Session(Conductor):
     cdef Waker waker
     cdef Slice slice
     cdef Share share
+    cdef Taker its_taker                    # None: no answer has been large
     # what it waits for
     cdef bint drive_due                     # on_drive() will be called
     cdef Alarm alarm                        # of the deadline, or None
@@ -73,6 +76,9 @@ cdef class Session(Conductor):
     cdef int client_takes(self, double t) except -1
     cdef int front_keeps(self, Py_ssize_t n) except -1
     cdef int stalled(self) except -1
+    cdef int leave_untaken(self, object error) except -1
+    cdef int answered_by(self, SessionListener front) except -1
+    cdef int release_taker(self) except -1
     cdef int drive(self) except -1
     cdef int read(self) except -1
     cdef bint may_read_on(self) noexcept
@@ -94,4 +100,6 @@ cdef class Session(Conductor):
     cdef bint holds_all(self) noexcept
     cdef Py_ssize_t stuck(self) noexcept
     cdef int make_way(self) except -1
+    cdef Holder taker(self)
+    cdef int give_up(self) except -1
     cdef int wake_input(self) except -1

@@ -20,6 +20,7 @@ from batchwire.core.model cimport (
 )
 from batchwire.core.plan.order cimport Plan
 from batchwire.core.plan.urls cimport UrlRules
+from batchwire.core.pressure cimport Holder
 from batchwire.core.route cimport Route
 from batchwire.core.session.batch_head cimport BatchHead
 from batchwire.core.session.bounds cimport Bounds
@@ -30,6 +31,7 @@ from batchwire.core.session.outlet cimport Outlet
 from batchwire.core.session.pending cimport Pending
 from batchwire.core.session.result_stream cimport ResultStream
 from batchwire.core.session.settler cimport Settler
+from batchwire.core.session.taker cimport Taker
 from batchwire.core.session.turns cimport Slice
 from batchwire.core.session.waker cimport SessionListener, Waker
 from cpython.bytes cimport PyBytes_GET_SIZE
@@ -207,6 +209,16 @@ cdef class Session(Conductor):
         self.waker.listener = listener
         return 0
 
+    cdef int answered_by(self, SessionListener front) except -1:
+        """Who passes the answer on to the client; None: that has it all, or is gone."""
+        self.waker.front = front
+        if front is None and self.results.unsent():
+            self.results.kept = 0
+            if self.is_over():
+                self.results.discard()
+            self.dispatch.tell_inflow()       # others may wait for the room
+        return self.release_taker()
+
     # --- the front's side: out
 
     async def wait_output(self):
@@ -255,10 +267,15 @@ cdef class Session(Conductor):
         return 0
 
     cdef int stalled(self) except -1:
-        """The client has taken nothing for too long: what it has not taken is gone, and `failure` says why."""
+        """The client has taken nothing for too long."""
+        return self.leave_untaken(EnvelopeError(
+            408, "ClientStalled", "the client did not take its results" if self.intake.ended
+            else "the client did not take results while it sent its batch (streaming_threshold)"))
+
+    cdef int leave_untaken(self, object error) except -1:
+        """What the client has not taken is gone, and `failure` says why."""
         if self.failure is None:
-            self.failure = EnvelopeError(408, "ClientStalled", "the client did not take its results" if self.intake.ended
-                                         else "the client did not take results while it sent its batch (streaming_threshold)")
+            self.failure = error
             self.failure.started = self.dispatch.launched
         self.cancel()
         return 0
@@ -635,6 +652,27 @@ cdef class Session(Conductor):
         except Exception as error:
             return self.crashed(error)
 
+    cdef Holder taker(self):
+        if self.its_taker is None:
+            self.its_taker = Taker.of(self, self.loop, self.results, self.waker, self.limits.client_idle_seconds)
+        return self.its_taker
+
+    cdef int give_up(self) except -1:
+        cdef SessionListener front = self.waker.front if self.is_over() else None
+        try:
+            fault("give_up")
+            self.leave_untaken(EnvelopeError(408, "ClientTooSlow", "the client took its results too slowly, and others waited"))
+        except Exception as error:
+            self.crashed(error)
+        # One that is not over tells its front by the usual way, and may be told why.
+        return 0 if front is None else front.give_up()
+
+    cdef int release_taker(self) except -1:
+        """Nothing of the answer is to be cut any more."""
+        if self.its_taker is not None and self.is_over() and self.waker.front is None:
+            self.its_taker.batch = None
+        return 0
+
     # --- the end
 
     cdef int break_off(self, object error) except -1:
@@ -693,6 +731,7 @@ cdef class Session(Conductor):
         self.share.close()
         self.settler.close()
         self.dispatch.close()
+        self.release_taker()
         if self.alarm is not None:
             self.alarm.cancel()
             self.alarm = None

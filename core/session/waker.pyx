@@ -9,6 +9,14 @@ cdef class SessionListener:
         """wants_input() has become true."""
         raise NotImplementedError
 
+    cdef int64_t client_took(self) except -2:
+        """Bytes that the client has taken of its connection, while that is what holds it up; else -1."""
+        return -1
+
+    cdef int give_up(self) except -1:
+        """The client is too slow, and the session over: what it has not taken goes at once. Never raises."""
+        raise NotImplementedError
+
 
 cdef class Waker:
     def __init__(self, loop):
