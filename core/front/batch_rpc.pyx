@@ -153,11 +153,11 @@ cdef class BatchRpc(Rpc):
                 self.whole = True
                 self.lead_at = 0
                 self.lead_size = put_prefix(self.lead, session.unsent())
-            self.put_out(session.take_chunk())
+            self.put_out(session.take_chunk(True))
         else:
             if not session.has_output() or session.unsent() == 0:
                 return False
-            self.send(session.take_chunk())
+            self.send(session.take_chunk(True))
             if self.content_type is not None:
                 self.lead_size = self.wrap(self.left_out())
         if session.is_over():

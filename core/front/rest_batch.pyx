@@ -196,7 +196,7 @@ cdef class RestBatch(Handler):
             if self.out is None:
                 if self.over or session.unsent() == 0 or not session.has_output():
                     break
-                self.out = session.take_chunk()
+                self.out = session.take_chunk(True)
                 if self.out is None:
                     break
             n += copy_part(p + n, size - n, self.out, &self.out_at)

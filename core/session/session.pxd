@@ -58,7 +58,7 @@ cdef class Session(Conductor):
     cpdef feed(self, bytes data)
     cpdef feed_end(self)
     cdef bint worked(self, double seconds) except -1
-    cdef object take_chunk(self)
+    cdef object take_chunk(self, bint keeps)
     cpdef check_idle(self)
     cdef void sum_up(self, Summary* summary) noexcept
     cdef int listen(self, SessionListener listener) except -1

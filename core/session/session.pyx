@@ -234,14 +234,21 @@ cdef class Session(Conductor):
         """Bytes of the answer that have not been taken."""
         return self.results.untaken()
 
-    def take(self):
-        """One chunk of the answer, or None. Protobuf: one message; of Execute, whose answer is one, a part of it."""
-        chunk = self.take_chunk()
+    def take(self, bint keeps=False):
+        """One chunk of the answer, or None. Protobuf: one message; of Execute, whose answer is one, a part of it.
+
+        keeps: it counts until the front says what it keeps (front_keeps); else with who takes it.
+        """
+        chunk = self.take_chunk(keeps)
         return b"".join(chunk) if type(chunk) is list else chunk
 
-    cdef object take_chunk(self):
+    cdef object take_chunk(self, bint keeps):
         """take() without putting together what is in pieces: bytes, a list of bytes, or None."""
+        cdef Py_ssize_t held = self.results.untaken()
         cdef object chunk = self.outlet.take(self.pending.calls)
+        if keeps:
+            # Else others would get its room before the front has said that it still keeps it.
+            self.results.kept += held - self.results.untaken()
         self.dispatch.tell_inflow()
         if chunk is not None and not self.is_over():
             try:

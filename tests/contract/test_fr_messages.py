@@ -357,7 +357,8 @@ def test_FR_10_json_in_slices_is_json_in_one_piece(calls: list[dict[str, Any]], 
     whole = json_format.ParseDict(tree, batch_pb2.ExecuteRequest())
     raw = asyncio.run(connect_json.parse(json.dumps(tree).encode(), batch_pb2.ExecuteRequest))
     assert batch_pb2.ExecuteRequest.FromString(raw) == whole
-    text = b"".join(map(bytes, asyncio.run(connect_text.text_of(raw, batch_pb2.ExecuteRequest))))
+    pieces, _ = asyncio.run(connect_text.text_of([raw], batch_pb2.ExecuteRequest))
+    text = b"".join(map(bytes, pieces))
     assert json_format.Parse(text, batch_pb2.ExecuteRequest()) == whole
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from batchwire.core.dispatch.inflow import stats
 from batchwire.v1 import batch_pb2 as pb
-from core_driving import Request, answer, serving, session_of
+from core_driving import Request, answer, serving, session_of, turned
 from harness import grpc_client
 
 MIB = 1 << 20
@@ -51,3 +51,20 @@ async def test_AN_05_pieces_count_until_they_are_taken(execute: bool, ordered: b
     # Parts are for the many messages of Batch.
     large = b"" if execute and parts else BODY
     assert bodies == {str(n): large if n % 2 else b"small" for n in range(8)}
+
+
+@pytest.mark.parametrize("execute", [False, True])
+async def test_AN_05_what_a_front_keeps_counts_while_it_takes(execute: bool) -> None:
+    """Others get no room from it before the front has said what it keeps."""
+    async with serving(lambda _: answer(200, BODY, [("Content-Type", "image/png")])) as (_, _, route):
+        session: Any = session_of(route, execute=execute)
+        calls = [grpc_client.call(str(n), "large") for n in range(3)]
+        options = grpc_client.options(max_message_bytes=32 * MIB)
+        session.feed(grpc_client.message(*calls, options=options).SerializeToString())
+        session.feed_end()
+        await turned(lambda: stats()["answers_out"] >= 3 * len(BODY))
+        held = stats()["answers_out"]
+        while session.take(True) is not None:
+            assert stats()["answers_out"] == held
+        del session
+    assert stats()["answers_out"] == 0

@@ -22,7 +22,7 @@ from harness.http2_wire import Http2Wire, request
 from harness.scripted import Received, Reply, ScriptedUpstream
 from in_process import closed, come_true, whole_front
 
-BODY, CALLS, CLIENTS, WINDOW = 300_000, 8, 6, 65_535
+BODY, SHORT, CALLS, CLIENTS, WINDOW = 300_000, 1000, 8, 6, 65_535
 BOUND = 4 * BODY
 LIMITS = {"max_answer_bytes_in_process": BOUND, "max_answer_bytes_in_flight": BOUND}
 KINDS = {
@@ -37,9 +37,9 @@ pytestmark = pytest.mark.timeout(120)
 
 
 def asked(kind: str, calls: int) -> bytes:
+    path = "small" if calls == 1 else "large" if calls <= CALLS else "short"
     made = batch_pb2.ExecuteRequest(
-        calls=[grpc_client.call(str(n), "large" if calls > 1 else "small") for n in range(calls)],
-        options=grpc_client.options(),
+        calls=[grpc_client.call(str(n), path) for n in range(calls)], options=grpc_client.options()
     )
     text = json_format.MessageToJson(made).encode() if kind.endswith("json") else made.SerializeToString()
     if kind.startswith("unary"):
@@ -88,7 +88,8 @@ def take(port: int, kind: str, calls: int, go: threading.Event | None) -> list[i
 @pytest.fixture
 async def port(upstream: ScriptedUpstream) -> AsyncIterator[int]:
     def reply(asked: Received) -> Reply:
-        return Reply(200, [("Content-Type", "image/png")], b"x" * (BODY if "large" in asked.path else 10))
+        size = {"/large": BODY, "/short": SHORT, "/small": 10}[asked.path]
+        return Reply(200, [("Content-Type", "image/png")], b"x" * size)
 
     upstream.fallback = reply
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2 * CLIENTS))
@@ -116,3 +117,27 @@ async def test_AN_05_what_waits_with_a_web_front_counts(kind: str, port: int) ->
     await come_true(lambda: stats()["answers_out"] >= 2 * BODY - WINDOW)
     go.set()
     assert await task == [BODY] * 2
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_AN_05_what_a_web_front_makes_when_it_is_sent_counts_once(kind: str, port: int) -> None:
+    """The text of a long body is not there beside it."""
+    task = asyncio.ensure_future(asyncio.to_thread(take, port, kind, 2, None))
+    most = 0
+    while not task.done():
+        most = max(most, stats()["answers_out"])
+        await asyncio.sleep(0)
+    assert await task == [BODY] * 2
+    assert most >= 2 * BODY - WINDOW
+    assert most <= 3 * BODY
+
+
+async def test_AN_05_of_short_results_their_text_counts_and_not_their_message(port: int) -> None:
+    """It is made at once; then the message is not there any more."""
+    calls = 400
+    go = threading.Event()
+    task = asyncio.ensure_future(asyncio.to_thread(take, port, "unary-json", calls, go))
+    message, text = calls * SHORT, calls * SHORT * 4 // 3
+    await come_true(lambda: text < stats()["answers_out"] < message + text - 2 * WINDOW)
+    go.set()
+    assert await task == [SHORT] * calls

@@ -71,14 +71,19 @@ class HttpRequest:
     async def pour(self, pieces: list[Any], kept: int = 0) -> None:
         """Writes pieces as the client takes them; each is let go of with that, and those left count until then (AN-05).
 
-        pieces: what has len() and bytes(). kept: bytes that are there beside them until the last is written.
+        pieces: bytes, or what bytes() makes some of. kept: bytes that the latter are made of, which are there until the
+        last of them is made; they count in place of these.
         """
-        left = sum(map(len, pieces)) + kept
+        left = sum(len(piece) for piece in pieces if type(piece) is bytes)
+        unmade = sum(type(piece) is not bytes for piece in pieces)
         pieces.reverse()
         while pieces:
             piece = pieces.pop()
-            left -= len(piece)
-            self.exchange.owe(left)
+            if type(piece) is bytes:
+                left -= len(piece)
+            else:
+                unmade -= 1
+            self.exchange.owe(left + (kept if unmade else 0))
             self.write(bytes(piece))
             del piece
             await self.drain()

@@ -17,7 +17,7 @@ from ..http.head import Head
 from ..http.http_request import HttpRequest
 from . import connect_json, connect_text
 from .connect_unary import error_object, seconds_of
-from .pieces import enveloped, joined
+from .pieces import enveloped
 from .rpc_call import HttpCall, method_of
 from .rpc_servicer import RpcServicer
 
@@ -62,17 +62,14 @@ class ConnectStream:
             call = HttpCall(self._servicer, method, unpack)
             metadata = [(name, value) for name, value in head.headers if name != b"content-type"]
             async for pieces in call.run(request, metadata, seconds):
+                kept = 0
                 if as_json:
-                    await self._pour_text(request, await joined(pieces), given)
-                else:
-                    await request.pour(enveloped(0, pieces))
+                    pieces, kept = await connect_text.text_of(pieces, given, request.exchange.owe)
+                await request.pour(enveloped(0, pieces), kept)
         except EnvelopeError as error:
             end["error"] = error_object(error)
         await request.pour(enveloped(_END, [json.dumps(end).encode()]))
         request.end()
-
-    async def _pour_text(self, request: HttpRequest, message: bytes, kind: Any) -> None:
-        await request.pour(enveloped(0, await connect_text.text_of(message, kind)), len(message))
 
 
 class _Envelopes:

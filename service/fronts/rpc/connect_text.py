@@ -5,13 +5,13 @@ body is never parsed at all. Must never be used for what is hot.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from google.protobuf import json_format
 from google.protobuf.message import Message
 
-from .pieces import Piece, as_base64
+from .pieces import Piece, as_base64, joined
 from .slices import PIECE_BYTES, Slices
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
@@ -19,18 +19,26 @@ Span = tuple[int, int, int]
 """Where a field begins, where its value does, and where it ends."""
 
 
-async def text_of(raw: bytes, kind: type[Message]) -> list[Piece]:
-    """The JSON text of a message of that kind, in pieces of about slices.PIECE_BYTES; one at least.
+async def text_of(
+    message: list[bytes], kind: type[Message], owe: Callable[[int], None] = lambda _: None
+) -> tuple[list[Piece], int]:
+    """The JSON text of a message of that kind, both in pieces; of the text one at least, of about slices.PIECE_BYTES.
 
-    Long bodies stay as they are in `raw` until their pieces are sent.
+    Long bodies stay as they are in the message until their pieces are sent: the bytes of this come with them. owe: is
+    told what is held meanwhile.
     """
-    text = _Text()
+    raw = await joined(message)
+    text = _Text(lambda made: owe(len(raw) + made))
     await text.add_message(memoryview(raw), kind)
-    return text.end()
+    return text.end(), len(raw)
 
 
 class _Text:
-    def __init__(self) -> None:
+    """on_made: is told how many bytes of it there are."""
+
+    def __init__(self, on_made: Callable[[int], None]) -> None:
+        self._on_made = on_made
+        self._made = 0
         self._slices = Slices()
         self._pieces: list[Piece] = []
         self._short: list[str] = []
@@ -44,7 +52,10 @@ class _Text:
 
     def _flush(self) -> None:
         if self._short:
-            self._pieces.append("".join(self._short).encode())
+            piece = "".join(self._short).encode()
+            self._pieces.append(piece)
+            self._made += len(piece)
+            self._on_made(self._made)
         self._short, self._size = [], 0
 
     def end(self) -> list[Piece]:

@@ -17,7 +17,6 @@ from google.rpc import code_pb2
 from ..http.head import Head
 from ..http.http_request import HttpRequest
 from . import connect_json, connect_text
-from .pieces import joined
 from .rpc_call import HttpCall, method_of
 from .rpc_servicer import SERVICE, RpcServicer, status_of
 
@@ -68,9 +67,7 @@ class ConnectUnary:
                 pieces = message
             status = 200
             if as_json:
-                raw = await joined(pieces)
-                kept, pieces = len(raw), await connect_text.text_of(raw, batch_pb2.ExecuteResponse)
-                del raw
+                pieces, kept = await connect_text.text_of(pieces, batch_pb2.ExecuteResponse, request.exchange.owe)
         except EnvelopeError as error:
             status, pieces, kept, as_json = *_failure(error), 0, True
         kind = b"application/json" if as_json else b"application/proto"

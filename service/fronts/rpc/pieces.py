@@ -12,7 +12,7 @@ _PART = PIECE_BYTES // 4 * 3
 
 
 class Base64:
-    """Bytes as base64, which is made when it is sent; len() and bytes() are of the text."""
+    """Bytes as base64, which is made when it is sent; len() and bytes() are of the text. Holds nothing but `raw`."""
 
     def __init__(self, raw: memoryview) -> None:
         self._raw = raw

@@ -22,7 +22,7 @@ class RpcBatch:
     """method: one of METHODS. seconds: to the call's deadline, None for none.
 
     batch: None until the first message has opened it; initial: metadata that go before the answer, then. on_open: is
-    told of its session before that is fed.
+    told of its session before that is fed. keeps: who takes the answer says what is kept of it (AN-05).
     """
 
     def __init__(
@@ -36,6 +36,7 @@ class RpcBatch:
         self._content_type = ""
         self.batch: Batch | None = None
         self.on_open: Callable[[Session], None] = lambda _: None
+        self.keeps = False
         self.initial: list[tuple[bytes, bytes]] = []
 
     def feed(self, message: bytes) -> None:
@@ -86,7 +87,7 @@ class RpcBatch:
         while True:
             await session.wait_output()
             # One at a time: what is added while a message is sent may travel with what follows.
-            chunk = session.take()
+            chunk = session.take(self.keeps)
             if chunk is None:
                 if session.finished:
                     break

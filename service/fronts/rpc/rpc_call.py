@@ -56,6 +56,7 @@ class HttpCall:
         exchange.on_lost = lambda: _client_is_gone(call, exchange)
         exchange.bound_memory(self._servicer.request_bound)
         call.on_open = exchange.hand_over
+        call.keeps = True
         reader = asyncio.ensure_future(self._read(call, request))
         ended: Ending = "cancelled"
         try:

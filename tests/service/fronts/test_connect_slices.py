@@ -39,7 +39,7 @@ async def test_FR_10_a_large_body_becomes_json_in_steps(kind: Any) -> None:
     else:
         result = pb.Result(id="1", status=200, headers=[pb.Header(name="a", value="ü")], body=body, atomicity_group="g")
         whole = kind(results=[result, pb.Result(id="2", body=b"")], summary=pb.BatchSummary(calls=2))
-    text = await connect_text.text_of(whole.SerializeToString(), kind)
+    text, _ = await connect_text.text_of([whole.SerializeToString()], kind)
     assert sum(map(len, text)) == sum(len(bytes(piece)) for piece in text)
     assert b"".join(map(bytes, text)).decode() == json_format.MessageToJson(whole, indent=None)
     assert max(map(len, text)) <= STEP, "each is made when it is sent"
@@ -85,7 +85,7 @@ def test_FR_10_text_in_slices_is_text_in_one_piece(results: list[tuple[str, int,
         for name, size, status in results
     ]
     whole = pb.BatchResponse(results=made, summary=pb.BatchSummary(calls=calls) if calls else None)
-    text = asyncio.run(connect_text.text_of(whole.SerializeToString(), pb.BatchResponse))
+    text, _ = asyncio.run(connect_text.text_of([whole.SerializeToString()], pb.BatchResponse))
     assert b"".join(map(bytes, text)).decode() == json_format.MessageToJson(whole, indent=None)
 
 
