@@ -166,7 +166,7 @@ async def test_AN_16_slow_ones_are_cut_until_the_others_go_on(
     way: str, upstream: ScriptedUpstream, end: threading.Event
 ) -> None:
     async with whole_front(upstream.origin, **LIMITS | {"client_idle_seconds": 8}) as (port, service):
-        takers, sessions = await crowd(port, service, way, 2000, 2 * BODY, end)
+        takers, sessions = await crowd(port, service, way, 500, 2 * BODY, end)
         answer = await asyncio.to_thread(ask, port)
         assert b'"status":200' in answer, answer[:300]
         assert len(answer) > BODY
