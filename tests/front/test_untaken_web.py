@@ -23,7 +23,7 @@ from harness.scripted import Received, Reply, ScriptedUpstream
 from in_process import closed, come_true, whole_front
 
 BODY, SHORT, CALLS, CLIENTS, WINDOW = 300_000, 1000, 8, 6, 65_535
-BOUND = 4 * BODY
+BOUND = 8 * BODY
 LIMITS = {"max_answer_bytes_in_process": BOUND, "max_answer_bytes_in_flight": BOUND}
 KINDS = {
     "grpc-web": ("Batch", "application/grpc-web+proto"),
