@@ -102,7 +102,7 @@ async def _serve(
             started.append(front)
         for name, address in addresses.items():
             _log.info("listening", front=name, address=address, pid=os.getpid())
-        _spare_the_collector()
+        _spare_the_collector(any(upstream.app for upstream in config.upstreams.values()))
         service.ready = True
         warden.tell_parent(SERVING)
         if announce is not None:
@@ -141,12 +141,13 @@ async def _stop(service: Service, fronts: list[listeners.Front], grace: float) -
     await asyncio.gather(service.drain(grace), *(front.stop(grace + FLUSH_SECONDS) for front in fronts))
 
 
-def _spare_the_collector() -> None:
-    """What lives as long as the process is not looked at again, and the thousands of calls of a running batch,
-    which hold no cycles, do not set the collector off each few hundred."""
+def _spare_the_collector(apps: bool) -> None:
+    """What lives as long as the process is not looked at again. Where there are no apps, whose cycles may hold bodies
+    (OP-25), the thousands of calls of a running batch, which hold none, do not set the collector off each few hundred."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
+    if not apps:
+        gc.set_threshold(20_000, 20, 20)
 
 
 async def _told(stopping: asyncio.Event) -> None:

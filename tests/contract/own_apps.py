@@ -7,6 +7,7 @@ import contextvars
 import json
 import sys
 import warnings
+import weakref
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -25,6 +26,16 @@ HOW: dict[str, type[BaseException]] = {
     "error": RuntimeError,
 }
 kept: set[Any] = set()
+
+
+class Cycle:
+    """What the collector alone frees."""
+
+    def __init__(self) -> None:
+        self.myself = self
+
+
+cycles: weakref.WeakSet[Cycle] = weakref.WeakSet()
 START: dict[str, Any] = {"type": "http.response.start", "status": 200, "headers": []}
 BODY: dict[str, Any] = {"type": "http.response.body", "body": b"x"}
 MESSAGES: dict[str, list[Any]] = {
@@ -144,6 +155,9 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
         await answer(send, "before")
         await asyncio.sleep(float(argument))
         mark(query, "done")
+    elif what == "cycle":
+        cycles.add(Cycle())
+        await answer(send, len(cycles))
     elif what == "stubborn":
         await answer(send, "before")
         while True:

@@ -124,6 +124,11 @@ def test_OP_04_a_batch_behind_a_pipelined_request_begins_anew(gateway: Gateway) 
     assert b'["yes","","","batch"]' in text.replace(b", ", b",")
 
 
+def test_OP_25_what_an_app_leaves_in_cycles_is_freed_soon(gateway: Gateway) -> None:
+    for _ in range(10):
+        assert max(bodies(gateway, ["cycle/"] * 500)) < 2000
+
+
 # --- failures
 
 
