@@ -143,7 +143,7 @@ async def _stop(service: Service, fronts: list[listeners.Front], grace: float) -
 
 def _spare_the_collector(apps: bool) -> None:
     """What lives as long as the process is not looked at again. Where there are no apps, whose cycles may hold bodies
-    (OP-25), the thousands of calls of a running batch, which hold none, do not set the collector off each few hundred."""
+    (OP-25), the calls of a running batch, which hold none, do not set the collector off each few hundred."""
     gc.collect()
     gc.freeze()
     if not apps:
