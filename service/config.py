@@ -179,7 +179,7 @@ class LimitSettings(_Section):
         description="requests of all batches of a process, read and not finished, above which one batch is read on",
     )
     max_answer_bytes_in_process: Bytes = Field(
-        160 << 20,
+        128 << 20,
         description="the same of all batches of a process; above 1/2, one answer of all is read on",
     )
     reference_bytes: Bytes0 = Field(

@@ -29,7 +29,7 @@ cdef enum:
     NEXT_TO_NOTHING = 131072  # that a batch may hold and start one call in any case
     MOST_OF_LITTLE = 8388608  # that a result may become of a batch that holds little
     # The bound of the process divided by it:
-    LITTLE = 96               # is what a batch may hold, or READ, and go on up to the bound
+    LITTLE = 64               # is what a batch may hold, or READ, and go on up to the bound
     TAKEN_SOON = 8            # is what clients may have to take while one of those that wait goes on without room
     SINGLE = 4                # is what batches may hold whose answer is one message, above which one of these goes on
     SPARE = 2                 # is left to what answers become that have been read

@@ -28,7 +28,7 @@ cdef class Limits:
                  double batch_deadline_seconds=0, double client_idle_seconds=60, int max_batches=1000,
                  int max_batches_per_client=0, double min_request_rate=0,
                  Py_ssize_t grpc_max_message_bytes=4 << 20, Py_ssize_t output_high_bytes=1 << 20,
-                 Py_ssize_t max_answer_bytes_in_flight=32 << 20, Py_ssize_t max_answer_bytes_in_process=160 << 20,
+                 Py_ssize_t max_answer_bytes_in_flight=32 << 20, Py_ssize_t max_answer_bytes_in_process=128 << 20,
                  Py_ssize_t reference_bytes=8 << 20, Py_ssize_t max_reference_bytes_in_process=64 << 20,
                  Py_ssize_t reorder_bytes=8 << 20, int reorder_results=1024,
                  Py_ssize_t max_pending_bytes=64 << 20,
