@@ -44,6 +44,13 @@ class EnvelopeError(BatchwireError):
         self.route = route
         self.started = 0
 
+    def again(self) -> "EnvelopeError":
+        """The same, for whoever raises what a batch keeps: a traceback leads to frames that lead to the batch, and the
+        cycle would keep what they have of a message until the garbage collector comes."""
+        other = EnvelopeError(self.status, self.code, self.message, self.target, self.route)
+        other.started = self.started
+        return other
+
 
 class ConfigError(BatchwireError):
     """A setting given to the core is out of range or contradictory."""

@@ -17,6 +17,8 @@ import logging
 from collections import deque
 from errno import ECONNREFUSED
 from os import strerror
+from socket import SO_LINGER, SOL_SOCKET
+from struct import pack
 
 from batchwire.core.scarce_log import ScarceLog
 from batchwire.core.upstream.names import Names
@@ -32,9 +34,11 @@ def held_since(HttpConnection connection not None):
 
 cdef bint meets_itself(HttpConnection connection) except -1:
     """GW-15: nobody listens, and the system took the very port for our side that we connect to (RFC 9293 3.5,
-    simultaneous open): what is sent would come back. Such a connection is ended."""
+    simultaneous open): what is sent would come back. Such a connection is ended, and leaves nothing on the port, where
+    the upstream is to listen again."""
     if connection.closed or connection.transport.get_extra_info("sockname") != connection.transport.get_extra_info("peername"):
         return False
+    connection.transport.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_LINGER, pack("ii", 1, 0))   # no TIME-WAIT
     connection.shut()
     return True
 

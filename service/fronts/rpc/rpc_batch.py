@@ -73,7 +73,7 @@ class RpcBatch:
         if self.batch is None:
             self._servicer.refused(error, self._peer)
             return False
-        self.batch.session.fail(error)
+        self.batch.session.fail(error.again())
         return True
 
     async def answer(self) -> AsyncIterator[list[bytes]]:
@@ -98,7 +98,7 @@ class RpcBatch:
                 del chunk
                 yield pieces
         if session.failure is not None:
-            raise session.failure
+            raise session.failure.again()
         if session.cancelled:
             raise stopped(session)
         if self._method == "Execute":
