@@ -1,7 +1,8 @@
 """What a condition sees of the calls before it: their outcome, and single values of what they answered.
 
 An object or an array is built only when two of them are compared. What one evaluation may look at is bounded, and no
-value is read twice (PL-01). Must never build more of an answer than the condition asks for.
+value is read twice (PL-01). Must never build more of an answer than the condition asks for, nor hold what it found in
+a cycle of references: copies of large values would stay until the garbage collector runs (PL-07).
 """
 from batchwire.core.dialects.json_index cimport NO_PATH, NO_VALUE
 from batchwire.core.dialects.json_strings cimport unescaped
@@ -25,9 +26,20 @@ cdef enum:
     AS_TEXT = 16              # bytes that are compared for one
 
 
+cdef class Budget:
+    """What an evaluation may still do."""
+
+    cdef int spend(self, Py_ssize_t work) except -1:
+        """Counts work that is about to be done. Raises ConditionError when it is too much."""
+        self.left -= work
+        if self.left < 0:
+            raise ConditionError("the condition is too much work")
+        return 0
+
+
 cdef class Document:
     """An object or an array, as text; equal to another one that means the same."""
-    cdef Lookup lookup
+    cdef Budget budget                      # not the Lookup, which holds the documents that it found
     cdef bytes text
 
     def __eq__(self, other):
@@ -36,10 +48,10 @@ cdef class Document:
             return NotImplemented
         also = other
         if len(self.text) == len(also.text):
-            self.lookup.spend(len(self.text) // AS_TEXT)
+            self.budget.spend(len(self.text) // AS_TEXT)
             if self.text == also.text:
                 return True
-        self.lookup.spend(BUILT * (len(self.text) + len(also.text)))
+        self.budget.spend(BUILT * (len(self.text) + len(also.text)))
         try:
             # PL-14: numbers are compared exactly in them, too.
             return json.loads(self.text, parse_float=Decimal) == json.loads(also.text, parse_float=Decimal)
@@ -60,10 +72,7 @@ cdef class Lookup:
         return self.index.status
 
     def spend(self, Py_ssize_t work):
-        """Counts work that is about to be done. Raises ConditionError when it is too much."""
-        self.left -= work
-        if self.left < 0:
-            raise ConditionError("the condition is too much work")
+        self.budget.spend(work)
 
     def value(self, bytes name, tuple path):
         """The value at the end of a path into a JSON body; None also where there is none (and for groups, GW-16)."""
@@ -83,17 +92,17 @@ cdef class Lookup:
         if kept is not None and kept.body is not None and name not in self.read:
             # Whether another condition has had it gone through already must make no difference.
             self.read.add(name)
-            self.spend(READ * PyBytes_GET_SIZE(kept.body))
+            self.budget.spend(READ * PyBytes_GET_SIZE(kept.body))
         found = self.given.find(kept, list(path), &start, &end)
         if found == NO_PATH:
             raise ConditionError(f"${quoted(b'/'.join((name, *path)))} asks an array for a member")
         if found == NO_VALUE:
             return None
         p = <const uint8_t*>PyBytes_AS_STRING(text_of(kept)) + start
-        self.spend(end - start)
+        self.budget.spend(end - start)
         if p[0] == c'{' or p[0] == c'[':
             document = Document.__new__(Document)
-            document.lookup = self
+            document.budget = self.budget
             document.text = p[:end - start]
             return document
         if p[0] == c'"':
@@ -112,5 +121,6 @@ cdef Lookup lookup_of(CallIndex index, References given, Call call):
     made.call = call
     made.values = {}
     made.read = set()
-    made.left = MAX_WORK
+    made.budget = Budget.__new__(Budget)
+    made.budget.left = MAX_WORK
     return made
