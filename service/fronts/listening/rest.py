@@ -12,7 +12,8 @@ from batchwire.core.front.http1_acceptor import Http1Acceptor
 
 from ..http.http_servicer import HttpServicer
 from ..http.idle import IdleSweep
-from .sockets import BACKLOG, bound_address, identity, listening_socket, remove_socket, unusable
+from .accepting import Listener
+from .sockets import bound_address, identity, listening_socket, remove_socket, unusable
 from .tls import ListenerTls
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class RestFront:
         self._service = service
         self._address = address
         self._tls = tls
-        self._server: asyncio.Server | None = None
+        self._listener: Listener | None = None
         self._file: tuple[int, int] | None = None  # of a UNIX socket
         self._idle = IdleSweep(service.loop, limits.client_idle_seconds)
         self._servicer = self.servicer()
@@ -59,21 +60,14 @@ class RestFront:
         seconds = self._service.config.limits.client_idle_seconds
         shared = self._service.config.listen.workers > 1
         listening = listening_socket(self._address, shared=shared)
-        bounds: dict[str, Any] = {}
-        if self._tls is not None:
-            # OP-11: of a handshake, and of its end.
-            bounds = {"ssl_handshake_timeout": seconds, "ssl_shutdown_timeout": min(seconds, 30)}
+        context = self._tls.context if self._tls is not None else None
+        listener = Listener(self._service.loop, listening, self.protocol, context, seconds)
         try:
-            self._server = await self._service.loop.create_server(
-                self.protocol,
-                sock=listening,
-                ssl=self._tls.context if self._tls is not None else None,
-                backlog=BACKLOG,
-                **bounds,
-            )
+            await listener.begin()
         except OSError as error:
             listening.close()
             raise unusable(self._address, error) from None
+        self._listener = listener
         self._file = identity(self._address)
         for acceptor in self.acceptors():
             acceptor.begin_sweeps()
@@ -83,8 +77,8 @@ class RestFront:
         """Goes on answering /readyz and refusing batches until those that run have ended, or grace is over."""
         await self._service.drained(grace)
         self._idle.close()
-        if self._server is not None:
-            self._server.close()
+        if self._listener is not None:
+            self._listener.close()
             remove_socket(self._address, self._file)
         acceptors = self.acceptors()
         for acceptor in acceptors:

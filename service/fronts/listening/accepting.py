@@ -1,0 +1,86 @@
+"""Connections of a listener are accepted many in a turn of the loop, and no more than a bound.
+
+libuv accepts one a turn: where the turns are long, those who come wait behind each other for as many turns (PL-01). It
+goes on doing so, which is cheapest, and what else waits then is accepted here. Must never read from a connection.
+"""
+
+import asyncio
+import select
+import socket
+import ssl
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from .sockets import BACKLOG
+
+TURN = 64
+"""Connections that are accepted before others have their turn."""
+TURN_TLS = 8
+"""The same with TLS: handshakes of those who come together are computed together."""
+
+
+class Listener:
+    """Has `sock`, which is bound, once begin() has not failed. protocol: makes that of a connection.
+
+    tls: or None for plain text; seconds: for its handshake.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        sock: socket.socket,
+        protocol: Callable[[], Any],
+        tls: ssl.SSLContext | None,
+        seconds: float,
+    ) -> None:
+        self._loop = loop
+        self._sock = sock
+        self._waiting = select.poll()  # a tenth of what it costs that accept() finds nobody
+        self._waiting.register(sock, select.POLLIN)
+        self._protocol = protocol
+        self._server: asyncio.Server | None = None
+        self._beginning: set[asyncio.Task[Any]] = set()
+        self._more = TURN - 1
+        self._secured: dict[str, Any] = {}
+        if tls is not None:
+            self._more = TURN_TLS - 1
+            # OP-11: of a handshake, and of its end.
+            self._secured = {"ssl": tls, "ssl_handshake_timeout": seconds, "ssl_shutdown_timeout": min(seconds, 30)}
+
+    async def begin(self) -> None:
+        """Listens. Raises OSError."""
+        # For a UNIX socket, create_server() forgets the seconds of a handshake.
+        unix = self._sock.family == socket.AF_UNIX
+        create = self._loop.create_unix_server if unix else self._loop.create_server
+        self._server = await create(self._accepted, sock=self._sock, backlog=BACKLOG, **self._secured)
+
+    def close(self) -> None:
+        """Accepts no more; of what was accepted here, handshakes that are not over are cut."""
+        if self._server is not None:
+            self._server.close()
+        for task in self._beginning:
+            task.cancel()
+
+    def _accepted(self) -> Any:
+        """The protocol of a connection that libuv has accepted."""
+        for _ in range(self._more):
+            if not self._waiting.poll(0):
+                break
+            try:
+                connection, _address = self._sock.accept()
+            except OSError:  # It has gone, or no descriptor is left: libuv then closes those who wait (OP-22).
+                break
+            beginning = self._loop.connect_accepted_socket(self._protocol, connection, **self._secured)
+            task = self._loop.create_task(beginning)
+            self._beginning.add(task)
+            task.add_done_callback(partial(self._begun, connection))
+        return self._protocol()
+
+    def _begun(self, connection: socket.socket, task: "asyncio.Task[Any]") -> None:
+        self._beginning.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if task.cancelled() or error is not None:
+            connection.close()
+        if error is not None and not isinstance(error, OSError):  # a handshake that fails is an OSError
+            self._loop.call_exception_handler({"message": "a connection could not begin", "exception": error})
