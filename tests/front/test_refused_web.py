@@ -1,4 +1,4 @@
-"""Batches over gRPC-Web and Connect that are refused or break off leave nothing to the garbage collector (AN-05, PL-13).
+"""Batches over gRPC-Web and Connect that are refused or break off leave nothing to the garbage collector (PL-13).
 
 Which may not run for minutes, while each keeps a message.
 """

@@ -93,6 +93,8 @@ async def test_GW_15_a_connection_to_itself_is_refused() -> None:
         with pytest.raises(BlockingIOError):
             ours.recv(1)  # nothing was sent
         assert_quiet(upstream)
+    for _ in range(5):
+        await asyncio.sleep(0)  # the loop closes the copy
     with socket.socket() as theirs:
         theirs.bind(address)  # no TIME-WAIT is in the way of an upstream that comes back
 
