@@ -20,6 +20,7 @@ class EnvelopeError(BatchwireError):
     route: str
     started: int
     def __init__(self, status: int, code: str, message: str, target: str = "", route: str = "") -> None: ...
+    def again(self) -> EnvelopeError: ...
 
 class Limits:
     max_calls: int
