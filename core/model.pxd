@@ -113,6 +113,7 @@ cdef class Call:
     cdef list gathered                  # a bulk request's results so far, of answers that went on elsewhere, or None
     cdef Py_ssize_t charged             # bytes of its own that the session counts
     cdef Holding holding                # and those that its body keeps, with the bodies of others
+    cdef Py_ssize_t growth              # bytes that references have put into it, or may: they count until it has its result
     cdef int rank                       # index among the dispatcher's started calls
     cdef Call behind                    # the next one of the CallQueue that this call stands in
     cdef int set_body(self, object owner, const char* p, Py_ssize_t n) except -1
@@ -124,6 +125,7 @@ cdef class CallQueue:
     cdef Call last
     cdef int append(self, Call call) except -1
     cdef int put_back(self, Call call) except -1
+    cdef bint put_first(self, uint64_t number) except -1
     cdef Call popleft(self)
     cdef int clear(self) except -1
 

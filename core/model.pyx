@@ -165,6 +165,21 @@ cdef class CallQueue:
             self.last = call
         return 0
 
+    cdef bint put_first(self, uint64_t number) except -1:
+        """The call of this number comes first from now on; whether it is there."""
+        cdef Call before = None, call = self.first
+        while call is not None and call.number != number:
+            before = call
+            call = call.behind
+        if call is None:
+            return False
+        if before is not None:
+            before.behind = call.behind
+            if self.last is call:
+                self.last = before
+            self.put_back(call)
+        return True
+
     cdef Call popleft(self):
         """The first call; the queue must not be empty."""
         cdef Call call = self.first

@@ -20,5 +20,6 @@ cdef class Filler:
     cdef bint fill_etag(self, Call call, Filling filling, set ids) except -1
     cdef int refuse_long(self, Call call) except -1
 
+cdef Py_ssize_t most_filled(Call call, References given, Py_ssize_t max_body, Py_ssize_t max_line) except -1
 cdef Py_ssize_t filled_bytes(Call call) noexcept
 cdef int leave_to_upstream(Call call, set ids) except -1

@@ -3,14 +3,17 @@
 Rules JB-16..JB-19, GW-06, GW-14, GW-16, GW-18, PL-12. Works in steps (PL-01). Must never decide whether a call runs, except
 that it is refused for what cannot be filled in.
 """
+from batchwire.core.dialects.json_index cimport FOUND_VALUE
 from batchwire.core.errors import quoted
 from batchwire.core.headers cimport valid_value
 from batchwire.core.model cimport Call
 from batchwire.core.plan.plan_flags cimport ETAG_REFERENCE, URL_REFERENCE, WANTS_BYTES
-from batchwire.core.plan.references cimport Kept, References, etag_references, put_etags, resource_url, why_missing
-from batchwire.core.plan.result_of cimport fill_result_of
+from batchwire.core.plan.references cimport (
+    Kept, References, etag_references, lines_of, put_etags, resource_url, size_of, why_missing,
+)
+from batchwire.core.plan.result_of cimport fill_result_of, most_of_results
 from batchwire.core.plan.urls cimport UrlRules, reference_of
-from batchwire.core.plan.value_finder cimport AS_URL, Reference
+from batchwire.core.plan.value_finder cimport AS_PLAIN, AS_URL, Reference
 from batchwire.core.plan.values cimport Filling, filling_of
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
@@ -131,6 +134,38 @@ cdef bint stays_below(bytes rest) except -1:
         elif segment != b".":
             depth += 1
     return True
+
+
+cdef Py_ssize_t most_filled(Call call, References given, Py_ssize_t max_body, Py_ssize_t max_line) except -1:
+    """How many bytes the call may get at most by what is filled in; nothing is looked for that has not been before."""
+    cdef Py_ssize_t body = 0, line = 0, start = 0, end = 0
+    cdef Reference reference
+    cdef Kept kept
+    if call.inputs is None:
+        return 0
+    if call.values is not None:
+        for reference in call.values:
+            kept = call.inputs.get(reference.name)
+            if kept is None:
+                continue
+            if reference.kind == AS_URL:
+                body += lines_of(kept) + PyBytes_GET_SIZE(reference.tail)
+                continue
+            if kept.index is None:
+                start, end = 0, size_of(kept.body if kept.text is None else kept.text)
+            elif given.find(kept, reference.path, &start, &end) != FOUND_VALUE:
+                continue
+            if reference.kind >= AS_PLAIN:
+                line += end - start
+            else:
+                body += end - start
+    if call.flags & (URL_REFERENCE | ETAG_REFERENCE):
+        for kept in call.inputs.values():
+            line += lines_of(kept)
+    body = min(body, max_body)
+    if call.flags & WANTS_BYTES:
+        body += most_of_results(call, call.inputs)
+    return body + min(line, 2 * max_line)
 
 
 cdef Py_ssize_t filled_bytes(Call call) noexcept:

@@ -46,6 +46,8 @@ cdef class Plan:
     cdef int stop_ready(self, Call call, Refusal verdict) except -1
     cdef int let_inputs_go(self, Call call) except -1
     cdef int clear(self) except -1
+    cdef Py_ssize_t most_growth(self, Call call) except -1
+    cdef Py_ssize_t filled(self, Call call) noexcept
     cdef bint is_filling(self, Call call) noexcept
     cdef bint fill(self, Call call, set ids) except -1
     cdef bint is_member(self, Group group, bytes name) except -1

@@ -14,7 +14,7 @@ from batchwire.core.model cimport (
 )
 from batchwire.core.plan.conditions cimport MAX_PARSED, Expression, parse
 from batchwire.core.plan.conditions import ConditionError
-from batchwire.core.plan.filler cimport Filler, filled_bytes, leave_to_upstream
+from batchwire.core.plan.filler cimport Filler, filled_bytes, leave_to_upstream, most_filled
 from batchwire.core.plan.groups cimport Group, no_transaction
 from batchwire.core.plan.index cimport (
     CallIndex, FOUND_CALL, FOUND_DONE_CALL, FOUND_DONE_GROUP, FOUND_GROUP, FOUND_NOTHING,
@@ -644,6 +644,31 @@ cdef class Plan:
             call.state = CALL_READY
         self.let_inputs_go(call)
         return True
+
+    cdef Py_ssize_t most_growth(self, Call call) except -1:
+        """Bytes that the call, or the group that is decided with it, may get at most by being filled in."""
+        cdef Group group = self.spoken_for(call)
+        cdef Py_ssize_t n = 0
+        cdef Call member
+        if group is None:
+            return most_filled(call, self.references, self.max_body, self.max_line) if call.refusal is None else 0
+        for member in group.members:
+            if member.refusal is not None:
+                return 0
+            n += most_filled(member, self.references, self.max_body, self.max_line)
+        # They are put together once more, for the request that carries them.
+        return 2 * min(n, self.max_body)
+
+    cdef Py_ssize_t filled(self, Call call) noexcept:
+        """Bytes that it has, of those that may become more so."""
+        cdef Group group = self.spoken_for(call)
+        cdef Py_ssize_t n = 0
+        cdef Call member
+        if group is None:
+            return filled_bytes(call)
+        for member in group.members:
+            n += filled_bytes(member)
+        return 2 * n
 
     cdef bint is_filling(self, Call call) noexcept:
         """Whether fill() of this call has begun, and has to be called again."""

@@ -1,6 +1,7 @@
 from batchwire.core.dialects.json_index cimport JsonIndex
 from batchwire.core.model cimport Call, Result
 from batchwire.core.plan.urls cimport UrlRules
+from cpython.bytes cimport PyBytes_GET_SIZE
 
 cdef enum Missing:
     MISSING_NOT = 0
@@ -53,7 +54,11 @@ cdef class References:
     cdef int drop_index(self, Kept kept) except -1
     cdef bytes etag_of(self, Kept kept)
 
+cdef inline Py_ssize_t size_of(bytes text) noexcept:
+    return 0 if text is None else PyBytes_GET_SIZE(text)
+
 cdef Py_ssize_t cost(Kept kept) noexcept
+cdef Py_ssize_t lines_of(Kept kept) noexcept
 cdef str why_missing(Kept kept)
 cdef bint all_missing(Kept kept) noexcept
 cdef bytes text_of(Kept kept)

@@ -321,8 +321,12 @@ cdef Kept crowded_out(Call call, Result result):
 
 cdef Py_ssize_t cost(Kept kept) noexcept:
     """Bytes that it holds; its index is counted for itself."""
-    return OVERHEAD + size_of(kept.target) + size_of(kept.group) + size_of(kept.location) + size_of(kept.entity_id) \
-        + size_of(kept.etag) + size_of(kept.content) + size_of(kept.text)
+    return OVERHEAD + size_of(kept.group) + lines_of(kept) + size_of(kept.content) + size_of(kept.text)
+
+
+cdef Py_ssize_t lines_of(Kept kept) noexcept:
+    """Bytes of what may be put into a URL or a header."""
+    return size_of(kept.target) + size_of(kept.location) + size_of(kept.entity_id) + size_of(kept.etag)
 
 
 cdef bytes text_of(Kept kept):
@@ -344,10 +348,6 @@ cdef str why_missing(Kept kept):
 cdef bint all_missing(Kept kept) noexcept:
     """Whether not even the URL is there."""
     return kept.target is None and kept.missing != MISSING_NOT
-
-
-cdef inline Py_ssize_t size_of(bytes text) noexcept:
-    return 0 if text is None else PyBytes_GET_SIZE(text)
 
 
 cdef bytes entity_id_of(Result result):

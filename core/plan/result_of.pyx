@@ -8,7 +8,7 @@ from batchwire.core.dialects.media import PARAMETER
 from batchwire.core.errors import quoted
 from batchwire.core.headers cimport block_get
 from batchwire.core.model cimport Call
-from batchwire.core.plan.references cimport Kept, why_missing
+from batchwire.core.plan.references cimport Kept, size_of, why_missing
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
 import re
@@ -59,6 +59,17 @@ cdef list occurrences(Call call):
 cdef list result_of_ids(Call call):
     """The ids that the body asks the results of, each once, in order."""
     return list(dict.fromkeys([one[2] for one in occurrences(call)]))
+
+
+cdef Py_ssize_t most_of_results(Call call, dict lookup) except -1:
+    """Bytes that the results have which are to be put in, if these are no more than may be."""
+    cdef Py_ssize_t size = 0
+    cdef Kept kept
+    for _, _, name in occurrences(call):
+        kept = lookup.get(name)
+        if kept is not None:
+            size += size_of(kept.content)
+    return min(size, MAX_FILLED)
 
 
 cdef int fill_result_of(Call call, dict lookup) except -1:

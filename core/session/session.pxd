@@ -11,6 +11,7 @@ from batchwire.core.session.bounds cimport Bounds
 from batchwire.core.session.client_clock cimport ClientClock
 from batchwire.core.session.conductor cimport Conductor
 from batchwire.core.session.crowd cimport Share
+from batchwire.core.session.fills cimport Fills
 from batchwire.core.session.intake cimport Intake
 from batchwire.core.session.outlet cimport Outlet
 from batchwire.core.session.pending cimport Pending
@@ -49,6 +50,7 @@ cdef class Session(Conductor):
     cdef Waker waker
     cdef Slice slice
     cdef Share share
+    cdef Fills fills
     cdef Taker its_taker                    # None: no answer has been large
     # what it waits for
     cdef bint drive_due                     # on_drive() will be called

@@ -26,6 +26,7 @@ from batchwire.core.session.batch_head cimport BatchHead
 from batchwire.core.session.bounds cimport Bounds
 from batchwire.core.session.client_clock cimport GRACE_SECONDS, ClientClock
 from batchwire.core.session.crowd cimport Share
+from batchwire.core.session.fills cimport Fills
 from batchwire.core.session.intake cimport Intake, STEP_CALL, STEP_NONE, Step
 from batchwire.core.session.outlet cimport Outlet
 from batchwire.core.session.pending cimport Pending
@@ -101,6 +102,7 @@ cdef class Session(Conductor):
         self.inheritance = Inheritance(head.headers, head.authorization, head.hops, head.answer_boundary is not None)
         self.results = ResultStream(writer, began, head.ordered, head.execute, limits.reorder_bytes)
         self.share = Share(self, loop, limits.max_request_bytes_in_process, limits.client_idle_seconds)
+        self.fills = Fills(self, limits.max_request_bytes_in_process // 2)
         self.client = ClientClock(began, self.share.pace)
         self.waker = Waker(loop)
         self.outlet = Outlet.of(self, loop, self.results, self.client, self.waker)
@@ -111,8 +113,8 @@ cdef class Session(Conductor):
                                 0 if reader.takes_messages else route.streaming_threshold, writer)
         self.bounds = Bounds.of(limits, self.pending, plan, self.results)
         self.dispatch = Placement.of(self, self.bounds, began, deadline, head.ordered, route, self.inheritance)
-        self.settler = Settler.of(plan, self.dispatch, self.pending, self.bounds, self.slice, self.results, self.outlet,
-                                  rules, head.continue_on_error, reader.silent_stop)
+        self.settler = Settler.of(plan, self.dispatch, self.pending, self.bounds, self.fills, self.slice, self.results,
+                                  self.outlet, rules, head.continue_on_error, reader.silent_stop)
         if deadline > 0:
             self.alarm = alarms_of(loop).after(deadline, self.on_deadline)
         if head.watched:
@@ -493,7 +495,7 @@ cdef class Session(Conductor):
     cdef int start(self) except -1:
         """Starts what may start. The call that all others wait for may be one that is still to be settled."""
         self.dispatch.start_queued()
-        while not self.slice.resting and self.settler.may_settle() and self.dispatch.stuck():
+        while not self.slice.resting and self.fills.since == 0 and self.settler.may_settle() and self.dispatch.stuck():
             self.settle()
             self.dispatch.start_queued()
         return 0
@@ -632,6 +634,14 @@ cdef class Session(Conductor):
             self.client.goes_on(t)        # it waits, and not its client
             if t - self.share.since >= idle:
                 self.break_off(no_room(f"the batch was not read on for {idle:g} s"))
+        elif self.fills.since > 0 and self.dispatch.running == 0:
+            self.client.goes_on(t)
+            if t - self.fills.since >= idle:
+                self.break_off(EnvelopeError(
+                    503, "NoRoom", f"a call was not filled in for {idle:g} s: what references have put into calls holds "
+                    "half of limits.max_request_bytes_in_process"))
+            else:
+                self.rest()
         # When nothing runs, what is pending waits for the client too: for the end of a group, or of the document.
         elif self.dispatch.running == 0 and self.dispatch.queued == 0 and not self.results.untaken() \
                 and not self.intake.ended and self.client.sends_nothing(t, idle):

@@ -5,6 +5,7 @@ from batchwire.core.plan.groups cimport Group
 from batchwire.core.plan.order cimport Plan
 from batchwire.core.plan.urls cimport UrlRules
 from batchwire.core.session.bounds cimport Bounds
+from batchwire.core.session.fills cimport Fills
 from batchwire.core.session.late_result cimport LateResult
 from batchwire.core.session.outlet cimport Outlet
 from batchwire.core.session.pending cimport Pending
@@ -23,6 +24,7 @@ cdef class Settler:
     cdef Placement dispatch
     cdef Pending pending
     cdef Bounds bounds
+    cdef Fills fills
     cdef Slice slice
     cdef ResultStream results
     cdef Outlet outlet
@@ -41,9 +43,11 @@ cdef class Settler:
     cdef uint64_t[8] counts                 # by Outcome
 
     @staticmethod
-    cdef Settler of(Plan plan, Placement dispatch, Pending pending, Bounds bounds, Slice slice, ResultStream results,
-                    Outlet outlet, UrlRules rules, bint continue_on_error, bint stops_silently)
+    cdef Settler of(Plan plan, Placement dispatch, Pending pending, Bounds bounds, Fills fills, Slice slice,
+                    ResultStream results, Outlet outlet, UrlRules rules, bint continue_on_error, bint stops_silently)
     cdef bint settle(self) except -1
+    cdef bint may_fill(self) except -1
+    cdef bint earliest_first(self) except -1
     cdef bint grows(self, Call call) noexcept
     cdef int settle_one(self, Call call) except -1
     cdef bint decide(self, Call call) except -1

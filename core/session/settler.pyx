@@ -14,6 +14,7 @@ from batchwire.core.model cimport (
 )
 from batchwire.core.plan.groups cimport Group
 from batchwire.core.plan.plan_flags cimport DEAR
+from batchwire.core.session.fills cimport Fills
 from batchwire.core.session.late_result cimport LateResult, is_late
 from batchwire.core.session.public_result cimport published
 from batchwire.core.upstream.base cimport Upstream
@@ -42,13 +43,14 @@ cdef Refusal STOPPED = Refusal(424, "BatchStopped", "an earlier call failed and 
 
 cdef class Settler:
     @staticmethod
-    cdef Settler of(Plan plan, Placement dispatch, Pending pending, Bounds bounds, Slice slice, ResultStream results,
-                    Outlet outlet, UrlRules rules, bint continue_on_error, bint stops_silently):
+    cdef Settler of(Plan plan, Placement dispatch, Pending pending, Bounds bounds, Fills fills, Slice slice,
+                    ResultStream results, Outlet outlet, UrlRules rules, bint continue_on_error, bint stops_silently):
         cdef Settler made = Settler.__new__(Settler)
         made.plan = plan
         made.dispatch = dispatch
         made.pending = pending
         made.bounds = bounds
+        made.fills = fills
         made.slice = slice
         made.results = results
         made.outlet = outlet
@@ -96,11 +98,41 @@ cdef class Settler:
                     continue
                 if self.bounds.bodies_full() and (progress or self.dispatch.running) and self.grows(decided.first):
                     break
+                if not self.may_fill():
+                    return False
                 progress = True
                 self.settle_one(decided.popleft())
         finally:
             self.settling = False
+        self.fills.leave()                # it waits for something else
         return False
+
+    cdef bint may_fill(self) except -1:
+        """PL-15: whether there is room for what the first of those that are decided is filled in with. If not, turn()
+        follows when there is."""
+        cdef Call call = self.plan.decided.first
+        cdef Py_ssize_t most
+        cdef bint fits, idle
+        most = 0 if call.growth or self.verdict is not None else self.plan.most_growth(call)
+        if most == 0:
+            return True
+        fits = self.fills.fits(most)
+        if not fits:
+            # GW-23: all others of a batch in request order may wait for the earliest, which is never behind them.
+            idle = self.dispatch.stuck() and (not self.results.ordered or self.earliest_first())
+            if not idle or not self.fills.may_let_in():
+                self.fills.wait(most, idle)
+                return False
+            call = self.plan.decided.first
+            most = self.plan.most_growth(call)
+            if most == 0:
+                return True
+        self.fills.begin(call, most, self.plan.filled(call), fits)
+        return True
+
+    cdef bint earliest_first(self) except -1:
+        """Puts the earliest call without a result first; whether it is there."""
+        return self.plan.decided.put_first(self.results.next_number)
 
     cdef bint grows(self, Call call) noexcept:
         """Whether what the call holds may become more when it is decided."""
@@ -136,6 +168,8 @@ cdef class Settler:
             while not self.plan.decide(call):
                 if self.slice.spend_since(&since):
                     return False
+            if call.growth:
+                self.fills.end(call, self.plan.filled(call))
             if call.flags & DEAR:
                 self.pending.charge_again(call)
             if call.refusal is None:
@@ -185,6 +219,8 @@ cdef class Settler:
                 self.plan.let_inputs_go(call)
         self.slice.add(now() - since)
         if bulk is not None:
+            if (<Call>members[0]).growth:
+                self.fills.end(members[0], self.plan.filled(members[0]))
             return self.dispatch.push(bulk)
         for call in members:
             self.slice.add(ANSWERED)
@@ -336,6 +372,7 @@ cdef class Settler:
         self.first_told = None
         self.results.unwritten = self.results.making = 0
         self.results.first_late = 0
+        self.fills.close()
         return self.plan.close()
 
     cdef int conclude(self, Call call, Result result, double t) except -1:
@@ -352,6 +389,7 @@ cdef class Settler:
         must_hold(call.state != CALL_DONE)
         self.counts[result.outcome] += 1
         self.pending.discharge(call)
+        self.fills.done(call)
         fault("plan.finish")
         self.plan.finish(call, result, succeeded)
         if t == 0:
@@ -481,4 +519,5 @@ cdef class Settler:
     cdef int clear(self) except -1:
         """No call that has not started gets a result: the batch is broken."""
         self.plan.clear()
+        self.fills.leave()
         return self.dispatch.clear()

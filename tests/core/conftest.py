@@ -9,7 +9,7 @@ import pytest_asyncio
 import uvloop
 from batchwire.core import stats
 from batchwire.core.plan import references
-from batchwire.core.session import crowd
+from batchwire.core.session import crowd, fills
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -34,6 +34,7 @@ async def nothing_left() -> AsyncIterator[None]:
     assert stats()["sessions"] == sessions
     assert references.stats() == {"references_kept": 0}
     assert crowd.stats() == {"request_held": 0, "request_waiting": 0}
+    assert fills.stats() == {"filled_held": 0, "filled_waiting": 0}
     for _ in range(100):
         left = open_sockets() - before
         if not left:
