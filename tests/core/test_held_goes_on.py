@@ -150,6 +150,10 @@ def test_AN_05_what_is_held_can_go_on(
             for session in sessions:
                 session.cancel()
             upstream.close()
+        sessions.clear()
+        del session
+        if stats() != NOTHING:
+            gc.collect()
         assert stats() == NOTHING
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
