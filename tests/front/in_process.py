@@ -35,6 +35,15 @@ def open_now() -> dict[str, int]:
 
 
 NOTHING = {"sessions": 0, "connections": 0, "streams": 0}
+WEB_KINDS = {
+    "grpc-web": ("Batch", "application/grpc-web+proto"),
+    "grpc-web-text": ("Batch", "application/grpc-web-text"),
+    "connect": ("Batch", "application/connect+proto"),
+    "connect-json": ("Batch", "application/connect+json"),
+    "unary": ("Execute", "application/proto"),
+    "unary-json": ("Execute", "application/json"),
+}
+"""Methods and media types of gRPC-Web and Connect."""
 
 
 async def closed(expected: dict[str, int] = NOTHING) -> None:

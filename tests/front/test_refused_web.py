@@ -18,17 +18,9 @@ from harness import grpc_client
 from harness.grpc_wire import SERVICE, prefixed
 from harness.http2_wire import Http2Wire, request
 from harness.scripted import ScriptedUpstream
-from in_process import closed, whole_front
+from in_process import WEB_KINDS, closed, whole_front
 
 SIZE = 1_000_000
-KINDS = {
-    "grpc-web": ("Batch", "application/grpc-web+proto"),
-    "grpc-web-text": ("Batch", "application/grpc-web-text"),
-    "connect": ("Batch", "application/connect+proto"),
-    "connect-json": ("Batch", "application/connect+json"),
-    "unary": ("Execute", "application/proto"),
-    "unary-json": ("Execute", "application/json"),
-}
 
 
 def two_of_one_id(kind: str) -> bytes:
@@ -43,12 +35,12 @@ def malformed(kind: str) -> bytes:
 
 
 @pytest.mark.parametrize("made", [two_of_one_id, malformed])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", WEB_KINDS)
 async def test_PL_13_what_is_refused_is_freed_without_the_collector(
     kind: str, made: object, upstream: ScriptedUpstream
 ) -> None:
     assert callable(made)
-    method, media = KINDS[kind]
+    method, media = WEB_KINDS[kind]
     body = made(kind)
 
     def client(port: int) -> None:

@@ -11,7 +11,7 @@ import json
 import select
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import h2.exceptions
@@ -130,14 +130,6 @@ async def _threads(upstream: ScriptedUpstream) -> None:
 
     upstream.fallback = reply
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2 * CLIENTS))
-
-
-@pytest.fixture
-def end() -> Iterator[threading.Event]:
-    """The end of the slow clients, whatever becomes of the test."""
-    event = threading.Event()
-    yield event
-    event.set()
 
 
 def crowd(port: int, way: str, end: threading.Event) -> list[asyncio.Future[bytes]]:

@@ -10,7 +10,6 @@ import json
 import select
 import socket
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -135,14 +134,6 @@ async def _threads(upstream: ScriptedUpstream) -> None:
 
     upstream.fallback = reply
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2 * CLIENTS))
-
-
-@pytest.fixture
-def end() -> Iterator[threading.Event]:
-    """The end of the slow clients, whatever becomes of the test."""
-    event = threading.Event()
-    yield event
-    event.set()
 
 
 def codes(sessions: list[Session]) -> set[Any]:

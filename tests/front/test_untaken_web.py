@@ -20,19 +20,11 @@ from harness import grpc_client
 from harness.grpc_wire import SERVICE, prefixed
 from harness.http2_wire import Http2Wire, request
 from harness.scripted import Received, Reply, ScriptedUpstream
-from in_process import closed, come_true, whole_front
+from in_process import WEB_KINDS, closed, come_true, whole_front
 
 BODY, SHORT, CALLS, CLIENTS, WINDOW = 300_000, 1000, 8, 6, 65_535
 BOUND = 8 * BODY
 LIMITS = {"max_answer_bytes_in_process": BOUND, "max_answer_bytes_in_flight": BOUND}
-KINDS = {
-    "grpc-web": ("Batch", "application/grpc-web+proto"),
-    "grpc-web-text": ("Batch", "application/grpc-web-text"),
-    "connect": ("Batch", "application/connect+proto"),
-    "connect-json": ("Batch", "application/connect+json"),
-    "unary": ("Execute", "application/proto"),
-    "unary-json": ("Execute", "application/json"),
-}
 pytestmark = pytest.mark.timeout(120)
 
 
@@ -72,7 +64,7 @@ def sizes(kind: str, answer: bytes) -> list[int]:
 
 def take(port: int, kind: str, calls: int, go: threading.Event | None) -> list[int]:
     """go: the window of the answer opens with it; None: at once."""
-    method, media = KINDS[kind]
+    method, media = WEB_KINDS[kind]
     with Http2Wire(port, open_window=go is None) as wire:
         stream = wire.open(request("POST", f"{SERVICE}/{method}", [("content-type", media)]))
         wire.send(stream, asked(kind, calls), end=True)
@@ -99,7 +91,7 @@ async def port(upstream: ScriptedUpstream) -> AsyncIterator[int]:
     assert (stats()["answers_out"], stats()["answers_reading"]) == (0, 0)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", WEB_KINDS)
 async def test_AN_05_what_web_clients_do_not_take_holds_up_reading(kind: str, port: int) -> None:
     go = threading.Event()
     tasks = [asyncio.ensure_future(asyncio.to_thread(take, port, kind, CALLS, go)) for _ in range(CLIENTS)]
@@ -109,7 +101,7 @@ async def test_AN_05_what_web_clients_do_not_take_holds_up_reading(kind: str, po
     assert await asyncio.gather(*tasks) == [[BODY] * CALLS] * CLIENTS
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", WEB_KINDS)
 async def test_AN_05_what_waits_with_a_web_front_counts(kind: str, port: int) -> None:
     """Also of a batch that is over, whose answer is all with the front."""
     go = threading.Event()
@@ -119,7 +111,7 @@ async def test_AN_05_what_waits_with_a_web_front_counts(kind: str, port: int) ->
     assert await task == [BODY] * 2
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", WEB_KINDS)
 async def test_AN_05_what_a_web_front_makes_when_it_is_sent_counts_once(kind: str, port: int) -> None:
     """The text of a long body is not there beside it."""
     go = threading.Event()
