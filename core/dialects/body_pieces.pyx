@@ -10,9 +10,11 @@ from libc.string cimport memchr
 from batchwire.core.dialects.json_scan import Validator
 
 cdef enum:
-    # Bytes of one step, a millisecond at most. None makes a piece that is larger than a chunk of an answer may be.
-    STEP_ESCAPED = 131072
-    STEP_PLAIN = 393216       # three bytes are four letters
+    # Bytes of one step, a millisecond at most. None makes a piece that is larger than a chunk of an answer may be, nor one
+    # so small that it is copied there (Outbox.is_chunk); of one that is sent in part all is held.
+    STEP = 131072
+    STEP_BASE64 = 98304       # three bytes are four letters
+    STEP_JUDGED = 393216
 
 
 cdef class BodyPieces(Steps):
@@ -30,7 +32,7 @@ cdef class BodyPieces(Steps):
 
     cdef bint step(self) except -1:
         cdef const uint8_t* p = self.data + self.at
-        cdef Py_ssize_t n = min(self.size - self.at, <Py_ssize_t>(STEP_ESCAPED if self.form == FORM_ESCAPED else STEP_PLAIN))
+        cdef Py_ssize_t n = min(self.size - self.at, <Py_ssize_t>(STEP_BASE64 if self.form == FORM_BASE64 else STEP))
         cdef bytes piece
         if self.judge is not None:
             return self.judge_some()
@@ -57,7 +59,7 @@ cdef class BodyPieces(Steps):
 
     cdef int judge_some(self) except -1:
         """A carriage return can only be white space in JSON; what is no JSON is not altered (PR-07, AN-01)."""
-        cdef Py_ssize_t n = min(self.size - self.judged, <Py_ssize_t>STEP_PLAIN)
+        cdef Py_ssize_t n = min(self.size - self.judged, <Py_ssize_t>STEP_JUDGED)
         cdef const char* p = <const char*>self.data + self.judged
         self.judged += n
         if self.judge.feed(p[:n]) is not None or (self.judged == self.size and not self.judge.end()):

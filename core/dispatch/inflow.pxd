@@ -18,7 +18,7 @@ cdef class Inflow:
     cdef Py_ssize_t process_bound
     cdef Py_ssize_t read_bound              # of the process, above which only one answer is read on
     cdef Py_ssize_t full_bound              # of the process, above which neither is one read on nor a result made ready
-    cdef Py_ssize_t little                  # that a batch may hold and go on up to the bound of the process
+    cdef Py_ssize_t most_bound              # of the process, up to which batches go on that hold one small answer
     cdef double batch_deadline              # monotonic seconds
     cdef Holder taker                       # of what the batch says is out; None: it had ended before it counted anything
     cdef double waited                      # seconds that it has waited for others, in all, as looked at now and then
@@ -54,6 +54,7 @@ cdef class Inflow:
     cdef void count(self, Py_ssize_t reading, Py_ssize_t window, Py_ssize_t out, Py_ssize_t making) noexcept
     cdef Py_ssize_t go_on(self, Kind kind, Py_ssize_t coming) except -1
     cdef bint is_crowded(self, Py_ssize_t coming) noexcept
+    cdef Py_ssize_t little(self, Py_ssize_t total) noexcept
     cdef bint is_small(self, Py_ssize_t most, Py_ssize_t coming) noexcept
     cdef bint is_small_with(self, Inlet inlet, Py_ssize_t coming) noexcept
     cdef bint fits(self, Py_ssize_t most, Py_ssize_t coming) noexcept

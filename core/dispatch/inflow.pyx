@@ -27,12 +27,15 @@ from libc.stdint cimport uint64_t
 cdef enum:
     READ = 262144             # bytes that one read may bring
     NEXT_TO_NOTHING = 131072  # that a batch may hold and start one call in any case
+    ONE_ANSWER = 524288       # that a batch may hold with all that is to come, and go on up to `most_bound`
     MOST_OF_LITTLE = 8388608  # that a result may become of a batch that holds little
     # The bound of the process divided by it:
-    LITTLE = 64               # is what a batch may hold, or READ, and go on up to the bound
+    LITTLE = 64               # is what a batch may hold, or READ, and go on up to the bound,
+    OF_FREE = 32              # or what is left of it by this, if that is less
     TAKEN_SOON = 8            # is what clients may have to take while one of those that wait goes on without room
     SINGLE = 4                # is what batches may hold whose answer is one message, above which one of these goes on
-    SPARE = 2                 # is left to what answers become that have been read
+    FREELY = 4                # is what batches start and read freely
+    BEYOND = 2                # is what the bound may be exceeded by, by batches with one small answer each
     RESERVE = 4               # is left to batches that hold little, to what nobody asks for, and to who goes on without room
 
 # Of all batches that have had an answer to count.
@@ -52,14 +55,9 @@ def stats():
     return {"answers_reading": process_reading, "answers_out": process_out, "answers_waiting": process_held}
 
 
-cdef Py_ssize_t mark_of(Py_ssize_t process_bound) noexcept:
-    """Bytes of the process up to which calls start and results are made ready, as many as like."""
-    return process_bound - process_bound // RESERVE
-
-
 cdef bint starts_freely(Py_ssize_t process_bound) noexcept:
     """Whether batches may start calls at their will."""
-    return process_reading + process_out <= mark_of(process_bound)
+    return process_reading + process_out <= process_bound // FREELY
 
 
 cdef bint is_much_to_take(Py_ssize_t process_bound) noexcept:
@@ -108,9 +106,9 @@ cdef class Inflow:
             pressure.join(taker)
         self.bound = bound
         self.process_bound = process_bound
-        self.read_bound = process_bound - process_bound // SPARE
-        self.full_bound = mark_of(process_bound)
-        self.little = max(process_bound // LITTLE, READ)
+        self.read_bound = process_bound // FREELY
+        self.full_bound = process_bound - process_bound // RESERVE
+        self.most_bound = process_bound + process_bound // BEYOND
         self.batch_deadline = batch_deadline
         self.moved = now()
         self.inlets = []
@@ -242,15 +240,22 @@ cdef class Inflow:
             return True
         return process_reading + process_out - self.promised + coming > self.read_bound
 
+    cdef Py_ssize_t little(self, Py_ssize_t total) noexcept:
+        """Bytes that the batch may hold and is small, while all hold so many: who comes later is to find room, too."""
+        return max(READ, min(self.process_bound // LITTLE, (self.process_bound - total) // OF_FREE))
+
     cdef bint is_small(self, Py_ssize_t most, Py_ssize_t coming) noexcept:
         """Whether the batch holds little, so that it waits for the bound alone with so many bytes more."""
-        return most <= MOST_OF_LITTLE and self.own() <= self.little \
-            and process_reading + process_out + coming + most <= self.process_bound
+        cdef Py_ssize_t total = process_reading + process_out + coming + most
+        if self.own() + most <= ONE_ANSWER:
+            return total <= self.most_bound
+        return most <= MOST_OF_LITTLE and self.own() <= self.little(total) and total <= self.process_bound
 
     cdef bint is_small_with(self, Inlet inlet, Py_ssize_t coming) noexcept:
         """Whether it is that with all of an answer. One whose length is not known may be long: it is let begin."""
         cdef Py_ssize_t left = inlet.length - inlet.counted if inlet.length else READ
-        return self.own() + left <= (self.little if inlet.length else 2 * READ) and self.is_small(left, coming)
+        cdef Py_ssize_t little = self.little(process_reading + process_out + coming + left) if inlet.length else 0
+        return self.own() + left <= max(little, ONE_ANSWER) and self.is_small(left, coming)
 
     cdef bint fits(self, Py_ssize_t most, Py_ssize_t coming) noexcept:
         return process_reading + process_out + coming + most <= self.full_bound

@@ -4,7 +4,7 @@ from batchwire.core.model cimport Buffer
 from libc.stdint cimport int64_t
 
 cdef enum:
-    WRITE_BYTES = 262144      # the most that is made for one write
+    WRITE_BYTES = 262144      # the most that is made for one write, for a client that takes such at once
     # And in one turn of the loop for one connection: a client that reads as fast as this process writes has no end (PL-01).
     TURN_WRITTEN = 524288
 
@@ -29,6 +29,8 @@ cdef class Connection:
     cdef bint closed, closing               # gone; nothing more is read or answered
     cdef double taken_at                    # when it was last seen to take something, from when it was paused
     cdef int64_t written                    # bytes in all
+    cdef Py_ssize_t write_bytes             # the most that is made for the next write
+    cdef Py_ssize_t sent_at_once            # bytes in whole writes, since that grew, or one was not whole
     cdef Py_ssize_t untaken_before          # bytes that it had to take at that look
     cdef int write(self) except -1
     cdef Py_ssize_t untaken(self) except -1

@@ -8,6 +8,7 @@ from batchwire.core.sending cimport peer_state, queued, send_now
 from cpython.bytes cimport PyBytes_FromStringAndSize
 
 cdef enum:
+    FIRST_WRITE = 65536       # bytes; a client that does not take these would be held more in vain
     KEPT_BYTES = 4096         # of the write buffer of a connection that has nothing to write
 
 cdef double LINGER_SECONDS = 5.0
@@ -67,6 +68,7 @@ cdef class Connection:
     def __init__(self, loop):
         self.loop = loop
         self.out = Buffer()
+        self.write_bytes = FIRST_WRITE
         self.fd = -1
 
     def abort(self):
@@ -106,7 +108,16 @@ cdef class Connection:
                 self.closed = self.closing = True
                 self.transport.abort()
                 return 0
-        if sent < out.size:
+        if sent == out.size:
+            self.sent_at_once += sent
+            if self.sent_at_once >= 4 * self.write_bytes:
+                # The system may have taken all of it for a client that takes nothing.
+                if self.write_bytes < WRITE_BYTES and self.untaken() < self.write_bytes:
+                    self.write_bytes *= 2
+                self.sent_at_once = 0
+        else:
+            self.write_bytes = FIRST_WRITE
+            self.sent_at_once = 0
             self.handed_over = True
             self.transport.write(PyBytes_FromStringAndSize(out.data + sent, out.size - sent))
         out.size = 0

@@ -5,7 +5,7 @@ connection ends so that its client can read the last words, and never so that an
 (ER-07). Must never look at what comes in.
 """
 from batchwire.core.faults cimport fault
-from batchwire.core.front.connections cimport LINGER_SECONDS, TURN_WRITTEN, WRITE_BYTES
+from batchwire.core.front.connections cimport LINGER_SECONDS, TURN_WRITTEN
 from batchwire.core.front.http_requests cimport answer_of
 from batchwire.core.front.stream cimport ends_of, Handler
 from batchwire.core.model cimport Buffer, now
@@ -237,9 +237,9 @@ cdef class Http1Answers(Http1Link):
                     if not self.is_delivered():
                         break             # who has gone before that got no whole answer
                     self.finish(stream)
-                elif out.size < WRITE_BYTES:
+                elif out.size < self.write_bytes:
                     break
-                if out.size >= WRITE_BYTES and not self.closed:
+                if out.size >= self.write_bytes and not self.closed:
                     sent += out.size
                     self.write()
                     if sent >= TURN_WRITTEN:
@@ -254,7 +254,7 @@ cdef class Http1Answers(Http1Link):
     cdef int fill(self, Http1Stream stream) except -1:
         cdef Buffer out = self.out
         try:
-            while out.size < WRITE_BYTES:
+            while out.size < self.write_bytes:
                 fault("front.fill")
                 if not stream.fill_from_handler():
                     break

@@ -163,17 +163,18 @@ cdef class Http1Stream(Stream):
         cdef FillEnd end = FILL_MORE
         cdef Py_ssize_t lead = LEAD if self.chunked else 0
         cdef Py_ssize_t at = out.size, size, n = 0, part
+        cdef Py_ssize_t most = min(max(self.link.write_bytes - at, LEAST_SIZE), <Py_ssize_t>MOST_CHUNK)
         out.grow(FIRST_SIZE - at)
-        size = min(out.capacity - at - LEAD - TAIL, MOST_CHUNK)
+        size = min(out.capacity - at - LEAD - TAIL, most)
         if size < LEAST_SIZE:
             size = LARGE_SIZE
         while True:
             out.grow(LEAD + n + size + TAIL)
             part = handler.fill(out.data + at + lead + n, size, &end)
             n += part
-            if part < size or end != FILL_MORE or n == MOST_CHUNK:
+            if part < size or end != FILL_MORE or n >= most:
                 break
-            size = min(max(LARGE_SIZE, n), MOST_CHUNK - n)
+            size = min(max(LARGE_SIZE, n), most - n)
         if self.broken and n == 0:
             return False
         handler.last_activity = now()

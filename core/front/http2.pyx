@@ -5,7 +5,7 @@ the loop goes out in one write. A stream's window opens when its handler has con
 consumes nothing stops its client. Must never know what a request means, nor hold more of one than its window.
 """
 from batchwire.core.faults cimport fault
-from batchwire.core.front.connections cimport LINGER_SECONDS, TURN_WRITTEN, WRITE_BYTES
+from batchwire.core.front.connections cimport LINGER_SECONDS, TURN_WRITTEN
 from batchwire.core.front.http2_stream cimport NARROW, accepted, Http2Stream, streams_open
 from batchwire.core.front.nghttp2 cimport *
 from batchwire.core.front.stream cimport ends_of, Handler
@@ -393,7 +393,7 @@ cdef class Http2Connection(Http2Link):
         self.flushing = True
         try:
             while not self.paused and not self.closed:
-                while out.size < WRITE_BYTES:
+                while out.size < self.write_bytes:
                     n = nghttp2_session_mem_send(self.session, &p)
                     if n <= 0:
                         if n < 0:

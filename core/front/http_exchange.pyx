@@ -3,7 +3,7 @@
 Flow control both ways: what read() has not taken stops the client, and drain() waits until the client has
 taken what was written. Must never know what is asked for.
 """
-from batchwire.core.front.stream cimport copy_part, FILL_LAST, FillEnd, Handler, Stream
+from batchwire.core.front.stream cimport copy_part, FILL_LAST, FillEnd, Handler, rest_of, Stream
 from batchwire.core.model cimport now
 from cpython.bytes cimport PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 
@@ -253,6 +253,8 @@ cdef class HttpExchange(Handler):
             if self.sent == PyBytes_GET_SIZE(data):
                 self.outbound.popleft()
                 self.sent = 0
+        if self.outbound:
+            self.outbound[0] = rest_of(self.outbound[0], &self.sent)
         self.unsent -= n
         self.count_answer()
         if self.unsent <= UNSENT_HIGH:

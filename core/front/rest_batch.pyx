@@ -6,7 +6,7 @@ cut; outcome: of the negotiation. Must never look into a call or a result.
 """
 from batchwire.core.errors import EnvelopeError
 from batchwire.core.faults cimport fault
-from batchwire.core.front.stream cimport copy_part, FILL_LAST, FILL_TRAILERS, FillEnd, Stream
+from batchwire.core.front.stream cimport copy_part, FILL_LAST, FILL_TRAILERS, FillEnd, rest_of, Stream
 from batchwire.core.front.stream import http_date
 from batchwire.core.model cimport now
 from cpython.bytes cimport PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -203,6 +203,8 @@ cdef class RestBatch(Handler):
             if self.out_at == PyBytes_GET_SIZE(self.out):
                 self.out = None
                 self.out_at = 0
+        if self.out is not None:
+            self.out = rest_of(self.out, &self.out_at)
         session.front_keeps(0 if self.out is None else PyBytes_GET_SIZE(self.out) - self.out_at)
         if self.out is None and not self.over and session.is_over() and session.unsent() == 0:
             if session.failure is None and not session.was_cancelled():

@@ -11,7 +11,7 @@ from batchwire.core.front.grpc_protocol import CODINGS, percent_encoded, timeout
 from batchwire.core.front.http2_stream cimport field, Http2Stream
 from batchwire.core.front.nghttp2 cimport nghttp2_nv
 from batchwire.core.front.room cimport Room
-from batchwire.core.front.stream cimport copy_part, FILL_TRAILERS, FillEnd, Stream
+from batchwire.core.front.stream cimport copy_part, FILL_TRAILERS, FillEnd, rest_of, Stream
 from batchwire.core.front.unpacking cimport Backlog, MessageTaker
 from batchwire.core.model cimport now
 from batchwire.core.session.client_clock cimport too_slow
@@ -360,6 +360,8 @@ cdef class Rpc(MessageTaker):
                         self.more_bytes -= PyBytes_GET_SIZE(self.out)
             elif not self.next_piece():
                 break
+        if self.out is not None:
+            self.out = rest_of(self.out, &self.out_at)
         if n < size and self.at_end():
             self.put_trailers()
             end[0] = FILL_TRAILERS

@@ -1,6 +1,6 @@
 # A request and who answers it, whatever carries it: see stream.pyx.
 from batchwire.core.session.waker cimport SessionListener
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t
 from libc.string cimport memcpy
 
@@ -69,5 +69,14 @@ cdef inline Py_ssize_t copy_part(char* p, Py_ssize_t size, bytes data, Py_ssize_
     memcpy(p, PyBytes_AS_STRING(data) + at[0], n)
     at[0] += n
     return n
+
+cdef inline bytes rest_of(bytes data, Py_ssize_t* at):
+    """What data has from `at` on, as a copy where little is left of much, which would be held for it."""
+    cdef Py_ssize_t left = PyBytes_GET_SIZE(data) - at[0]
+    if at[0] < 65536 or left > at[0] // 4:
+        return data
+    data = PyBytes_FromStringAndSize(PyBytes_AS_STRING(data) + at[0], left)
+    at[0] = 0
+    return data
 
 cdef Ends ends_of(object loop, object transport, double idle_seconds)

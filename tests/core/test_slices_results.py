@@ -101,7 +101,7 @@ async def test_BU_04_a_batch_may_end_while_a_result_is_made(url: str, ender: str
     turns.force(2)
     async with serving(answering) as (_, upstream, _):
         # All answers come, though results are there that the client has not taken.
-        limits = Limits(max_answer_bytes_in_flight=128 * MIB)
+        limits = Limits(max_answer_bytes_in_flight=128 * MIB, max_answer_bytes_in_process=512 * MIB)
         route = Route(root="/svc/", upstream=upstream, streaming_threshold=0, limits=limits)
         session = session_of(route, dialect="json", continue_on_error=False)
         members = [{"id": str(n), "method": "get", "url": url} for n in range(3)]

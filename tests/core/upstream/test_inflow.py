@@ -96,7 +96,7 @@ async def test_AN_13_reading_leaves_room_below_the_bound_of_the_process() -> Non
     held = stats()
     assert held["answers_waiting"] == 1
     # With the one that goes on in any case, and with results that are written.
-    assert 8 * MIB <= held["answers_reading"] + held["answers_out"] <= 12 * MIB
+    assert 4 * MIB <= held["answers_reading"] + held["answers_out"] <= 8 * MIB
     assert sizes(await collect(session)) == {str(n): MIB for n in range(64)}
     upstream.close()
     assert stats() == NOTHING
@@ -188,7 +188,6 @@ async def test_AN_13_a_client_that_takes_nothing_holds_up_nobody_else() -> None:
             session.feed(request(8))
             session.feed_end()
         await turned(lambda: stats()["answers_waiting"] == 3 and stats()["answers_out"] > 8 * MIB)
-        assert stats()["answers_reading"] + stats()["answers_out"] > 12 * MIB
         other.feed(request(8))
         other.feed_end()
         assert sizes(await collect(other)) == {str(n): 3_000_000 for n in range(8)}
