@@ -27,7 +27,7 @@ from libc.stdint cimport uint64_t
 cdef enum:
     READ = 262144             # bytes that one read may bring
     NEXT_TO_NOTHING = 131072  # that a batch may hold and start one call in any case
-    ONE_ANSWER = 524288       # that a batch may hold with all that is to come, and go on up to `most_bound`
+    ONE_RESULT = 524288       # that a batch may hold with a result that is to be made, and go on up to `most_bound`
     MOST_OF_LITTLE = 8388608  # that a result may become of a batch that holds little
     # The bound of the process divided by it:
     LITTLE = 64               # is what a batch may hold, or READ, and go on up to the bound,
@@ -247,15 +247,17 @@ cdef class Inflow:
     cdef bint is_small(self, Py_ssize_t most, Py_ssize_t coming) noexcept:
         """Whether the batch holds little, so that it waits for the bound alone with so many bytes more."""
         cdef Py_ssize_t total = process_reading + process_out + coming + most
-        if self.own() + most <= ONE_ANSWER:
+        if self.own() + most <= ONE_RESULT:
             return total <= self.most_bound
         return most <= MOST_OF_LITTLE and self.own() <= self.little(total) and total <= self.process_bound
 
     cdef bint is_small_with(self, Inlet inlet, Py_ssize_t coming) noexcept:
         """Whether it is that with all of an answer. One whose length is not known may be long: it is let begin."""
         cdef Py_ssize_t left = inlet.length - inlet.counted if inlet.length else READ
-        cdef Py_ssize_t little = self.little(process_reading + process_out + coming + left) if inlet.length else 0
-        return self.own() + left <= max(little, ONE_ANSWER) and self.is_small(left, coming)
+        cdef Py_ssize_t total = process_reading + process_out + coming + left
+        if self.own() + left <= (READ if inlet.length else 2 * READ):
+            return total <= self.most_bound
+        return inlet.length > 0 and self.own() + left <= self.little(total) and total <= self.process_bound
 
     cdef bint fits(self, Py_ssize_t most, Py_ssize_t coming) noexcept:
         return process_reading + process_out + coming + most <= self.full_bound

@@ -51,6 +51,8 @@ cdef class Outbox:
                 self.cut()
             else:
                 self.push(self.tail.take())
+            if len(self.chunks) > 1:
+                self.tail.give_back()     # the client is behind, and may be for long
         return 0
 
     cdef int put(self, list written) except -1:
