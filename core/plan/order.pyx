@@ -426,6 +426,7 @@ cdef class Plan:
 
     cpdef int close(self) except -1:
         """The batch is over."""
+        self.clear()
         return self.references.close()
 
     # --- a call is done

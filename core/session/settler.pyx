@@ -372,6 +372,7 @@ cdef class Settler:
         self.first_told = None
         self.results.unwritten = self.results.making = 0
         self.results.first_late = 0
+        self.results.forget_waiting()
         self.fills.close()
         return self.plan.close()
 
