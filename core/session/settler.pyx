@@ -393,6 +393,8 @@ cdef class Settler:
         self.fills.done(call)
         fault("plan.finish")
         self.plan.finish(call, result, succeeded)
+        if call.keeps:
+            self.dispatch.kept(call)
         if t == 0:
             return 0
         if result.status >= 400 and not self.continue_on_error:
@@ -432,6 +434,8 @@ cdef class Settler:
         for call, result in zip(bulk.members, results):
             self.told.append((call, result))
             self.results.unwritten += result.body_len
+        if bulk.keeps:
+            self.dispatch.kept(bulk)
         return 0 if goes_on else self.conclude_told()
 
     cdef bint may_conclude_first(self) except -1:
