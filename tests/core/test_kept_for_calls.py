@@ -1,5 +1,5 @@
-"""AN-05: what calls take out of answers is held until these calls run. It has its own room, and what has none there waits
-before it is long."""
+"""AN-05: what calls take out of answers is held until these calls run. It has its own room, and what has none there
+waits before it is long."""
 
 import asyncio
 import json
