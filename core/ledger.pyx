@@ -101,6 +101,7 @@ cdef class Batch:
             elif session.failure is not None:
                 ended = "broken"
         self.ledger = None
+        session.drop()
         ledger.closed(self, NUMBERS[ended])
 
 

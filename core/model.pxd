@@ -114,6 +114,8 @@ cdef class Call:
     cdef list gathered                  # a bulk request's results so far, of answers that went on elsewhere, or None
     cdef Py_ssize_t charged             # bytes of its own that the session counts
     cdef Holding holding                # and those that its body keeps, with the bodies of others
+    cdef bint wanted                    # calls take something out of its answer
+    cdef Py_ssize_t keeps               # bytes that have been promised to what they take; below 0: no room is needed for it
     cdef Py_ssize_t growth              # bytes that references have put into it, or may: they count until it has its result
     cdef int rank                       # index among the dispatcher's started calls
     cdef Call behind                    # the next one of the CallQueue that this call stands in

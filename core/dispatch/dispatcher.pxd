@@ -52,6 +52,7 @@ cdef class Dispatcher(CallOwner):
     cdef bint end_by(self, double deadline) except -1
     cdef int keep_order(self) except -1
     cdef int tell_inflow(self) except -1
+    cdef int kept(self, Call call) except -1
     cdef bint leads(self, Call call) except -1
     cdef bint may_write(self, Py_ssize_t most, bint leads) except -1
     cdef Inflow counting(self)

@@ -344,7 +344,14 @@ cdef class Dispatcher(CallOwner):
                     return False
         return True
 
+    cdef int kept(self, Call call) except -1:
+        """What calls take out of its answer counts as such from now on, or the answer is given up."""
+        return 0 if self.inflow is None else self.inflow.has_kept(call, self.bounds.plan.handed())
+
     cdef int take_back(self, Call call) except -1:
+        self.kept(call)
+        if call.wanted and call.keeps == 0:
+            self.inflow.kept_out = call
         self.leave(call)
         self.lane_of(call.upstream).put_back(call)
         self.queued += 1
@@ -367,7 +374,9 @@ cdef class Dispatcher(CallOwner):
     cdef int tell_inflow(self) except -1:
         """Answers may be read on when results have been taken, or have ended."""
         if self.inflow is not None:
-            self.inflow.goes_on = self.running > 0 or self.queued > 0 or self.bounds.results.unwritten > 0
+            self.inflow.goes_on = self.bounds.results.unwritten > 0 or (
+                (self.running > 0 or self.queued > 0)
+                and (self.running != self.inflow.held or not self.inflow.has_only_what_waits()))
             return self.bounds.tell(self.inflow)
         if self.bounds.answers_held() >= COUNTED:
             self.counting()

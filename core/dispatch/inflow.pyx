@@ -14,6 +14,9 @@ Must never let all wait for one another. Invariant: where something waits, one o
     its call's time, a result by being made, a batch by all of its calls.
   - In request order only the earliest call without a result leads. If it does not wait it runs, below COUNTED: it ends
     by itself. If it cannot run because those behind it have all connections, or are what it waits for, they lead.
+  - What calls take out of answers is held until these calls run, which may need others (PL-15). So such an answer has its own
+    room (KEPT), waits before it is long, and leads nothing meanwhile. Where there is none, one batch is `keeping`: it goes on
+    without until it holds no more of that.
 So `full` must never mean results that wait for an earlier call, which may be the one that is to be read
 (Bounds.client_first).
 """
@@ -29,10 +32,12 @@ cdef enum:
     NEXT_TO_NOTHING = 131072  # that a batch may hold and start one call in any case
     ONE_RESULT = 524288       # that a batch may hold with a result that is to be made, and go on up to `most_bound`
     MOST_OF_LITTLE = 8388608  # that a result may become of a batch that holds little
+    MOST_KEPT = 1048576       # that calls take out of an answer whose length is not known, about
     # The bound of the process divided by it:
     LITTLE = 64               # is what a batch may hold, or READ, and go on up to the bound,
     OF_FREE = 32              # or what is left of it by this, if that is less
     TAKEN_SOON = 8            # is what clients may have to take while one of those that wait goes on without room
+    KEPT = 4                  # is what calls may take out of answers, above which one batch has more of that
     SINGLE = 4                # is what batches may hold whose answer is one message, above which one of these goes on
     FREELY = 4                # is what batches start and read freely
     BEYOND = 2                # is what the bound may be exceeded by, by batches with one small answer each
@@ -43,10 +48,12 @@ cdef Py_ssize_t process_reading = 0
 cdef Py_ssize_t process_out = 0
 cdef Py_ssize_t process_making = 0    # of process_reading: what is to be out soon, and has its room
 cdef Py_ssize_t process_single = 0    # of process_reading: what batches hold whose answer is one message
+cdef Py_ssize_t process_kept = 0      # what calls wait for to take it out of answers, and what has been promised to that
 cdef Py_ssize_t process_held = 0      # batches that have answers which are not read on
 cdef tuple lines = ({}, {}, {}, {})   # by Kind: Inflow -> None, those that wait for the process, the first first
 cdef Inflow ahead = None
 cdef Inflow finishing = None
+cdef Inflow keeping = None
 cdef Tide tide = Tide()
 
 
@@ -96,6 +103,21 @@ cdef class Waiters(Pressure):
 cdef Waiters pressure = Waiters()
 
 
+cdef bint is_kept_out(Inlet inlet) noexcept:
+    """Whether it waits until there is room for what calls take out of it."""
+    return inlet.held and inlet.answering.wanted and inlet.answering.keeps == 0
+
+
+cdef int carry_wishes(Call bulk) except -1:
+    """What calls want of those that travel together."""
+    cdef Call call
+    for call in bulk.members:
+        bulk.wanted |= call.wanted
+        if call.keeps < 0:
+            bulk.keeps = -1
+    return 0
+
+
 cdef class Inflow:
     """taker: see Conductor. bound, process_bound: bytes. batch_deadline: monotonic seconds."""
 
@@ -115,6 +137,7 @@ cdef class Inflow:
 
     def __dealloc__(self):
         self.count(0, 0, 0, 0)
+        self.count_kept(0, 0)
 
     cdef Py_ssize_t own(self) noexcept:
         """Bytes of the batch."""
@@ -137,6 +160,13 @@ cdef class Inflow:
         self.of_single = of_single
         tide.tell(process_reading + process_out)
 
+    cdef void count_kept(self, Py_ssize_t kept, Py_ssize_t promised) noexcept:
+        """What calls wait for to take it out of answers, and what has been promised to answers that are being read."""
+        global process_kept
+        process_kept += kept + promised - self.kept - self.to_keep
+        self.kept = kept
+        self.to_keep = promised
+
     # --- what the upstream says
 
     cdef int grew(self, Inlet inlet, Call call, Py_ssize_t size) except -1:
@@ -146,11 +176,15 @@ cdef class Inflow:
             inlet.answering = call
             inlet.counted = 0
             self.inlets.append(inlet)
+            if call.members is not None:
+                carry_wishes(call)
         self.moved = now()
         self.count(self.reading + size - inlet.counted, self.window, self.out, self.making)
         inlet.counted = size
         if not inlet.held and not self.may_read(inlet, 0):
             self.hold(inlet)
+            if ahead is self:
+                self.owner.room_to_write()          # others may have to go ahead
         # Those that were let go have brought less than they might.
         return wake_others() if lines[ON] and process_reading + process_out + READ <= self.read_bound else 0
 
@@ -171,7 +205,7 @@ cdef class Inflow:
     cdef int update(self, Py_ssize_t out, Py_ssize_t window, Py_ssize_t making, Py_ssize_t message, bint full,
                     bint window_full, uint64_t next_out) except -1:
         """making: of the window. message: bytes at most of an answer that is one message and has not ended, or 0."""
-        global finishing, ahead
+        global finishing, ahead, keeping
         if out != self.out or window != self.window or next_out != self.next_out:
             self.moved = now()
         self.single = message > 0 and self.owner is not None
@@ -187,12 +221,14 @@ cdef class Inflow:
             ahead = None
         if full:
             self.pass_on()
+        if keeping is self and self.kept + self.to_keep == 0:
+            keeping = None
         self.relieve(0)
         return wake_others()
 
     cdef int close(self) except -1:
         """The batch has ended; what the front has not taken of it still counts."""
-        global finishing, ahead
+        global finishing, ahead, keeping
         cdef Inlet inlet
         for inlet in list(self.inlets):
             self.ended(inlet)
@@ -202,6 +238,10 @@ cdef class Inflow:
             finishing = None
         if ahead is self:
             ahead = None
+        if keeping is self:
+            keeping = None
+        self.count_kept(0, 0)
+        self.kept_out = None
         self.owner = None
         self.single = False
         self.count(self.reading, self.window, self.out, self.making)
@@ -321,6 +361,12 @@ cdef class Inflow:
             self.wait(START)
             return False
         self.taken_back = False
+        if self.kept_out is not None:
+            # Asked for again, its answer would only be given up again.
+            if not self.may_keep_of(self.kept_out, MOST_KEPT):
+                self.wait(START)
+                return False
+            self.kept_out = None
         # What runs may bring as much as is read at once before it is counted.
         if (running == 0 and self.own() <= NEXT_TO_NOTHING) or (
                 (not self.is_crowded(0) or self.finishes(0)) if self.single else
@@ -349,6 +395,9 @@ cdef class Inflow:
         """coming: bytes to others, who are let go on."""
         cdef bint crowded = finishing is not self and self.is_crowded(coming)
         cdef uint64_t number = inlet.answering.number
+        if not self.may_keep(inlet):
+            self.wait(ON)
+            return False
         if self.own() <= self.bound and (not crowded or self.is_small_with(inlet, coming)):
             return True
         if crowded:
@@ -367,10 +416,46 @@ cdef class Inflow:
         # The one that goes on must not wait for others, which have no room.
         return (ahead is self or not lines[MAKE]) and self.goes_ahead(READ, coming)
 
+    cdef bint may_keep(self, Inlet inlet) noexcept:
+        """Whether there is room for what calls take out of the answer, or it needs none. What is given is for good."""
+        return self.may_keep_of(inlet.answering, inlet.length or MOST_KEPT)
+
+    cdef bint may_keep_of(self, Call call, Py_ssize_t most) noexcept:
+        global keeping
+        if not call.wanted or call.keeps != 0 or finishing is self:
+            return True
+        if keeping is not self and process_kept + most > self.process_bound // KEPT:
+            if keeping is not None:
+                return False
+            keeping = self
+        call.keeps = most
+        self.count_kept(self.kept, self.to_keep + most)
+        return True
+
+    cdef int has_kept(self, Call call, Py_ssize_t kept) noexcept:
+        """The answer is kept now, as far as calls wait for it, or it is to be asked for again. kept: of the batch, in all."""
+        if call.keeps > 0:
+            if self.owner is not None:
+                self.count_kept(kept, self.to_keep - call.keeps)
+            call.keeps = 0
+        return 0
+
+    cdef bint has_only_what_waits(self) noexcept:
+        """Whether answers are all that runs, and those that would lead are not to be kept yet."""
+        cdef Inlet inlet
+        cdef bint waits = False
+        for inlet in self.inlets:
+            if not inlet.held:
+                return False
+            waits = waits or is_kept_out(inlet)
+        return waits
+
     cdef Inlet leader(self):
-        """The one whose call is the earliest."""
+        """The one whose call is the earliest of those that may be read on."""
         cdef Inlet inlet, first = None
         for inlet in self.inlets:
+            if is_kept_out(inlet):
+                continue
             if first is None or inlet.answering.number < first.answering.number:
                 first = inlet
         return first
@@ -386,6 +471,8 @@ cdef class Inflow:
             if not inlet.held:
                 continue
             if not self.may_read(inlet, coming + brought):
+                if is_kept_out(inlet):
+                    continue
                 break
             self.let_go(inlet)
             brought += READ

@@ -186,7 +186,8 @@ cdef class HttpExchange(Handler):
         return 0 if self.room is None else self.room.hold(self.stored + self.unread)
 
     cdef int count_answer(self) except -1:
-        return 0 if self.session is None else self.session.front_keeps(self.unsent + self.owed)
+        # Who writes it may still be at work on what nobody will be sent.
+        return 0 if self.session is None else self.session.front_keeps(0 if self.stream is None else self.unsent + self.owed)
 
     cdef int on_data(self, const char* p, Py_ssize_t n) except -1:
         if self.finished:

@@ -302,6 +302,7 @@ cdef class Plan:
             if target.dependents is None:
                 target.dependents = []
             target.dependents.append(call)
+            target.wanted |= call.flags & (WANTS_VALUES | WANTS_BYTES) != 0
             call.waiting += 1
         elif found == FOUND_GROUP:
             group = pending
@@ -426,6 +427,7 @@ cdef class Plan:
 
     cpdef int close(self) except -1:
         """The batch is over."""
+        self.clear()
         return self.references.close()
 
     # --- a call is done

@@ -36,7 +36,8 @@ cdef class References:
     cdef object order
     cdef Py_ssize_t held, budget            # for calls still to come
     cdef Py_ssize_t process_budget          # for those of all batches
-    cdef Py_ssize_t handed                  # bytes that waiting calls hold
+    cdef dict given                         # of Kepts that waiting calls hold
+    cdef Py_ssize_t handed                  # their bytes
     cdef dict indexed                       # of Kepts that have an index, the oldest first
     cdef Py_ssize_t index_bytes
     cdef int count(self, Py_ssize_t more) except -1

@@ -79,6 +79,7 @@ cdef class References:
 
     def __init__(self, Py_ssize_t budget, Py_ssize_t process_budget):
         self.kept = {}
+        self.given = {}
         self.indexed = {}
         self.budget = budget
         self.process_budget = process_budget
@@ -196,9 +197,16 @@ cdef class References:
         return self.count(-self.held)
 
     cdef int close(self) except -1:
-        """Nothing is kept any more."""
+        """Nothing is kept any more, whoever still has a call that waits for it."""
+        cdef Kept kept
         self.budget = 0
-        return self.no_more()
+        self.no_more()
+        for kept in self.given:
+            self.drop_index(kept)
+            kept.body = kept.content = kept.text = None
+        self.given.clear()
+        self.handed = 0
+        return 0
 
     cdef int hand(self, Call call, bytes name, Kept kept) except -1:
         """Gives a waiting call what an earlier one left."""
@@ -208,6 +216,7 @@ cdef class References:
             call.inputs[name] = kept
             if kept.holders == 0:
                 self.handed += cost(kept)
+                self.given[kept] = None
             kept.holders += 1
         return 0
 
@@ -217,7 +226,8 @@ cdef class References:
         if call.inputs is not None:
             for kept in call.inputs.values():
                 kept.holders -= 1
-                if kept.holders == 0:
+                if kept.holders == 0 and kept in self.given:
+                    del self.given[kept]
                     self.handed -= cost(kept)
                     if not kept.later:
                         self.drop_index(kept)

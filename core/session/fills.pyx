@@ -69,6 +69,7 @@ cdef class Fills:
         if not fits:
             turn = self
             self.let_in = call
+            call.keeps = -1               # nor must its answer wait for room: others wait for its end
         self.before = before
         call.growth = wanted
         self.count(wanted)

@@ -32,6 +32,7 @@ cdef class ResultStream:
     cdef list apart(self, Call call, Result result)
     cdef int pass_by(self, Call call) except -1
     cdef int end(self, const Summary* summary) except -1
+    cdef int forget_waiting(self) except -1
     cdef int discard(self) except -1
     cdef Py_ssize_t unsent(self) noexcept
     cdef uint64_t taken(self) noexcept

@@ -162,6 +162,12 @@ cdef class ResultStream:
         self.ended = True
         return self.outbox.added(self.outbox.tail.size - before)
 
+    cdef int forget_waiting(self) except -1:
+        """The earlier results that some wait for will never be."""
+        self.waiting.clear()
+        self.waiting_bytes = 0
+        return 0
+
     cdef int discard(self) except -1:
         """Nobody will take what is written."""
         return self.outbox.clear()

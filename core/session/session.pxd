@@ -81,6 +81,7 @@ cdef class Session(Conductor):
     cdef int leave_untaken(self, object error) except -1
     cdef int answered_by(self, SessionListener front) except -1
     cdef int release_taker(self) except -1
+    cdef int drop(self) except -1
     cdef int drive(self) except -1
     cdef int read(self) except -1
     cdef bint may_read_on(self) noexcept

@@ -214,10 +214,10 @@ cdef class Session(Conductor):
     cdef int answered_by(self, SessionListener front) except -1:
         """Who passes the answer on to the client; None: that has it all, or is gone."""
         self.waker.front = front
-        if front is None and self.results.unsent():
+        if front is None and self.is_over():
+            self.drop()
+        elif front is None and self.results.kept:
             self.results.kept = 0
-            if self.is_over():
-                self.results.discard()
             self.dispatch.tell_inflow()       # others may wait for the room
         return self.release_taker()
 
@@ -349,11 +349,25 @@ cdef class Session(Conductor):
                                     if self.intake.ended else "the gateway stopped before the batch had been read"))
 
     def cancel(self):
-        """Stops the batch: running calls are abandoned, nothing more is started or sent."""
+        """Stops the batch: running calls are abandoned, nothing more is started or sent. Of one that is over nothing more is
+        taken, unless a front passes it on, which says itself when that has ended."""
         if not self.is_over():
             self.dispatch.abandon_all()
             self.results.discard()
             self.close(LIFE_CANCELLED)
+        elif self.waker.front is None and self.results.untaken():
+            if self.life == LIFE_COMPLETE:
+                self.life = LIFE_CANCELLED    # its answer must not pass for whole
+            self.drop()
+
+    cdef int drop(self) except -1:
+        """Nobody takes what is left of the answer; the batch is over."""
+        if self.results.unsent() == 0:
+            return 0
+        self.results.discard()
+        if self.waker.front is None:
+            self.results.kept = 0             # else it says so when it has let go of that, too
+        return self.dispatch.tell_inflow()
 
     # --- what is known of it
 

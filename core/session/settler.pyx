@@ -372,6 +372,7 @@ cdef class Settler:
         self.first_told = None
         self.results.unwritten = self.results.making = 0
         self.results.first_late = 0
+        self.results.forget_waiting()
         self.fills.close()
         return self.plan.close()
 
@@ -392,6 +393,8 @@ cdef class Settler:
         self.fills.done(call)
         fault("plan.finish")
         self.plan.finish(call, result, succeeded)
+        if call.keeps:
+            self.dispatch.kept(call)
         if t == 0:
             return 0
         if result.status >= 400 and not self.continue_on_error:
@@ -431,6 +434,8 @@ cdef class Settler:
         for call, result in zip(bulk.members, results):
             self.told.append((call, result))
             self.results.unwritten += result.body_len
+        if bulk.keeps:
+            self.dispatch.kept(bulk)
         return 0 if goes_on else self.conclude_told()
 
     cdef bint may_conclude_first(self) except -1:

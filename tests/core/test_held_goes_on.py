@@ -2,12 +2,10 @@
 it, or its client has something to take."""
 
 import asyncio
-import gc
 import json
 from collections import deque
 from typing import Any
 
-import pytest
 import uvloop
 from batchwire.core import AsgiUpstream, Limits, Route, Session
 from batchwire.core.dispatch.inflow import stats
@@ -61,12 +59,6 @@ def begun(route: Route, names: list[str], dialect: str, ordered: bool) -> Sessio
         session.feed(json.dumps({"requests": members}).encode())
     session.feed_end()
     return session
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _collected() -> None:
-    """What tests before have left to the garbage collector would count."""
-    gc.collect()
 
 
 answers = st.lists(st.sampled_from([10, 80 * KIB, 200 * KIB, 400 * KIB]), min_size=1, max_size=3)
@@ -150,10 +142,6 @@ def test_AN_05_what_is_held_can_go_on(
             for session in sessions:
                 session.cancel()
             upstream.close()
-        sessions.clear()
-        del session
-        if stats() != NOTHING:
-            gc.collect()
         assert stats() == NOTHING
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -45,6 +45,8 @@ async def test_PL_01_batches_that_come_in_one_turn_share_it() -> None:
         await turned(ended)
         assert turns > 10
         assert refused(*sessions) == 20 * 1_500
+        for session in sessions:
+            session.cancel()
 
 
 async def test_PL_01_calls_released_in_one_turn_are_answered_in_several() -> None:
@@ -77,6 +79,8 @@ async def test_PL_01_calls_released_in_one_turn_are_answered_in_several() -> Non
 
         await turned(ended)
         assert before == 20 * 400
+        for session in sessions:
+            session.cancel()
 
 
 async def test_PL_01_who_has_had_nothing_comes_before_who_has_had_a_slice() -> None:
