@@ -88,13 +88,11 @@ cdef class Session(Conductor):
         if head.rules is None:
             head.bind(route)
         rules = head.rules
-        plan = Plan(rules, limits.reference_bytes, limits.max_call_bytes, limits.max_depth, reader.sequential,
-                    route.transactional, limits.max_group_calls, limits.max_header_bytes,
-                    limits.max_reference_bytes_in_process)
+        plan = Plan.of(rules, limits.reference_bytes, limits.max_call_bytes, limits.max_depth, reader.sequential,
+                       route.transactional, limits.max_group_calls, limits.max_header_bytes,
+                       limits.max_reference_bytes_in_process, reader.result_of, reader.plain)
         if deadline <= 0 or 0 < limits.batch_deadline_seconds < deadline:
             deadline = limits.batch_deadline_seconds
-        plan.result_of = reader.result_of
-        plan.plain = reader.plain
         writer.lowercase = head.strict
         self.loop = loop
         self.limits = limits

@@ -2,6 +2,7 @@ from batchwire.core.dialects.steps cimport Steps
 from batchwire.core.dispatch.placement cimport Placement
 from batchwire.core.model cimport Call, Refusal, Result
 from batchwire.core.plan.groups cimport Group
+from batchwire.core.plan.judge cimport Judge
 from batchwire.core.plan.order cimport Plan
 from batchwire.core.plan.urls cimport UrlRules
 from batchwire.core.session.bounds cimport Bounds
@@ -21,6 +22,7 @@ cdef enum Course:
 cdef class Settler:
     """Gives each call that is decided to the dispatcher, or its result. See settler.pyx."""
     cdef Plan plan
+    cdef Judge judge
     cdef Placement dispatch
     cdef Pending pending
     cdef Bounds bounds

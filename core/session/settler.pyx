@@ -12,7 +12,7 @@ from batchwire.core.model cimport (
     CALL_DONE, CARRIED, Call, CallQueue, OUTCOME_DEPENDENCY_FAILED, OUTCOME_FAILED, OUTCOME_REFUSED, OUTCOME_SUCCEEDED, OUTCOME_TIMED_OUT,
     OUTCOME_UNREACHABLE, Refusal, Result, now,
 )
-from batchwire.core.plan.groups cimport Group
+from batchwire.core.plan.groups cimport Group, spoken_for
 from batchwire.core.plan.plan_flags cimport DEAR
 from batchwire.core.session.fills cimport Fills
 from batchwire.core.session.late_result cimport LateResult, is_late
@@ -47,6 +47,7 @@ cdef class Settler:
                     ResultStream results, Outlet outlet, UrlRules rules, bint continue_on_error, bint stops_silently):
         cdef Settler made = Settler.__new__(Settler)
         made.plan = plan
+        made.judge = plan.judge
         made.dispatch = dispatch
         made.pending = pending
         made.bounds = bounds
@@ -113,7 +114,7 @@ cdef class Settler:
         cdef Call call = self.plan.decided.first
         cdef Py_ssize_t most
         cdef bint fits, idle
-        most = 0 if call.growth or self.verdict is not None else self.plan.most_growth(call)
+        most = 0 if call.growth or self.verdict is not None else self.judge.most_growth(call)
         if most == 0:
             return True
         fits = self.fills.fits(most)
@@ -124,10 +125,10 @@ cdef class Settler:
                 self.fills.wait(most, idle)
                 return False
             call = self.plan.decided.first
-            most = self.plan.most_growth(call)
+            most = self.judge.most_growth(call)
             if most == 0:
                 return True
-        self.fills.begin(call, most, self.plan.filled(call), fits)
+        self.fills.begin(call, most, self.judge.filled(call), fits)
         return True
 
     cdef bint earliest_first(self) except -1:
@@ -139,7 +140,7 @@ cdef class Settler:
         return call.flags & DEAR != 0 or call.group_state is not None or self.dispatch.inheritance.is_large()
 
     cdef int settle_one(self, Call call) except -1:
-        cdef Group group = self.plan.spoken_for(call)
+        cdef Group group = spoken_for(call)
         if group is not None:
             return self.settle_group(group)
         if self.course == COURSE_SILENT and call.started == 0:
@@ -165,11 +166,11 @@ cdef class Settler:
         cdef double since = now() if dear else 0
         try:
             fault("plan.decide")
-            while not self.plan.decide(call):
+            while not self.judge.decide(call):
                 if self.slice.spend_since(&since):
                     return False
             if call.growth:
-                self.fills.end(call, self.plan.filled(call))
+                self.fills.end(call, self.judge.filled(call))
             if call.flags & DEAR:
                 self.pending.charge_again(call)
             if call.refusal is None:
@@ -181,7 +182,7 @@ cdef class Settler:
         except Exception as error:
             _log.error("a call could not be decided", exc_info=error)
             call.refusal = FAILED
-            self.plan.let_inputs_go(call)
+            self.judge.let_inputs_go(call)
         return True
 
     cdef int settle_group(self, Group group) except -1:
@@ -197,7 +198,7 @@ cdef class Settler:
             group.fail_members(self.verdict)
         try:
             fault("plan.decide_group")
-            while not self.plan.decide_group(group, LOOKED_AT):
+            while not self.judge.decide_group(group, LOOKED_AT):
                 if self.slice.spend_since(&since):
                     return self.plan.decided.put_back(members[0])
             if group.placed == 0:
@@ -216,11 +217,11 @@ cdef class Settler:
             for call in members:
                 if call.refusal is None:
                     call.refusal = FAILED
-                self.plan.let_inputs_go(call)
+                self.judge.let_inputs_go(call)
         self.slice.add(now() - since)
         if bulk is not None:
             if (<Call>members[0]).growth:
-                self.fills.end(members[0], self.plan.filled(members[0]))
+                self.fills.end(members[0], self.judge.filled(members[0]))
             return self.dispatch.push(bulk)
         for call in members:
             self.slice.add(ANSWERED)
@@ -424,7 +425,7 @@ cdef class Settler:
                     self.dispatch.push(call)
             results = split_answer(bulk, result, reading)
             if bulk.group_size:
-                self.plan.references.place(bulk.members, results, self.rules, self.plan.max_line)
+                self.plan.references.place(bulk.members, results, self.rules, self.bounds.limits.max_header_bytes)
         except Exception as error:
             _log.error("the answer to a batch could not be taken apart", exc_info=error)
             results = bad_answer(len(bulk.members), "the upstream's answer to the batch could not be read")
