@@ -11,6 +11,7 @@ from batchwire.core.session.bounds cimport Bounds
 from batchwire.core.session.client_clock cimport ClientClock
 from batchwire.core.session.conductor cimport Conductor
 from batchwire.core.session.crowd cimport Share
+from batchwire.core.session.decider cimport Decider
 from batchwire.core.session.fills cimport Fills
 from batchwire.core.session.intake cimport Intake
 from batchwire.core.session.outlet cimport Outlet
@@ -42,6 +43,7 @@ cdef class Session(Conductor):
     cdef Intake intake
     cdef Pending pending
     cdef Bounds bounds
+    cdef Decider decider
     cdef Settler settler
     cdef Placement dispatch
     cdef ResultStream results

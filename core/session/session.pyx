@@ -1,6 +1,6 @@
 """One batch in flight: what a front feeds and takes, and the parts that do everything between.
 
-    bytes -> Intake (Reader, Plan) -> Settler -> Placement -> upstreams -> Settler -> ResultStream -> Outlet -> bytes
+    bytes -> Intake (Reader, Plan) -> Decider -> Placement -> upstreams -> Settler -> ResultStream -> Outlet -> bytes
 
 A front feeds bytes, says end or cancel, and takes bytes; wait_input() and wait_output() are its back-pressure. The
 session makes the parts go on in this order (drive), and says when the batch is over (Life). Must never let a call go
@@ -26,6 +26,7 @@ from batchwire.core.session.batch_head cimport BatchHead
 from batchwire.core.session.bounds cimport Bounds
 from batchwire.core.session.client_clock cimport GRACE_SECONDS, ClientClock
 from batchwire.core.session.crowd cimport Share
+from batchwire.core.session.decider cimport Decider
 from batchwire.core.session.fills cimport Fills
 from batchwire.core.session.intake cimport Intake, STEP_CALL, STEP_NONE, Step
 from batchwire.core.session.outlet cimport Outlet
@@ -113,6 +114,8 @@ cdef class Session(Conductor):
         self.dispatch = Placement.of(self, self.bounds, began, deadline, head.ordered, route, self.inheritance)
         self.settler = Settler.of(plan, self.dispatch, self.pending, self.bounds, self.fills, self.slice, self.results,
                                   self.outlet, rules, head.continue_on_error, reader.silent_stop)
+        self.decider = Decider.of(plan, self.dispatch, self.pending, self.bounds, self.fills, self.slice, self.results,
+                                  self.settler)
         if deadline > 0:
             self.alarm = alarms_of(loop).after(deadline, self.on_deadline)
         if head.watched:
@@ -255,7 +258,7 @@ cdef class Session(Conductor):
                 fault("take")
                 if self.life == LIFE_OPEN:
                     self.dispatch.start_queued()
-                if self.intake.waits or self.settler.has_work() or self.settler.is_writing():
+                if self.intake.waits or self.decider.has_work() or self.settler.is_writing():
                     self.drive()
             except Exception as error:
                 self.crashed(error)
@@ -406,7 +409,7 @@ cdef class Session(Conductor):
 
     cdef int drive(self) except -1:
         """Reads, settles and starts what the bounds allow now. Whoever is in the middle of settling goes on itself."""
-        if self.is_over() or self.settler.settling:
+        if self.is_over() or self.decider.settling:
             return 0
         self.write()
         if self.life != LIFE_OPEN:
@@ -471,7 +474,7 @@ cdef class Session(Conductor):
         """
         return self.life == LIFE_OPEN and not self.slice.resting and not self.drive_due and self.share.since == 0 \
             and self.dispatch.running == 0 and self.dispatch.queued == 0 \
-            and not self.settler.has_work() and not self.settler.is_writing() \
+            and not self.decider.has_work() and not self.settler.is_writing() \
             and (self.results.untaken() == 0 or self.results.one_message) \
             and (self.intake.ended or not self.wants_input())
 
@@ -488,12 +491,12 @@ cdef class Session(Conductor):
         return self.rest() if not self.slice.resting and self.settler.write(self.life == LIFE_OPEN) else 0
 
     cdef int settle(self) except -1:
-        return self.rest() if not self.slice.resting and self.settler.settle() else 0
+        return self.rest() if not self.slice.resting and self.decider.settle() else 0
 
     cdef int start(self) except -1:
         """Starts what may start. The call that all others wait for may be one that is still to be settled."""
         self.dispatch.start_queued()
-        while not self.slice.resting and self.fills.since == 0 and self.settler.may_settle() and self.dispatch.stuck():
+        while not self.slice.resting and self.fills.since == 0 and self.decider.may_settle() and self.dispatch.stuck():
             self.settle()
             self.dispatch.start_queued()
         return 0
@@ -534,7 +537,7 @@ cdef class Session(Conductor):
         self.settler.give(call, result, t, self.life == LIFE_OPEN)
         self.count()
         self.dispatch.tell_inflow()
-        if self.settler.settling:
+        if self.decider.settling:
             return self.drive_soon() if self.settler.is_writing() else 0
         self.write()
         if self.life == LIFE_OPEN:
@@ -542,7 +545,7 @@ cdef class Session(Conductor):
             if call.members is not None:
                 self.dispatch.tell_inflow()
             # Together with what else becomes ready in this turn of the loop, so that an upstream is woken up once.
-            if self.dispatch.queued or self.intake.waits or self.settler.has_work():
+            if self.dispatch.queued or self.intake.waits or self.decider.has_work():
                 self.drive_soon()
         return self.check_end()
 
@@ -728,7 +731,7 @@ cdef class Session(Conductor):
     cdef int check_end(self) except -1:
         cdef Summary summary
         if self.life == LIFE_OPEN:
-            if self.pending.calls == 0 and self.intake.whole() and not self.settler.settling:
+            if self.pending.calls == 0 and self.intake.whole() and not self.decider.settling:
                 self.sum_up(&summary)
                 self.results.end(&summary)
                 self.close(LIFE_COMPLETE)
