@@ -7,7 +7,7 @@ from batchwire.core.errors import EnvelopeError
 from batchwire.core.faults cimport fault
 from batchwire.core.front.stream cimport Ends, Stream
 from batchwire.core.model cimport now
-from batchwire.core.session.session import no_room
+from batchwire.core.session.watch import no_room
 
 
 cdef class Room(Conductor):
