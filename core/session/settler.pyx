@@ -203,7 +203,7 @@ cdef class Settler:
         return self.plan.close()
 
     cdef int conclude(self, Call call, Result result, double t) except -1:
-        """The one place where a call gets its result."""
+        """Writes a result that is no trouble to write."""
         cdef double since = now() if result.body_len > LONG else 0
         cdef list _owners = published(call, result, self.rules)     # keep what the headers point to
         self.results.put(call, result)
@@ -212,7 +212,7 @@ cdef class Settler:
         return self.finish(call, result, 200 <= result.status < 300, t)
 
     cdef int finish(self, Call call, Result result, bint succeeded, double t) except -1:
-        """The result is written, at the time t; 0: it has none."""
+        """The one place where a call ends: its result is written, at the time t; 0: it has none."""
         must_hold(call.state != CALL_DONE)
         self.counts[result.outcome] += 1
         self.pending.discharge(call)
@@ -229,8 +229,8 @@ cdef class Settler:
         return self.outlet.added(t, self.dispatch.running, self.pending.calls)
 
     cdef int split(self, Call bulk, Result result, bint goes_on, Steps reading) except -1:
-        """The result of a request that carried several calls, which settle() concludes one by one: a thousand of them,
-        each with the one error of all, are no work for one go, nor all for a client that takes nothing (PL-01, AN-05).
+        """The result of a request that carried several calls, which conclude_first() takes one by one: a thousand of
+        them, each with the one error of all, are no work for one go, nor all for a client that takes nothing (PL-01, AN-05).
 
         goes_on: some of the calls may be sent again; else nobody settles any more, and all of them are concluded.
         reading: of the result, done; None: it is short.
