@@ -27,4 +27,8 @@ cdef class Group:
     cdef set ids(self)
 
 cdef Refusal no_transaction(str why=*)
-cdef Group spoken_for(Call call)
+
+cdef inline Group spoken_for(Call call):
+    """The group that is to be decided as one when this call comes out of Plan.decided, or None."""
+    cdef Group group = call.group_state
+    return group if group is not None and group.together() else None

@@ -47,9 +47,3 @@ cdef class Group:
         if self.names is None:
             self.names = {call.id for call in self.members}
         return self.names
-
-
-cdef Group spoken_for(Call call):
-    """The group that is to be decided as one when this call comes out of Plan.decided, or None."""
-    cdef Group group = call.group_state
-    return group if group is not None and group.together() else None

@@ -62,11 +62,11 @@ cdef class Session(Batch):
         self.limits = limits
         self.answer_deadline = head.answer_deadline
         self.inheritance = Inheritance(head.headers, head.authorization, head.hops, head.answer_boundary is not None)
-        self.results = ResultStream(writer, began, head.ordered, head.execute, limits.reorder_bytes)
-        self.share = Share(self, loop, limits.max_request_bytes_in_process, limits.client_idle_seconds)
-        self.fills = Fills(self, limits.max_request_bytes_in_process // 2)
-        self.client = ClientClock(began, self.share.pace)
-        self.waker = Waker(loop)
+        self.results = ResultStream.of(writer, began, head.ordered, head.execute, limits.reorder_bytes)
+        self.share = Share.of(self, loop, limits.max_request_bytes_in_process, limits.client_idle_seconds)
+        self.fills = Fills.of(self, limits.max_request_bytes_in_process // 2)
+        self.client = ClientClock.of(began, self.share.pace)
+        self.waker = Waker.of(loop)
         self.outlet = Outlet.of(self, loop, self.results, self.client, self.waker)
         self.slice = Slice.of(loop)
         self.pending = Pending.__new__(Pending)
