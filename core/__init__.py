@@ -10,8 +10,9 @@ from .header_rules import header_verdict
 from .inspect import check_document
 from .memory import tune_malloc
 from .route import Route
+from .session.batch import OUTCOMES, stats
 from .session.batch_head import BatchHead
-from .session.session import OUTCOMES, Session, stats
+from .session.session import Session
 from .upstream.asgi.upstream import AsgiUpstream
 from .upstream.base import Upstream
 from .upstream.names import Names

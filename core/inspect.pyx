@@ -26,10 +26,11 @@ def check_document(bytes data not None, Route route not None, *, bint strict=Fal
     cdef Limits limits = route.limits
     cdef str inner = "drop" if route.inner_authorization == "same" else route.inner_authorization
     cdef Reader reader = reader_of(BatchHead(strict=strict), limits, route.header_rules, inner)
-    cdef Plan plan = Plan(
+    cdef Plan plan = Plan.of(
         UrlRules(route.root, authority, strict, route.prefixes, route.bare_batch), limits.reference_bytes,
         limits.max_call_bytes, limits.max_depth, reader.sequential, route.transactional, limits.max_group_calls,
-        limits.max_header_bytes, limits.max_reference_bytes_in_process)
+        limits.max_header_bytes, limits.max_reference_bytes_in_process, reader.result_of,
+        reader.plain)
     cdef Call call
     cdef list calls = [], found = [], envelope = []
     try:

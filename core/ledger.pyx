@@ -17,7 +17,7 @@ cdef extern from "Python.h":
 import json
 import time
 
-from batchwire.core.session.session import OUTCOMES
+from batchwire.core.session.batch import OUTCOMES
 
 ENDED = ("ok", "cancelled", "broken", "deadline", "refused")
 """How a batch may end, as Batch.close() is told."""

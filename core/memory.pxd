@@ -1,6 +1,6 @@
 # Memory that large bodies have had. See memory.pyx.
 cdef enum:
-    MUCH = 67108864           # bytes that go back to the system when most of them are let go of
+    HIGH_TIDE = 67108864      # bytes that go back to the system when most of them are let go of
 
 cdef class Tide:
     """Gives memory back to the system when most of what was held has been let go of."""
@@ -11,6 +11,6 @@ cdef class Tide:
         """held: bytes, now."""
         if held > self.most:
             self.most = held
-        elif self.most >= MUCH and held <= self.most // 16:
+        elif self.most >= HIGH_TIDE and held <= self.most // 16:
             self.ebb(held)
         return 0

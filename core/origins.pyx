@@ -89,7 +89,3 @@ cdef class Origins:
     def has(self, bytes origin not None):
         """holds() for tests."""
         return self.holds(origin)
-
-    def has_host(self, bytes host not None):
-        """is_host() for tests."""
-        return self.is_host(host)

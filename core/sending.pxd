@@ -13,6 +13,7 @@ cdef extern from *:
     """
     #include <poll.h>
     #include <sys/ioctl.h>
+    #include <sys/socket.h>
     #ifdef __linux__
     #include <linux/sockios.h>
     #endif
@@ -37,11 +38,18 @@ cdef extern from *:
             return 0;
         return one.revents & (POLLERR | POLLHUP | POLLNVAL) ? 2 : one.revents & POLLRDHUP ? 1 : 0;
     }
+    static void bw_reset_at_close(int fd) {
+        struct linger at_once = {1, 0};
+        if (fd >= 0)
+            setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    }
     """
     # Bytes that the kernel holds for the peer, sent or not, and that it has not acknowledged; 0 where nobody can say.
     Py_ssize_t queued "bw_queued" (int fd) noexcept nogil
     # A PeerState, whatever is still unread; where the system cannot say, as if nothing had happened.
     int peer_state "bw_peer_state" (int fd) noexcept nogil
+    # From now on its end is a reset: its peer hears of an error, what is unread is lost, and no TIME-WAIT is left.
+    void reset_at_close "bw_reset_at_close" (int fd) noexcept nogil
 
 cdef enum PeerState:
     PEER_THERE = 0

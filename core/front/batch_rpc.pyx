@@ -12,7 +12,7 @@ from batchwire.core.front.rpc cimport LEAD, Rpc, STATUS_OK
 from batchwire.core.front.stream cimport FillEnd
 from batchwire.core.model cimport now
 from batchwire.core.session.session cimport Session
-from batchwire.core.session.session import no_room
+from batchwire.core.session.watch import no_room
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 
 cdef enum:

@@ -9,13 +9,11 @@ from batchwire.core.front.connections cimport LINGER_SECONDS, TURN_WRITTEN
 from batchwire.core.front.http_requests cimport answer_of
 from batchwire.core.front.stream cimport ends_of, Handler
 from batchwire.core.model cimport Buffer, now
-from batchwire.core.sending cimport PEER_CLOSED_ITS_SIDE, PEER_GONE
+from batchwire.core.sending cimport PEER_CLOSED_ITS_SIDE, PEER_GONE, reset_at_close
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
 from collections import deque
 from http import HTTPStatus
-from socket import SO_LINGER, SOL_SOCKET
-from struct import pack
 
 from batchwire.core.errors import error_object
 
@@ -36,7 +34,6 @@ cdef bytes final_answer(int status, str code, str message):
         b"content-length: %d\r\nconnection: close\r\n\r\n" % len(body)) + body
 
 
-cdef bytes RESET = pack("ii", 1, 0)
 cdef bytes FAILED = final_answer(500, "InternalError", "The gateway failed.")
 cdef bytes LATE = final_answer(408, "ClientTooSlow", "The head of the request did not come whole in time.")
 
@@ -376,8 +373,7 @@ cdef class Http1Answers(Http1Link):
 
     cdef int reset(self) except -1:
         """Ends the connection so that its client hears of an error, at the price of what it has not read."""
-        if self.fd >= 0:
-            self.transport.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_LINGER, RESET)
+        reset_at_close(self.fd)
         self.abort()
         return 0
 

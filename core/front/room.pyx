@@ -7,7 +7,7 @@ from batchwire.core.errors import EnvelopeError
 from batchwire.core.faults cimport fault
 from batchwire.core.front.stream cimport Ends, Stream
 from batchwire.core.model cimport now
-from batchwire.core.session.session import no_room
+from batchwire.core.session.watch import no_room
 
 
 cdef class Room(Conductor):
@@ -29,7 +29,7 @@ cdef class Room(Conductor):
             return self.session.hold(held)
         if self.share is None:
             ends = self.handler.stream.ends
-            self.share = Share(self, ends.loop, self.bound, ends.idle_seconds)
+            self.share = Share.of(self, ends.loop, self.bound, ends.idle_seconds)
         if more > 0:
             self.share.came(more, now())
         return self.share.tell(held)

@@ -17,6 +17,11 @@ cdef class Ends:
     cdef readonly str authority             # host:port of the listener, for requests that name none
     cdef readonly double idle_seconds       # for a client that neither sends nor takes
 
+cdef enum Heard:              # of a session
+    HEARD_INPUT = 0
+    HEARD_OUTPUT = 1
+    HEARD_TOO_SLOW = 2        # the client is, and the session over
+
 cdef class Handler(SessionListener):
     """What answers a request."""
     cdef Stream stream                      # None: the stream is gone
@@ -33,6 +38,7 @@ cdef class Handler(SessionListener):
     cdef int on_sweep(self, double t) except -1
     cdef int on_input(self) except -1
     cdef int on_output(self) except -1
+    cdef int hear(self, Heard what) except -1
     cdef int stir(self, object waiter) except -1
     cdef Py_ssize_t fill(self, char* p, Py_ssize_t size, FillEnd* end) except -1
 

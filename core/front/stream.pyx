@@ -79,39 +79,33 @@ cdef class Handler(SessionListener):
     # What a session calls must not fail it, and not the batch whose upstream is behind the call (BU-04).
 
     cdef int input_ready(self) except -1:
-        cdef Stream stream = self.stream
-        if stream is None:
-            return 0
-        try:
-            fault("front.input_ready")
-            self.on_input()
-        except Exception as error:
-            stream.fail(error)
-        return 0
+        return self.hear(HEARD_INPUT)
 
     cdef int output_ready(self) except -1:
-        cdef Stream stream = self.stream
-        if stream is None:
-            return 0
-        try:
-            fault("front.output_ready")
-            self.on_output()
-        except Exception as error:
-            stream.fail(error)
-        return 0
+        return self.hear(HEARD_OUTPUT)
 
     cdef int64_t client_took(self) except -2:
         cdef Stream stream = self.stream
         return -1 if stream is None else stream.client_took()
 
     cdef int give_up(self) except -1:
+        return self.hear(HEARD_TOO_SLOW)
+
+    cdef int hear(self, Heard what) except -1:
         cdef Stream stream = self.stream
         if stream is None:
             return 0
         try:
-            fault("front.give_up")
-            self.on_stalled()
-            stream.drop()
+            if what == HEARD_OUTPUT:
+                fault("front.output_ready")
+                self.on_output()
+            elif what == HEARD_INPUT:
+                fault("front.input_ready")
+                self.on_input()
+            else:
+                fault("front.give_up")
+                self.on_stalled()
+                stream.drop()
         except Exception as error:
             stream.fail(error)
         return 0

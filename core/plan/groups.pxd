@@ -1,8 +1,6 @@
 from batchwire.core.model cimport Call, Refusal
 from libc.stdint cimport uint64_t
 
-cdef Refusal no_transaction(str why=*)
-
 cdef class Group:
     """An atomicity group: adjacent calls that succeed or fail together (JB-13, JB-15)."""
     cdef readonly bytes name
@@ -21,9 +19,16 @@ cdef class Group:
     cdef Refusal verdict                    # of the first one that cannot run
     cdef uint64_t placed                    # and given to their upstream
     cdef object encoding                    # upstream.native.base.Encoding: the request that is to run it, unfinished
-    cdef Call bulk                       # that request
+    cdef Call bulk                          # that request
     cdef set names                          # ids of its members; None: not asked for yet
     cdef bint finished(self) noexcept
     cdef bint together(self) noexcept
     cdef int fail_members(self, Refusal why) except -1
     cdef set ids(self)
+
+cdef Refusal no_transaction(str why=*)
+
+cdef inline Group spoken_for(Call call):
+    """The group that is to be decided as one when this call comes out of Plan.decided, or None."""
+    cdef Group group = call.group_state
+    return group if group is not None and group.together() else None

@@ -156,10 +156,3 @@ cdef class CallIndex:
             "" if kind == FOUND_NOTHING else "call" if kind == FOUND_CALL or kind == FOUND_DONE_CALL else "group",
             found, self.succeeded if done else None, self.status if done else None,
         )
-
-    def footprint(self):
-        """Bytes held by the entries."""
-        cdef uint64_t total = 0
-        for i in range(64):
-            total += self.shards[i].capacity
-        return total * sizeof(Entry)

@@ -10,6 +10,9 @@ cdef class ClientClock:
     cdef double last_feed, last_take
     cdef Pace pace                          # at which it sends
     cdef double offered                     # when there was output to take, after there was none
+
+    @staticmethod
+    cdef ClientClock of(double began, Pace pace)
     cdef void fed(self, double t) noexcept
     cdef void goes_on(self, double t) noexcept
     cdef bint takes_nothing(self, double t, double idle) noexcept

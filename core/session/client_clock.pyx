@@ -8,12 +8,14 @@ cdef bint too_slow(double waited, double got, double rate, double idle) noexcept
 
 
 cdef class ClientClock:
-    """began: when the batch began. pace: at which its client sends."""
-
-    def __init__(self, double began, Pace pace not None):
-        self.last_feed = self.last_take = began
-        self.pace = pace
+    @staticmethod
+    cdef ClientClock of(double began, Pace pace):
+        """began: when the batch began. pace: at which its client sends."""
+        cdef ClientClock made = ClientClock.__new__(ClientClock)
+        made.last_feed = made.last_take = began
+        made.pace = pace
         pace.turn(began)
+        return made
 
     cdef void fed(self, double t) noexcept:
         """Bytes have come."""

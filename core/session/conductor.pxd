@@ -11,3 +11,8 @@ cdef class Conductor:
     cdef int make_way(self) except -1
     cdef Holder taker(self)
     cdef int give_up(self) except -1
+    cdef bint is_open(self) noexcept
+    cdef bint is_stranded(self) noexcept
+    cdef int end_stranded(self) except -1
+    cdef int break_off(self, object error) except -1
+    cdef int leave_untaken(self, object error) except -1

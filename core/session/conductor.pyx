@@ -36,3 +36,24 @@ cdef class Conductor:
     cdef int give_up(self) except -1:
         """Ends, because its client takes too slowly while others wait (AN-16). Never raises."""
         raise NotImplementedError
+
+    cdef bint is_open(self) noexcept:
+        """Whether its calls are read and started."""
+        return False
+
+    cdef bint is_stranded(self) noexcept:
+        """Whether its client can do no more for it, and there is nothing in it that goes on by itself: whatever it counts,
+        it would never end. Asked by timers alone: in between, nothing is under way but what is looked at here.
+        """
+        return False
+
+    cdef int end_stranded(self) except -1:
+        raise NotImplementedError
+
+    cdef int break_off(self, object error) except -1:
+        """The envelope is broken (GW-21): start nothing more, let what runs finish, end without an end."""
+        raise NotImplementedError
+
+    cdef int leave_untaken(self, object error) except -1:
+        """What the client has not taken is gone, and `failure` says why."""
+        raise NotImplementedError

@@ -11,6 +11,9 @@ cdef class Share(Holder):
     cdef double chosen                      # when it was let go on as the only one, monotonic seconds
     cdef double waited                      # seconds that it has waited before, in all
     cdef double since                       # from when it waits for room, monotonic seconds; 0: it does not
+
+    @staticmethod
+    cdef Share of(Conductor batch, object loop, Py_ssize_t bound, double idle_seconds)
     cdef bint fits(self, Py_ssize_t room) noexcept
     cdef int tell(self, Py_ssize_t held) except -1
     cdef bint may_read(self) except -1

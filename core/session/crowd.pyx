@@ -107,14 +107,16 @@ cdef Waiters pressure = Waiters()
 
 
 cdef class Share(Holder):
-    """bound: bytes. idle_seconds: see patience_of()."""
-
-    def __init__(self, Conductor batch, object loop, Py_ssize_t bound, double idle_seconds):
-        self.batch = batch
-        self.loop = loop
-        self.bound = bound
-        self.patience = patience_of(idle_seconds)
-        self.pace = Pace()
+    @staticmethod
+    cdef Share of(Conductor batch, object loop, Py_ssize_t bound, double idle_seconds):
+        """bound: bytes. idle_seconds: see patience_of()."""
+        cdef Share made = Share.__new__(Share)
+        made.batch = batch
+        made.loop = loop
+        made.bound = bound
+        made.patience = patience_of(idle_seconds)
+        made.pace = Pace()
+        return made
 
     def __dealloc__(self):
         global process_held

@@ -11,6 +11,9 @@ cdef class Fills:
     cdef bint idle                          # it waits, and nothing else goes on in it
     cdef Call let_in                        # has been filled in though there was no room, and has not ended; or None
     cdef double since                       # from when it waits for room, monotonic seconds; 0: it does not
+
+    @staticmethod
+    cdef Fills of(Conductor batch, Py_ssize_t bound)
     cdef bint fits(self, Py_ssize_t wanted) noexcept
     cdef bint may_let_in(self) noexcept
     cdef int begin(self, Call call, Py_ssize_t wanted, Py_ssize_t before, bint fits) except -1

@@ -41,11 +41,13 @@ cdef int wake_others() except -1:
 
 
 cdef class Fills:
-    """bound: bytes."""
-
-    def __init__(self, Conductor batch, Py_ssize_t bound):
-        self.batch = batch
-        self.bound = bound
+    @staticmethod
+    cdef Fills of(Conductor batch, Py_ssize_t bound):
+        """bound: bytes."""
+        cdef Fills made = Fills.__new__(Fills)
+        made.batch = batch
+        made.bound = bound
+        return made
 
     def __dealloc__(self):
         global process_held

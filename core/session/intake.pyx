@@ -52,7 +52,7 @@ cdef class Intake:
         cdef Reader reader = self.reader
         cdef Call call
         cdef bint admitted
-        if self.plan.search is not None:
+        if self.plan.searching():
             admitted = self.plan.search_on(SEARCHED)
             self.slice.measure()
             return STEP_CALL if admitted else STEP_PART
@@ -98,7 +98,7 @@ cdef class Intake:
 
     cdef bint must_go_on(self) noexcept:
         """Whether reading must go on whatever the batch holds: what must be checked whole is bounded by its own size."""
-        return self.validating or self.reader.holding or self.plan.search is not None or self.plan.holding_group()
+        return self.validating or self.reader.holding or self.plan.searching() or self.plan.holding_group()
 
     cdef bint checked(self) noexcept:
         """Whether the calls that have been read may run."""

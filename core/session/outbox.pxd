@@ -9,6 +9,9 @@ cdef class Outbox:
     cdef bint splits                        # a chunk may end anywhere: it is a piece of a document
     cdef Py_ssize_t max_message             # most bytes of a chunk, which is a protobuf message; 0: none
     cdef Py_ssize_t enough                  # bytes that make a chunk
+
+    @staticmethod
+    cdef Outbox of(double began)
     cdef int bound(self, Py_ssize_t max_message) except -1
     cdef readonly Py_ssize_t held           # bytes not taken
     cdef readonly unsigned long long taken  # bytes taken since the start

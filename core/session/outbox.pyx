@@ -28,14 +28,16 @@ cdef Py_ssize_t size_of(list written) except -1:
 
 
 cdef class Outbox:
-    """began: when the batch began, seconds of the monotonic clock."""
-
-    def __init__(self, double began):
-        self.tail = Buffer()
-        self.enough = CHUNK
-        self.last_added = began
-        self.last_taken = began - LINGER
-        self.gap = -1
+    @staticmethod
+    cdef Outbox of(double began):
+        """began: when the batch began, seconds of the monotonic clock."""
+        cdef Outbox made = Outbox.__new__(Outbox)
+        made.tail = Buffer()
+        made.enough = CHUNK
+        made.last_added = began
+        made.last_taken = began - LINGER
+        made.gap = -1
+        return made
 
     cdef int bound(self, Py_ssize_t max_message) except -1:
         """Chunks are protobuf messages of at most so many bytes, as far as their fields are."""

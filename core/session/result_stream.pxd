@@ -8,6 +8,9 @@ cdef class ResultStream:
     """The answer of a batch, from results to the bytes that a front takes. See result_stream.pyx."""
     cdef Writer writer
     cdef Outbox outbox
+
+    @staticmethod
+    cdef ResultStream of(Writer writer, double began, bint ordered, bint one_message, Py_ssize_t window_bytes)
     cdef readonly bint ordered              # in request order (GW-23)
     cdef bint one_message                   # Execute: all of the answer is one message
     cdef Py_ssize_t most                    # bytes that a message may have

@@ -34,19 +34,21 @@ cdef int replace(Result result, str message) except -1:
 
 
 cdef class ResultStream:
-    """began: when the batch began, seconds of the monotonic clock."""
-
-    def __init__(self, Writer writer not None, double began, bint ordered, bint one_message, Py_ssize_t window_bytes):
-        self.writer = writer
-        self.outbox = Outbox(began)
-        self.outbox.splits = writer.splits
-        self.outbox.one_message = one_message
-        self.ordered = ordered
-        self.one_message = one_message
-        self.window_bytes = window_bytes
-        self.waiting = {}
-        self.single = Buffer()
-        self.bound(0, False)
+    @staticmethod
+    cdef ResultStream of(Writer writer, double began, bint ordered, bint one_message, Py_ssize_t window_bytes):
+        """began: when the batch began, seconds of the monotonic clock."""
+        cdef ResultStream made = ResultStream.__new__(ResultStream)
+        made.writer = writer
+        made.outbox = Outbox.of(began)
+        made.outbox.splits = writer.splits
+        made.outbox.one_message = one_message
+        made.ordered = ordered
+        made.one_message = one_message
+        made.window_bytes = window_bytes
+        made.waiting = {}
+        made.single = Buffer()
+        made.bound(0, False)
+        return made
 
     cdef int bound(self, Py_ssize_t max_message, bint parts) except -1:
         """AN-07: how large a message of the answer may be; 0: as the dialect has it. parts: bodies may come in parts."""

@@ -1,7 +1,6 @@
 from batchwire.core.dialects.steps cimport Steps
 from batchwire.core.dispatch.placement cimport Placement
 from batchwire.core.model cimport Call, Refusal, Result
-from batchwire.core.plan.groups cimport Group
 from batchwire.core.plan.order cimport Plan
 from batchwire.core.plan.urls cimport UrlRules
 from batchwire.core.session.bounds cimport Bounds
@@ -19,7 +18,7 @@ cdef enum Course:
     COURSE_SILENT = 2         # MP-09: what has not started gets no result
 
 cdef class Settler:
-    """Gives each call that is decided to the dispatcher, or its result. See settler.pyx."""
+    """Gives the calls of a batch their results. See settler.pyx."""
     cdef Plan plan
     cdef Placement dispatch
     cdef Pending pending
@@ -34,7 +33,6 @@ cdef class Settler:
     cdef Refusal verdict                    # of COURSE_STOPPED and COURSE_SILENT
     cdef bint continue_on_error
     cdef bint stops_silently                # of the dialect
-    cdef bint settling
     cdef object told                        # deque of (Call, Result): of requests that carried several, not yet concluded
     cdef LateResult first_told              # the first of them, while it is made ready, or None
     cdef list late                          # heap of (number or -1: goes first, count, LateResult), or None
@@ -45,14 +43,6 @@ cdef class Settler:
     @staticmethod
     cdef Settler of(Plan plan, Placement dispatch, Pending pending, Bounds bounds, Fills fills, Slice slice,
                     ResultStream results, Outlet outlet, UrlRules rules, bint continue_on_error, bint stops_silently)
-    cdef bint settle(self) except -1
-    cdef bint may_fill(self) except -1
-    cdef bint earliest_first(self) except -1
-    cdef bint grows(self, Call call) noexcept
-    cdef int settle_one(self, Call call) except -1
-    cdef bint decide(self, Call call) except -1
-    cdef int settle_group(self, Group group) except -1
-    cdef bint carried(self, Group group) except -1
     cdef Result own_result(self)
     cdef int refuse(self, Call call) except -1
     cdef int drop(self, Call call) except -1
@@ -77,7 +67,9 @@ cdef class Settler:
     cdef int finish(self, Call call, Result result, bint succeeded, double t) except -1
     cdef int stop(self, Refusal verdict) except -1
     cdef int clear(self) except -1
-    cdef bint has_work(self) noexcept
-    cdef bint may_settle(self) except -1
     cdef int go_on_after_errors(self, bint wanted) except -1
     cdef uint64_t tell(self, uint64_t* told) noexcept
+
+    cdef inline bint has_told(self) noexcept:
+        """Whether results of requests that carried several calls are there, and wait for conclude_first()."""
+        return len(self.told) > 0

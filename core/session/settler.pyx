@@ -1,7 +1,6 @@
-"""What becomes of a call when all that it waited for has finished: it goes to the dispatcher, or it gets its result.
+"""The results of the calls of a batch, whoever they are of: made ready in steps where that is dear, written, and counted.
 
-A result is given in one place, conclude(), whoever it is of. Must never give a call two of them, nor let one fail
-another that does not depend on it (BU-03).
+A result is given in one place, finish(). Must never give a call two of them.
 """
 from batchwire.core.asserts cimport must_hold
 from batchwire.core.dialects.steps cimport Steps
@@ -9,11 +8,9 @@ from batchwire.core.dispatch.bulk_request cimport continued, in_pieces, reading_
 from batchwire.core.dialects.plain_body cimport is_coded
 from batchwire.core.faults cimport fault
 from batchwire.core.model cimport (
-    CALL_DONE, CARRIED, Call, CallQueue, OUTCOME_DEPENDENCY_FAILED, OUTCOME_FAILED, OUTCOME_REFUSED, OUTCOME_SUCCEEDED, OUTCOME_TIMED_OUT,
+    CALL_DONE, CARRIED, Call, OUTCOME_DEPENDENCY_FAILED, OUTCOME_FAILED, OUTCOME_REFUSED, OUTCOME_SUCCEEDED, OUTCOME_TIMED_OUT,
     OUTCOME_UNREACHABLE, Refusal, Result, now,
 )
-from batchwire.core.plan.groups cimport Group
-from batchwire.core.plan.plan_flags cimport DEAR
 from batchwire.core.session.fills cimport Fills
 from batchwire.core.session.late_result cimport LateResult, is_late
 from batchwire.core.session.public_result cimport published
@@ -26,17 +23,14 @@ from heapq import heappop, heappush
 
 cdef enum:
     LONG = 65536              # bytes of a body that are no trifle to write
-    LOOKED_AT = 1             # member of a group that is decided between two looks at the clock: it may have a long body
 
 # Seconds, about, so that the clock is asked for what is dear alone.
-cdef double DECIDED = 2e-6    # of a call that is decided and has nothing to be filled in
-cdef double ANSWERED = 8e-6   # of one that the gateway answers itself
+cdef double ANSWERED = 8e-6   # of a call that the gateway answers itself
 cdef double DROPPED = 1e-6    # of one that has no part in the answer
 
 _log = logging.getLogger("batchwire.core")
 
-# Refusals are not written to, so that one serves for all.
-cdef Refusal FAILED = Refusal(500, "InternalError", "the gateway failed to work on the call", OUTCOME_FAILED)
+# Not written to, so that one serves for all.
 cdef Refusal STOPPED = Refusal(424, "BatchStopped", "an earlier call failed and the batch is to stop then",
                                OUTCOME_DEPENDENCY_FAILED)
 
@@ -65,174 +59,6 @@ cdef class Settler:
         self.continue_on_error = wanted
         return 0
 
-    cdef bint has_work(self) noexcept:
-        """Whether calls are decided that are not settled, or have results that are not written."""
-        return self.plan.decided.first is not None or len(self.told) > 0
-
-    cdef bint may_settle(self) except -1:
-        """Whether it may settle some of them now."""
-        # What is not written yet leaves only by being written, so that it must not keep itself from that.
-        if len(self.told):
-            return self.may_conclude_first()
-        # One of them may be the earliest call without a result, which those that are not written wait for.
-        return self.plan.decided.first is not None and not self.bounds.client_first() and self.bounds.stopping == 0
-
-    cdef bint settle(self) except -1:
-        """Settles the calls that are decided; whether the slice was over before all were.
-
-        All of them, but for two bounds: what the gateway answers itself has no upstream to be slow, and waits for the
-        front as everything else does; and results that are put into bodies can make these large, so that the rest
-        waits until some are gone.
-        """
-        cdef CallQueue decided = self.plan.decided
-        cdef bint progress = False
-        if self.settling:
-            return False
-        self.settling = True
-        try:
-            while self.may_settle():
-                if self.slice.over():
-                    return True
-                if self.told:
-                    self.conclude_first()
-                    continue
-                if self.bounds.bodies_full() and (progress or self.dispatch.running) and self.grows(decided.first):
-                    break
-                if not self.may_fill():
-                    return False
-                progress = True
-                self.settle_one(decided.popleft())
-        finally:
-            self.settling = False
-        self.fills.leave()                # it waits for something else
-        return False
-
-    cdef bint may_fill(self) except -1:
-        """PL-15: whether there is room for what the first of those that are decided is filled in with. If not, turn()
-        follows when there is."""
-        cdef Call call = self.plan.decided.first
-        cdef Py_ssize_t most
-        cdef bint fits, idle
-        most = 0 if call.growth or self.verdict is not None else self.plan.most_growth(call)
-        if most == 0:
-            return True
-        fits = self.fills.fits(most)
-        if not fits:
-            # GW-23: all others of a batch in request order may wait for the earliest, which is never behind them.
-            idle = self.dispatch.stuck() and (not self.results.ordered or self.earliest_first())
-            if not idle or not self.fills.may_let_in():
-                self.fills.wait(most, idle)
-                return False
-            call = self.plan.decided.first
-            most = self.plan.most_growth(call)
-            if most == 0:
-                return True
-        self.fills.begin(call, most, self.plan.filled(call), fits)
-        return True
-
-    cdef bint earliest_first(self) except -1:
-        """Puts the earliest call without a result first; whether it is there."""
-        return self.plan.decided.put_first(self.results.next_number)
-
-    cdef bint grows(self, Call call) noexcept:
-        """Whether what the call holds may become more when it is decided."""
-        return call.flags & DEAR != 0 or call.group_state is not None or self.dispatch.inheritance.is_large()
-
-    cdef int settle_one(self, Call call) except -1:
-        cdef Group group = self.plan.spoken_for(call)
-        if group is not None:
-            return self.settle_group(group)
-        if self.course == COURSE_SILENT and call.started == 0:
-            return self.drop(call)
-        if self.verdict is not None and call.refusal is None:
-            call.refusal = self.verdict
-        if call.empty_set and call.refusal is None:
-            return self.pass_over(call)
-        if not self.decide(call):
-            return self.plan.decided.put_back(call)
-        if call.refusal is None:
-            self.slice.add(DECIDED)
-            return self.dispatch.push(call)
-        self.slice.add(ANSWERED)
-        return self.refuse(call)
-
-    cdef bint decide(self, Call call) except -1:
-        """Makes a call ready for its upstream, or refuses it; what fails here fails this call alone (BU-03).
-
-        False: the slice was over before that.
-        """
-        cdef bint dear = call.flags & DEAR or self.dispatch.inheritance.is_dear(call)
-        cdef double since = now() if dear else 0
-        try:
-            fault("plan.decide")
-            while not self.plan.decide(call):
-                if self.slice.spend_since(&since):
-                    return False
-            if call.growth:
-                self.fills.end(call, self.plan.filled(call))
-            if call.flags & DEAR:
-                self.pending.charge_again(call)
-            if call.refusal is None:
-                fault("place")
-                self.dispatch.place(call)
-                self.pending.charge_more(call, self.dispatch.take_grown())
-            if dear:
-                self.slice.add(now() - since)
-        except Exception as error:
-            _log.error("a call could not be decided", exc_info=error)
-            call.refusal = FAILED
-            self.plan.let_inputs_go(call)
-        return True
-
-    cdef int settle_group(self, Group group) except -1:
-        """GW-04: a group of several runs as one request to an upstream with transactions, or not at all."""
-        cdef list members = group.members
-        cdef Call call, bulk = None
-        cdef double since = now()
-        if self.course == COURSE_SILENT:
-            for call in members:
-                self.drop(call)
-            return 0
-        if self.verdict is not None:
-            group.fail_members(self.verdict)
-        try:
-            fault("plan.decide_group")
-            while not self.plan.decide_group(group, LOOKED_AT):
-                if self.slice.spend_since(&since):
-                    return self.plan.decided.put_back(members[0])
-            if group.placed == 0:
-                for call in members:
-                    self.pending.charge_again(call)
-            if (<Call>members[0]).refusal is None:
-                fault("place_group")
-                while not self.carried(group):
-                    if self.slice.spend_since(&since):
-                        return self.plan.decided.put_back(members[0])
-                bulk = group.bulk
-                group.bulk = None
-        except Exception as error:
-            _log.error("a group could not be decided", exc_info=error)
-            bulk = None
-            for call in members:
-                if call.refusal is None:
-                    call.refusal = FAILED
-                self.plan.let_inputs_go(call)
-        self.slice.add(now() - since)
-        if bulk is not None:
-            if (<Call>members[0]).growth:
-                self.fills.end(members[0], self.plan.filled(members[0]))
-            return self.dispatch.push(bulk)
-        for call in members:
-            self.slice.add(ANSWERED)
-            self.refuse(call)
-        return 0
-
-    cdef bint carried(self, Group group) except -1:
-        """Placement.carry(), with what its members hold more then; whether that was the last step."""
-        cdef bint last = self.dispatch.carry(group)
-        self.pending.charge_more(group.members[0], self.dispatch.take_grown())
-        return last
-
     # --- results
 
     cdef Result own_result(self):
@@ -246,6 +72,7 @@ cdef class Settler:
     cdef int refuse(self, Call call) except -1:
         """The gateway answers a call itself."""
         cdef Result result = self.own_result()
+        self.slice.add(ANSWERED)
         result.set_error(call.refusal.status, call.refusal.outcome, call.refusal.code, call.refusal.message)
         return self.conclude(call, result, now())
 
@@ -377,7 +204,7 @@ cdef class Settler:
         return self.plan.close()
 
     cdef int conclude(self, Call call, Result result, double t) except -1:
-        """The one place where a call gets its result."""
+        """Writes a result that is no trouble to write."""
         cdef double since = now() if result.body_len > LONG else 0
         cdef list _owners = published(call, result, self.rules)     # keep what the headers point to
         self.results.put(call, result)
@@ -386,7 +213,7 @@ cdef class Settler:
         return self.finish(call, result, 200 <= result.status < 300, t)
 
     cdef int finish(self, Call call, Result result, bint succeeded, double t) except -1:
-        """The result is written, at the time t; 0: it has none."""
+        """The one place where a call ends: its result is written, at the time t; 0: it has none."""
         must_hold(call.state != CALL_DONE)
         self.counts[result.outcome] += 1
         self.pending.discharge(call)
@@ -405,8 +232,8 @@ cdef class Settler:
         return self.outlet.added(t, self.dispatch.running, self.pending.calls)
 
     cdef int split(self, Call bulk, Result result, bint goes_on, Steps reading) except -1:
-        """The result of a request that carried several calls, which settle() concludes one by one: a thousand of them,
-        each with the one error of all, are no work for one go, nor all for a client that takes nothing (PL-01, AN-05).
+        """The result of a request that carried several calls, which conclude_first() takes one by one: a thousand of
+        them, each with the one error of all, are no work for one go, nor all for a client that takes nothing (PL-01, AN-05).
 
         goes_on: some of the calls may be sent again; else nobody settles any more, and all of them are concluded.
         reading: of the result, done; None: it is short.
@@ -427,7 +254,7 @@ cdef class Settler:
                     self.dispatch.push(call)
             results = split_answer(bulk, result, reading)
             if bulk.group_size:
-                self.plan.references.place(bulk.members, results, self.rules, self.plan.max_line)
+                self.plan.references.place(bulk.members, results, self.rules, self.bounds.limits.max_header_bytes)
         except Exception as error:
             _log.error("the answer to a batch could not be taken apart", exc_info=error)
             results = bad_answer(len(bulk.members), "the upstream's answer to the batch could not be read")

@@ -15,6 +15,9 @@ cdef class Waker:
     cdef SessionListener front              # who has what was taken for the client, until that has it all; or None
     cdef object input_waiter                # future, or None
     cdef object output_waiter
+
+    @staticmethod
+    cdef Waker of(object loop)
     cdef object input_future(self)
     cdef object output_future(self)
     cdef bint is_input_awaited(self) noexcept

@@ -19,8 +19,11 @@ cdef class SessionListener:
 
 
 cdef class Waker:
-    def __init__(self, loop):
-        self.loop = loop
+    @staticmethod
+    cdef Waker of(object loop):
+        cdef Waker made = Waker.__new__(Waker)
+        made.loop = loop
+        return made
 
     cdef object input_future(self):
         self.input_waiter = self.loop.create_future()

@@ -9,6 +9,7 @@ from batchwire.core.faults cimport fault
 from batchwire.core.model cimport (
     Buffer, Call, OUTCOME_FAILED, OUTCOME_SUCCEEDED, OUTCOME_TIMED_OUT, OUTCOME_UNREACHABLE, Result, now,
 )
+from batchwire.core.sending cimport reset_at_close
 from batchwire.core.upstream.base cimport CallOwner
 from batchwire.core.upstream.http1 cimport ConnectionPool, HttpConnection, may_repeat
 
@@ -17,8 +18,6 @@ import logging
 from collections import deque
 from errno import ECONNREFUSED
 from os import strerror
-from socket import SO_LINGER, SOL_SOCKET
-from struct import pack
 
 from batchwire.core.scarce_log import ScarceLog
 from batchwire.core.upstream.names import Names
@@ -38,7 +37,7 @@ cdef bint meets_itself(HttpConnection connection) except -1:
     the upstream is to listen again."""
     if connection.closed or connection.transport.get_extra_info("sockname") != connection.transport.get_extra_info("peername"):
         return False
-    connection.transport.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_LINGER, pack("ii", 1, 0))   # no TIME-WAIT
+    reset_at_close(connection.socket)
     connection.shut()
     return True
 

@@ -12,9 +12,9 @@ from batchwire.core.plan.urls import UrlRules
 PLANS: list[Any] = []  # those that the test has made
 
 
-def driven(reference_bytes: int = 8 << 20, in_process: int = 64 << 20) -> Any:
+def driven(reference_bytes: int = 8 << 20, in_process: int = 64 << 20, result_of: bool = False) -> Any:
     """A fixture closes it."""
-    plan = Plan(UrlRules(b"/"), reference_bytes, process_reference_bytes=in_process)
+    plan = Plan(UrlRules(b"/"), reference_bytes, process_reference_bytes=in_process, result_of=result_of)
     PLANS.append(plan)
     return plan
 

@@ -115,8 +115,7 @@ def test_the_plan_must_be_told() -> None:
 
 @pytest.mark.parametrize("media", ["application/octet-stream", "application/json", "text/plain"])
 def test_a_result_of_any_type_and_size(media: str) -> None:
-    plan = driven()
-    plan.result_of = True
+    plan = driven(result_of=True)
     first, second = make_call("1"), make_call("2", content=b"resultOf(1)")
     plan.enter(first)
     plan.enter(second)
@@ -131,8 +130,7 @@ def test_a_result_of_any_type_and_size(media: str) -> None:
 
 
 def test_a_result_that_is_there_already() -> None:
-    plan = driven()
-    plan.result_of = True
+    plan = driven(result_of=True)
     first, second = make_call("1"), make_call("2", content=b"resultOf(1)")
     plan.enter(first)
     plan.take()
@@ -143,8 +141,7 @@ def test_a_result_that_is_there_already() -> None:
 
 
 def test_a_result_that_had_to_go() -> None:
-    plan = driven(reference_bytes=100_000)
-    plan.result_of = True
+    plan = driven(reference_bytes=100_000, result_of=True)
     for name in ("1", "2"):
         call = make_call(name)
         plan.enter(call)
@@ -158,8 +155,7 @@ def test_a_result_that_had_to_go() -> None:
 
 
 def test_content_codings_are_undone() -> None:
-    plan = driven()
-    plan.result_of = True
+    plan = driven(result_of=True)
     first, second = make_call("1"), make_call("2", content=b"resultOf(1)")
     plan.enter(first)
     plan.enter(second)
@@ -173,8 +169,7 @@ def test_content_codings_are_undone() -> None:
 
 @pytest.mark.parametrize("name", ["3", "nobody"])
 def test_no_earlier_call(name: str) -> None:
-    plan = driven()
-    plan.result_of = True
+    plan = driven(result_of=True)
     call = make_call("3", content=f"resultOf({name})".encode())
     plan.enter(call)
     assert call.refusal.status == 400
@@ -182,8 +177,7 @@ def test_no_earlier_call(name: str) -> None:
 
 
 def test_a_failed_call_has_no_result() -> None:
-    plan = driven()
-    plan.result_of = True
+    plan = driven(result_of=True)
     first, second = make_call("1"), make_call("2", content=b"resultOf(1)")
     plan.enter(first)
     plan.enter(second)
