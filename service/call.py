@@ -185,7 +185,9 @@ def run_call(
         return 1 if tally.failed else 0
     if source is None or not source.begun:
         return _told(said, _NOTHING_RUN if code == _BROKEN_OFF else code)
-    there = f", in {sink.kept}" if sink is not None and sink.kept else ""
+    there = "" if output == "-" else f"; {output} is left as it was"
+    if sink is not None and sink.kept:
+        there = f", in {sink.kept}"
     return _told(f"{said} (calls may have been run; results that came: {tally.objects}{there})", code)
 
 

@@ -100,11 +100,32 @@ def naming(key: str, path: str) -> Iterator[None]:
         raise ConfigurationError(f"{key}: {path}: {_words(error)}") from None
 
 
+def try_all(*trials: Callable[[], object]) -> None:
+    """Tries each, and raises ConfigurationError with a line for each thing that is wrong."""
+    wrong = []
+    for trial in trials:
+        try:
+            trial()
+        except ConfigurationError as error:
+            wrong.append(str(error))
+    if wrong:
+        raise ConfigurationError("\n".join(wrong))
+
+
+def load_authorities(context: ssl.SSLContext, key: str, path: str) -> None:
+    """Whom the context trusts besides. Raises ConfigurationError."""
+    with naming(key, path):
+        context.load_verify_locations(path)
+
+
 def load_pair(context: ssl.SSLContext, section: str, cert_file: str, key_file: str) -> None:
     """A certificate and its key. Raises ConfigurationError."""
-    with naming(f"{section}.cert_file", cert_file):
-        # Of a pair, OpenSSL does not say which one it cannot read, so the certificates are read alone first.
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cert_file)
+    # Of a pair, OpenSSL does not say which one it cannot read, so the certificates are read alone first.
+    alone = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try_all(
+        lambda: load_authorities(alone, f"{section}.cert_file", cert_file),
+        lambda: _look_at(f"{section}.key_file", key_file),
+    )
     with naming(f"{section}.key_file", key_file):
         try:
             context.load_cert_chain(cert_file, key_file, password=_no_password)
@@ -115,6 +136,11 @@ def load_pair(context: ssl.SSLContext, section: str, cert_file: str, key_file: s
                 # The certificate can be read, but not be used: its key is too short, its digest too weak.
                 raise ConfigurationError(f"{section}.cert_file: {cert_file}: {_words(error)}") from None
             raise
+
+
+def _look_at(key: str, path: str) -> None:
+    with naming(key, path):
+        pass
 
 
 def _words(error: OSError) -> str:

@@ -5,18 +5,31 @@ Must never send a call, open a connection or start an app.
 
 import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 from batchwire.core import Names, check_document
+from pydantic import BaseModel, ValidationError
 
-from .config import Config, ConfigurationError, Listen, one_route, read
+from .config import (
+    Config,
+    ConfigurationError,
+    LimitSettings,
+    Listen,
+    TlsSettings,
+    UpstreamSettings,
+    one_route,
+    read,
+)
 from .fronts.listening import listeners
 from .fronts.listening.tls import make_context
 from .routes import RouteTable, make_upstream
 from .variables import say_routes
+
+_Settings = TypeVar("_Settings", bound=BaseModel)
 
 
 def check(path: str | None, batch: str | None, root: str | None) -> list[str]:
@@ -31,9 +44,9 @@ def check(path: str | None, batch: str | None, root: str | None) -> list[str]:
     loop = asyncio.new_event_loop()
     configured = bool(path) or say_routes()
     try:
-        config, wrong = read(path, None if configured else one_route("http://localhost/", "", root or "/"))
+        config, wrong, said = read(path, None if configured else one_route("http://localhost/", "", root or "/"))
         if config is None:
-            return wrong
+            return wrong + _check_parts(said, loop)
         # What the first look did not find stands beside what it did.
         if configured:
             wrong += _check_config(config, loop)
@@ -48,15 +61,47 @@ def check(path: str | None, batch: str | None, root: str | None) -> list[str]:
 
 def _check_config(config: Config, loop: asyncio.AbstractEventLoop) -> list[str]:
     """One line for each thing for which `serve` would refuse a configuration (OP-09)."""
-    wrong: list[str] = []
-    names = Names(loop)
-    for name, upstream in config.upstreams.items():
-        _note(wrong, partial(make_upstream, name, upstream, config.limits, loop, names))
+    wrong = _check_files(config.upstreams, config.limits, config.listen.tls, loop)
     if not wrong:
         _note(wrong, lambda: RouteTable(config, loop))
     _note(wrong, lambda: listeners.check(config.listen))
-    if config.listen.tls.cert_file:
-        _note(wrong, lambda: make_context(config.listen.tls))
+    return wrong
+
+
+def _check_parts(said: Mapping[str, Any], loop: asyncio.AbstractEventLoop) -> list[str]:
+    """The same for those parts of a configuration that hold by themselves, while others do not."""
+    upstreams = said.get("upstreams")
+    listen = said.get("listen")
+    held = {
+        name: upstream
+        for name, given in (upstreams.items() if isinstance(upstreams, Mapping) else ())
+        if (upstream := _held(UpstreamSettings, given)) is not None
+    }
+    limits = _held(LimitSettings, said.get("limits", {})) or LimitSettings.model_validate({})
+    tls = _held(TlsSettings, listen.get("tls", {})) if isinstance(listen, Mapping) else None
+    return _check_files(held, limits, tls, loop)
+
+
+def _held(section: type[_Settings], given: object) -> _Settings | None:
+    try:
+        return section.model_validate(given)
+    except ValidationError:
+        return None
+
+
+def _check_files(
+    upstreams: Mapping[str, UpstreamSettings],
+    limits: LimitSettings,
+    tls: TlsSettings | None,
+    loop: asyncio.AbstractEventLoop,
+) -> list[str]:
+    """What upstreams and listeners are made of: apps, certificates, keys."""
+    wrong: list[str] = []
+    names = Names(loop)
+    for name, upstream in upstreams.items():
+        _note(wrong, partial(make_upstream, name, upstream, limits, loop, names))
+    if tls is not None and tls.cert_file:
+        _note(wrong, lambda: make_context(tls))
     return wrong
 
 
@@ -64,7 +109,7 @@ def _note(wrong: list[str], trial: Callable[[], object]) -> None:
     try:
         trial()
     except ConfigurationError as error:
-        wrong.append(str(error))
+        wrong += str(error).splitlines()
 
 
 def _check_batch(data: bytes, config: Config, table: RouteTable, root: str | None) -> list[str]:

@@ -403,15 +403,18 @@ def load(path: str | Path | None = None, overrides: Mapping[str, Any] | None = N
 
     overrides: nested mapping in the form of the file. Raises ConfigurationError.
     """
-    config, wrong = read(path, overrides)
+    config, wrong, _ = read(path, overrides)
     if config is None or wrong:
         raise ConfigurationError("\n".join(wrong))
     return config
 
 
-def read(path: str | Path | None = None, overrides: Mapping[str, Any] | None = None) -> tuple[Config | None, list[str]]:
+def read(
+    path: str | Path | None = None, overrides: Mapping[str, Any] | None = None
+) -> tuple[Config | None, list[str], dict[str, Any]]:
     """The same, for whoever looks further: the configuration, if its values hold, and a line for each thing wrong.
 
+    Besides, all that was said, in the form of the file.
     Raises ConfigurationError for a file that cannot be read.
     """
     data: dict[str, Any] = {}
@@ -425,15 +428,16 @@ def read(path: str | Path | None = None, overrides: Mapping[str, Any] | None = N
     overrides = overrides or {}
     variables = Variables(Config, [*_upstreams(data), *_upstreams(overrides)])
     wrong = variables.wrong
+    said = merged(merged(data, variables.tree), overrides)
     try:
-        config = Config.model_validate(merged(merged(data, variables.tree), overrides))
+        config = Config.model_validate(said)
     except ValidationError as error:
-        return None, [*wrong, *lines(error, variables.given, overrides)]
+        return None, [*wrong, *lines(error, variables.given, overrides)], said
     if not config.routes and not say_routes():
         wrong.append("routes: there is none")
     if config.routes and "routes" not in overrides:
         wrong += _idle_upstreams(config, variables, _upstreams(data))
-    return config, wrong
+    return config, wrong, said
 
 
 def _upstreams(data: Mapping[str, Any]) -> list[str]:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from batchwire.core import AsgiUpstream, HttpUpstream, Limits, Names, Route, Upstream
 from batchwire.core.errors import ConfigError
 
-from .certificates import CertificateWatch, load_pair, naming
+from .certificates import CertificateWatch, load_pair, naming, try_all
 from .config import Config, ConfigurationError, LimitSettings, RouteSettings, UpstreamSettings
 from .fronts.http.served_app import ServedApp
 
@@ -200,13 +200,19 @@ def _plain_upstream(
 def make_tls(name: str, settings: UpstreamSettings) -> ssl.SSLContext:
     """The TLS context of an https upstream. Raises ConfigurationError."""
     section = f"upstreams.{name}"
-    if settings.ca_file:
+    context = ssl.create_default_context()
+    trials: list[Callable[[], object]] = []
+
+    def trust_alone() -> None:
+        nonlocal context
         with naming(f"{section}.ca_file", settings.ca_file):
             context = ssl.create_default_context(cafile=settings.ca_file)
-    else:
-        context = ssl.create_default_context()
+
+    if settings.ca_file:
+        trials.append(trust_alone)
     if settings.cert_file:
-        load_pair(context, section, settings.cert_file, settings.key_file)
+        trials.append(lambda: load_pair(context, section, settings.cert_file, settings.key_file))
+    try_all(*trials)
     if not settings.verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

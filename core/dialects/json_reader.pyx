@@ -131,7 +131,7 @@ cdef class JsonReader(Reader):
                 self.chunk = b""
                 if self.finished and not self.ended:
                     if self.place != AT_TRAILER:
-                        self.fail("BatchTruncated", "the batch ends inside the document")
+                        self.fail_truncated()
                     self.ended = True
                 return None
 
@@ -166,15 +166,18 @@ cdef class JsonReader(Reader):
                 elif c == c']' and self.place == AT_CALL_OR_END:
                     self.at += 1
                     self.place = AFTER_MEMBER
+                elif c == c']':
+                    self.fail_at("a request object is expected behind the comma")
                 else:
-                    self.fail("BadEnvelope", "each element of requests must be an object", self.target())
+                    self.fail("BadEnvelope", f"each element of requests must be an object, at byte {self.offset()}",
+                              self.target())
             elif self.place == AFTER_CALL:
                 if c == c',':
                     self.place = AT_CALL
                 elif c == c']':
                     self.place = AFTER_MEMBER
                 else:
-                    self.fail_at("a comma or the end of requests is missing")
+                    self.fail_at("a comma is expected, or the end of requests")
                 self.at += 1
             else:
                 self.read_envelope(c)
@@ -196,7 +199,7 @@ cdef class JsonReader(Reader):
         """One byte of the envelope's own punctuation, not white space."""
         if self.place == AT_OPEN:
             if c != c'{':
-                self.fail_at("the batch must be a JSON object")
+                self.fail_at("the batch must be a JSON object with the member requests")
             self.place = AT_NAME_OR_END
             self.at += 1
         elif self.place == AT_NAME or self.place == AT_NAME_OR_END:
@@ -205,11 +208,13 @@ cdef class JsonReader(Reader):
                 self.place = IN_NAME
             elif c == c'}' and self.place == AT_NAME_OR_END:
                 self.close()
+            elif c == c'}':
+                self.fail_at("a member is expected behind the comma")
             else:
-                self.fail_at("a member name is missing")
+                self.fail_at("a member name in double quotes is expected")
         elif self.place == AT_COLON:
             if c != c':':
-                self.fail_at("a colon is missing")
+                self.fail_at("a colon is expected behind the member name")
             self.place = AT_LIST if self.name_is_requests else AT_VALUE
             self.at += 1
         elif self.place == AT_LIST:
@@ -227,7 +232,7 @@ cdef class JsonReader(Reader):
             elif c == c'}':
                 self.close()
             else:
-                self.fail_at("a comma or the end of the batch is missing")
+                self.fail_at("a comma is expected, or the end of the batch")
         else:
             self.fail_at("bytes follow the end of the batch")
         return 0
@@ -317,6 +322,11 @@ cdef class JsonReader(Reader):
     cdef str target(self):
         """The request object that is being read, or none."""
         return f"requests[{self.number}]" if AT_CALL_OR_END <= self.place <= IN_CALL else ""
+
+    cdef int fail_truncated(self) except -1:
+        if self.place <= AT_OPEN and self.mark_bytes in (0, 3):
+            return self.fail("BatchTruncated", "the body is empty: a JSON object with the member requests is expected")
+        return self.fail("BatchTruncated", f"the batch ends inside the document, at byte {self.offset()}", self.target())
 
     cdef int fail_at(self, str message) except -1:
         return self.fail("BadJson", f"{message}, at byte {self.offset()}", self.target())

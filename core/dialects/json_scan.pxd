@@ -29,7 +29,7 @@ cdef enum ScanState:
 
 cdef enum ScanError:
     ERROR_NONE = 0
-    ERROR_SYNTAX = 1
+    ERROR_VALUE = 1
     ERROR_UTF8 = 2
     ERROR_CONTROL = 3
     ERROR_ESCAPE = 4
@@ -37,7 +37,10 @@ cdef enum ScanError:
     ERROR_LITERAL = 6
     ERROR_DEPTH = 7
     ERROR_MEMBERS = 8
-    ERROR_TRUNCATED = 9
+    ERROR_COMMA = 9           # nothing stands behind it
+    ERROR_AFTER = 10
+    ERROR_NAME = 11
+    ERROR_COLON = 12
 
 cdef struct Mark:
     # One member of the outermost object; offsets in bytes from the first byte given to scan().

@@ -11,7 +11,7 @@ from libc.stdint cimport uint8_t, uint64_t
 
 cdef tuple MESSAGES = (
     "",
-    "the text is not valid JSON",
+    "a value is expected, which begins with one of { [ \" - 0 to 9, true, false, null",
     "the text is not valid UTF-8",
     "a string has a control character that is not escaped",
     "a string has an unknown escape",
@@ -19,7 +19,10 @@ cdef tuple MESSAGES = (
     "a literal is ill-formed",
     "the nesting is too deep",
     "an object has too many members",
-    "the text ends too early",
+    "a value or member is expected behind the comma",
+    "a comma is expected, or the end of the object or array",
+    "a member name in double quotes is expected",
+    "a colon is expected behind the member name",
 )
 
 
@@ -182,7 +185,8 @@ cdef Py_ssize_t scan(Scan* s, const uint8_t* p, Py_ssize_t n) noexcept nogil:
                     break
             else:
                 i -= 1
-                state = bad(s, ERROR_SYNTAX)
+                state = bad(s, ERROR_COMMA if c == c']' and depth and not s.objects[depth >> 6] >> (depth & 63) & 1
+                            else ERROR_VALUE)
                 break
         elif state == SCAN_STRING:
             i = bw_string_run(p, i, n, &s.escaped)
@@ -220,7 +224,7 @@ cdef Py_ssize_t scan(Scan* s, const uint8_t* p, Py_ssize_t n) noexcept nogil:
                     break
             elif c != c' ' and c != c'\n' and c != c'\r' and c != c'\t':
                 i -= 1
-                state = bad(s, ERROR_SYNTAX)
+                state = bad(s, ERROR_AFTER)
                 break
         elif state == SCAN_KEY or state == SCAN_KEY_OR_END:
             if c == c'"':
@@ -243,13 +247,13 @@ cdef Py_ssize_t scan(Scan* s, const uint8_t* p, Py_ssize_t n) noexcept nogil:
             elif c == c' ' or c == c'\n' or c == c'\r' or c == c'\t':
                 i += 1
             else:
-                state = bad(s, ERROR_SYNTAX)
+                state = bad(s, ERROR_COMMA if c == c'}' else ERROR_NAME)
                 break
         elif state == SCAN_COLON:
             if c == c':':
                 state = SCAN_VALUE
             elif c != c' ' and c != c'\n' and c != c'\r' and c != c'\t':
-                state = bad(s, ERROR_SYNTAX)
+                state = bad(s, ERROR_COLON)
                 break
             i += 1
         elif state == SCAN_LITERAL:

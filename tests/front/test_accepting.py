@@ -158,7 +158,7 @@ async def test_OP_11_each_handshake_has_its_seconds(
         listener.close()
 
 
-async def test_OP_11_a_handshake_that_fails_is_told_to_nobody(
+async def test_OP_11_a_handshake_that_fails_is_no_failure_of_the_gateway(
     made: type[Made], tls: ssl.SSLContext, tmp_path: Path
 ) -> None:
     told: list[Any] = []
@@ -184,7 +184,7 @@ async def test_OP_11_a_handshake_that_fails_is_told_to_nobody(
 async def test_PL_01_a_listener_closes_in_the_turn_of_accepts(
     secured: bool, made: type[Made], tls: ssl.SSLContext, tmp_path: Path
 ) -> None:
-    """The first is libuv's; of the others none has begun, and each is closed, not left to be collected."""
+    """Without TLS the first is libuv's; of the others none has begun. Each is closed, not left to be collected."""
     loop = asyncio.get_running_loop()
     with bound("tcp", tmp_path) as sock:
         listener = Listener(loop, sock, made, tls if secured else None, 60)
@@ -193,8 +193,9 @@ async def test_PL_01_a_listener_closes_in_the_turn_of_accepts(
         with clients(address, TURN_TLS) as opened:
             await taken(made, 1)
             listener.close()
-            assert [await ended(client) for client in opened[1:]] == [True] * (TURN_TLS - 1)
-            assert made.turns.total() == 1
+            left = opened if secured else opened[1:]
+            assert [await ended(client) for client in left] == [True] * len(left)
+            assert secured or made.turns.total() == 1
             with pytest.raises(ConnectionRefusedError):
                 socket.create_connection(address)
     assert len(asyncio.all_tasks()) == 1

@@ -278,6 +278,19 @@ def test_who_is_let_in(
     assert is_let_in(shared_mutual.port, at_version(shared_mutual.context()))
 
 
+@pytest.mark.parametrize("known", [False, True], ids=["no certificate", "of a stranger"])
+def test_OP_26_who_is_not_let_in_is_in_the_log_with_the_reason(
+    known: bool, own_mutual: Secured, at_version: Callable[[ssl.SSLContext], ssl.SSLContext], tmp_path: Path
+) -> None:
+    client = Authority(tmp_path, "strangers").issue("a client") if known else None
+    assert not is_let_in(own_mutual.port, at_version(own_mutual.authority.trusting(client)))
+    own_mutual.gateway.wait(lambda: logged(own_mutual.gateway, "TLS handshake failed") > 0, "the line in the log")
+    [line] = [entry for entry in own_mutual.gateway.logs() if entry.get("event") == "TLS handshake failed"]
+    assert line["level"] == "warning"
+    assert line["reason"] == ("certificate verify failed" if known else "peer did not return a certificate")
+    assert line["address"].startswith("127.0.0.1:")
+
+
 @pytest.mark.parametrize("kind", CLIENTS)
 def test_grpc_over_mtls(kind: str, shared_mutual: Secured) -> None:
     assert shared_mutual.client is not None

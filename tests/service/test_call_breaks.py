@@ -90,6 +90,34 @@ def test_a_gateway_that_dies_leaves_the_results_that_came(
     assert not output.exists()
 
 
+def test_without_results_the_file_is_said_to_be_as_it_was(
+    way: str, upstream: ScriptedUpstream, gate: Gate, tmp_path: Path
+) -> None:
+    """There is nothing to keep, and no FILE.part to look for."""
+    output = tmp_path / "answer.json"
+    output.write_text("before")
+    gateway = Gateway(
+        config.make({"things": {"url": upstream.origin + "/"}}, [{"root": "/svc/", "upstream": "things"}]), tmp_path
+    )
+    gateway.start()
+    try:
+        command = [*PROGRAM, "-", *to(way, gateway), "--output", str(output)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as made:
+            assert made.stdin is not None
+            assert made.stderr is not None
+            made.stdin.write(rest.encode({"requests": posts({"b": "held"})}))
+            made.stdin.close()
+            upstream.wait_for_calls(1)
+            gateway.kill()
+            said = made.stderr.read().decode()
+    finally:
+        gateway.kill()
+    assert made.returncode == 3
+    assert said.endswith(f"(calls may have been run; results that came: 0; {output} is left as it was)\n")
+    assert output.read_text() == "before"
+    assert not [name for name in os.listdir(tmp_path) if name.endswith(".part")]
+
+
 def broken(end: str) -> bytes:
     """More than the streaming threshold, and more than a gateway reads at once; the end is wrong."""
     calls = posts({str(number): "A" for number in range(3000)})

@@ -53,7 +53,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         "upstreams.a.ca_file: /none.pem: No such file",
     ),
     "listener": (
-        {"listen": {"tls": {"cert_file": "/none.pem", "key_file": "/none.pem"}}},
+        {"listen": {"tls": {"cert_file": "/none.pem", "key_file": "/dev/null"}}},
         "listen.tls.cert_file: /none.pem: No such file",
     ),
     "too many": (
@@ -197,6 +197,34 @@ def test_OP_09_check_tells_all_that_is_wrong(tmp_path: Path) -> None:
         "upstreams.a.ca_file: /none.pem: No such file or directory",
         "upstreams.b.app: the app no_such_module:app cannot be loaded: No module named 'no_such_module'",
         "listen.tls.cert_file: /none.pem: No such file or directory",
+        "listen.tls.key_file: /none.pem: No such file or directory",
+    ]
+
+
+def test_OP_09_check_looks_at_files_whatever_else_is_wrong(tmp_path: Path) -> None:
+    """What holds by itself is looked at, so that one run tells as much as can be told."""
+    file = tmp_path / "gateway.toml"
+    files = {"cert_file": "/none.pem", "key_file": "/none.key"}
+    upstreams = {
+        "a": {"url": "https://h/", "ca_file": "/no_ca.pem", **files},
+        "b": {"url": "ftp://h/", "ca_file": "/not_told.pem"},
+    }
+    listen = {"grpc": "nowhere", "tls": {**files, "client_ca_file": "/no_ca.pem"}}
+    file.write_text(config.to_toml({"listen": listen, "upstreams": upstreams, "routes": [ROUTE]}))
+    made = run("check", "--config", str(file))
+    assert made.returncode == 1
+    values, lines = told(made)[:2], told(made)[2:]
+    assert [line.partition(": ")[0] for line in values] == ["listen.grpc", "upstreams.b.url"]
+    assert lines == [
+        f"{section}.{key}: {path}: No such file or directory"
+        for section, key, path in (
+            ("upstreams.a", "ca_file", "/no_ca.pem"),
+            ("upstreams.a", "cert_file", "/none.pem"),
+            ("upstreams.a", "key_file", "/none.key"),
+            ("listen.tls", "cert_file", "/none.pem"),
+            ("listen.tls", "key_file", "/none.key"),
+            ("listen.tls", "client_ca_file", "/no_ca.pem"),
+        )
     ]
 
 

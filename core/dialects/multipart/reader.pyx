@@ -67,6 +67,7 @@ cdef class MultipartReader(Reader):
     cdef Py_ssize_t content           # in the kept text: what follows the part's headers
     cdef bint hopeless                # the line being read is too long for a delimiter, and not kept
     cdef bint finished
+    cdef bint opened                  # a part has been begun
     cdef int place
     cdef bytes boundary
     cdef bytes inner                  # boundary of the change set that is open, or None
@@ -196,7 +197,7 @@ cdef class MultipartReader(Reader):
             found = delimiter_of(q, n, PyBytes_AS_STRING(self.boundary), PyBytes_GET_SIZE(self.boundary))
             if found != DELIMITER_NONE:
                 if self.inner is not None and not self.inner_closed:
-                    self.fail(400, "BatchTruncated", "a change set has no close delimiter")
+                    self.fail_unclosed("a change set", self.inner, not self.inner_empty)
                 if self.inner is None and self.place != BETWEEN:
                     call = self.complete()
                 self.inner = None
@@ -208,6 +209,7 @@ cdef class MultipartReader(Reader):
         if found != DELIMITER_NONE:
             self.drop()
             if found == DELIMITER_OPEN:
+                self.opened = True
                 self.inner_empty = False
                 self.place = IN_HEAD
                 self.content = 0
@@ -335,7 +337,9 @@ cdef class MultipartReader(Reader):
         if self.line < self.partial.size and self.place != CLOSED:
             call = self.read_line(self.partial.data + self.line, self.partial.size - self.line)
         if self.place != CLOSED:
-            self.fail(400, "BatchTruncated", "the batch ends without its close delimiter")
+            if self.inner is not None and not self.inner_closed:
+                self.fail_unclosed("a change set", self.inner, not self.inner_empty)
+            self.fail_unclosed("the batch", self.boundary, self.opened)
         if call is None:
             self.ended = True
         return call
@@ -349,6 +353,14 @@ cdef class MultipartReader(Reader):
         return self.fail(
             413, "CallTooLarge", f"a part is larger than limits.max_call_bytes ({self.max_call_bytes} bytes)",
             f"requests[{self.calls}]")
+
+    cdef int fail_unclosed(self, str what, bytes boundary, bint opened) except -1:
+        """opened: whether a delimiter with this boundary has come."""
+        cdef str line = "--" + boundary.decode()
+        if opened:
+            return self.fail(400, "BatchTruncated", f"{what} ends without its close delimiter, the line {line}--",
+                             f"requests[{self.calls}]")
+        return self.fail(400, "BatchTruncated", f"{what} has no line {line}, of the boundary that its content-type names")
 
     cdef int fail(self, int status, str code, str message, str target="") except -1:
         self.failure = EnvelopeError(status, code, message, target)

@@ -51,16 +51,20 @@ class HttpRequest:
         """
         if self._expects:
             self._expects = False
-            self.exchange.go_ahead()
+            self.exchange.go_ahead()  # which has its place before the head alone
+            if self._status:
+                self._send_head_early()
         data: bytes | None = await self.exchange.read()
         return data
 
     def start(self, status: int, fields: Iterable[tuple[bytes, bytes]]) -> None:
-        """The head of the answer; names in lower case. Over HTTP/2 it is sent with what follows."""
+        """The head of the answer; names in lower case.
+
+        Over HTTP/2, and to a client that waits to be told to go on, it is sent with what follows.
+        """
         self._status, self._fields = status, ((b"date", http_date()), *fields, *self._fields)
-        if self.exchange.request.http_version != "2":
-            # It is said even where nothing else will be: how the answer breaks off shows (OP-05).
-            self._send_head(status not in (204, 304))
+        if not self._expects:
+            self._send_head_early()
 
     def write(self, data: bytes) -> None:
         """Bytes of the body, behind start(). None: more will follow."""
@@ -99,6 +103,11 @@ class HttpRequest:
             self._send_head(False)
         self._ended = True
         self.exchange.end()
+
+    def _send_head_early(self) -> None:
+        # It is said even where nothing else will be: how the answer breaks off shows (OP-05).
+        if not self._answered and self.exchange.request.http_version != "2":
+            self._send_head(self._status not in (204, 304))
 
     def _send_head(self, body: bool) -> None:
         self.exchange.start(self._status, list(self._fields), body and self.head.method != "HEAD")

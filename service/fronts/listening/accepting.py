@@ -2,15 +2,22 @@
 
 libuv accepts one a turn: where the turns are long, those who come wait behind each other for as many turns (PL-01). It
 goes on doing so, which is cheapest, and what else waits then is accepted here. Must never read from a connection.
+
+With TLS, each is taken from libuv before its handshake, of which nobody would hear that it has failed (OP-26).
 """
 
 import asyncio
+import contextlib
+import os
 import select
 import socket
 import ssl
 from collections.abc import Callable
 from functools import partial
 from typing import Any
+
+from batchwire.core.peers import peer_name
+from batchwire.core.scarce_log import ScarceLog
 
 from .sockets import BACKLOG
 
@@ -47,13 +54,13 @@ class Listener:
             self._more = TURN_TLS - 1
             # OP-11: of a handshake, and of its end.
             self._secured = {"ssl": tls, "ssl_handshake_timeout": seconds, "ssl_shutdown_timeout": min(seconds, 30)}
+            self._failed = ScarceLog("TLS handshake failed", loop)
 
     async def begin(self) -> None:
         """Listens. Raises OSError."""
-        # For a UNIX socket, create_server() forgets the seconds of a handshake.
         unix = self._sock.family == socket.AF_UNIX
         create = self._loop.create_unix_server if unix else self._loop.create_server
-        self._server = await create(self._accepted, sock=self._sock, backlog=BACKLOG, **self._secured)
+        self._server = await create(self._accepted, sock=self._sock, backlog=BACKLOG)
 
     def close(self) -> None:
         """Accepts no more; of what was accepted here, handshakes that are not over are cut."""
@@ -61,6 +68,8 @@ class Listener:
             self._server.close()
         for task in self._beginning:
             task.cancel()
+        if self._secured:
+            self._failed.tell_rest()
 
     def _accepted(self) -> Any:
         """The protocol of a connection that libuv has accepted."""
@@ -71,16 +80,37 @@ class Listener:
                 connection, _address = self._sock.accept()
             except OSError:  # It has gone, or no descriptor is left: libuv then closes those who wait (OP-22).
                 break
-            beginning = self._loop.connect_accepted_socket(self._protocol, connection, **self._secured)
-            task = self._loop.create_task(beginning)
-            self._beginning.add(task)
-            task.add_done_callback(partial(self._begun, connection))
-        return self._protocol()
+            self._take(connection)
+        return _Handover(self._take) if self._secured else self._protocol()
 
-    def _begun(self, connection: socket.socket, task: "asyncio.Task[Any]") -> None:
+    def _take(self, connection: socket.socket) -> None:
+        peer = "unix"
+        if connection.family != socket.AF_UNIX:
+            with contextlib.suppress(OSError):  # it has gone
+                peer = peer_name(*connection.getpeername()[:2])
+        task = self._loop.create_task(self._loop.connect_accepted_socket(self._protocol, connection, **self._secured))
+        self._beginning.add(task)
+        task.add_done_callback(partial(self._begun, connection, peer))
+
+    def _begun(self, connection: socket.socket, peer: str, task: "asyncio.Task[Any]") -> None:
         self._beginning.discard(task)
         error = None if task.cancelled() else task.exception()
         if task.cancelled() or error is not None:
             connection.close()
-        if error is not None and not isinstance(error, OSError):  # a handshake that fails is an OSError
+        if isinstance(error, ssl.SSLError):
+            self._failed.add(address=peer, reason=(error.reason or str(error)).lower().replace("_", " "))
+        elif error is not None and not isinstance(error, OSError):
             self._loop.call_exception_handler({"message": "a connection could not begin", "exception": error})
+
+
+class _Handover(asyncio.Protocol):
+    """Of a connection that libuv has accepted: gives its socket to `take` before anything is read of it."""
+
+    def __init__(self, take: Callable[[socket.socket], None]) -> None:
+        self._take = take
+
+    def connection_made(self, transport: Any) -> None:
+        """The socket is duplicated, since a transport closes its own."""
+        with contextlib.suppress(OSError):  # no descriptor is left
+            self._take(socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno())))
+        transport.abort()

@@ -7,9 +7,10 @@ changes nothing. Must never keep a key but in an SSLContext.
 import asyncio
 import ssl
 import time
+from collections.abc import Callable
 from typing import Any
 
-from ...certificates import CertificateWatch, load_pair, naming
+from ...certificates import CertificateWatch, load_authorities, load_pair, try_all
 from ...config import TlsSettings
 
 PROTOCOLS = ("h2", "http/1.1")
@@ -20,11 +21,13 @@ def make_context(settings: TlsSettings) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(list(PROTOCOLS))
-    load_pair(context, "listen.tls", settings.cert_file, settings.key_file)
+    trials: list[Callable[[], object]] = [
+        lambda: load_pair(context, "listen.tls", settings.cert_file, settings.key_file)
+    ]
     if settings.client_ca_file:
-        with naming("listen.tls.client_ca_file", settings.client_ca_file):
-            context.load_verify_locations(settings.client_ca_file)
         context.verify_mode = ssl.CERT_REQUIRED
+        trials.append(lambda: load_authorities(context, "listen.tls.client_ca_file", settings.client_ca_file))
+    try_all(*trials)
     return context
 
 

@@ -102,8 +102,8 @@ def test_documents_without_calls_are_accepted(document: bytes) -> None:
         (b'{"requests":[,]}', "BadEnvelope", "requests[0]"),
         (b'{"requests":[[]]}', "BadEnvelope", "requests[0]"),
         (b'{"requests":[]', "BatchTruncated", ""),
-        (b'{"requests":[', "BatchTruncated", ""),
-        (b'{"requests":[{"id":"1"', "BatchTruncated", ""),
+        (b'{"requests":[', "BatchTruncated", "requests[0]"),
+        (b'{"requests":[{"id":"1"', "BatchTruncated", "requests[0]"),
         (b'{"requests":[]}x', "BadJson", ""),
         (b'{"requests":[]}{}', "BadJson", ""),
         (b'{"requests":[]}\x00', "BadJson", ""),
@@ -114,7 +114,7 @@ def test_documents_without_calls_are_accepted(document: bytes) -> None:
         (b'{"a":01,"requests":[]}', "BadJson", ""),
         (b'{"a\xff":1}', "BadJson", ""),
         (b'{"a":[1}', "BadJson", ""),
-        (b'{"requests":[{"id":"1","method":"get","url":"x"},]}', "BadEnvelope", "requests[1]"),
+        (b'{"requests":[{"id":"1","method":"get","url":"x"},]}', "BadJson", "requests[1]"),
         (b'{"requests":[{"id":"1","method":"get","url":"x"}{}]}', "BadJson", ""),
         (b'{"requests":[{"id":"1","method":"get","url":"x","body":tru}]}', "BadJson", "requests[0]"),
         (b'{"requests":[{"method":"get","url":"x"}]}', "BadId", "requests[0].id"),
@@ -138,9 +138,34 @@ def test_a_broken_envelope_breaks_the_batch(document: bytes, code: str, target: 
     assert (error.status, error.code, error.target) == (400, code, target)
 
 
-def test_syntax_errors_name_the_byte_in_the_document() -> None:
-    error = envelope_error(b'{"requests":[{"id":"1","url":x}]}')
-    assert error.message == "the text is not valid JSON, at byte 29"
+@pytest.mark.parametrize(
+    ("document", "expected", "at"),
+    [
+        (b'{"requests":[{"id":"1","url":x}]}', "a value is expected, which begins with one of", 29),
+        (b'{"requests":[{"id":"1",}]}', "a value or member is expected behind the comma", 23),
+        (b'{"requests":[{"id":"1","body":[1, ]}]}', "a value or member is expected behind the comma", 34),
+        (b'{"requests":[{"id":"1","body":]}]}', "a value is expected, which begins with one of", 30),
+        (b'{"requests":[{"id":"1" "url":1}]}', "a comma is expected, or the end of the object or array", 23),
+        (b'{"requests":[{"id":"1",url:1}]}', "a member name in double quotes is expected", 23),
+        (b'{"requests":[{"id" "1"}]}', "a colon is expected behind the member name", 19),
+        (b'{"requests":[{"id":"1","method":"get","url":"x"},]}', "a request object is expected behind the comma", 49),
+        (b'{"requests":[],}', "a member is expected behind the comma", 15),
+        (b"{requests:[]}", "a member name in double quotes is expected", 1),
+        (b"[]", "the batch must be a JSON object with the member requests", 0),
+        (b'{"requests":[{"id":"1"', "the batch ends inside the document", 22),
+        (b'{"requests":[1]}', "each element of requests must be an object", 13),
+    ],
+)
+def test_gw_01_syntax_errors_say_what_is_expected_and_name_the_byte(document: bytes, expected: str, at: int) -> None:
+    error = envelope_error(document)
+    assert error.message.startswith(expected)
+    assert error.message.endswith(f", at byte {at}")
+
+
+@pytest.mark.parametrize("document", [b"", b" \r\n", b"\xef\xbb\xbf "])
+def test_gw_01_an_empty_body_is_said_to_be_empty(document: bytes) -> None:
+    message = "the body is empty: a JSON object with the member requests is expected"
+    assert envelope_error(document).message == message
 
 
 def test_the_error_of_a_later_call_names_it_and_comes_after_the_calls_before() -> None:

@@ -3,7 +3,7 @@
 import pytest
 from batchwire.core.dialects.multipart.reader import MultipartReader
 from batchwire.core.headers import HeaderBlock
-from multipart_batches import GET, HTTP, POST, batch, change_set, envelope_error, one, part, read, with_id
+from multipart_batches import GET, HTTP, POST, batch, change_set, envelope_error, one, part, read, verdict, with_id
 
 
 def test_mb_01_parts_come_in_order_each_after_its_delimiter() -> None:
@@ -21,6 +21,34 @@ def test_mb_01_no_part_at_all_is_a_batch_of_no_calls() -> None:
 @pytest.mark.parametrize("data", [b"", b"x", b"--b", b"--b\r\n", batch(part())[:-5], batch(part())[:-3], part()])
 def test_mb_01_a_missing_close_delimiter_breaks_the_batch(data: bytes) -> None:
     assert envelope_error(data) == "BatchTruncated"
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "the batch has no line --b, of the boundary that its content-type names"),
+        (
+            batch(part(boundary=b"d"), boundary=b"d"),
+            "the batch has no line --b, of the boundary that its content-type names",
+        ),
+        (part(), "the batch ends without its close delimiter, the line --b--"),
+        (
+            batch(change_set(part(POST, boundary=b"d"), boundary=b"c").replace(b"--c--", b"--d--"), part()),
+            "a change set has no line --c, of the boundary that its content-type names",
+        ),
+        (
+            batch(change_set(part(POST, boundary=b"c")).replace(b"--c--\r\n", b"")),
+            "a change set ends without its close delimiter, the line --c--",
+        ),
+        (
+            change_set(part(POST, boundary=b"c")).replace(b"--c--\r\n", b""),
+            "a change set ends without its close delimiter, the line --c--",
+        ),
+    ],
+)
+def test_mb_01_an_error_tells_the_line_that_is_missing(data: bytes, message: str) -> None:
+    for cuts in ((), range(len(data))):
+        assert verdict(data, cuts)[2] == message
 
 
 @pytest.mark.parametrize(
