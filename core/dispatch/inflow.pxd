@@ -34,7 +34,6 @@ cdef class Inflow:
     cdef bint single                        # it is one
     cdef bint may_end                       # its request has come
     cdef Py_ssize_t promised                # bytes that it may still come to hold until it has ended, if it goes on to that
-    cdef Py_ssize_t of_single               # what it holds, if it is one
     cdef Py_ssize_t kept                    # bytes of answers that its calls wait for, to take something out of them
     cdef Py_ssize_t to_keep                 # and that have been promised to those that are being read
     cdef Py_ssize_t most                    # bytes that the result which waits for being made ready may become

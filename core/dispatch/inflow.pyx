@@ -38,7 +38,6 @@ cdef enum:
     OF_FREE = 32              # or what is left of it by this, if that is less
     TAKEN_SOON = 8            # is what clients may have to take while one of those that wait goes on without room
     KEPT = 4                  # is what calls may take out of answers, above which one batch has more of that
-    SINGLE = 4                # is what batches may hold whose answer is one message, above which one of these goes on
     FREELY = 4                # is what batches start and read freely
     BEYOND = 2                # is what the bound may be exceeded by, by batches with one small answer each
     RESERVE = 4               # is left to batches that hold little, to what nobody asks for, and to who goes on without room
@@ -47,7 +46,6 @@ cdef enum:
 cdef Py_ssize_t process_reading = 0
 cdef Py_ssize_t process_out = 0
 cdef Py_ssize_t process_making = 0    # of process_reading: what is to be out soon, and has its room
-cdef Py_ssize_t process_single = 0    # of process_reading: what batches hold whose answer is one message
 cdef Py_ssize_t process_kept = 0      # what calls wait for to take it out of answers, and what has been promised to that
 cdef Py_ssize_t process_held = 0      # batches that have answers which are not read on
 cdef tuple lines = ({}, {}, {}, {})   # by Kind: Inflow -> None, those that wait for the process, the first first
@@ -145,19 +143,16 @@ cdef class Inflow:
 
     cdef void count(self, Py_ssize_t reading, Py_ssize_t window, Py_ssize_t out, Py_ssize_t making) noexcept:
         """What the batch holds now, and what it has been promised beyond that."""
-        global process_reading, process_out, process_making, process_single
+        global process_reading, process_out, process_making
         cdef Py_ssize_t promised = max(self.message - reading - window, 0) if finishing is self else 0
-        cdef Py_ssize_t of_single = reading + window if self.single else 0
         process_reading += reading + window + promised - self.reading - self.window - self.promised
         process_out += out - self.out
         process_making += making + promised - self.making - self.promised
-        process_single += of_single - self.of_single
         self.reading = reading
         self.window = window
         self.out = out
         self.making = making
         self.promised = promised
-        self.of_single = of_single
         tide.tell(process_reading + process_out)
 
     cdef void count_kept(self, Py_ssize_t kept, Py_ssize_t promised) noexcept:
@@ -276,8 +271,6 @@ cdef class Inflow:
 
     cdef bint is_crowded(self, Py_ssize_t coming) noexcept:
         """Whether answers of the batch are read in turn with those of others. coming: bytes to those who are let go on."""
-        if self.single and process_single + coming > self.process_bound // SINGLE:
-            return True
         return process_reading + process_out - self.promised + coming > self.read_bound
 
     cdef Py_ssize_t little(self, Py_ssize_t total) noexcept:

@@ -31,6 +31,7 @@ BODIES = {
     "coded": (b"application/json", ZIPPED),
     "little": (b"application/json", gzip.compress(b'"' + b"y" * 1000 + b'"')),
     "short": (b"application/octet-stream", bytes(60_000)),
+    "modest": (b"application/octet-stream", bytes(200_000)),
 }
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
@@ -173,6 +174,22 @@ async def test_AN_05_all_clients_together_stay_below_the_bound_of_the_process(
     for session in sessions[1::4]:
         assert (session.failure, session.summary["succeeded"]) == (None, 3)
     assert watch.peak <= BOUND + UNDER_WAY
+
+
+@pytest.mark.parametrize("form", ["json", "batch", "execute"])
+@pytest.mark.parametrize("kind", ["short", "modest"])
+async def test_AN_13_who_comes_later_finds_room(kind: str, form: str, served: Any) -> None:
+    """However many take nothing of however many answers."""
+    _, route = served
+    watch = Watch()
+    sessions = [begun(route(), [kind] * 50, "batch" if form == "execute" else form) for _ in range(150)]
+    await watch.settle()
+    for _ in range(3):
+        async with asyncio.timeout(30):
+            assert await watch.until(statuses(begun(route(), ["modest"], form), form)) == [200]
+    for session in sessions:
+        session.cancel()
+    assert watch.peak <= BOUND * 3 // 2 + UNDER_WAY
 
 
 @pytest.mark.parametrize("form", ["json", "batch", "execute"])
