@@ -182,7 +182,7 @@ async def test_AN_13_who_comes_later_finds_room(kind: str, form: str, served: An
     """However many take nothing of however many answers."""
     _, route = served
     watch = Watch()
-    sessions = [begun(route(), [kind] * 50, "batch" if form == "execute" else form) for _ in range(150)]
+    sessions = [begun(route(), [kind] * 50, "batch" if form == "execute" else form) for _ in range(240)]
     await watch.settle()
     for _ in range(3):
         async with asyncio.timeout(30):
