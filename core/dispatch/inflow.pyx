@@ -35,7 +35,7 @@ cdef enum:
     MOST_KEPT = 1048576       # that calls take out of an answer whose length is not known, about
     # The bound of the process divided by it:
     LITTLE = 64               # is what a batch may hold, or READ, and go on up to the bound,
-    OF_FREE = 32              # or what is left of it by this, if that is less
+    OF_FREE = 16              # or what is left of it by this, if that is less
     TAKEN_SOON = 8            # is what clients may have to take while one of those that wait goes on without room
     KEPT = 4                  # is what calls may take out of answers, above which one batch has more of that
     FREELY = 4                # is what batches start and read freely
