@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -384,7 +385,7 @@ def test_FR_06_a_client_that_closes_its_side_is_answered(
         answer = received(sock).removeprefix(b"HTTP/1.1 100 Continue\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 200")
     assert b'"status":200' in answer
-    assert b"x" * 100_000 in answer
+    assert b"x" * 100_000 in re.sub(rb"\r\n[0-9a-f]+\r\n", b"", answer)  # it may come in several chunks
 
 
 def test_FR_06_pipelined_requests_are_all_answered(gateway: Gateway, upstream: ScriptedUpstream) -> None:
