@@ -25,6 +25,7 @@ from batchwire.core.memory cimport Tide
 from batchwire.core.model cimport Call, now
 from batchwire.core.pressure cimport Holder, MUCH, Pressure
 from batchwire.core.upstream.base cimport CallOwner, Inlet
+from cpython.dict cimport PyDict_Size
 from libc.stdint cimport uint64_t
 
 cdef enum:
@@ -48,7 +49,12 @@ cdef Py_ssize_t process_out = 0
 cdef Py_ssize_t process_making = 0    # of process_reading: what is to be out soon, and has its room
 cdef Py_ssize_t process_kept = 0      # what calls wait for to take it out of answers, and what has been promised to that
 cdef Py_ssize_t process_held = 0      # batches that have answers which are not read on
-cdef tuple lines = ({}, {}, {}, {})   # by Kind: Inflow -> None, those that wait for the process, the first first
+# Inflow -> None: those that wait for the process, the first first.
+cdef dict makers = {}
+cdef dict behind = {}
+cdef dict readers = {}
+cdef dict starters = {}
+cdef tuple lines = (makers, behind, readers, starters)   # by Kind
 cdef Inflow ahead = None
 cdef Inflow finishing = None
 cdef Inflow keeping = None
@@ -70,8 +76,8 @@ cdef bint is_much_to_take(Py_ssize_t process_bound) noexcept:
     return process_out + process_making > process_bound // TAKEN_SOON
 
 
-cdef bint does_anybody_wait() except -1:
-    return len(<dict>lines[MAKE]) + len(<dict>lines[BEHIND]) + len(<dict>lines[ON]) + len(<dict>lines[START]) > 0
+cdef bint does_anybody_wait() noexcept:
+    return PyDict_Size(makers) + PyDict_Size(behind) + PyDict_Size(readers) + PyDict_Size(starters) > 0
 
 
 cdef int wake_others() except -1:
@@ -85,7 +91,7 @@ cdef int wake_others() except -1:
             coming += inflow.go_on(kind, coming)
     must_hold(ahead is None or ahead.owner is not None)
     must_hold(finishing is None or finishing.owner is not None)
-    must_hold(ahead is not None or coming > 0 or not lines[MAKE] or is_much_to_take(inflow.process_bound))
+    must_hold(ahead is not None or coming > 0 or len(makers) == 0 or is_much_to_take(inflow.process_bound))
     return 0
 
 
@@ -181,7 +187,7 @@ cdef class Inflow:
             if ahead is self:
                 self.owner.room_to_write()          # others may have to go ahead
         # Those that were let go have brought less than they might.
-        return wake_others() if lines[ON] and process_reading + process_out + READ <= self.read_bound else 0
+        return wake_others() if len(readers) and process_reading + process_out + READ <= self.read_bound else 0
 
     cdef int ended(self, Inlet inlet) except -1:
         """The answer is whole, or is not wanted any more. update() follows, or close()."""
@@ -330,9 +336,9 @@ cdef class Inflow:
         leads: it reaches the client then, or another does that waits for it. One that would wait itself has to fit.
         """
         cdef Kind kind = MAKE if leads else BEHIND
-        lines[BEHIND if leads else MAKE].pop(self, None)
+        (behind if leads else makers).pop(self, None)
         if self.may_make(most, 0, leads):
-            lines[kind].pop(self, None)
+            (makers if leads else behind).pop(self, None)
             return True
         self.most = most
         self.wait(kind)
@@ -342,7 +348,7 @@ cdef class Inflow:
         if finishing is self or self.is_small(most, coming):
             return True
         # What comes behind one that has no room must not take it away from that.
-        if self.fits(most, coming) and (ahead is self or not lines[MAKE] or next(iter(lines[MAKE])) is self):
+        if self.fits(most, coming) and (ahead is self or len(makers) == 0 or next(iter(makers)) is self):
             return True
         return leads and self.goes_ahead(most, coming)
 
@@ -364,8 +370,8 @@ cdef class Inflow:
         if (running == 0 and self.own() <= NEXT_TO_NOTHING) or (
                 (not self.is_crowded(0) or self.finishes(0)) if self.single else
                 (starts_freely(self.process_bound) or (running == 0 and self.goes_ahead(READ, 0)))):
-            if lines[START]:
-                lines[START].pop(self, None)
+            if len(starters):
+                starters.pop(self, None)
             return True
         self.wait(START)
         return False
@@ -373,14 +379,14 @@ cdef class Inflow:
     cdef bint may_return(self) noexcept:
         """Whether answers that were given up may be asked for again: else they would only be given up again."""
         return finishing is self or ahead is self or not self.is_crowded(0) or (
-            ahead is None and not lines[MAKE] and not is_much_to_take(self.process_bound))
+            ahead is None and len(makers) == 0 and not is_much_to_take(self.process_bound))
 
     cdef bint ends_first(self) noexcept:
         """Whether others wait until it has ended."""
         return finishing is self
 
     cdef bint waits_to_start(self) noexcept:
-        return self in lines[START]
+        return self in starters
 
     # --- reading on
 
@@ -407,7 +413,7 @@ cdef class Inflow:
         if self.single:
             return self.finishes(coming)
         # The one that goes on must not wait for others, which have no room.
-        return (ahead is self or not lines[MAKE]) and self.goes_ahead(READ, coming)
+        return (ahead is self or len(makers) == 0) and self.goes_ahead(READ, coming)
 
     cdef bint may_keep(self, Inlet inlet) noexcept:
         """Whether there is room for what calls take out of the answer, or it needs none. What is given is for good."""
@@ -488,7 +494,7 @@ cdef class Inflow:
         self.held -= 1
         if self.held == 0:
             process_held -= 1
-            lines[ON].pop(self, None)
+            readers.pop(self, None)
         inlet.answering.deadline = min(now() + max(inlet.left, 0.0), self.batch_deadline)
         return inlet.resume_reading()
 

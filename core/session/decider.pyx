@@ -92,6 +92,8 @@ cdef class Decider:
         cdef Call call = self.plan.decided.first
         cdef Py_ssize_t most
         cdef bint fits, idle
+        if call.inputs is None and call.group_state is None:
+            return True                   # it is filled in with nothing
         most = 0 if call.growth or self.settler.verdict is not None else self.judge.most_growth(call)
         if most == 0:
             return True

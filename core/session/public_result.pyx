@@ -14,6 +14,11 @@ cdef extern from "<strings.h>" nogil:
     int strncasecmp(const char* a, const char* b, size_t n)
 
 
+# Kinds of fields that a message has once, a bit each.
+cdef unsigned int ONCE = (1u << KIND_CONTENT_TYPE | 1u << KIND_LOCATION | 1u << KIND_ENTITY_ID | 1u << KIND_ETAG
+                          | 1u << KIND_ODATA_VERSION)
+
+
 cdef list published(Call call, Result result, UrlRules rules):
     try:
         fault("conclude")
@@ -66,11 +71,11 @@ cdef int keep_first(Result result) except -1:
     """CL-02: of fields that a message has once, the first one is there, in every dialect."""
     cdef HeaderSlice* header
     cdef HeaderSlice* first
-    cdef int i, j, count = result.header_count
+    cdef int i, j
     cdef unsigned int seen = 0
-    for i in range(count):
+    for i in range(result.header_count):
         header = &result.headers[i]
-        if header.kind not in (KIND_CONTENT_TYPE, KIND_LOCATION, KIND_ENTITY_ID, KIND_ETAG, KIND_ODATA_VERSION):
+        if not ONCE >> header.kind & 1:
             continue
         if seen & 1u << header.kind:
             for j in range(i):
