@@ -4,6 +4,7 @@ Batches take turns at a busy upstream through its ring (upstream/base.pyx), so t
 not starve a batch of ten. Must never look at what a call says or wait for anything itself.
 """
 from batchwire.core.dispatch.inflow cimport Inflow, starts_freely
+from batchwire.core.dispatch.kept_answers cimport is_kept_out
 from batchwire.core.faults cimport fault
 from batchwire.core.model cimport (
     CALL_RUNNING, Call, CallQueue, OUTCOME_FAILED, OUTCOME_TIMED_OUT, Refusal, Result, now,
@@ -346,12 +347,12 @@ cdef class Dispatcher(CallOwner):
 
     cdef int kept(self, Call call) except -1:
         """What calls take out of its answer counts as such from now on, or the answer is given up."""
-        return 0 if self.inflow is None else self.inflow.has_kept(call, self.bounds.plan.handed())
+        return 0 if self.inflow is None else self.inflow.kept.has_kept(call, self.bounds.plan.handed())
 
     cdef int take_back(self, Call call) except -1:
         self.kept(call)
-        if call.wanted and call.keeps == 0:
-            self.inflow.kept_out = call
+        if is_kept_out(call):
+            self.inflow.kept.given_up = call
         self.leave(call)
         self.lane_of(call.upstream).put_back(call)
         self.queued += 1

@@ -1,4 +1,5 @@
 # Bytes of answers that are being read, and who has to wait with reading. See inflow.pyx.
+from batchwire.core.dispatch.kept_answers cimport KeptAnswers
 from batchwire.core.model cimport Call
 from batchwire.core.pressure cimport Holder
 from batchwire.core.upstream.base cimport CallOwner, Inlet
@@ -34,10 +35,8 @@ cdef class Inflow:
     cdef bint single                        # it is one
     cdef bint may_end                       # its request has come
     cdef Py_ssize_t promised                # bytes that it may still come to hold until it has ended, if it goes on to that
-    cdef Py_ssize_t kept                    # bytes of answers that its calls wait for, to take something out of them
-    cdef Py_ssize_t to_keep                 # and that have been promised to those that are being read
+    cdef KeptAnswers kept                   # what calls take out of its answers
     cdef Py_ssize_t most                    # bytes that the result which waits for being made ready may become
-    cdef Call kept_out                      # one of those that were given up for want of room to be kept, or None
     cdef bint taken_back                    # answers of it were given up for want of room, and are to be asked for again
     cdef bint goes_on                       # it has calls that run or are ready, or results to be made
     cdef bint to_take                       # the client is to take results before more are written
@@ -70,10 +69,6 @@ cdef class Inflow:
     cdef bint ends_first(self) noexcept
     cdef bint waits_to_start(self) noexcept
     cdef bint may_read(self, Inlet inlet, Py_ssize_t coming) except -1
-    cdef void count_kept(self, Py_ssize_t kept, Py_ssize_t promised) noexcept
-    cdef bint may_keep(self, Inlet inlet) noexcept
-    cdef bint may_keep_of(self, Call call, Py_ssize_t most) noexcept
-    cdef int has_kept(self, Call call, Py_ssize_t kept) noexcept
     cdef bint has_only_what_waits(self) noexcept
     cdef Inlet leader(self)
     cdef Py_ssize_t relieve(self, Py_ssize_t coming) except -1

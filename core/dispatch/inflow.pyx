@@ -6,7 +6,8 @@ holds little up to the bound itself. Above its mark it waits in the line of its 
   - of those whose answer is one message `finishing`, to its end, for which there is to be room;
   - of the others `ahead`: it reads one answer, and passes that on while there is room. Without room it goes on until it
     holds next to nothing, has nothing to go on with, or its client is to take.
-Beyond that is what nobody asks for: a read of each connection, and one call of each batch that holds next to nothing.
+Beyond that is one small answer of each batch that holds nothing else, so that who comes later is answered; and what nobody
+asks for: a read of each connection, and one call of each batch that holds next to nothing.
 
 Must never let all wait for one another. Invariant: where something waits, one of these goes on by itself.
   - Clients have more than a little to take, or to take soon (is_much_to_take): they do, or are cut (AN-16).
@@ -14,13 +15,12 @@ Must never let all wait for one another. Invariant: where something waits, one o
     its call's time, a result by being made, a batch by all of its calls.
   - In request order only the earliest call without a result leads. If it does not wait it runs, below COUNTED: it ends
     by itself. If it cannot run because those behind it have all connections, or are what it waits for, they lead.
-  - What calls take out of answers is held until these calls run, which may need others (PL-15). So such an answer has its own
-    room (KEPT), waits before it is long, and leads nothing meanwhile. Where there is none, one batch is `keeping`: it goes on
-    without until it holds no more of that.
+  - An answer that calls take something out of leads nothing before it has its own room (kept_answers.pyx).
 So `full` must never mean results that wait for an earlier call, which may be the one that is to be read
 (Bounds.client_first).
 """
 from batchwire.core.asserts cimport must_hold
+from batchwire.core.dispatch.kept_answers cimport KeptAnswers, is_kept_out
 from batchwire.core.memory cimport Tide
 from batchwire.core.model cimport Call, now
 from batchwire.core.pressure cimport Holder, MUCH, Pressure
@@ -33,12 +33,10 @@ cdef enum:
     NEXT_TO_NOTHING = 131072  # that a batch may hold and start one call in any case
     ONE_RESULT = 524288       # that a batch may hold with a result that is to be made, and go on up to `most_bound`
     MOST_OF_LITTLE = 8388608  # that a result may become of a batch that holds little
-    MOST_KEPT = 1048576       # that calls take out of an answer whose length is not known, about
     # The bound of the process divided by it:
     LITTLE = 64               # is what a batch may hold, or READ, and go on up to the bound,
     OF_FREE = 16              # or what is left of it by this, if that is less
     TAKEN_SOON = 8            # is what clients may have to take while one of those that wait goes on without room
-    KEPT = 4                  # is what calls may take out of answers, above which one batch has more of that
     FREELY = 4                # is what batches start and read freely
     BEYOND = 2                # is what the bound may be exceeded by, by batches with one small answer each
     RESERVE = 4               # is left to batches that hold little, to what nobody asks for, and to who goes on without room
@@ -47,7 +45,6 @@ cdef enum:
 cdef Py_ssize_t process_reading = 0
 cdef Py_ssize_t process_out = 0
 cdef Py_ssize_t process_making = 0    # of process_reading: what is to be out soon, and has its room
-cdef Py_ssize_t process_kept = 0      # what calls wait for to take it out of answers, and what has been promised to that
 cdef Py_ssize_t process_held = 0      # batches that have answers which are not read on
 # Inflow -> None: those that wait for the process, the first first.
 cdef dict makers = {}
@@ -57,7 +54,6 @@ cdef dict starters = {}
 cdef tuple lines = (makers, behind, readers, starters)   # by Kind
 cdef Inflow ahead = None
 cdef Inflow finishing = None
-cdef Inflow keeping = None
 cdef Tide tide = Tide()
 
 
@@ -107,11 +103,6 @@ cdef class Waiters(Pressure):
 cdef Waiters pressure = Waiters()
 
 
-cdef bint is_kept_out(Inlet inlet) noexcept:
-    """Whether it waits until there is room for what calls take out of it."""
-    return inlet.held and inlet.answering.wanted and inlet.answering.keeps == 0
-
-
 cdef int carry_wishes(Call bulk) except -1:
     """What calls want of those that travel together."""
     cdef Call call
@@ -138,10 +129,10 @@ cdef class Inflow:
         self.batch_deadline = batch_deadline
         self.moved = now()
         self.inlets = []
+        self.kept = KeptAnswers.of(process_bound)
 
     def __dealloc__(self):
         self.count(0, 0, 0, 0)
-        self.count_kept(0, 0)
 
     cdef Py_ssize_t own(self) noexcept:
         """Bytes of the batch."""
@@ -160,13 +151,6 @@ cdef class Inflow:
         self.making = making
         self.promised = promised
         tide.tell(process_reading + process_out)
-
-    cdef void count_kept(self, Py_ssize_t kept, Py_ssize_t promised) noexcept:
-        """What calls wait for to take it out of answers, and what has been promised to answers that are being read."""
-        global process_kept
-        process_kept += kept + promised - self.kept - self.to_keep
-        self.kept = kept
-        self.to_keep = promised
 
     # --- what the upstream says
 
@@ -206,7 +190,7 @@ cdef class Inflow:
     cdef int update(self, Py_ssize_t out, Py_ssize_t window, Py_ssize_t making, Py_ssize_t message, bint full,
                     bint window_full, uint64_t next_out) except -1:
         """making: of the window. message: bytes at most of an answer that is one message and has not ended, or 0."""
-        global finishing, ahead, keeping
+        global finishing, ahead
         if out != self.out or window != self.window or next_out != self.next_out:
             self.moved = now()
         self.single = message > 0 and self.owner is not None
@@ -222,14 +206,12 @@ cdef class Inflow:
             ahead = None
         if full:
             self.pass_on()
-        if keeping is self and self.kept + self.to_keep == 0:
-            keeping = None
         self.relieve(0)
         return wake_others()
 
     cdef int close(self) except -1:
         """The batch has ended; what the front has not taken of it still counts."""
-        global finishing, ahead, keeping
+        global finishing, ahead
         cdef Inlet inlet
         for inlet in list(self.inlets):
             self.ended(inlet)
@@ -239,10 +221,7 @@ cdef class Inflow:
             finishing = None
         if ahead is self:
             ahead = None
-        if keeping is self:
-            keeping = None
-        self.count_kept(0, 0)
-        self.kept_out = None
+        self.kept.close()
         self.owner = None
         self.single = False
         self.count(self.reading, self.window, self.out, self.making)
@@ -360,12 +339,9 @@ cdef class Inflow:
             self.wait(START)
             return False
         self.taken_back = False
-        if self.kept_out is not None:
-            # Asked for again, its answer would only be given up again.
-            if not self.may_keep_of(self.kept_out, MOST_KEPT):
-                self.wait(START)
-                return False
-            self.kept_out = None
+        if finishing is not self and not self.kept.may_ask_again():
+            self.wait(START)
+            return False
         # What runs may bring as much as is read at once before it is counted.
         if (running == 0 and self.own() <= NEXT_TO_NOTHING) or (
                 (not self.is_crowded(0) or self.finishes(0)) if self.single else
@@ -394,7 +370,7 @@ cdef class Inflow:
         """coming: bytes to others, who are let go on."""
         cdef bint crowded = finishing is not self and self.is_crowded(coming)
         cdef uint64_t number = inlet.answering.number
-        if not self.may_keep(inlet):
+        if finishing is not self and not self.kept.may_keep(inlet.answering, inlet.length):
             self.wait(ON)
             return False
         if self.own() <= self.bound and (not crowded or self.is_small_with(inlet, coming)):
@@ -415,30 +391,6 @@ cdef class Inflow:
         # The one that goes on must not wait for others, which have no room.
         return (ahead is self or len(makers) == 0) and self.goes_ahead(READ, coming)
 
-    cdef bint may_keep(self, Inlet inlet) noexcept:
-        """Whether there is room for what calls take out of the answer, or it needs none. What is given is for good."""
-        return self.may_keep_of(inlet.answering, inlet.length or MOST_KEPT)
-
-    cdef bint may_keep_of(self, Call call, Py_ssize_t most) noexcept:
-        global keeping
-        if not call.wanted or call.keeps != 0 or finishing is self:
-            return True
-        if keeping is not self and process_kept + most > self.process_bound // KEPT:
-            if keeping is not None:
-                return False
-            keeping = self
-        call.keeps = most
-        self.count_kept(self.kept, self.to_keep + most)
-        return True
-
-    cdef int has_kept(self, Call call, Py_ssize_t kept) noexcept:
-        """The answer is kept now, as far as calls wait for it, or it is to be asked for again. kept: of the batch, in all."""
-        if call.keeps > 0:
-            if self.owner is not None:
-                self.count_kept(kept, self.to_keep - call.keeps)
-            call.keeps = 0
-        return 0
-
     cdef bint has_only_what_waits(self) noexcept:
         """Whether answers are all that runs, and those that would lead are not to be kept yet."""
         cdef Inlet inlet
@@ -446,14 +398,14 @@ cdef class Inflow:
         for inlet in self.inlets:
             if not inlet.held:
                 return False
-            waits = waits or is_kept_out(inlet)
+            waits = waits or is_kept_out(inlet.answering)
         return waits
 
     cdef Inlet leader(self):
         """The one whose call is the earliest of those that may be read on."""
         cdef Inlet inlet, first = None
         for inlet in self.inlets:
-            if is_kept_out(inlet):
+            if inlet.held and is_kept_out(inlet.answering):
                 continue
             if first is None or inlet.answering.number < first.answering.number:
                 first = inlet
@@ -470,7 +422,7 @@ cdef class Inflow:
             if not inlet.held:
                 continue
             if not self.may_read(inlet, coming + brought):
-                if is_kept_out(inlet):
+                if is_kept_out(inlet.answering):
                     continue
                 break
             self.let_go(inlet)

@@ -54,7 +54,7 @@ cdef class Bounds:
         inflow.to_take = not self.may_write()
         inflow.ordered = results.ordered
         inflow.may_end = self.whole
-        inflow.count_kept(self.plan.handed(), inflow.to_keep)
+        inflow.kept.hold(self.plan.handed())
         if results.one_message and not results.ended:
             return inflow.update(
                 results.to_take(), self.answers_held(), results.making, results.most,
