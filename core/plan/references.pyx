@@ -421,12 +421,20 @@ cdef bytes resource_url(Kept kept, bytes tail, UrlRules rules):
     if base is None:
         rules.why = f"it {why_missing(kept)}" if all_missing(kept) else "it has no usable URL"
         return None
-    if b"?" in base and tail:
-        # The reference stands for a resource; its query does not belong in front of a path.
-        base = base.partition(b"?")[0]
-    if tail.startswith(b"/"):
-        base = base.rstrip(b"/")
-    return rules.normal(base + tail)
+    return rules.normal(followed(base, tail))
+
+
+cdef bytes followed(bytes base, bytes tail):
+    """A URL with what follows a reference to it: path by path, and query by query, where what follows counts (PL-08)."""
+    cdef bytes path, query, rest, said
+    path, _, query = base.partition(b"?")
+    rest, _, said = tail.partition(b"?")
+    if rest.startswith(b"/"):
+        path = path.rstrip(b"/")
+    if query and said:
+        named = {one.partition(b"=")[0] for one in said.split(b"&")}
+        query = b"&".join([one for one in query.split(b"&") if one.partition(b"=")[0] not in named] + [said])
+    return path + rest + (b"?" + (query or said) if query or said else b"")
 
 
 cdef bytes without_mount(bytes url, Kept kept):

@@ -6,6 +6,7 @@ cdef class Share(Holder):
     cdef Conductor batch                    # None: it has ended
     cdef Py_ssize_t held                    # bytes that are counted for it
     cdef Py_ssize_t bound                   # of the process
+    cdef Py_ssize_t most                    # up to which batches go on that hold little
     cdef Py_ssize_t unpaid                  # bytes that have come since its client was last given leave to send
     cdef double brought                     # when its client last sent something
     cdef double chosen                      # when it was let go on as the only one, monotonic seconds

@@ -20,4 +20,5 @@ cdef class Outlet:
     cdef object take(self, uint64_t pending)
     cdef int offer(self) except -1
     cdef int end(self) except -1
+    cdef bint is_behind(self) except -1
     cdef int stop_timer(self) except -1

@@ -5,6 +5,7 @@ Must never wake the front up for results that wait for earlier ones: they are no
 from batchwire.core.faults cimport fault
 from batchwire.core.model cimport now
 from batchwire.core.session.outbox cimport LINGER, Outbox
+from batchwire.core.session.waker cimport SessionListener
 from libc.stdint cimport uint64_t
 
 
@@ -57,6 +58,11 @@ cdef class Outlet:
         self.stop_timer()
         self.ready = True
         return self.waker.wake_output()
+
+    cdef bint is_behind(self) except -1:
+        """Whether the connection has more than its client takes: whoever has that looks after it, and tells (ClientStalled)."""
+        cdef SessionListener front = self.waker.front
+        return front is not None and front.client_took() >= 0
 
     cdef int stop_timer(self) except -1:
         if self.linger is not None:
