@@ -60,9 +60,9 @@ cdef class Outlet:
         return self.waker.wake_output()
 
     cdef bint is_behind(self) except -1:
-        """Whether the connection has more than its client takes: whoever has that looks after it, and tells (ClientStalled)."""
+        """Whether the client takes less than there is: whoever has that looks after it, and tells (ClientStalled)."""
         cdef SessionListener front = self.waker.front
-        return front is not None and front.client_took() >= 0
+        return self.results.kept > 0 or (front is not None and front.client_took() >= 0)
 
     cdef int stop_timer(self) except -1:
         if self.linger is not None:

@@ -15,6 +15,7 @@ from harness.http2 import PREFACE, Setting, data, grpc_request, headers, request
 from harness.scripted import Reply, ScriptedUpstream
 
 LARGE = Reply(200, [("Content-Type", "text/plain")], b"z" * 1_000_000)
+SOME = Reply(200, [("Content-Type", "text/plain")], b"z" * 100_000)
 CALLS = 60
 """Their answers are more than sockets and windows hold."""
 
@@ -37,6 +38,11 @@ def document() -> bytes:
     return rest.encode({"requests": [rest.get_call(str(n), "large") for n in range(CALLS)]})
 
 
+def one_call() -> bytes:
+    """Of a batch that goes on. Its answer is all with the front when the window is full."""
+    return rest.encode({"requests": [rest.get_call("0", "some")]})[:-2] + b"," + b" " * 2000
+
+
 def message() -> bytes:
     calls = [grpc_client.call(str(n), "large") for n in range(CALLS)]
     return prefixed(batch_pb2.BatchRequest(options=grpc_client.options(), calls=calls).SerializeToString())
@@ -48,10 +54,10 @@ def http1(path: str, media_type: str, body: bytes, length: int = 0) -> bytes:
     return f"{head}Content-Length: {length or len(body)}\r\n\r\n".encode() + body
 
 
-def http2(window: int, fields: list[tuple[str, str]], body: bytes) -> bytes:
+def http2(window: int, fields: list[tuple[str, str]], body: bytes, *, end: bool = True) -> bytes:
     """window: of the stream; that of the connection is as wide as can be."""
     start = PREFACE + settings({Setting.INITIAL_WINDOW_SIZE: window}) + window_update(0, (1 << 30))
-    return start + headers(1, fields, end=False) + data(1, body, end=True)
+    return start + headers(1, fields, end=False) + data(1, body, end=end)
 
 
 ODATA = request("POST", "/svc/$batch", ("content-type", "application/json"), ("odata-version", "4.01"))
@@ -62,6 +68,7 @@ SENT = {
     "HTTP/1.1, half a batch": lambda: http1("/svc/$batch", "application/json", document()[:-2], 1 << 20),
     "HTTP/2": lambda: http2(WIDE, ODATA, document()),
     "HTTP/2, by its window": lambda: http2(NARROW, ODATA, document()),
+    "HTTP/2, by its window, half a batch": lambda: http2(NARROW, ODATA, one_call(), end=False),
     "gRPC": lambda: http2(WIDE, grpc_request("Batch"), message()),
     "gRPC, by its window": lambda: http2(NARROW, grpc_request("Batch"), message()),
     "gRPC-Web": lambda: http1(WEB, "application/grpc-web+proto", message()),
@@ -77,6 +84,7 @@ def test_OP_15_a_client_that_takes_nothing_is_named(
     if served_by == config.GRPCIO and way not in OF_GRPCIO:
         pytest.skip("not spoken by this front")
     upstream.on("GET", "/large", LARGE)
+    upstream.on("GET", "/some", SOME)
     lines = len(hasty.logs())
 
     def told() -> list[dict[str, Any]]:

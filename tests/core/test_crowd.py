@@ -148,7 +148,7 @@ async def test_PL_13_what_is_let_go_brings_the_one_that_holds_least_to_its_end()
             early.append(session_of(route, **options))
             senders.append(asyncio.ensure_future(send(early[-1], pieces, whole=False)))
         await turned(lambda: stats()["request_waiting"] == 2 and sum(sender.done() for sender in senders) == 1)
-        options, pieces = request("json", 1, 4 * MIB)
+        options, pieces = request("json", 1, 3 * MIB // 2)
         late = session_of(route, **options)
         senders.append(asyncio.ensure_future(send(late, pieces)))
         await turned(lambda: stats()["request_waiting"] == 3)
@@ -157,6 +157,32 @@ async def test_PL_13_what_is_let_go_brings_the_one_that_holds_least_to_its_end()
         assert await taken(late)
         assert late.summary["succeeded"] == 1
         assert [session.failure for session in early] == [None] * 3
+        for session in early:
+            session.cancel()
+        await asyncio.gather(*senders)
+    assert stats() == NOTHING
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("size", [100_000, MIB])
+async def test_PL_13_who_comes_later_with_little_finds_room(kind: str, size: int) -> None:
+    """However many send some of a batch, and no more."""
+    bounds = Limits(max_request_bytes_in_process=8 * MIB, max_call_bytes=16 * MIB, max_pending_bytes=16 * MIB)
+    async with serving(limits=bounds) as (_, _, route):
+        early, senders = [], []
+        for _ in range(18):
+            options, pieces = request(kind, 8, size // 8)
+            early.append(session_of(route, **options))
+            senders.append(asyncio.ensure_future(send(early[-1], pieces, whole=False)))
+        for _ in range(200):
+            await asyncio.sleep(0)
+        for _ in range(3):
+            options, pieces = request(kind, 1, 200_000)
+            late = session_of(route, **options)
+            async with asyncio.timeout(5):
+                await send(late, pieces)
+                assert await taken(late)
+            assert late.summary["succeeded"] == 1
         for session in early:
             session.cancel()
         await asyncio.gather(*senders)
