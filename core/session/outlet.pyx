@@ -60,7 +60,7 @@ cdef class Outlet:
         return self.waker.wake_output()
 
     cdef bint is_behind(self) except -1:
-        """Whether the client takes less than there is: whoever has that looks after it, and tells (ClientStalled)."""
+        """Whether the client takes less than there is: it may send nothing because of that."""
         cdef SessionListener front = self.waker.front
         return self.results.kept > 0 or (front is not None and front.client_took() >= 0)
 

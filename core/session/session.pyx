@@ -225,6 +225,8 @@ cdef class Session(Batch):
     cdef int front_keeps(self, Py_ssize_t n) except -1:
         """So many bytes of what the front has taken wait with it for the client: they still count (AN-05)."""
         if n != self.results.kept:
+            if 0 < n < self.results.kept:
+                self.client.last_take = now()     # some of a chunk
             self.results.kept = n
             self.dispatch.tell_inflow()
         return 0

@@ -101,8 +101,11 @@ cdef class Watch:
                 batch.rest()
         # When nothing runs, what is pending waits for the client too: for the end of a group, or of the document.
         elif self.dispatch.running == 0 and self.dispatch.queued == 0 and not self.results.untaken() \
-                and not self.intake.ended and not self.outlet.is_behind() and self.client.sends_nothing(t, idle):
-            batch.break_off(EnvelopeError(408, "ClientIdle", "the client did not send the rest of its batch"))
+                and not self.intake.ended and self.client.sends_nothing(t, idle):
+            if self.outlet.is_behind():
+                batch.leave_untaken(not_taken(False))
+            else:
+                batch.break_off(EnvelopeError(408, "ClientIdle", "the client did not send the rest of its batch"))
         elif batch.is_open() and self.intake.comes_slowly(self.client, t):
             batch.break_off(EnvelopeError(408, "ClientTooSlow", "the batch comes too slowly"))
         return 0
