@@ -415,6 +415,7 @@ def test_MB_08_what_lies_outside_of_the_parts_is_not_kept(
     assert peak.grown < 24 * MIB, f"{peak.grown >> 20} MiB"
 
 
+@pytest.mark.measured
 def test_a_hundred_thousand_empty_parts_below_the_threshold(gateway: Gateway, upstream: ScriptedUpstream) -> None:
     """Each is answered, but the answers are not held: they are 70 times what was sent."""
     with Peak(gateway) as peak:
