@@ -54,6 +54,10 @@ cdef class Intake:
         cdef bint admitted
         if self.plan.searching():
             admitted = self.plan.search_on(SEARCHED)
+            if admitted:
+                if self.searched.charged:                      # else it has its result
+                    self.pending.charge_again(self.searched)   # with the references that were found
+                self.searched = None
             self.slice.measure()
             return STEP_CALL if admitted else STEP_PART
         if self.unread is not None:
@@ -86,6 +90,8 @@ cdef class Intake:
         fault("plan.admit")
         admitted = self.plan.admit(call)
         self.pending.charge(call)
+        if not admitted:
+            self.searched = call
         self.writer.expect(call)
         if self.reader.calls & 15 == 0 or call.charged + call.body_len > LARGE:
             self.slice.measure()

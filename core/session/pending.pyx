@@ -6,11 +6,15 @@ is what is kept, once, for as long as one of its calls is pending. Must never co
 from batchwire.core.asserts cimport must_hold
 from batchwire.core.model cimport Call, Holding
 from batchwire.core.plan.conditions cimport MAX_PARSED
+from batchwire.core.plan.value_finder cimport Reference
 from cpython.bytes cimport PyBytes_GET_SIZE
 
 cdef enum:
     CALL = 512                # a Call, its places in lists, the small objects that it has
     NAME = 64                 # one name of dependsOn, beside its letters: object, list, edge
+    REFERENCE = 288           # one that was found, beside what it says: object, list, name, places in lists
+    PLACE = 8                 # of a segment of its path
+    SEGMENT = 40              # and the object, beside its letters, unless it is one of those that Python has once
     NODE = 32                 # bytes that a parsed condition takes for one of its text
 
 
@@ -27,6 +31,25 @@ cdef Py_ssize_t weight_of(Call call) except -1:
     if call.depends_on is not None:
         for name in call.depends_on:
             n += NAME + PyBytes_GET_SIZE(name)
+    if call.values is not None:
+        n += weight_of_references(call.values)
+    return n
+
+
+cdef Py_ssize_t weight_of_references(list found) except -1:
+    cdef Py_ssize_t n = 0
+    cdef Reference reference
+    for reference in found:
+        n += REFERENCE + PyBytes_GET_SIZE(reference.name)
+        if reference.tail is not None:
+            n += PyBytes_GET_SIZE(reference.tail)
+        if reference.path is not None:
+            for segment in reference.path:
+                n += PLACE
+                if type(segment) is int:
+                    n += SEGMENT if segment > 256 else 0
+                elif len(segment) > 1:
+                    n += SEGMENT + len(segment)
     return n
 
 
