@@ -1,11 +1,11 @@
 """How much of the requests of all batches may be in memory at once (PL-13).
 
-Above the bound of the process a batch reads no more of its request while it holds LITTLE itself. One that holds more than
-SMALL does not from 3/4 of the bound on, and the others do up to half as much again, so that there is room for who comes
-later. But one, which has the turn, goes on until it holds less, has ended, or there is room again. So the batches never all
+Above the bound of the process a batch reads no more of its request while it holds SMALL itself. One that holds more than
+MIDDLING does not from 3/4 of the bound on, and those that hold less than SMALL do up to half as much again, so that there is
+room for who comes later; who holds less than LITTLE goes on in any case. But one, which has the turn, goes on until it holds less, has ended, or there is room again. So the batches never all
 wait for one another, and a small one for none.
 
-What is let go is for the one that holds least. Of those that hold more than SMALL one after the other goes on, each
+What is let go is for the one that holds least. Of those that hold more than MIDDLING one after the other goes on, each
 when the one before it has ended, waits again or does not make use of it: were room spread over all, none would come to
 its end, nor show that its client is slow. The turn is in turn for the one that has waited longest and for that one, or
 else the one that holds least. While they wait for long, the slow are cut (pressure.pyx).
@@ -20,6 +20,7 @@ from batchwire.core.pressure cimport patience_of, Pressure
 cdef enum:
     LITTLE = 65536            # bytes that a batch may hold in any case
     SMALL = 262144            # that it may hold and go on beyond the bound
+    MIDDLING = 1048576        # that it may hold and go on up to the bound itself
     SPARE = 4                 # the bound divided by it is left to those
     BEYOND = 2                # the bound divided by it is what these may have more
     READ = 262144             # that one which goes on may bring at once
@@ -32,7 +33,7 @@ cdef Py_ssize_t process_held = 0
 cdef Tide tide = Tide()
 cdef dict waiting = {}        # Share -> None: the first first
 cdef Share turn = None        # whose batch goes on though it does not fit
-cdef Share favourite = None   # the one that was let go on last of those that hold more than SMALL
+cdef Share favourite = None   # the one that was let go on last of those that hold more than MIDDLING
 cdef bint favoured = False    # whether the last turn was not for the one that had waited longest
 
 
@@ -69,7 +70,7 @@ cdef int wake_others() except -1:
         share = least()
         if not share.fits(room):
             return give_turn(share) if turn is None and room == 0 and not busy else 0
-        if share.held > SMALL:
+        if share.held > MIDDLING:
             if busy:
                 return 0
             busy = True
@@ -127,10 +128,11 @@ cdef class Share(Holder):
 
     cdef bint fits(self, Py_ssize_t room) noexcept:
         """Whether it may go on, as any may that fits. room: bytes given to others just now."""
-        if self.held > SMALL:
+        if self.held > MIDDLING:
             return process_held + room <= self.bound - self.bound // SPARE
         # What goes on beyond the bound must not take up what is left to these.
-        return process_held + room - (0 if turn is None or turn is self else turn.held) <= self.most
+        return process_held + room - (0 if turn is None or turn is self else turn.held) <= (
+            self.bound if self.held > SMALL else self.most)
 
     cdef int tell(self, Py_ssize_t held) except -1:
         """What the batch holds now."""

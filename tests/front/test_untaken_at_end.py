@@ -122,7 +122,11 @@ async def test_AN_05_the_batch_of_a_client_of_grpcio_counts_no_more(front: tuple
     _, service = front
     server = GrpcFront(service, "127.0.0.1:0")
     address = await server.start()
-    options = [("grpc.max_receive_message_length", -1)]
+    options = [
+        ("grpc.max_receive_message_length", -1),
+        ("grpc.http2.bdp_probe", 0),  # the window stays as it is
+        ("grpc.http2.lookahead_bytes", 65536),
+    ]
     async with grpc.aio.insecure_channel(address, options=options) as channel:
         method = channel.stream_stream(f"{SERVICE}/Batch")
         call = method(iter([batch("1", "2", "3")]))
