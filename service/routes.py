@@ -200,16 +200,17 @@ def _plain_upstream(
 def make_tls(name: str, settings: UpstreamSettings) -> ssl.SSLContext:
     """The TLS context of an https upstream. Raises ConfigurationError."""
     section = f"upstreams.{name}"
-    context = ssl.create_default_context()
-    trials: list[Callable[[], object]] = []
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # a pair is looked at though nobody can be trusted
 
-    def trust_alone() -> None:
+    def trust() -> None:
         nonlocal context
+        if not settings.ca_file:
+            context = ssl.create_default_context()
+            return
         with naming(f"{section}.ca_file", settings.ca_file):
             context = ssl.create_default_context(cafile=settings.ca_file)
 
-    if settings.ca_file:
-        trials.append(trust_alone)
+    trials: list[Callable[[], object]] = [trust]
     if settings.cert_file:
         trials.append(lambda: load_pair(context, section, settings.cert_file, settings.key_file))
     try_all(*trials)
