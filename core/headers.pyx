@@ -17,7 +17,7 @@ cdef extern from "<strings.h>" nogil:
     int strncasecmp(const char* a, const char* b, size_t n)
 
 cdef enum:
-    KEPT = 4096               # bytes of an empty buffer
+    KEPT = 4096               # bytes of the buffer between two calls
     SHORT = 1024              # bytes of lines up to which a name is looked for in them
 
 # RFC 9110 5.6.2: tchar.
@@ -228,5 +228,5 @@ cdef class HeaderBlock:
         # The next call may be long in coming.
         self.places = None
         if self.out.capacity > KEPT:
-            self.out.give_back()
+            self.out.clear()
         return 0

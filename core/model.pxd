@@ -55,7 +55,6 @@ cdef class Buffer:
     cdef int put_char(self, char c) except -1
     cdef int put_uint(self, uint64_t n) except -1     # decimal digits
     cdef bytes take(self)
-    cdef void give_back(self) noexcept
     cdef void clear(self) noexcept
 
 cdef class Refusal:

@@ -87,11 +87,6 @@ cdef class Buffer:
             self.clear()
         return taken
 
-    cdef void give_back(self) noexcept:
-        """Lets go of the memory, if it is empty."""
-        if self.size == 0:
-            self.clear()
-
     cdef void clear(self) noexcept:
         free(self.data)
         self.data = NULL

@@ -54,9 +54,9 @@ cdef class Plan:
     cdef int finish_group(self, Group group) except -1
     cdef int release(self, Call call, bint succeeded) except -1
 
-    cdef inline bint searching(self) noexcept:
-        """Whether it is not known yet what the newest call refers to."""
-        return self.dependencies.search is not None
+    cdef inline Call searched(self):
+        """The newest call, if it is not known yet what it refers to; or None."""
+        return None if self.dependencies.search is None else self.dependencies.search.call
 
     cdef inline Py_ssize_t handed(self) noexcept:
         """Bytes of answers that waiting calls need."""

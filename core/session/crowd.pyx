@@ -2,8 +2,8 @@
 
 Above the bound of the process a batch reads no more of its request while it holds SMALL itself. One that holds more than
 MIDDLING does not from 3/4 of the bound on, and those that hold less than SMALL do up to half as much again, so that there is
-room for who comes later; who holds less than LITTLE goes on in any case. But one, which has the turn, goes on until it holds less, has ended, or there is room again. So the batches never all
-wait for one another, and a small one for none.
+room for who comes later; who holds less than LITTLE goes on in any case. But one, which has the turn, goes on until it holds
+less, has ended, or there is room again. So the batches never all wait for one another, and a small one for none.
 
 What is let go is for the one that holds least. Of those that hold more than MIDDLING one after the other goes on, each
 when the one before it has ended, waits again or does not make use of it: were room spread over all, none would come to

@@ -26,7 +26,6 @@ cdef class Intake:
     cdef Writer writer                      # is told which results it will have to write
     cdef uint64_t fed                       # bytes
     cdef Py_ssize_t ahead                   # bytes that the front has for it, and is unpacking
-    cdef Call searched                      # whose body is being searched for references, or None
     cdef Call unread                        # whose body is still to be decoded, or None
     cdef BatchOptions options               # what has been read of them and not been applied yet, or None
 

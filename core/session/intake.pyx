@@ -52,12 +52,11 @@ cdef class Intake:
         cdef Reader reader = self.reader
         cdef Call call
         cdef bint admitted
-        if self.plan.searching():
+        call = self.plan.searched()
+        if call is not None:
             admitted = self.plan.search_on(SEARCHED)
-            if admitted:
-                if self.searched.charged:                      # else it has its result
-                    self.pending.charge_again(self.searched)   # with the references that were found
-                self.searched = None
+            if admitted and call.charged:                      # else it has its result
+                self.pending.charge_again(call)                # with the references that were found
             self.slice.measure()
             return STEP_CALL if admitted else STEP_PART
         if self.unread is not None:
@@ -90,8 +89,6 @@ cdef class Intake:
         fault("plan.admit")
         admitted = self.plan.admit(call)
         self.pending.charge(call)
-        if not admitted:
-            self.searched = call
         self.writer.expect(call)
         if self.reader.calls & 15 == 0 or call.charged + call.body_len > LARGE:
             self.slice.measure()
@@ -104,7 +101,7 @@ cdef class Intake:
 
     cdef bint must_go_on(self) noexcept:
         """Whether reading must go on whatever the batch holds: what must be checked whole is bounded by its own size."""
-        return self.validating or self.reader.holding or self.plan.searching() or self.plan.holding_group()
+        return self.validating or self.reader.holding or self.plan.searched() is not None or self.plan.holding_group()
 
     cdef bint checked(self) noexcept:
         """Whether the calls that have been read may run."""

@@ -54,7 +54,7 @@ cdef class Outbox:
             else:
                 self.push(self.tail.take())
             if len(self.chunks) > 1:
-                self.tail.give_back()     # the client is behind, and may be for long
+                self.tail.clear()         # it is empty; the client is behind, and may be for long
         return 0
 
     cdef int put(self, list written) except -1:
