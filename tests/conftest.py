@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 from collections.abc import Iterator
@@ -26,6 +27,15 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):  # the one that hears of all tests
         config.pluginmanager.register(RuleCoverage(config))
+
+
+@pytest.fixture
+def nothing_collected() -> Iterator[None]:
+    """What is let go of only by the garbage collector stays."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
 
 
 @pytest.fixture(scope="session")

@@ -2,9 +2,8 @@
 nothing is left to the garbage collector, which may come late."""
 
 import asyncio
-import gc
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from batchwire.core import EnvelopeError, Session
@@ -16,14 +15,7 @@ from core_driving import Request, answer, call, serving, session_of, turned
 
 SIZE = 200_000
 PROTO = ("proto", "execute")
-
-
-@pytest.fixture(autouse=True)
-def _nothing_collected() -> Iterator[None]:
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
+pytestmark = pytest.mark.usefixtures("nothing_collected")
 
 
 def counted() -> dict[str, int]:

@@ -9,7 +9,7 @@ import asyncio
 import base64
 import gc
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
@@ -31,15 +31,7 @@ BODY = 3_000_000
 JSON = [("content-type", "application/json"), ("odata-version", "4.01")]
 DOCUMENT = rest.encode({"requests": [rest.get_call("1", "A")]})
 LARGE = rest.encode({"requests": [rest.get_call("1", "B")]})  # more than the system takes for a client
-pytestmark = pytest.mark.timeout(60)
-
-
-@pytest.fixture(autouse=True)
-def _nothing_collected() -> Iterator[None]:
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
+pytestmark = [pytest.mark.timeout(60), pytest.mark.usefixtures("nothing_collected")]
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import tracemalloc
 from collections.abc import Iterator
 from typing import Any
@@ -26,14 +25,11 @@ CONDITIONS = {
 
 
 @pytest.fixture
-def counted() -> Iterator[None]:
+def counted(nothing_collected: None) -> Iterator[None]:
     """The collector is not what frees it: it runs by how many objects there are, whatever their size."""
-    gc.collect()
-    gc.disable()
     tracemalloc.start()
     yield
     tracemalloc.stop()
-    gc.enable()
 
 
 @pytest.mark.parametrize("name", CONDITIONS)
