@@ -19,6 +19,7 @@ cdef class Pressure:
     cdef object loop
     cdef object timer                       # None: nobody waits
     cdef double patience                    # seconds
+    cdef double window                      # seconds for which one has to have been slow
     cdef double looked                      # when who waits was last looked at
     cdef double longest_wait(self, double t) except -2
     cdef int watch(self, Holder one) except -1
@@ -26,5 +27,6 @@ cdef class Pressure:
     cdef int look(self) except -1
     cdef int tell(self, Holder holder, Py_ssize_t held, Py_ssize_t before) except -1
     cdef int arm(self) except -1
+    cdef double every(self) noexcept
 
 cdef double patience_of(double idle_seconds) noexcept

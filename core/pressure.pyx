@@ -1,7 +1,8 @@
 """Who is cut while others wait for memory: of the slow clients the one for which most is held (PL-13, AN-16).
 
-Looked at once a second while somebody waits, and not at all else; so one is cut a second. Must never cut whoever is
-held back by the gateway: the time of its pace does not run then.
+Looked at once a second while somebody waits, and not at all else; so one is cut a second. Those who come to hold the
+room of one that was cut have half of its time, so that many who come in turn do not hold up others for the time of all.
+Must never cut whoever is held back by the gateway: the time of its pace does not run then.
 """
 from batchwire.core.model cimport now
 
@@ -9,6 +10,7 @@ from weakref import WeakSet
 
 cdef double PATIENCE = 10.0   # seconds that others wait before
 cdef double EVERY = 1.0       # seconds
+cdef int LEAST = 2            # of these a client has in any case
 
 
 cdef double patience_of(double idle_seconds) noexcept:
@@ -67,13 +69,16 @@ cdef class Pressure:
             holder.look(t)
             holder.pace.begin(t)
         self.loop = one.loop
-        self.patience = one.patience
+        self.patience = self.window = one.patience
         self.looked = t
         return self.arm()
 
     cdef int arm(self) except -1:
-        self.timer = self.loop.call_later(min(EVERY, self.patience / 10), self.on_time)
+        self.timer = self.loop.call_later(self.every(), self.on_time)
         return 0
+
+    cdef double every(self) noexcept:
+        return min(EVERY, self.patience / 10)
 
     def on_time(self):
         cdef Holder holder, slowest = None
@@ -83,14 +88,17 @@ cdef class Pressure:
         if waited < 0:
             self.timer = None
             return
+        if waited < self.patience:
+            self.window = self.patience
         self.looked = t
         self.arm()
         for holder in self.holders:
             holder.look(t)
             stuck = holder.stuck()
-            if holder.pace.is_slow(t, self.patience) and stuck > most:
+            if holder.pace.is_slow(t, self.window) and stuck > most:
                 slowest = holder
                 most = stuck
         if slowest is not None and waited >= self.patience:
             slowest.make_way()
+            self.window = max(self.window / 2, LEAST * self.every())
         self.look()

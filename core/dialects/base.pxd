@@ -1,5 +1,6 @@
 # The two small interfaces that every dialect fulfils. A dialect must never know order, sockets or policies.
 from batchwire.core.dialects.body_pieces cimport BodyPieces
+from batchwire.core.dialects.json_strings cimport EscapedLength
 from batchwire.core.model cimport Buffer, Call, Result
 from libc.stdint cimport uint64_t
 
@@ -80,6 +81,10 @@ cdef class Writer:
     cdef readonly bint sets_apart       # there is apart()
     cdef readonly bint plain            # content-codings of bodies are undone
     cdef readonly bint nests            # change sets have answers of their own, also those without calls
+    # Bytes at most that write() makes of a body of so many, and what it holds beside them until then. What tells it exactly
+    # of a body whose content-codings are undone, or None: nothing does.
+    cdef Py_ssize_t becomes(self, Result result, Py_ssize_t size) except -1
+    cdef EscapedLength measuring(self, Result result)
     # What write() needs to know of a large body, found out in steps: an iterator of them whose value is for `said`; None:
     # nothing. The result is as write() will get it.
     cdef object looking(self, Call call, Result result)

@@ -3,6 +3,7 @@
 A dialect says how bytes look. It must never know order, sockets or policies.
 """
 from batchwire.core.dialects.body_pieces cimport BodyPieces
+from batchwire.core.dialects.json_strings cimport EscapedLength
 from batchwire.core.methods cimport is_head
 from batchwire.core.model cimport Buffer, Call, Result
 
@@ -67,6 +68,12 @@ cdef class Writer:
 
     cdef bint fits(self) noexcept:
         return True
+
+    cdef Py_ssize_t becomes(self, Result result, Py_ssize_t size) except -1:
+        return size
+
+    cdef EscapedLength measuring(self, Result result):
+        return None
 
     cdef object looking(self, Call call, Result result):
         return None

@@ -22,5 +22,3 @@ cdef class BodyPieces(Steps):
     # data: outlives the last step.
     cdef int begin(self, const uint8_t* data, Py_ssize_t size, Form form) except -1
     cdef int judge_some(self) except -1
-    # Bytes that are held, or will be.
-    cdef Py_ssize_t becomes(self) noexcept

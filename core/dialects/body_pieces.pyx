@@ -69,13 +69,5 @@ cdef class BodyPieces(Steps):
         self.judge = None
         return False
 
-    cdef Py_ssize_t becomes(self) noexcept:
-        cdef Py_ssize_t left = self.size - self.at
-        if self.form == FORM_ESCAPED:
-            left *= 6
-        elif self.form == FORM_BASE64:
-            left = (left * 4 + 2) // 3
-        return self.length + left
-
     cdef Py_ssize_t held(self) noexcept:
         return self.length

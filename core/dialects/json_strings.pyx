@@ -6,6 +6,7 @@ from batchwire.core.dialects.json_scan cimport check
 from batchwire.core.dialects.scan cimport (
     bw_escape,
     bw_escape_prepare,
+    bw_escaped_length,
     bw_has_half_pair,
     bw_unescape,
     bw_unescaped_run,
@@ -18,6 +19,7 @@ from libc.stdint cimport uint8_t
 
 cdef enum:
     AT_ONCE = 65536           # bytes for which room is made at once: each may become six
+    STEP_MEASURED = 524288
 
 bw_escape_prepare()
 
@@ -35,6 +37,26 @@ cdef int put_escaped(Buffer out, const uint8_t* p, Py_ssize_t n) except -1:
         out.size += bw_escape(p + i, length, <uint8_t*>out.data + out.size)
         i += length
     return 0
+
+
+cdef class EscapedLength(Steps):
+    @staticmethod
+    cdef EscapedLength of(const uint8_t* data, Py_ssize_t size):
+        cdef EscapedLength made = EscapedLength.__new__(EscapedLength)
+        made.data = data
+        made.size = size
+        return made
+
+    cdef bint step(self) except -1:
+        cdef Py_ssize_t stop = min(self.size, self.at + <Py_ssize_t>STEP_MEASURED)
+        while self.at < stop < self.size and self.data[stop] & 0xC0 == 0x80:
+            stop -= 1
+        if bw_utf8_run(self.data, self.at, stop) != stop or stop == self.at < self.size:
+            self.length = -1
+            return True
+        self.length += bw_escaped_length(self.data + self.at, stop - self.at)
+        self.at = stop
+        return self.at == self.size
 
 
 cdef bint has_half_pair(const uint8_t* p, Py_ssize_t n) noexcept nogil:
@@ -56,6 +78,14 @@ def escape(bytes text not None):
         raise ValueError("the text is not UTF-8")
     put_escaped(out, p, n)
     return out.take()
+
+
+def escaped_length(bytes text not None):
+    """How many bytes escape() gives, or -1: the text is not UTF-8. For tests."""
+    cdef EscapedLength measuring = EscapedLength.of(<const uint8_t*>PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
+    while not measuring.step():
+        pass
+    return measuring.length
 
 
 def unescape(bytes inside not None):

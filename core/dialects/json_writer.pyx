@@ -8,7 +8,7 @@ from batchwire.core.dialects.base cimport Summary, Writer
 from batchwire.core.dialects.body_pieces cimport BodyPieces, FORM_AS_IT_IS, FORM_BASE64, FORM_ESCAPED
 from batchwire.core.dialects.header_names cimport put_name
 from batchwire.core.dialects.json_scan cimport MAX_DEPTH, check
-from batchwire.core.dialects.json_strings cimport put_escaped
+from batchwire.core.dialects.json_strings cimport EscapedLength, put_escaped
 from batchwire.core.dialects.media cimport (
     MEDIA_JSON,
     MEDIA_NONE,
@@ -44,6 +44,11 @@ from batchwire.core.errors import ConfigError
 
 cdef extern from "<strings.h>" nogil:
     int strncasecmp(const char* a, const char* b, size_t n)
+
+
+cdef enum:
+    ESCAPED = 6                   # bytes that one of a text may become in JSON
+    LETTERS = 3                   # and in UTF-8, where it is in another charset
 
 
 cdef struct Body:
@@ -141,6 +146,19 @@ cdef class JsonWriter(Writer):
             put_base64url(out, body.data, body.size)
         return out.put(b'"}', 2)
 
+    cdef Py_ssize_t becomes(self, Result result, Py_ssize_t size) except -1:
+        cdef HeaderSlice* media = result.find(KIND_CONTENT_TYPE)
+        cdef bint foreign = is_foreign(media)
+        if media != NULL and media_kind(media.value, media.value_len) == MEDIA_TEXT:
+            return (ESCAPED + 1 if foreign else ESCAPED) * size
+        return 2 * LETTERS * size if foreign else size * 4 // 3
+
+    cdef EscapedLength measuring(self, Result result):
+        cdef HeaderSlice* media = result.find(KIND_CONTENT_TYPE)
+        if media == NULL or media_kind(media.value, media.value_len) != MEDIA_TEXT or is_foreign(media):
+            return None
+        return EscapedLength.of(<const uint8_t*>result.body, result.body_len)
+
     cdef object looking(self, Call call, Result result):
         cdef HeaderSlice* media = result.find(KIND_CONTENT_TYPE)
         if media == NULL or result.coded or not is_written(result):
@@ -206,7 +224,7 @@ cdef class JsonWriter(Writer):
                 if is_trimmed(result, body):
                     result.drop_digests()
                 return 0
-        elif body.kind != MEDIA_TEXT or (codec_of(charset_of(media.value[:media.value_len])) == "utf-8"
+        elif body.kind != MEDIA_TEXT or (not is_foreign(media)
                                          and bw_utf8_run(body.data, 0, body.size) == body.size):
             return 0
         return self.put_said(result, body, kept, odd_bodies.whole(self.look(call, result, media, body.kind)))
@@ -297,6 +315,11 @@ cdef class JsonWriter(Writer):
             return put_escaped(out, p, n)
         text = value[:n].decode("latin-1").encode()
         return put_escaped(out, <const uint8_t*>PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
+
+
+cdef bint is_foreign(HeaderSlice* media) except -1:
+    """Whether a content-type says another charset than UTF-8. media: NULL: there is none."""
+    return media != NULL and codec_of(charset_of(media.value[:media.value_len])) != "utf-8"
 
 
 cdef bint is_written(Result result) noexcept:

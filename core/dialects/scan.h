@@ -112,6 +112,15 @@ static inline ptrdiff_t bw_escape(const uint8_t *p, ptrdiff_t n, uint8_t *out)
     return out - start;
 }
 
+/* How many bytes bw_escape() writes of p[0..n). */
+static inline ptrdiff_t bw_escaped_length(const uint8_t *p, ptrdiff_t n)
+{
+    ptrdiff_t length = n, i = 0;
+    while ((i = bw_unescaped_run(p, i, n)) < n)
+        length += bw_escapes[p[i++]][7] - 1;
+    return length;
+}
+
 /* Index of the quote or backslash that follows; for text that has been validated. */
 static inline ptrdiff_t bw_quote_run(const uint8_t *p, ptrdiff_t i, ptrdiff_t n)
 {

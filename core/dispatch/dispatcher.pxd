@@ -51,6 +51,7 @@ cdef class Dispatcher(CallOwner):
     cdef bint stuck(self) except -1
     cdef bint end_by(self, double deadline) except -1
     cdef int keep_order(self) except -1
+    cdef int end_turn(self) except -1
     cdef int tell_inflow(self) except -1
     cdef int kept(self, Call call) except -1
     cdef bint leads(self, Call call) except -1

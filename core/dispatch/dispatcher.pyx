@@ -372,6 +372,12 @@ cdef class Dispatcher(CallOwner):
                     return lane.first().started == 0
         return True
 
+    cdef int end_turn(self) except -1:
+        """The batch has done what it has had room for."""
+        if self.inflow is not None:
+            self.inflow.grant(0)
+        return self.tell_inflow()
+
     cdef int tell_inflow(self) except -1:
         """Answers may be read on when results have been taken, or have ended."""
         if self.inflow is not None:

@@ -37,6 +37,7 @@ cdef class Inflow:
     cdef Py_ssize_t promised                # bytes that it may still come to hold until it has ended, if it goes on to that
     cdef KeptAnswers kept                   # what calls take out of its answers
     cdef Py_ssize_t most                    # bytes that the result which waits for being made ready may become
+    cdef Py_ssize_t granted                 # bytes that it has been let go on with, before its turn
     cdef bint taken_back                    # answers of it were given up for want of room, and are to be asked for again
     cdef bint goes_on                       # it has calls that run or are ready, or results to be made
     cdef bint to_take                       # the client is to take results before more are written
@@ -53,6 +54,7 @@ cdef class Inflow:
     cdef double waits_for_others(self, double since, double t) noexcept
     cdef Py_ssize_t own(self) noexcept
     cdef void count(self, Py_ssize_t reading, Py_ssize_t window, Py_ssize_t out, Py_ssize_t making) noexcept
+    cdef void grant(self, Py_ssize_t size) noexcept
     cdef Py_ssize_t go_on(self, Kind kind, Py_ssize_t coming) except -1
     cdef bint is_crowded(self, Py_ssize_t coming) noexcept
     cdef Py_ssize_t little(self, Py_ssize_t total) noexcept

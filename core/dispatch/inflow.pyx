@@ -45,6 +45,7 @@ cdef enum:
 cdef Py_ssize_t process_reading = 0
 cdef Py_ssize_t process_out = 0
 cdef Py_ssize_t process_making = 0    # of process_reading: what is to be out soon, and has its room
+cdef Py_ssize_t process_granted = 0   # of process_making: to results whose batch has not had its turn yet
 cdef Py_ssize_t process_held = 0      # batches that have answers which are not read on
 # Inflow -> None: those that wait for the process, the first first.
 cdef dict makers = {}
@@ -72,6 +73,11 @@ cdef bint is_much_to_take(Py_ssize_t process_bound) noexcept:
     return process_out + process_making > process_bound // TAKEN_SOON
 
 
+cdef bint may_exceed(Py_ssize_t coming, Py_ssize_t process_bound) noexcept:
+    """Whether one may go on without room: the clients do not bring any soon, and nobody else has just been let go."""
+    return coming == 0 and process_granted == 0 and not is_much_to_take(process_bound)
+
+
 cdef bint does_anybody_wait() noexcept:
     return PyDict_Size(makers) + PyDict_Size(behind) + PyDict_Size(readers) + PyDict_Size(starters) > 0
 
@@ -87,7 +93,7 @@ cdef int wake_others() except -1:
             coming += inflow.go_on(kind, coming)
     must_hold(ahead is None or ahead.owner is not None)
     must_hold(finishing is None or finishing.owner is not None)
-    must_hold(ahead is not None or coming > 0 or len(makers) == 0 or is_much_to_take(inflow.process_bound))
+    must_hold(ahead is not None or coming > 0 or process_granted > 0 or len(makers) == 0 or is_much_to_take(inflow.process_bound))
     return 0
 
 
@@ -132,6 +138,7 @@ cdef class Inflow:
         self.kept = KeptAnswers.of(process_bound)
 
     def __dealloc__(self):
+        self.grant(0)
         self.count(0, 0, 0, 0)
 
     cdef Py_ssize_t own(self) noexcept:
@@ -151,6 +158,14 @@ cdef class Inflow:
         self.making = making
         self.promised = promised
         tide.tell(process_reading + process_out)
+
+    cdef void grant(self, Py_ssize_t size) noexcept:
+        """What a result is to be made of has its room from now on, until the batch has had its turn."""
+        global process_reading, process_making, process_granted
+        process_reading += size - self.granted
+        process_making += size - self.granted
+        process_granted += size - self.granted
+        self.granted = size
 
     # --- what the upstream says
 
@@ -222,6 +237,7 @@ cdef class Inflow:
         if ahead is self:
             ahead = None
         self.kept.close()
+        self.grant(0)
         self.owner = None
         self.single = False
         self.count(self.reading, self.window, self.out, self.making)
@@ -238,8 +254,9 @@ cdef class Inflow:
         if not self.may_make(self.most, coming, kind == MAKE):
             return 0
         lines[kind].pop(self)
+        self.grant(self.most)
         self.owner.room_to_write()
-        return self.most
+        return 0
 
     cdef int wait(self, Kind kind) except -1:
         lines[kind][self] = None
@@ -284,7 +301,7 @@ cdef class Inflow:
         """Whether it is the one that goes on above the marks, with so many bytes more: in its room, or alone without."""
         global ahead
         if (ahead is not None and ahead is not self) or not (
-                self.fits(most, coming) or (coming == 0 and not is_much_to_take(self.process_bound))):
+                self.fits(most, coming) or may_exceed(coming, self.process_bound)):
             return False
         ahead = self
         return True
@@ -298,11 +315,11 @@ cdef class Inflow:
 
     cdef bint finishes(self, Py_ssize_t coming) noexcept:
         """Whether it is the one of those whose answer is one message that goes on to its end: nobody can take any of it
-        before. Its client must not hold that up."""
+        before. Its client must not hold that up, and it takes no room from results that are only to be made ready."""
         global finishing
         cdef Py_ssize_t most = max(self.message - self.own(), 0)
-        if finishing is None and self.may_end and (
-                self.fits(most, coming) or (coming == 0 and not is_much_to_take(self.process_bound))):
+        if finishing is None and self.may_end and (len(makers) == 0 or next(iter(makers)) is self) and (
+                self.fits(most, coming) or may_exceed(coming, self.process_bound)):
             finishing = self
             self.count(self.reading, self.window, self.out, self.making)
         return finishing is self
@@ -315,8 +332,10 @@ cdef class Inflow:
         leads: it reaches the client then, or another does that waits for it. One that would wait itself has to fit.
         """
         cdef Kind kind = MAKE if leads else BEHIND
+        cdef bint granted = self.granted >= most
+        self.grant(0)
         (behind if leads else makers).pop(self, None)
-        if self.may_make(most, 0, leads):
+        if granted or self.may_make(most, 0, leads):
             (makers if leads else behind).pop(self, None)
             return True
         self.most = most

@@ -228,7 +228,7 @@ cdef class Batch(Conductor):
         try:
             fault("turn")
             self.drive()
-            self.dispatch.tell_inflow()
+            self.dispatch.end_turn()
             return self.check_end()
         except Exception as error:
             return self.crashed(error)

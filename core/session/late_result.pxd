@@ -1,6 +1,7 @@
 from batchwire.core.dialects.base cimport Writer
 from batchwire.core.dialects.body_pieces cimport BodyPieces
 from batchwire.core.dialects.codings cimport Undoing
+from batchwire.core.dialects.json_strings cimport EscapedLength
 from batchwire.core.dialects.steps cimport Steps
 from batchwire.core.model cimport Call, Result
 from batchwire.core.plan.urls cimport UrlRules
@@ -13,6 +14,9 @@ cdef class LateResult:
     cdef UrlRules rules
     cdef Undoing undoing                    # of its content-codings, or None
     cdef bint coded                         # they are still to be undone
+    cdef EscapedLength measuring            # of what it becomes, or None
+    cdef bint measured                      # that is known as well as it can be
+    cdef Py_ssize_t written                 # bytes that it becomes; -1: not known
     cdef list owners                        # of what its headers point to, or None
     cdef bint published                     # it is as its client is to see it
     cdef object looking                     # steps of its writer, or None
@@ -36,6 +40,7 @@ cdef class LateResult:
     cdef bint read(self) except -1
     cdef bint make(self) except -1
     cdef bint is_still_coded(self) except -1
-    cdef bint is_foreign(self) except -1
+    cdef bint is_to_measure(self) except -1
+    cdef int measure(self) except -1
 
 cdef bint is_late(Call call, Result result, bint plain) noexcept

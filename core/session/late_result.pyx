@@ -3,10 +3,8 @@
 A few bytes in a content-coding may stand for megabytes, and a control character is six bytes in JSON: so it is kept as
 it came until the client takes. Must never change what the result says, only when.
 """
-from batchwire.core.dialects.media cimport MEDIA_TEXT, charset_of, codec_of, media_kind
 from batchwire.core.dialects.plain_body cimport go_on_undoing, is_coded, undoing_of
 from batchwire.core.dispatch.bulk_request cimport reading_of
-from batchwire.core.model cimport HeaderSlice, KIND_CONTENT_TYPE
 from batchwire.core.session.public_result cimport published
 from batchwire.core.session.result_stream cimport replace, spoil
 
@@ -14,8 +12,6 @@ from batchwire.core.errors import BadUpstreamBody
 
 cdef enum:
     LARGE = 65536             # bytes of a body that is no trifle to write
-    ESCAPED = 6               # bytes that one of a text may become in JSON
-    LETTERS = 3               # and in UTF-8, where it is in another charset
 
 
 cdef bint is_late(Call call, Result result, bint plain) noexcept:
@@ -34,6 +30,7 @@ cdef class LateResult:
         made.writer = writer
         made.rules = rules
         made.size = result.body_len
+        made.written = -1
         return made
 
     cdef Py_ssize_t becomes(self) except -1:
@@ -43,15 +40,9 @@ cdef class LateResult:
 
     cdef Py_ssize_t written_of(self, Py_ssize_t size) except -1:
         """Bytes at most that writing makes of so many, with the text that is held beside it."""
-        cdef HeaderSlice* media = self.result.find(KIND_CONTENT_TYPE)
-        cdef bint foreign = self.is_foreign()
         if self.call.members is not None:
             return size
-        if self.made is not None:
-            return self.made.becomes() + (LETTERS * size if foreign else 0)
-        if media != NULL and media_kind(media.value, media.value_len) == MEDIA_TEXT:
-            return (ESCAPED + 1 if foreign else ESCAPED) * size
-        return 2 * LETTERS * size if foreign else size * 4 // 3
+        return self.writer.becomes(self.result, size) if self.written < 0 else self.written
 
     cdef bint is_still_coded(self) except -1:
         """Whether `undoing` has more to do."""
@@ -60,19 +51,34 @@ cdef class LateResult:
             self.coded = self.undoing is not None
         return self.coded
 
-    cdef bint is_foreign(self) except -1:
-        """Whether its content-type says another charset than UTF-8."""
-        cdef HeaderSlice* media = self.result.find(KIND_CONTENT_TYPE)
-        return media != NULL and codec_of(charset_of(media.value[:media.value_len])) != "utf-8"
+    cdef bint is_to_measure(self) except -1:
+        """Whether it is not known yet what it becomes, but can be: that takes no room."""
+        if self.measured or self.is_still_coded() or self.call.members is not None:
+            return False
+        if self.measuring is None:
+            self.measuring = self.writer.measuring(self.result)
+            self.measured = self.measuring is None
+        return not self.measured
+
+    cdef int measure(self) except -1:
+        if self.measuring.step():
+            self.measured = True
+            self.written = self.measuring.length
+            self.measuring = None
+        return 0
 
     cdef bint step(self) except -1:
         """Undoes some of its content-codings, or looks at some of its body; whether it can be written now.
 
-        Once begun it goes on to its end: all that it becomes is counted from the first step on.
+        Once begun it goes on to its end: all that it becomes is counted from the first step on that makes any.
         """
         cdef bint last = False
         if self.is_still_coded():
             self.undo()
+        elif self.is_to_measure():
+            self.measure()
+            if self.making == 0:
+                return False
         elif self.call.members is not None:
             last = self.read()
         elif not self.judged:

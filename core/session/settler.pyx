@@ -171,6 +171,8 @@ cdef class Settler:
 
     cdef bint may_make(self, LateResult late) except -1:
         """Whether there is room for the next step; if not, turn() follows, or the client takes first."""
+        if late.is_to_measure():
+            return True
         if not late.goes_first and not (self.bounds.may_keep(late.call.number) and self.bounds.may_write()):
             return False
         return self.dispatch.may_write(late.becomes(), self.dispatch.leads(late.call))
@@ -270,7 +272,7 @@ cdef class Settler:
         if not self.bounds.may_write():
             return False
         self.begin_first()
-        return self.first_told is None or self.first_told.making > 0 \
+        return self.first_told is None or self.first_told.making > 0 or self.first_told.is_to_measure() \
             or self.dispatch.may_write(self.first_told.becomes(), True)
 
     cdef int begin_first(self) except -1:

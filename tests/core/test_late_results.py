@@ -70,6 +70,21 @@ async def test_AN_05_what_text_becomes_counts_for_the_process() -> None:
     assert stats() == NOTHING
 
 
+async def test_AN_05_text_counts_as_what_it_becomes() -> None:
+    """Not as what it might: else a large one waits until nearly nothing is held."""
+    text = b"line\n" * (2 * MIB)  # 10 MiB, in JSON 12; six times as much would not fit
+    limits = Limits(max_answer_bytes_in_process=48 * MIB, max_answer_bytes_in_flight=48 * MIB)
+    more: dict[str, Any] = {"max_connections": 16, "limits": limits}
+    async with serving(lambda _: answer(200, text, [("Content-Type", "text/plain")]), **more) as (_, _, route):
+        held = begun(route, 1, "text")
+        await turned(lambda: stats()["answers_out"] > 12 * MIB)  # much to take: nobody goes on without room
+        assert stats()["answers_out"] < 13 * MIB
+        other = begun(route, 1, "text")
+        assert json.loads(await taken(other))["responses"][0]["body"] == text.decode()
+        assert json.loads(b"".join(iter(held.take, None)))["responses"][0]["body"] == text.decode()
+    assert stats() == NOTHING
+
+
 async def test_GW_21_a_broken_batch_delivers_what_has_run() -> None:
     async with serving(answering, max_connections=8) as (_, upstream, _):
         route = Route(root="/svc/", upstream=upstream, streaming_threshold=0)

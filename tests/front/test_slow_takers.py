@@ -133,7 +133,7 @@ async def _threads(upstream: ScriptedUpstream) -> None:
         return large
 
     upstream.fallback = reply
-    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2 * CLIENTS))
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(4 * CLIENTS))
 
 
 def codes(sessions: list[Session]) -> set[Any]:
@@ -141,11 +141,11 @@ def codes(sessions: list[Session]) -> set[Any]:
 
 
 async def crowd(
-    port: int, service: Service, way: str, rate: int, least: int, end: threading.Event
+    port: int, service: Service, way: str, rate: int, least: int, end: threading.Event, clients: int = CLIENTS
 ) -> tuple[list[asyncio.Future[int]], list[Session]]:
     """Takers, when they hold what there is room for, and their sessions."""
-    takers = [asyncio.ensure_future(asyncio.to_thread(take, port, way, rate, least, end)) for _ in range(CLIENTS)]
-    await come_true(lambda: len(service.ledger.batches) == CLIENTS)
+    takers = [asyncio.ensure_future(asyncio.to_thread(take, port, way, rate, least, end)) for _ in range(clients)]
+    await come_true(lambda: len(service.ledger.batches) == clients)
     sessions = [batch.session for batch in service.ledger.batches]
     assert None not in sessions
     await come_true(lambda: stats()["answers_out"] > BOUND // 8)
@@ -166,6 +166,19 @@ async def test_AN_16_slow_ones_are_cut_until_the_others_go_on(
         await asyncio.gather(*takers)
     await closed()
     assert (stats()["answers_out"], stats()["answers_reading"]) == (0, 0)
+
+
+async def test_AN_16_many_that_hold_the_room_in_turn_do_not_hold_it_for_the_time_of_all(
+    upstream: ScriptedUpstream, end: threading.Event
+) -> None:
+    """Answers of one message each, of which only one fits: cut every two seconds, others would wait for 24."""
+    async with whole_front(upstream.origin, **LIMITS | {"client_idle_seconds": 8}) as (port, service):
+        takers, sessions = await crowd(port, service, "execute", 500, 2 * BODY, end, 12)
+        assert b'"status":200' in await asyncio.to_thread(ask, port)
+        await come_true(lambda: "ClientTooSlow" in codes(sessions))
+        end.set()
+        await asyncio.gather(*takers)
+    await closed()
 
 
 @pytest.mark.parametrize("way", ["json", "json, by its window", "execute"])

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 from batchwire.core.dialects.json_scan import Validator, validate
-from batchwire.core.dialects.json_strings import escape, unescape
+from batchwire.core.dialects.json_strings import escape, escaped_length, unescape
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -230,6 +230,7 @@ def test_escaped_text_comes_back(text: str) -> None:
     assert json.loads(b'"' + inside + b'"') == text
     assert unescape(inside) == text.encode()
     assert unescape(json.dumps(text)[1:-1].encode()) == text.encode()
+    assert escaped_length(text.encode()) == len(inside)
 
 
 HALF_PAIRS = [
@@ -269,6 +270,18 @@ def test_escaping_is_minimal() -> None:
 def test_unescape_refuses_what_is_not_inside_a_string(inside: bytes) -> None:
     with pytest.raises(ValueError):
         unescape(inside)
+
+
+@pytest.mark.parametrize("shift", range(4))
+def test_the_length_of_what_is_escaped_is_found_in_steps(shift: int) -> None:
+    """Whose ends fall into the middle of letters."""
+    text = "x" * shift + "\U00010348\u20ac\n" * 150_000
+    assert escaped_length(text.encode()) == len(escape(text.encode())) == shift + 9 * 150_000
+
+
+@pytest.mark.parametrize("broken", [b"\xe9", b"\x80" * 600_000, b"x" * 600_000 + b"\xff", b"\xe2\x82"])
+def test_what_is_not_utf8_has_no_length(broken: bytes) -> None:
+    assert escaped_length(broken) == -1
 
 
 def test_escape_refuses_what_is_not_utf8() -> None:
