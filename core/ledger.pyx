@@ -29,6 +29,7 @@ cdef tuple WORDS = tuple(f', "ended": "{ended}", "elapsed_ms": '.encode() for en
 cdef tuple NAMES = tuple(f', "{outcome}": '.encode() for outcome in OUTCOMES)
 cdef enum:
     GATHERED = 3072           # bytes of lines that are enough to be handed on
+    TRACE_LENGTH = 55         # of a traceparent (Trace Context, 3.2.2); what is longer is cut, and not worth a line
 
 cdef double GATHER_SECONDS = 0.005  # that lines wait for others
 cdef bytes BYTES_IN = b', "bytes_in": '
@@ -153,7 +154,7 @@ cdef class Ledger:
         batch.session = Session.__new__(Session)
         batch.session.begin(self.loop, route, head)
         batch.peer = peer
-        batch.trace = trace
+        batch.trace = trace[:TRACE_LENGTH]
         batch.account = account
         batch.ledger = self
         batch.client = client

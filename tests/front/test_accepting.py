@@ -83,11 +83,16 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return Authority(tmp_path_factory.mktemp("accepting"), "listener")
 
 
+class Trusted:
+    def __init__(self) -> None:
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+
+
 @pytest.fixture(scope="module")
-def tls(authority: Authority) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*authority.issue())
-    return context
+def tls(authority: Authority) -> Trusted:
+    made = Trusted()
+    made.context.load_cert_chain(*authority.issue())
+    return made
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -125,7 +130,7 @@ async def test_PL_01_tcp_connections_are_all_without_delay(made: type[Made], tmp
 
 
 async def test_PL_01_fewer_handshakes_begin_in_a_turn(
-    made: type[Made], authority: Authority, tls: ssl.SSLContext, tmp_path: Path
+    made: type[Made], authority: Authority, tls: Trusted, tmp_path: Path
 ) -> None:
     count = 5 * TURN_TLS
     with bound("tcp", tmp_path) as sock:
@@ -148,7 +153,7 @@ def spoken(context: ssl.SSLContext, client: socket.socket) -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 async def test_OP_11_each_handshake_has_its_seconds(
-    family: str, made: type[Made], tls: ssl.SSLContext, tmp_path: Path
+    family: str, made: type[Made], tls: Trusted, tmp_path: Path
 ) -> None:
     with bound(family, tmp_path) as sock:
         listener = Listener(asyncio.get_running_loop(), sock, made, tls, 0.2)
@@ -159,7 +164,7 @@ async def test_OP_11_each_handshake_has_its_seconds(
 
 
 async def test_OP_11_a_handshake_that_fails_is_no_failure_of_the_gateway(
-    made: type[Made], tls: ssl.SSLContext, tmp_path: Path
+    made: type[Made], tls: Trusted, tmp_path: Path
 ) -> None:
     told: list[Any] = []
     loop = asyncio.get_running_loop()
@@ -182,7 +187,7 @@ async def test_OP_11_a_handshake_that_fails_is_no_failure_of_the_gateway(
 @pytest.mark.filterwarnings("error::ResourceWarning", "error::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("secured", [False, True])
 async def test_PL_01_a_listener_closes_in_the_turn_of_accepts(
-    secured: bool, made: type[Made], tls: ssl.SSLContext, tmp_path: Path
+    secured: bool, made: type[Made], tls: Trusted, tmp_path: Path
 ) -> None:
     """Without TLS the first is libuv's; of the others none has begun. Each is closed, not left to be collected."""
     loop = asyncio.get_running_loop()

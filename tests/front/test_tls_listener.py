@@ -412,6 +412,29 @@ def test_a_session_does_not_outlive_the_trust_in_its_client(
     own_mutual.gateway.wait(lambda: first_words(None)[0].startswith(b"HTTP/1.1 200"), "the old authority again")
 
 
+def test_OP_20_a_session_from_before_a_renewal_is_not_refused(
+    own_mutual: Secured, at_version: Callable[[ssl.SSLContext], ssl.SSLContext]
+) -> None:
+    """nginx and Envoy offer it again for ever: it gets a whole handshake, and is resumed no more."""
+    client = at_version(own_mutual.context())
+    ask = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+
+    def resumed(session: ssl.SSLSession | None) -> tuple[bool | None, ssl.SSLSession | None]:
+        with connect(own_mutual.port, client, session) as connection:
+            connection.sendall(ask)
+            assert connection.recv(4096).startswith(b"HTTP/1.1 200")
+            return connection.session_reused, connection.session
+
+    _, session = resumed(None)
+    assert resumed(session)[0] is True
+    install(own_mutual.authority.issue("localhost"), own_mutual.files)
+    own_mutual.gateway.wait(lambda: logged(own_mutual.gateway, "certificates reloaded") > 0, "the new certificate")
+    for _ in range(3):
+        assert resumed(session)[0] is False
+    _, session = resumed(None)
+    assert resumed(session)[0] is True
+
+
 @pytest.mark.parametrize("way", ["--http", "--grpc"])
 @pytest.mark.parametrize("trusted", [True, False])
 def test_the_command_calls_over_tls(

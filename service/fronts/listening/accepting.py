@@ -14,7 +14,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from batchwire.core.peers import peer_name
 from batchwire.core.scarce_log import ScarceLog
@@ -25,6 +25,12 @@ TURN = 64
 """Connections that are accepted before others have their turn."""
 TURN_TLS = 8
 """The same with TLS: handshakes of those who come together are computed together."""
+
+
+class Secures(Protocol):
+    """`context`: for the handshakes that begin now."""
+
+    context: ssl.SSLContext
 
 
 class Listener:
@@ -38,7 +44,7 @@ class Listener:
         loop: asyncio.AbstractEventLoop,
         sock: socket.socket,
         protocol: Callable[[], Any],
-        tls: ssl.SSLContext | None,
+        tls: Secures | None,
         seconds: float,
     ) -> None:
         self._loop = loop
@@ -49,11 +55,12 @@ class Listener:
         self._server: asyncio.Server | None = None
         self._beginning: set[asyncio.Task[Any]] = set()
         self._more = TURN - 1
-        self._secured: dict[str, Any] = {}
+        self._tls = tls
+        self._bounds: dict[str, float] = {}
         if tls is not None:
             self._more = TURN_TLS - 1
             # OP-11: of a handshake, and of its end.
-            self._secured = {"ssl": tls, "ssl_handshake_timeout": seconds, "ssl_shutdown_timeout": min(seconds, 30)}
+            self._bounds = {"ssl_handshake_timeout": seconds, "ssl_shutdown_timeout": min(seconds, 30)}
             self._failed = ScarceLog("TLS handshake failed", loop)
 
     async def begin(self) -> None:
@@ -68,7 +75,7 @@ class Listener:
             self._server.close()
         for task in self._beginning:
             task.cancel()
-        if self._secured:
+        if self._tls is not None:
             self._failed.tell_rest()
 
     def _accepted(self) -> Any:
@@ -81,14 +88,17 @@ class Listener:
             except OSError:  # It has gone, or no descriptor is left: libuv then closes those who wait (OP-22).
                 break
             self._take(connection)
-        return _Handover(self._take) if self._secured else self._protocol()
+        return self._protocol() if self._tls is None else _Handover(self._take)
 
     def _take(self, connection: socket.socket) -> None:
         peer = "unix"
         if connection.family != socket.AF_UNIX:
             with contextlib.suppress(OSError):  # it has gone
                 peer = peer_name(*connection.getpeername()[:2])
-        task = self._loop.create_task(self._loop.connect_accepted_socket(self._protocol, connection, **self._secured))
+        context = None if self._tls is None else self._tls.context
+        task = self._loop.create_task(
+            self._loop.connect_accepted_socket(self._protocol, connection, ssl=context, **self._bounds)
+        )
         self._beginning.add(task)
         task.add_done_callback(partial(self._begun, connection, peer))
 

@@ -60,8 +60,7 @@ class RestFront:
         seconds = self._service.config.limits.client_idle_seconds
         shared = self._service.config.listen.workers > 1
         listening = listening_socket(self._address, shared=shared)
-        context = self._tls.context if self._tls is not None else None
-        listener = Listener(self._service.loop, listening, self.protocol, context, seconds)
+        listener = Listener(self._service.loop, listening, self.protocol, self._tls, seconds)
         try:
             await listener.begin()
         except OSError as error:

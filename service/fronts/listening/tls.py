@@ -6,9 +6,7 @@ changes nothing. Must never keep a key but in an SSLContext.
 
 import asyncio
 import ssl
-import time
 from collections.abc import Callable
-from typing import Any
 
 from ...certificates import CertificateWatch, load_authorities, load_pair, try_all
 from ...config import TlsSettings
@@ -32,15 +30,18 @@ def make_context(settings: TlsSettings) -> ssl.SSLContext:
 
 
 class ListenerTls:
-    """`context` is what listeners are given once; each handshake goes on with the newest files."""
+    """`context` is for the handshakes that begin now.
+
+    With new files it is another one, which resumes no session that those before it began: a session that is resumed
+    shows no certificate, and its client may be trusted no more. It is not refused, since clients may offer it again for
+    ever, but gets a whole handshake.
+    """
 
     def __init__(self, settings: TlsSettings, loop: asyncio.AbstractEventLoop) -> None:
         self._settings = settings
         files = (settings.cert_file, settings.key_file, settings.client_ca_file)
         self._watch = CertificateWatch(files, settings.reload_seconds, loop, self.reload)
-        self._newest = self.context = make_context(settings)
-        self._renewed = 0.0
-        self.context.sni_callback = self._choose
+        self.context = make_context(settings)
         self._watch.begin()
 
     def close(self) -> None:
@@ -49,13 +50,4 @@ class ListenerTls:
 
     def reload(self) -> None:
         """Reads the files anew. Raises ConfigurationError."""
-        self._newest = make_context(self._settings)
-        self._renewed = time.time()
-
-    def _choose(self, handshake: Any, _name: str | None, _context: ssl.SSLContext) -> int | None:
-        # Called in every handshake, with a server name or without.
-        handshake.context = self._newest
-        if self._settings.client_ca_file and handshake.session_reused and handshake.session.time <= self._renewed:
-            # A session that is resumed shows no certificate, and its client may be trusted no more.
-            return ssl.ALERT_DESCRIPTION_CERTIFICATE_EXPIRED
-        return None
+        self.context = make_context(self._settings)
