@@ -123,8 +123,15 @@ class Listen(_Section):
     )
     tls: TlsSettings = Field(default_factory=lambda: TlsSettings.model_validate({}))
     workers: Count = Field(1, description="processes that share the listeners (SO_REUSEPORT); more than 1: no unix:")
-    grace_seconds: Seconds0 = Field(10, description="how long running batches may go on after SIGTERM")
+    drain_delay_seconds: Seconds0 = Field(
+        0, description="how long new batches are still taken after SIGTERM, while health checks fail already"
+    )
+    grace_seconds: Seconds0 = Field(10, description="how long running batches may go on then")
     stop_seconds: Seconds = Field(15, description="what follows the grace may take it, then the process is ended")
+
+    def ending_seconds(self) -> float:
+        """From the word to stop until the process is ended whatever it does."""
+        return self.drain_delay_seconds + self.grace_seconds + self.stop_seconds
 
 
 class Log(_Section):

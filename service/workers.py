@@ -51,7 +51,7 @@ def run(config: Config, announce: Announce | None = None) -> int:
 
 
 def _work(config: Config, parent: Connection | None, announce: Announce | None = None) -> int:
-    warden = Warden(config.listen.grace_seconds + config.listen.stop_seconds, parent)
+    warden = Warden(config.listen.ending_seconds(), parent)
     warden.begin()
     from .lifecycle import run_worker
 
@@ -162,8 +162,7 @@ class _Supervisor:
     def _stop(self) -> None:
         self._due.clear()
         if self._kill_at is None:
-            listen = self._config.listen
-            self._kill_at = time.monotonic() + listen.grace_seconds + listen.stop_seconds + KILL_SECONDS
+            self._kill_at = time.monotonic() + self._config.listen.ending_seconds() + KILL_SECONDS
             for worker in self._workers:
                 worker.tell(STOP)
         if self._signals > 1:

@@ -73,6 +73,10 @@ class RestFront:
             acceptor.begin_sweeps()
         return bound_address(listening)
 
+    async def retire(self) -> None:
+        """Each connection of HTTP/1.1 closes behind its next answer."""
+        self._http1.retire()
+
     async def stop(self, grace: float) -> None:
         """Goes on answering /readyz and refusing batches until those that run have ended, or grace is over."""
         await self._service.drained(grace)
