@@ -111,6 +111,9 @@ class Listen(_Section):
         0,
         description="an HTTP/2 connection takes streams about as long, then its client is to make a new one; 0: none",
     )
+    keepalive_seconds: Seconds = Field(
+        75, description="how long an HTTP/1.1 connection may be silent between two requests, before it is closed"
+    )
     min_ping_seconds: Seconds0 = Field(
         4, description="keep-alive pings of a client that come more often, while nothing is sent, end it; 0: any"
     )

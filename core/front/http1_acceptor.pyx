@@ -15,7 +15,7 @@ cdef class Http1Acceptor(Connections):
 
     def __init__(self, loop, servicer, *, Py_ssize_t max_head_bytes=65536, double head_seconds=60, double idle_seconds=60,
                  double keepalive_seconds=75):
-        super().__init__(loop, head_seconds, idle_seconds, SWEEP_SECONDS)
+        super().__init__(loop, head_seconds, idle_seconds, min(SWEEP_SECONDS, keepalive_seconds / 4))
         self.servicer = servicer
         self.context = contextvars.copy_context()
         self.max_head_bytes = max_head_bytes

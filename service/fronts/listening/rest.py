@@ -41,6 +41,7 @@ class RestFront:
             max_head_bytes=limits.max_header_bytes * 2,
             head_seconds=limits.client_idle_seconds,
             idle_seconds=limits.client_idle_seconds,
+            keepalive_seconds=service.config.listen.keepalive_seconds,
         )
 
     def servicer(self) -> HttpServicer:
