@@ -48,6 +48,7 @@ from .config_values import (
     kept_batches,
 )
 from .fronts.batches.inheritance import FORWARDED
+from .systemd import PREFIX
 from .variables import Variables, merged, say_routes
 
 
@@ -406,6 +407,10 @@ class Config(_Section):
         for front in ("grpc", "http"):
             if listen.workers > 1 and getattr(listen, front).startswith("unix:"):
                 yield f"listen.{front}: a UNIX socket belongs to one process, so workers must be 1"
+            if listen.workers > 1 and getattr(listen, front).startswith(PREFIX):
+                yield f"listen.{front}: a socket of systemd is passed to one process, so workers must be 1"
+            if listen.front == "grpcio" and getattr(listen, front).startswith(PREFIX):
+                yield f"listen.{front}: a socket of systemd needs the native front"
 
 
 def load(path: str | Path | None = None, overrides: Mapping[str, Any] | None = None) -> Config:

@@ -24,6 +24,7 @@ from .config import Config, ConfigurationError, Listen
 from .descriptors import allow_many, occupy_standard
 from .fronts.listening.sockets import reserved_socket
 from .logs import set_up
+from .systemd import READY, ending, notify
 from .warden import HELD, NOW, SERVING, SIGNALS, STOP, Warden
 
 BACK_OFF = (0.5, 30.0)
@@ -162,7 +163,9 @@ class _Supervisor:
     def _stop(self) -> None:
         self._due.clear()
         if self._kill_at is None:
-            self._kill_at = time.monotonic() + self._config.listen.ending_seconds() + KILL_SECONDS
+            seconds = self._config.listen.ending_seconds() + KILL_SECONDS
+            self._kill_at = time.monotonic() + seconds
+            notify(*ending(seconds))
             for worker in self._workers:
                 worker.tell(STOP)
         if self._signals > 1:
@@ -192,6 +195,7 @@ class _Supervisor:
             worker.listen()
             if worker.served and not self._served:
                 self._served = True
+                notify(READY)
                 if self._announce is not None:
                     self._announce(self._config.listen.http)
         for worker in list(self._workers):
