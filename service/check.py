@@ -129,7 +129,7 @@ def _check_batch(data: bytes, config: Config, table: RouteTable, root: str | Non
 
 def _origin(listen: Listen) -> tuple[str, str] | None:
     """Where a client on this machine would send the batch: what a running gateway takes from its request."""
-    if not listen.http or listen.http.startswith("unix:"):
+    if not listen.http or listen.http.startswith(("unix:", "systemd:")):
         return None
     return "https" if listen.tls.cert_file else "http", listen.http
 

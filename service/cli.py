@@ -13,7 +13,7 @@ from .variables import say_routes
 _DEMO_APP = "batchwire.demo.app:app"
 _DEMO_NEEDS = ("starlette", "docx", "python_multipart")
 _DEMO_ROOTS = {"main": "/v4/words/", "sdk": "/v4.0/words/"}
-_ADDRESS_FORMS = 'HOST:PORT, unix:/path, or "" for none'
+_ADDRESS_FORMS = 'HOST:PORT, unix:/path, systemd:NAME, or "" for none'
 _NO_ROUTE = (
     "give --config FILE, --upstream URL or --app MODULE:ATTR, or set BATCHWIRE_UPSTREAMS and BATCHWIRE_ROUTES "
     "(or try `batchwire demo`)"

@@ -48,6 +48,7 @@ from .config_values import (
     kept_batches,
 )
 from .fronts.batches.inheritance import FORWARDED
+from .systemd import PREFIX
 from .variables import Variables, merged, say_routes
 
 
@@ -111,6 +112,9 @@ class Listen(_Section):
         0,
         description="an HTTP/2 connection takes streams about as long, then its client is to make a new one; 0: none",
     )
+    keepalive_seconds: Seconds = Field(
+        75, description="how long an HTTP/1.1 connection may be silent between two requests, before it is closed"
+    )
     min_ping_seconds: Seconds0 = Field(
         4, description="keep-alive pings of a client that come more often, while nothing is sent, end it; 0: any"
     )
@@ -123,8 +127,15 @@ class Listen(_Section):
     )
     tls: TlsSettings = Field(default_factory=lambda: TlsSettings.model_validate({}))
     workers: Count = Field(1, description="processes that share the listeners (SO_REUSEPORT); more than 1: no unix:")
-    grace_seconds: Seconds0 = Field(10, description="how long running batches may go on after SIGTERM")
+    drain_delay_seconds: Seconds0 = Field(
+        0, description="how long new batches are still taken after SIGTERM, while health checks fail already"
+    )
+    grace_seconds: Seconds0 = Field(10, description="how long running batches may go on then")
     stop_seconds: Seconds = Field(15, description="what follows the grace may take it, then the process is ended")
+
+    def ending_seconds(self) -> float:
+        """From the word to stop until the process is ended whatever it does."""
+        return self.drain_delay_seconds + self.grace_seconds + self.stop_seconds
 
 
 class Log(_Section):
@@ -396,6 +407,10 @@ class Config(_Section):
         for front in ("grpc", "http"):
             if listen.workers > 1 and getattr(listen, front).startswith("unix:"):
                 yield f"listen.{front}: a UNIX socket belongs to one process, so workers must be 1"
+            if listen.workers > 1 and getattr(listen, front).startswith(PREFIX):
+                yield f"listen.{front}: a socket of systemd is passed to one process, so workers must be 1"
+            if listen.front == "grpcio" and getattr(listen, front).startswith(PREFIX):
+                yield f"listen.{front}: a socket of systemd needs the native front"
 
 
 def load(path: str | Path | None = None, overrides: Mapping[str, Any] | None = None) -> Config:

@@ -24,20 +24,23 @@ Bytes = Annotated[int, Field(ge=1, le=1 << 62)]
 Bytes0 = Annotated[int, Field(ge=0, le=1 << 62)]
 _UNIX_PATH = 107  # bytes; sun_path of unix(7)
 _HOST = re.compile(r"(?:[A-Za-z0-9.\-_~%!$&'()*+,=]+|\[[0-9A-Fa-f:.]+\])(?::(\d{1,5}))?")  # as of a Host that is taken
+_PASSED = re.compile(r"systemd:[!-9;-~]{1,255}")  # FileDescriptorName= of systemd.socket(5)
 _HIGHEST_PORT = 65535
 _PORTS = {"http": 80, "https": 443}
 URL_PATH = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})+")  # RFC 3986, 3.3
 
 
 def _address(value: str) -> str:
-    """HOST:PORT, [IPV6]:PORT, unix:/path, or "" for none."""
+    """HOST:PORT, [IPV6]:PORT, unix:/path, systemd:NAME, or "" for none."""
+    if _PASSED.fullmatch(value):
+        return value
     if value.startswith("unix:/"):
         _socket_path(value)
     if value == "" or value.startswith("unix:/"):
         return value
     host, colon, port = value.rpartition(":")
     if not colon or not host or not port.isdigit() or int(port) > _HIGHEST_PORT:
-        raise ValueError("must be HOST:PORT, unix:/path, or empty")
+        raise ValueError("must be HOST:PORT, unix:/path, systemd:NAME, or empty")
     if ":" in host and not (host.startswith("[") and host.endswith("]")):
         raise ValueError("must have an IPv6 address in brackets, as in [::1]:50051")
     if host.startswith("[") and not _is_address(host[1:-1]):
@@ -62,7 +65,7 @@ def kept_batches(value: object) -> object:
 
 def is_host_port(value: str) -> bool:
     try:
-        return bool(_address(value)) and not value.startswith("unix:")
+        return bool(_address(value)) and not value.startswith(("unix:", "systemd:"))
     except ValueError:
         return False
 

@@ -1,8 +1,8 @@
 """The life of one worker process: starts upstreams and fronts, and ends them in order.
 
-A word to stop (see warden.py): not ready, no new batches, what runs may finish within the grace period, then the rest
-is stopped; listen.stop_seconds later the process ends, whatever it does. Must never be imported before workers.py has
-set the environment of gRPC.
+A word to stop (see warden.py): not ready, and after listen.drain_delay_seconds no new batches; what runs may finish
+within the grace period, then the rest is stopped; listen.stop_seconds later the process ends, whatever it does. Must
+never be imported before workers.py has set the environment of gRPC.
 """
 
 import asyncio
@@ -109,6 +109,8 @@ async def _serve(
             announce(addresses.get("http") or addresses.get("all", ""))
         await _told(stopping)
         service.ready = False
+        if config.listen.drain_delay_seconds:
+            await _retire(started, config.listen.drain_delay_seconds)
         service.ledger.draining = True
         _log.info("draining", running=service.running, grace_seconds=config.listen.grace_seconds)
         await _stop(service, started, config.listen.grace_seconds)
@@ -134,6 +136,18 @@ async def _unless(stopping: asyncio.Event, starting: Coroutine[Any, Any, None]) 
     task.cancel()
     await asyncio.wait({task}, timeout=FLUSH_SECONDS)
     return False
+
+
+async def _retire(fronts: list[listeners.Front], seconds: float) -> None:
+    """Tells clients to go elsewhere, and serves those that come until proxies have heard of it (FR-09)."""
+    _log.info("retiring", drain_delay_seconds=seconds)
+    await asyncio.gather(*(front.retire() for front in fronts))
+    end = asyncio.get_running_loop().time() + seconds
+    while (left := end - asyncio.get_running_loop().time()) > 0:
+        try:
+            await asyncio.sleep(left)
+        except asyncio.CancelledError:
+            _log.error("a task of an app cancelled the gateway's own")
 
 
 async def _stop(service: Service, fronts: list[listeners.Front], grace: float) -> None:

@@ -22,6 +22,7 @@ from typing import Any
 import structlog
 
 from .logs import last_lines
+from .systemd import READY, ending, notify
 
 STOP, NOW = "stop", "now"
 """What the parent of several workers says to each."""
@@ -77,7 +78,9 @@ class Warden:
 
     def tell_parent(self, word: str) -> None:
         """SERVING, or why it cannot. A parent that is dead is none of its business: the watch sees to that."""
-        if self._parent is not None:
+        if self._counts and word == SERVING:
+            notify(READY)
+        elif self._parent is not None:
             with contextlib.suppress(OSError):
                 self._parent.send(word)
 
@@ -109,6 +112,8 @@ class Warden:
             if word == STOP and end is None:
                 end = time.monotonic() + self._seconds
                 self._stopping.set()
+                if self._counts:
+                    notify(*ending(self._seconds))
                 self._call_stop()
         else:
             _log.error("ended by force", reason="it did not end in time", seconds=self._seconds)

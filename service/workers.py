@@ -24,6 +24,7 @@ from .config import Config, ConfigurationError, Listen
 from .descriptors import allow_many, occupy_standard
 from .fronts.listening.sockets import reserved_socket
 from .logs import set_up
+from .systemd import READY, ending, notify
 from .warden import HELD, NOW, SERVING, SIGNALS, STOP, Warden
 
 BACK_OFF = (0.5, 30.0)
@@ -51,7 +52,7 @@ def run(config: Config, announce: Announce | None = None) -> int:
 
 
 def _work(config: Config, parent: Connection | None, announce: Announce | None = None) -> int:
-    warden = Warden(config.listen.grace_seconds + config.listen.stop_seconds, parent)
+    warden = Warden(config.listen.ending_seconds(), parent)
     warden.begin()
     from .lifecycle import run_worker
 
@@ -162,8 +163,9 @@ class _Supervisor:
     def _stop(self) -> None:
         self._due.clear()
         if self._kill_at is None:
-            listen = self._config.listen
-            self._kill_at = time.monotonic() + listen.grace_seconds + listen.stop_seconds + KILL_SECONDS
+            seconds = self._config.listen.ending_seconds() + KILL_SECONDS
+            self._kill_at = time.monotonic() + seconds
+            notify(*ending(seconds))
             for worker in self._workers:
                 worker.tell(STOP)
         if self._signals > 1:
@@ -193,6 +195,7 @@ class _Supervisor:
             worker.listen()
             if worker.served and not self._served:
                 self._served = True
+                notify(READY)
                 if self._announce is not None:
                     self._announce(self._config.listen.http)
         for worker in list(self._workers):

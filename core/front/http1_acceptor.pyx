@@ -1,4 +1,6 @@
 """What the HTTP/1.1 connections of a listener have in common."""
+from batchwire.core.front.http1_stream cimport Http1Link
+
 import contextvars
 
 cdef double SWEEP_SECONDS = 5.0   # the most between looks at all connections
@@ -13,8 +15,15 @@ cdef class Http1Acceptor(Connections):
 
     def __init__(self, loop, servicer, *, Py_ssize_t max_head_bytes=65536, double head_seconds=60, double idle_seconds=60,
                  double keepalive_seconds=75):
-        super().__init__(loop, head_seconds, idle_seconds, SWEEP_SECONDS)
+        super().__init__(loop, head_seconds, idle_seconds, min(SWEEP_SECONDS, keepalive_seconds / 4))
         self.servicer = servicer
         self.context = contextvars.copy_context()
         self.max_head_bytes = max_head_bytes
         self.keepalive_seconds = keepalive_seconds
+
+    def retire(self):
+        """From now on the next answer of a connection, also of one that is still to come, says that it closes."""
+        cdef Http1Link connection
+        self.retiring = True
+        for connection in self.connections:
+            connection.lasts = False

@@ -46,7 +46,8 @@ cdef class Http1Answers(Http1Link):
         self.acceptor = acceptor
         self.waiting = deque()
         self.backlog = b""
-        self.lasts = self.reading = True
+        self.reading = True
+        self.lasts = not acceptor.retiring
 
     # --- asyncio.Protocol
 

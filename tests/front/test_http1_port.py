@@ -7,10 +7,11 @@ import json
 import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from batch_messages import execute, executed
-from harness import rest
+from harness import config, rest
 from harness.gateway import Gateway
 from harness.grpc_wire import call, head
 from harness.http2_wire import Http2Wire, request
@@ -379,3 +380,15 @@ def test_a_client_that_resets_while_requests_wait(
         wire.reset()
     gateway.wait_idle(20)
     assert len(upstream.lines) == 1
+
+
+def test_a_silent_connection_is_kept_as_long_as_configured(upstream: ScriptedUpstream, tmp_path: Path) -> None:
+    routes: list[config.Config] = [{"root": "/svc/", "upstream": "things"}]
+    settings = config.make({"things": {"url": upstream.origin + "/"}}, routes, listen={"keepalive_seconds": 1})
+    with Gateway(settings, tmp_path) as gateway, rest.Wire(gateway.http_port) as wire:
+        for _ in range(2):
+            wire.begin("GET", "/healthz")
+            assert wire.answer().status == 200
+        begun = time.monotonic()
+        assert wire.closed()
+        assert 0.9 < time.monotonic() - begun < 10

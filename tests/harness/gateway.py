@@ -16,9 +16,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import psutil
@@ -31,6 +32,10 @@ class Gateway:
     """Starts in `__enter__`, stops in `__exit__` with the checks of `stop()`."""
 
     program = Path(sys.executable).with_name("batchwire")
+    passed: tuple[int, ...] = ()
+    """Descriptors that the process inherits."""
+    environment: Mapping[str, str] = MappingProxyType({})
+    """What it has beside this process's."""
 
     def __init__(self, config: Config, folder: Path, tls: ssl.SSLContext | None = None) -> None:
         """tls: for the harness's own requests, where the listeners ask for it; may be replaced."""
@@ -71,7 +76,8 @@ class Gateway:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env=environment,
+            env=environment | self.environment,
+            pass_fds=self.passed,
         )
         self._reader = threading.Thread(target=self._read_log, daemon=True)
         self._reader.start()

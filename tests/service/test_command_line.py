@@ -68,7 +68,7 @@ def test_the_help_names_all_forms_of_an_address(command: str) -> None:
     made = subprocess.run([*PROGRAM, command, "--help"], capture_output=True, text=True, timeout=30, check=True)
     words = " ".join(made.stdout.split())
     for front in ("REST", "gRPC"):
-        assert f'{front} listener: HOST:PORT, unix:/path, or "" for none' in words
+        assert f'{front} listener: HOST:PORT, unix:/path, systemd:NAME, or "" for none' in words
 
 
 @pytest.mark.parametrize(

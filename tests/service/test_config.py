@@ -233,7 +233,7 @@ def told(
         ("LIMITS__MAX_IN_FLIGHT", "0", "input should be greater than or equal to 1 (was 0)"),
         ("LOG__BATCHES", "some", "must be 'all', 'failed' or a number from 0 to 1 (was 'some')"),
         ("LOG__BATCHES", "7", "must be 'all', 'failed' or a number from 0 to 1 (was 7)"),
-        ("LISTEN__HTTP", "x", "must be HOST:PORT, unix:/path, or empty (was 'x')"),
+        ("LISTEN__HTTP", "x", "must be HOST:PORT, unix:/path, systemd:NAME, or empty (was 'x')"),
         ("LISTEN__GRPC", "::1:50051", "must have an IPv6 address in brackets, as in [::1]:50051 (was '::1:50051')"),
         ("LISTEN__TRUSTED_PROXIES", '["x"]', "0: must be an address, a network (no bits beyond its mask), or unix"),
         ("LIMITS", '{"max_depth":1}', "max_depth: input should be greater than or equal to 4 (was 1)"),
@@ -345,7 +345,7 @@ def test_OP_09_all_that_is_wrong_with_an_upstream_is_told_at_once() -> None:
 
 def test_OP_09_a_variable_is_not_named_for_what_others_say(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = told(monkeypatch, {"listen": {"http": "x"}}, LISTEN__HTTP="127.0.0.1:1", LISTEN="{}")
-    assert lines == ["listen.http: must be HOST:PORT, unix:/path, or empty (was 'x')"]
+    assert lines == ["listen.http: must be HOST:PORT, unix:/path, systemd:NAME, or empty (was 'x')"]
 
 
 def test_OP_09_options_overrule_variables_and_variables_the_file(

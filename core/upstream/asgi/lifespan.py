@@ -14,9 +14,7 @@ _log = logging.getLogger("batchwire.asgi")
 class Lifespan:
     """context: that in which the application was loaded; it never enters it. timeout: seconds for its start."""
 
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, app: Any, context: contextvars.Context, timeout: float
-    ) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, app: Any, context: contextvars.Context, timeout: float) -> None:
         self.state: dict[str, Any] = {}
         self._loop = loop
         self._app = app

@@ -69,10 +69,15 @@ class Listener:
         create = self._loop.create_unix_server if unix else self._loop.create_server
         self._server = await create(self._accepted, sock=self._sock, backlog=BACKLOG)
 
-    def close(self) -> None:
-        """Accepts no more; of what was accepted here, handshakes that are not over are cut."""
+    def leave(self) -> None:
+        """Accepts no more; what was accepted goes on."""
         if self._server is not None:
             self._server.close()
+            self._server = None
+
+    def close(self) -> None:
+        """Accepts no more; of what was accepted here, handshakes that are not over are cut."""
+        self.leave()
         for task in self._beginning:
             task.cancel()
         if self._tls is not None:

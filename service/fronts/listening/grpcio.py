@@ -75,6 +75,10 @@ class GrpcFront:
             return self._address
         return f"{self._address.rpartition(':')[0]}:{port}"
 
+    async def retire(self) -> None:
+        """Fails health checks; grpcio has no way to ask clients to go before stop()."""
+        await self._health.enter_graceful_shutdown()
+
     async def stop(self, grace: float) -> None:
         """Takes no more RPCs; those that run may go on for `grace` seconds."""
         await self._health.enter_graceful_shutdown()

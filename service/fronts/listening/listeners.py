@@ -23,6 +23,9 @@ class Front(Protocol):
     async def start(self) -> str:
         """Listens; the address that is really bound."""
 
+    async def retire(self) -> None:
+        """Fails health checks and tells clients to go elsewhere, but serves those that come."""
+
     async def stop(self, grace: float) -> None:
         """Takes no more batches; returns when those that run have ended, or have been cut after `grace` seconds."""
 

@@ -71,12 +71,20 @@ class NativeFront(RestFront):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
         return address
 
+    async def retire(self) -> None:
+        """Connections of HTTP/2 that there are take no more than is on its way; new ones do until stop()."""
+        await super().retire()
+        await self._send_away()
+
     async def stop(self, grace: float) -> None:
         """Tells clients to go elsewhere; those batches that run may go on for `grace` seconds."""
+        await self._send_away()
+        await super().stop(grace)
+
+    async def _send_away(self) -> None:
         await self._health.enter_graceful_shutdown()
         for connection in list(self._acceptor.connections):
             connection.drain()
-        await super().stop(grace)
 
     def acceptors(self) -> list[Any]:
         """The acceptors of HTTP/1.1 and HTTP/2."""

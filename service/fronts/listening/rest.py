@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from batchwire.core.front.http1 import Http1Connection
 from batchwire.core.front.http1_acceptor import Http1Acceptor
 
+from ...systemd import PREFIX
 from ..http.http_servicer import HttpServicer
 from ..http.idle import IdleSweep
 from .accepting import Listener
@@ -24,7 +25,7 @@ CLOSE_SECONDS = 2.0
 
 
 class RestFront:
-    """An HTTP listener. address: "host:port", port 0 for any; or "unix:/path". tls: or None for plain text."""
+    """An HTTP listener. address: "host:port", port 0 for any, "unix:/path" or "systemd:NAME". tls: None: plain text."""
 
     def __init__(self, service: "Service", address: str, tls: ListenerTls | None = None) -> None:
         limits = service.config.limits
@@ -41,6 +42,7 @@ class RestFront:
             max_head_bytes=limits.max_header_bytes * 2,
             head_seconds=limits.client_idle_seconds,
             idle_seconds=limits.client_idle_seconds,
+            keepalive_seconds=service.config.listen.keepalive_seconds,
         )
 
     def servicer(self) -> HttpServicer:
@@ -72,8 +74,19 @@ class RestFront:
             acceptor.begin_sweeps()
         return bound_address(listening)
 
+    async def retire(self) -> None:
+        """Each connection of HTTP/1.1 closes behind its next answer."""
+        self._leave_passed()
+        self._http1.retire()
+
+    def _leave_passed(self) -> None:
+        """Who comes to a socket of systemd now waits in it for the next gateway (OP-28)."""
+        if self._listener is not None and self._address.startswith(PREFIX):
+            self._listener.leave()
+
     async def stop(self, grace: float) -> None:
         """Goes on answering /readyz and refusing batches until those that run have ended, or grace is over."""
+        self._leave_passed()
         await self._service.drained(grace)
         self._idle.close()
         if self._listener is not None:

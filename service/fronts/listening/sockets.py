@@ -1,4 +1,5 @@
-"""Listening sockets for addresses as the configuration writes them: "host:port", "[v6]:port", "unix:/path".
+"""Listening sockets for addresses as the configuration writes them: "host:port", "[v6]:port", "unix:/path",
+"systemd:NAME".
 
 They are bound here so that several worker processes can share a port. Must never accept anything.
 """
@@ -7,6 +8,8 @@ import contextlib
 import os
 import socket
 import stat
+
+from ...systemd import PREFIX, passed_socket
 
 BACKLOG = 2048
 UNIX = "unix:"
@@ -30,6 +33,8 @@ def listening_socket(address: str, *, shared: bool) -> socket.socket:
     """
     if address.startswith(UNIX):
         return _unix_socket(address.removeprefix(UNIX))
+    if address.startswith(PREFIX):
+        return passed_socket(address)
     options = [(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)]
     if shared:
         options.append(_SHARED)
