@@ -5,6 +5,7 @@ takes over when it likes (Account.take), and a line is formatted in place. Must 
 """
 from batchwire.core.model cimport now
 from batchwire.core.route cimport Route
+from batchwire.core.origin cimport origin_of
 from batchwire.core.session.batch_head cimport BatchHead
 from libc.stdint cimport uint64_t
 from libc.string cimport memset
@@ -152,7 +153,7 @@ cdef class Ledger:
             raise TooManyBatchesError("too many batches of this client are running")
         batch = Batch.__new__(Batch)
         batch.session = Session.__new__(Session)
-        batch.session.begin(self.loop, route, head)
+        batch.session.begin(self.loop, route, head, origin_of(peer))
         batch.peer = peer
         batch.trace = trace[:TRACE_LENGTH]
         batch.account = account

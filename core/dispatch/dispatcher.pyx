@@ -310,7 +310,7 @@ cdef class Dispatcher(CallOwner):
 
     cdef Inflow counting(self):
         if self.inflow is None:
-            self.inflow = Inflow(self, None if self.batch is None else self.batch.taker(),
+            self.inflow = Inflow(self, None if self.batch is None else self.batch.taker(), self.bounds.origin,
                                  self.bounds.limits.max_answer_bytes_in_flight,
                                  self.bounds.limits.max_answer_bytes_in_process, self.batch_deadline)
             self.tell_inflow()

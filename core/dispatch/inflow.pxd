@@ -1,6 +1,7 @@
 # Bytes of answers that are being read, and who has to wait with reading. See inflow.pyx.
 from batchwire.core.dispatch.kept_answers cimport KeptAnswers
 from batchwire.core.model cimport Call
+from batchwire.core.origin cimport Origin
 from batchwire.core.pressure cimport Holder
 from batchwire.core.upstream.base cimport CallOwner, Inlet
 from libc.stdint cimport uint64_t
@@ -15,11 +16,13 @@ cdef bint starts_freely(Py_ssize_t process_bound) noexcept
 
 cdef class Inflow:
     cdef CallOwner owner                    # None: the batch has ended
+    cdef Origin origin                      # where the batch comes from
     cdef Py_ssize_t bound                   # of the batch
     cdef Py_ssize_t process_bound
     cdef Py_ssize_t read_bound              # of the process, above which only one answer is read on
     cdef Py_ssize_t full_bound              # of the process, above which neither is one read on nor a result made ready
     cdef Py_ssize_t most_bound              # of the process, up to which batches go on that hold one small answer
+    cdef Py_ssize_t top_bound               # and of these the only ones of their origin
     cdef double batch_deadline              # monotonic seconds
     cdef Holder taker                       # of what the batch says is out; None: it had ended before it counted anything
     cdef double waited                      # seconds that it has waited for others, in all, as looked at now and then
@@ -60,6 +63,7 @@ cdef class Inflow:
     cdef Py_ssize_t little(self, Py_ssize_t total) noexcept
     cdef bint is_small(self, Py_ssize_t most, Py_ssize_t coming) noexcept
     cdef bint is_small_with(self, Inlet inlet, Py_ssize_t coming) noexcept
+    cdef Py_ssize_t beyond(self, Py_ssize_t more, Py_ssize_t most) noexcept
     cdef bint fits(self, Py_ssize_t most, Py_ssize_t coming) noexcept
     cdef bint goes_ahead(self, Py_ssize_t most, Py_ssize_t coming) noexcept
     cdef int pass_on(self) noexcept

@@ -6,8 +6,8 @@ holds little up to the bound itself. Above its mark it waits in the line of its 
   - of those whose answer is one message `finishing`, to its end, for which there is to be room;
   - of the others `ahead`: it reads one answer, and passes that on while there is room. Without room it goes on until it
     holds next to nothing, has nothing to go on with, or its client is to take.
-Beyond that is one small answer of each batch that holds nothing else, so that who comes later is answered; and what nobody
-asks for: a read of each connection, and one call of each batch that holds next to nothing.
+Beyond that is one small answer of each batch that holds nothing else, so that who comes later is answered, and further
+beyond of each origin (top_bound); and what nobody asks for: a read of each connection, and one call of each batch that holds next to nothing.
 
 Must never let all wait for one another. Invariant: where something waits, one of these goes on by itself.
   - Clients have more than a little to take, or to take soon (is_much_to_take): they do, or are cut (AN-16).
@@ -23,6 +23,7 @@ from batchwire.core.asserts cimport must_hold
 from batchwire.core.dispatch.kept_answers cimport KeptAnswers, is_kept_out
 from batchwire.core.memory cimport Tide
 from batchwire.core.model cimport Call, now
+from batchwire.core.origin cimport Origin
 from batchwire.core.pressure cimport Holder, MUCH, Pressure
 from batchwire.core.upstream.base cimport CallOwner, Inlet
 from cpython.dict cimport PyDict_Size
@@ -122,8 +123,10 @@ cdef int carry_wishes(Call bulk) except -1:
 cdef class Inflow:
     """taker: see Conductor. bound, process_bound: bytes. batch_deadline: monotonic seconds."""
 
-    def __init__(self, CallOwner owner, Holder taker, Py_ssize_t bound, Py_ssize_t process_bound, double batch_deadline):
+    def __init__(self, CallOwner owner, Holder taker, Origin origin, Py_ssize_t bound, Py_ssize_t process_bound,
+                 double batch_deadline):
         self.owner = owner
+        self.origin = origin
         self.taker = taker
         if taker is not None:
             pressure.join(taker)
@@ -132,6 +135,7 @@ cdef class Inflow:
         self.read_bound = process_bound // FREELY
         self.full_bound = process_bound - process_bound // RESERVE
         self.most_bound = process_bound + process_bound // BEYOND
+        self.top_bound = 2 * process_bound
         self.batch_deadline = batch_deadline
         self.moved = now()
         self.inlets = []
@@ -151,6 +155,8 @@ cdef class Inflow:
         cdef Py_ssize_t promised = max(self.message - reading - window, 0) if finishing is self else 0
         process_reading += reading + window + promised - self.reading - self.window - self.promised
         process_out += out - self.out
+        if self.origin is not None:
+            self.origin.answers += reading + window + out - self.own()
         process_making += making + promised - self.making - self.promised
         self.reading = reading
         self.window = window
@@ -283,7 +289,7 @@ cdef class Inflow:
         """Whether the batch holds little, so that it waits for the bound alone with so many bytes more."""
         cdef Py_ssize_t total = process_reading + process_out + coming + most
         if self.own() + most <= ONE_RESULT:
-            return total <= self.most_bound
+            return total <= self.beyond(most, ONE_RESULT)
         return most <= MOST_OF_LITTLE and self.own() <= self.little(total) and total <= self.process_bound
 
     cdef bint is_small_with(self, Inlet inlet, Py_ssize_t coming) noexcept:
@@ -291,8 +297,12 @@ cdef class Inflow:
         cdef Py_ssize_t left = inlet.length - inlet.counted if inlet.length else READ
         cdef Py_ssize_t total = process_reading + process_out + coming + left
         if self.own() + left <= (READ if inlet.length else 2 * READ):
-            return total <= self.most_bound
+            return total <= self.beyond(left, ONE_RESULT)
         return inlet.length > 0 and self.own() + left <= self.little(total) and total <= self.process_bound
+
+    cdef Py_ssize_t beyond(self, Py_ssize_t more, Py_ssize_t most) noexcept:
+        """Bytes up to which a batch goes on that holds little. No client takes with many batches what is left to others'."""
+        return self.top_bound if self.origin.answers + more <= most else self.most_bound
 
     cdef bint fits(self, Py_ssize_t most, Py_ssize_t coming) noexcept:
         return process_reading + process_out + coming + most <= self.full_bound

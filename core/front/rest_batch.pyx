@@ -90,6 +90,8 @@ cdef class RestBatch(Handler):
                     self.pieces = None
                     self.encoded.clear()
                     return 0
+                if self.session.rests_before_much():
+                    return 0              # on_input() follows
                 if self.pieces is None:
                     if not self.encoded:
                         break

@@ -29,7 +29,7 @@ cdef class Room(Conductor):
             return self.session.hold(held)
         if self.share is None:
             ends = self.handler.stream.ends
-            self.share = Share.of(self, ends.loop, self.bound, ends.idle_seconds)
+            self.share = Share.of(self, ends.loop, ends.origin, self.bound, ends.idle_seconds)
         if more > 0:
             self.share.came(more, now())
         return self.share.tell(held)

@@ -1,4 +1,5 @@
 # A request and who answers it, whatever carries it: see stream.pyx.
+from batchwire.core.origin cimport Origin
 from batchwire.core.session.waker cimport SessionListener
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t
@@ -13,6 +14,7 @@ cdef class Ends:
     cdef readonly object loop
     cdef readonly tuple client, server      # (host, port) or None
     cdef readonly str peer                  # the client, for people; "unix" behind a socket
+    cdef Origin origin
     cdef readonly str scheme                # "http" or "https"
     cdef readonly str authority             # host:port of the listener, for requests that name none
     cdef readonly double idle_seconds       # for a client that neither sends nor takes

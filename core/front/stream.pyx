@@ -4,6 +4,7 @@ A Stream carries one request; its Handler takes the body and fills in the answer
 handler has not consumed stops the client, and fill() is asked for no more than the client takes.
 """
 from batchwire.core.faults cimport fault
+from batchwire.core.origin cimport origin_of
 from batchwire.core.peers import peer_name
 from libc.time cimport time
 
@@ -210,6 +211,7 @@ cdef Ends ends_of(object loop, object transport, double idle_seconds):
     ends.client = _address(transport.get_extra_info("peername"))
     ends.server = _address(transport.get_extra_info("sockname"))
     ends.peer = peer_name(*ends.client) if ends.client is not None else "unix"
+    ends.origin = origin_of(ends.peer)
     ends.authority = peer_name(*ends.server) if ends.server is not None and ends.server[1] else "localhost"
     ends.scheme = "http" if transport.get_extra_info("ssl_object") is None else "https"
     return ends

@@ -98,7 +98,7 @@ cdef class Backlog(Conductor):
         made.taker = taker
         made.coding = coding
         made.limit = limit
-        made.slice = Slice.of(taker.stream.ends.loop)
+        made.slice = Slice.of(taker.stream.ends.loop, taker.stream.ends.origin)
         made.messages = deque()
         return made
 
@@ -125,7 +125,7 @@ cdef class Backlog(Conductor):
         try:
             self.slice.begin()
             while not self.empty() and self.taker.may_unpack(self.held()):
-                if self.slice.over():
+                if self.slice.over() if self.inflating is None else self.slice.over_for_much():
                     self.rest()
                     break
                 if self.inflating is None:

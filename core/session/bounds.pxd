@@ -1,5 +1,6 @@
 from batchwire.core.dispatch.inflow cimport Inflow
 from batchwire.core.dispatch.limits cimport Limits
+from batchwire.core.origin cimport Origin
 from batchwire.core.plan.order cimport Plan
 from batchwire.core.session.pending cimport Pending
 from batchwire.core.session.result_stream cimport ResultStream
@@ -8,6 +9,7 @@ from libc.stdint cimport uint64_t
 cdef class Bounds:
     """Whether a batch may read, decide and start more, by what it holds. See bounds.pyx."""
     cdef Limits limits
+    cdef Origin origin                      # where the batch comes from
     cdef Pending pending
     cdef Plan plan
     cdef ResultStream results
@@ -16,7 +18,7 @@ cdef class Bounds:
     cdef bint whole                         # nothing more of the request is to come
 
     @staticmethod
-    cdef Bounds of(Limits limits, Pending pending, Plan plan, ResultStream results)
+    cdef Bounds of(Limits limits, Origin origin, Pending pending, Plan plan, ResultStream results)
     cdef bint may_read(self) noexcept
     cdef bint may_start(self, uint64_t number) noexcept
     cdef bint client_first(self) noexcept

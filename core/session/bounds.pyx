@@ -6,14 +6,16 @@ for that one. So results that are there and not written hold it up only where th
 """
 from batchwire.core.dispatch.inflow cimport Inflow
 from batchwire.core.dispatch.limits cimport Limits
+from batchwire.core.origin cimport Origin
 from libc.stdint cimport uint64_t
 
 
 cdef class Bounds:
     @staticmethod
-    cdef Bounds of(Limits limits, Pending pending, Plan plan, ResultStream results):
+    cdef Bounds of(Limits limits, Origin origin, Pending pending, Plan plan, ResultStream results):
         cdef Bounds made = Bounds.__new__(Bounds)
         made.limits = limits
+        made.origin = origin
         made.pending = pending
         made.plan = plan
         made.results = results

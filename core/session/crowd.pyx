@@ -2,8 +2,9 @@
 
 Above the bound of the process a batch reads no more of its request while it holds SMALL itself. One that holds more than
 MIDDLING does not from 3/4 of the bound on, and those that hold less than SMALL do up to half as much again, so that there is
-room for who comes later; who holds less than LITTLE goes on in any case. But one, which has the turn, goes on until it holds
-less, has ended, or there is room again. So the batches never all wait for one another, and a small one for none.
+room for who comes later; where all of their origin hold no more than that, up to twice the bound, so that no client takes
+that room with many batches. Who holds less than LITTLE goes on in any case. But one, which has the turn, goes on until it
+holds less, has ended, or there is room again. So the batches never all wait for one another, and a small one for none.
 
 What is let go is for the one that holds least. Of those that hold more than MIDDLING one after the other goes on, each
 when the one before it has ended, waits again or does not make use of it: were room spread over all, none would come to
@@ -14,6 +15,7 @@ Must never call into a batch at once: whoever lets bytes go may be in the middle
 """
 from batchwire.core.memory cimport Tide
 from batchwire.core.model cimport now
+from batchwire.core.origin cimport Origin
 from batchwire.core.pace cimport Pace
 from batchwire.core.pressure cimport patience_of, Pressure
 
@@ -34,6 +36,7 @@ cdef Tide tide = Tide()
 cdef dict waiting = {}        # Share -> None: the first first
 cdef Share turn = None        # whose batch goes on though it does not fit
 cdef Share favourite = None   # the one that was let go on last of those that hold more than MIDDLING
+cdef Py_ssize_t lights = 0    # of those that wait
 cdef bint favoured = False    # whether the last turn was not for the one that had waited longest
 
 
@@ -48,11 +51,14 @@ cdef Py_ssize_t held_by_all() noexcept:
 
 
 cdef Share least():
-    """The one of those that wait that holds least; of several the first."""
+    """The one of those that wait that holds least, of those that are light if there are any; of several the first."""
     cdef Share share, found = None
+    cdef bint light, lightest = False
     for share in waiting:
-        if found is None or share.held < found.held:
+        light = share.is_light()
+        if found is None or light > lightest or (light == lightest and share.held < found.held):
             found = share
+            lightest = light
     return found
 
 
@@ -63,7 +69,7 @@ cdef int wake_others() except -1:
     cdef Py_ssize_t room = 0
     cdef double t = now()
     cdef bint busy
-    if turn is not None and process_held - turn.held > turn.most:
+    if turn is not None and process_held - turn.held > (turn.top if lights else turn.most):
         return 0                          # nobody fits, which is what most calls find while there are many
     busy = favourite is not None and favourite.goes_on(t)
     while waiting:
@@ -111,13 +117,15 @@ cdef Waiters pressure = Waiters()
 
 cdef class Share(Holder):
     @staticmethod
-    cdef Share of(Conductor batch, object loop, Py_ssize_t bound, double idle_seconds):
+    cdef Share of(Conductor batch, object loop, Origin origin, Py_ssize_t bound, double idle_seconds):
         """bound: bytes. idle_seconds: see patience_of()."""
         cdef Share made = Share.__new__(Share)
         made.batch = batch
         made.loop = loop
         made.bound = bound
+        made.origin = origin
         made.most = bound + bound // BEYOND
+        made.top = 2 * bound
         made.patience = patience_of(idle_seconds)
         made.pace = Pace()
         return made
@@ -125,6 +133,12 @@ cdef class Share(Holder):
     def __dealloc__(self):
         global process_held
         process_held -= self.held
+        if self.origin is not None:
+            self.origin.requests -= self.held
+
+    cdef bint is_light(self) noexcept:
+        """Whether all batches of its origin hold little together."""
+        return self.origin.requests <= SMALL
 
     cdef bint fits(self, Py_ssize_t room) noexcept:
         """Whether it may go on, as any may that fits. room: bytes given to others just now."""
@@ -132,13 +146,14 @@ cdef class Share(Holder):
             return process_held + room <= self.bound - self.bound // SPARE
         # What goes on beyond the bound must not take up what is left to these.
         return process_held + room - (0 if turn is None or turn is self else turn.held) <= (
-            self.bound if self.held > SMALL else self.most)
+            self.bound if self.held > SMALL else self.top if self.is_light() else self.most)
 
     cdef int tell(self, Py_ssize_t held) except -1:
         """What the batch holds now."""
         global process_held, turn
         cdef Py_ssize_t before = self.held
         process_held += held - before
+        self.origin.requests += held - before
         self.held = held
         tide.tell(process_held)
         pressure.tell(self, held, before)
@@ -167,7 +182,11 @@ cdef class Share(Holder):
         return True
 
     cdef int wait(self) except -1:
-        waiting[self] = None
+        global lights
+        if self not in waiting:
+            self.light = self.is_light()
+            lights += self.light
+            waiting[self] = None
         if self.since == 0:
             self.since = now()
             if not self.has_leave():
@@ -180,12 +199,18 @@ cdef class Share(Holder):
         if self.since > 0:
             self.waited += now() - self.since
         self.since = 0
-        waiting.pop(self, None)
+        return self.stand_down()
+
+    cdef int stand_down(self) except -1:
+        global lights
+        if self in waiting:
+            del waiting[self]
+            lights -= self.light
         return 0
 
     cdef int go_on(self) except -1:
         """It may read on, or try to."""
-        del waiting[self]
+        self.stand_down()
         return self.batch.rest()
 
     cdef bint goes_on(self, double t) noexcept:

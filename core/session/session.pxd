@@ -1,3 +1,4 @@
+from batchwire.core.origin cimport Origin
 from batchwire.core.route cimport Route
 from batchwire.core.session.batch cimport Batch
 from batchwire.core.session.batch_head cimport BatchHead
@@ -9,9 +10,10 @@ from libc.stdint cimport uint64_t
 cdef class Session(Batch):
     """One batch in flight, as a front has it. See session.pyx."""
     cdef double answer_deadline             # seconds from the end of the request; 0: none
-    cdef int begin(self, object loop, Route route, BatchHead head) except -1
+    cdef int begin(self, object loop, Route route, BatchHead head, Origin origin) except -1
     cpdef feed(self, bytes data)
     cpdef feed_end(self)
+    cdef bint rests_before_much(self) except -1
     cdef bint worked(self, double seconds) except -1
     cdef object take_chunk(self, bint keeps)
     cpdef check_idle(self)

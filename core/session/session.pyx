@@ -12,6 +12,7 @@ from batchwire.core.errors import EnvelopeError
 from batchwire.core.faults cimport fault
 from batchwire.core.inheritance cimport Inheritance
 from batchwire.core.model cimport OUTCOME_REFUSED, OUTCOME_UNREACHABLE, Refusal, now
+from batchwire.core.origin cimport Origin, origin_of
 from batchwire.core.plan.order cimport Plan
 from batchwire.core.plan.urls cimport UrlRules
 from batchwire.core.route cimport Route
@@ -35,12 +36,12 @@ from cpython.bytes cimport PyBytes_GET_SIZE
 
 
 cdef class Session(Batch):
-    """head: what is known of the batch; or its fields one by one, see BatchHead."""
+    """head: what is known of the batch; or its fields one by one, see BatchHead. peer: where it comes from, see Origin."""
 
-    def __init__(self, loop, Route route not None, BatchHead head=None, **fields):
-        self.begin(loop, route, BatchHead(**fields) if head is None else head)
+    def __init__(self, loop, Route route not None, BatchHead head=None, str peer="unix", **fields):
+        self.begin(loop, route, BatchHead(**fields) if head is None else head, origin_of(peer))
 
-    cdef int begin(self, object loop, Route route, BatchHead head) except -1:
+    cdef int begin(self, object loop, Route route, BatchHead head, Origin origin) except -1:
         """What a new session does first."""
         cdef Limits limits = route.limits
         cdef Reader reader = reader_of(head, limits, route.header_rules, route.inner_authorization)
@@ -63,17 +64,17 @@ cdef class Session(Batch):
         self.answer_deadline = head.answer_deadline
         self.inheritance = Inheritance(head.headers, head.authorization, head.hops, head.answer_boundary is not None)
         self.results = ResultStream.of(writer, began, head.ordered, head.execute, limits.reorder_bytes)
-        self.share = Share.of(self, loop, limits.max_request_bytes_in_process, limits.client_idle_seconds)
+        self.share = Share.of(self, loop, origin, limits.max_request_bytes_in_process, limits.client_idle_seconds)
         self.fills = Fills.of(self, limits.max_request_bytes_in_process // 2)
         self.client = ClientClock.of(began, self.share.pace)
         self.waker = Waker.of(loop)
         self.outlet = Outlet.of(self, loop, self.results, self.client, self.waker)
-        self.slice = Slice.of(loop)
+        self.slice = Slice.of(loop, origin)
         self.pending = Pending.__new__(Pending)
         # A protobuf message is checked whole in any case.
         self.intake = Intake.of(reader, plan, self.pending, self.slice, limits,
                                 0 if reader.takes_messages else route.streaming_threshold, writer)
-        self.bounds = Bounds.of(limits, self.pending, plan, self.results)
+        self.bounds = Bounds.of(limits, origin, self.pending, plan, self.results)
         self.dispatch = Placement.of(self, self.bounds, began, deadline, head.ordered, route, self.inheritance)
         self.settler = Settler.of(plan, self.dispatch, self.pending, self.bounds, self.fills, self.slice, self.results,
                                   self.outlet, rules, head.continue_on_error, reader.silent_stop)
@@ -115,6 +116,13 @@ cdef class Session(Batch):
         when it may (PL-01)."""
         self.slice.add(seconds)
         if self.life != LIFE_OPEN or not self.slice.over():
+            return False
+        self.rest()
+        return True
+
+    cdef bint rests_before_much(self) except -1:
+        """Whether others are served before the front works long for the batch: as worked()."""
+        if self.life != LIFE_OPEN or not self.slice.over_for_much():
             return False
         self.rest()
         return True
