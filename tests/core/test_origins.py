@@ -40,7 +40,7 @@ async def test_AN_13_small_answers_find_room_beside_many_of_another_origin(media
         return answer(200, body, [("Content-Type", media)])
 
     async with serving(answering, max_connections=100, limits=limits) as (_, _, route):
-        many = [begun(route, MANY, {"method": "get", "url": "x"}) for _ in range(36)]  # 7 MB: more than 3/2 of the bound
+        many = [begun(route, MANY, {"method": "get", "url": "x"}) for _ in range(36)]
         await turned(lambda: sum(inflow.stats()[key] for key in ("answers_out", "answers_reading")) > 6 * MIB)
         await idle()
         for _ in range(3):
@@ -55,7 +55,7 @@ async def test_PL_13_small_requests_find_room_beside_many_of_another_origin() ->
     limits = Limits(max_request_bytes_in_process=4 * MIB)
     entry = {"method": "post", "url": "x", "headers": {"content-type": "text/plain"}, "body": "x" * SMALL}
     async with serving(echo, limits=limits) as (_, _, route):
-        many = [begun(route, MANY, entry, cut=SMALL) for _ in range(36)]  # 7 MB: more than 3/2 of the bound
+        many = [begun(route, MANY, entry, cut=SMALL) for _ in range(36)]
         await idle()
         assert crowd.stats()["request_held"] > 6 * MIB
         for _ in range(3):
