@@ -80,6 +80,17 @@ cdef class HttpExchange(Handler):
         if self.room is not None:
             self.room.hand_over(session)
 
+    def at_work(self):
+        """What has come is worked at: up to wait_room() nobody waits for the client (PL-13)."""
+        if self.room is not None:
+            self.room.hold_up()
+
+    def let_go(self):
+        """Whoever read the request has let go of it: with bound_memory() this follows, whatever has come to an end."""
+        if self.room is not None:
+            self.room.close()
+            self.room = None
+
     async def wait_room(self):
         """Returns when more should be read. Raises EnvelopeError where that will never be."""
         while not self.lost and not self.finished:
@@ -175,10 +186,9 @@ cdef class HttpExchange(Handler):
 
     cdef int forget_stored(self) except -1:
         self.stream.store(-self.stored, 0)
-        self.stored = self.unread = 0
         if self.room is not None:
-            self.room.close()
-            self.room = None
+            self.room.part(self.stored)
+        self.stored = self.unread = 0
         return 0
 
     cdef int count(self) except -1:

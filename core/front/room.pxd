@@ -18,6 +18,8 @@ cdef class Room(Conductor):
     cdef bint may_take(self) except -1
     cdef int leaves_unread(self, Py_ssize_t n) except -1
     cdef bint waits(self) noexcept
+    cdef int hold_up(self) except -1
+    cdef int part(self, Py_ssize_t held) except -1
     cdef int hand_over(self, Session session) except -1
     cdef object flaw(self, double t)
     cdef Py_ssize_t stuck(self) noexcept

@@ -57,6 +57,13 @@ cdef class Room(Conductor):
             share.leaves_unread(n, now())
         return 0
 
+    cdef int hold_up(self) except -1:
+        """The client is not asked for more until may_take()."""
+        cdef Share share = self.share if self.session is None else self.session.share
+        if share is not None:
+            share.pace.stop(now())
+        return 0
+
     cdef bint waits(self) noexcept:
         """Whether it waits for others, where there is no batch yet."""
         return self.share is not None and self.share.since > 0
@@ -73,7 +80,7 @@ cdef class Room(Conductor):
         """The EnvelopeError that a request without a batch is to end with: it has waited in vain, or others wait for it
         in vain. None: it goes on. Of a batch its session says so."""
         cdef double idle
-        if self.share is None:
+        if self.share is None or self.handler is None:
             return None
         idle = self.handler.stream.ends.idle_seconds
         if self.too_slow:
@@ -81,6 +88,20 @@ cdef class Room(Conductor):
         if self.share.since > 0 and t - self.share.since >= idle:
             return no_room(f"the message was not read on for {idle:g} s")
         return None
+
+    cdef int part(self, Py_ssize_t held) except -1:
+        """The request is over, and so many bytes are still held of it: they count until close(), and wait for nobody."""
+        cdef Share alone = None
+        cdef Ends ends
+        if self.handler is None:
+            return 0
+        if held > 0:
+            ends = self.handler.stream.ends
+            alone = Share.of(None, ends.loop, self.bound, ends.idle_seconds)
+            alone.tell(held)
+        self.close()
+        self.share = alone
+        return 0
 
     cdef int close(self) except -1:
         """Nothing is held any more."""

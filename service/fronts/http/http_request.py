@@ -33,8 +33,7 @@ class HttpRequest:
             await answer(self)
         except BaseException as error:
             # Whatever is raised is its own, but for the gateway's cancellation (OP-05).
-            running = asyncio.current_task()
-            if isinstance(error, asyncio.CancelledError) and running is not None and running.cancelling():
+            if isinstance(error, asyncio.CancelledError) and _is_cancelled():
                 raise
             _log.error("a request failed", exc_info=error)
         if self._ended or self.exchange.lost:
@@ -112,3 +111,9 @@ class HttpRequest:
     def _send_head(self, body: bool) -> None:
         self.exchange.start(self._status, list(self._fields), body and self.head.method != "HEAD")
         self._answered = True
+
+
+def _is_cancelled() -> bool:
+    """Whether the task that runs is; not a variable of who raises this, or the task would lead back to itself."""
+    running = asyncio.current_task()
+    return running is not None and running.cancelling() > 0

@@ -5,7 +5,9 @@ reads. Must never be used for what is hot.
 """
 
 import json
+from collections import deque
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
 from batchwire.core import EnvelopeError
@@ -15,7 +17,7 @@ from google.api.httpbody_pb2 import HttpBody
 
 from ..http.head import Head
 from ..http.http_request import HttpRequest
-from . import connect_json, connect_text
+from . import connect_text
 from .connect_unary import error_object, seconds_of
 from .pieces import enveloped
 from .rpc_call import HttpCall, method_of
@@ -58,14 +60,15 @@ class ConnectStream:
                 if fields.get(b"connect-content-encoding", b"identity") != b"identity":
                     raise EnvelopeError(501, "UnknownEncoding", "the messages must not be compressed")
                 seconds = seconds_of(fields)
-            unpack = _Envelopes(self._servicer.max_message, taken if as_json else None)
-            call = HttpCall(self._servicer, method, unpack)
+            unpack = _Envelopes(self._servicer.max_message)
+            call = HttpCall(self._servicer, method, unpack, taken if as_json else None)
             metadata = [(name, value) for name, value in head.headers if name != b"content-type"]
-            async for pieces in call.run(request, metadata, seconds):
-                kept = 0
-                if as_json:
-                    pieces, kept = await connect_text.text_of(pieces, given, request.exchange.owe)
-                await request.pour(enveloped(0, pieces), kept)
+            async with aclosing(call.run(request, metadata, seconds)) as messages:
+                async for pieces in messages:
+                    kept = 0
+                    if as_json:
+                        pieces, kept = await connect_text.text_of(pieces, given, request.exchange.owe)
+                    await request.pour(enveloped(0, pieces), kept)
         except EnvelopeError as error:
             end["error"] = error_object(error)
         await request.pour(enveloped(_END, [json.dumps(end).encode()]))
@@ -73,20 +76,17 @@ class ConnectStream:
 
 
 class _Envelopes:
-    """Bytes of a request to its messages; kind: of those in JSON, or None."""
+    """Bytes of a request to its messages."""
 
-    def __init__(self, max_message: int, kind: Any) -> None:
+    def __init__(self, max_message: int) -> None:
         self._reader = MessageReader(max_message)
-        self._kind = kind
 
     async def __call__(self, data: bytes, /) -> AsyncIterator[bytes]:
-        for compressed, message in self._reader.feed(data):
-            if compressed:
+        messages = deque(self._reader.feed(data))
+        while messages:
+            if messages[0][0]:
                 raise EnvelopeError(501, "UnknownEncoding", "the messages must not be compressed")
-            if self._kind is None:
-                yield message
-            else:
-                yield await connect_json.parse(message, self._kind)
+            yield messages.popleft()[1]  # who takes it may let go of it
 
     @property
     def unfinished_bytes(self) -> int:

@@ -7,6 +7,7 @@ import base64
 import io
 import json
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
 from batchwire.core import EnvelopeError
@@ -16,7 +17,7 @@ from google.rpc import code_pb2
 
 from ..http.head import Head
 from ..http.http_request import HttpRequest
-from . import connect_json, connect_text
+from . import connect_text
 from .rpc_call import HttpCall, method_of
 from .rpc_servicer import SERVICE, RpcServicer, status_of
 
@@ -61,18 +62,20 @@ class ConnectUnary:
                 if fields.get(b"content-encoding", b"identity") != b"identity":
                     raise EnvelopeError(501, "UnknownEncoding", "the body must not be compressed")
                 seconds = seconds_of(fields)
-            call = HttpCall(self._servicer, "Execute", _Whole(self._servicer.max_message, as_json))
+            kind = batch_pb2.ExecuteRequest if as_json else None
+            call = HttpCall(self._servicer, "Execute", _Whole(self._servicer.max_message), kind)
             metadata = [(name, value) for name, value in head.headers if name != b"content-type"]
-            async for message in call.run(request, metadata, seconds):
-                pieces = message
+            async with aclosing(call.run(request, metadata, seconds)) as messages:
+                async for message in messages:
+                    pieces = message
             status = 200
             if as_json:
                 pieces, kept = await connect_text.text_of(pieces, batch_pb2.ExecuteResponse, request.exchange.owe)
         except EnvelopeError as error:
             status, pieces, kept, as_json = *_failure(error), 0, True
-        kind = b"application/json" if as_json else b"application/proto"
+        content_type = b"application/json" if as_json else b"application/proto"
         size = sum(map(len, pieces))
-        request.start(status, [(b"content-type", kind), (b"content-length", b"%d" % size)])
+        request.start(status, [(b"content-type", content_type), (b"content-length", b"%d" % size)])
         await request.pour(pieces, kept)
         request.end()
 
@@ -80,9 +83,8 @@ class ConnectUnary:
 class _Whole:
     """Gathers the one message, which is bounded."""
 
-    def __init__(self, limit: int, as_json: bool) -> None:
+    def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._as_json = as_json
         self._body = io.BytesIO()  # which makes bytes of its parts without one long copy
         self.unfinished_bytes = 0
 
@@ -93,10 +95,9 @@ class _Whole:
                 message = f"the message is larger than limits.grpc_max_message_bytes ({self._limit} bytes)"
                 raise EnvelopeError(413, "MessageTooLarge", message)
             return
-        body, self._body = self._body.getvalue(), io.BytesIO()
-        if self._as_json:
-            body = await connect_json.parse(body, batch_pb2.ExecuteRequest)
-        yield body
+        body, self._body = [self._body.getvalue()], io.BytesIO()
+        self.unfinished_bytes = 0
+        yield body.pop()  # who takes it may let go of it
 
     def finish(self) -> None:
         """The message is whole: it is the body."""

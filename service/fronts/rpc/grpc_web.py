@@ -5,7 +5,9 @@ Must never answer a request of another kind.
 
 import asyncio
 import base64
+from collections import deque
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
 from batchwire.core import EnvelopeError
@@ -58,8 +60,9 @@ class GrpcWeb:
                 seconds = named.get(b"grpc-timeout")
                 timeout = timeout_seconds(seconds) if seconds is not None else None
             call = HttpCall(self._servicer, method, _Unpacking(self._servicer.max_message, text))
-            async for pieces in call.run(request, head.headers, timeout):
-                await pour(0, pieces)
+            async with aclosing(call.run(request, head.headers, timeout)) as messages:
+                async for pieces in messages:
+                    await pour(0, pieces)
         except EnvelopeError as error:
             told = status_of(error)
             status, message, details = told.code, told.message, told.SerializeToString()
@@ -83,10 +86,11 @@ class _Unpacking:
     async def __call__(self, data: bytes, /) -> AsyncIterator[bytes]:
         for at in range(0, len(data), _SLICE_BYTES):
             part = data[at : at + _SLICE_BYTES]
-            for compressed, message in self._reader.feed(self._decoded(part) if self._text else part):
-                if compressed:
+            messages = deque(self._reader.feed(self._decoded(part) if self._text else part))
+            while messages:
+                if messages[0][0]:
                     raise EnvelopeError(501, "UnknownEncoding", "compressed messages are not taken over gRPC-Web")
-                yield message
+                yield messages.popleft()[1]  # who takes it may let go of it
             await asyncio.sleep(0)
 
     @property

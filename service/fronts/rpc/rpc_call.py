@@ -4,13 +4,17 @@ For browsers and scripts, so plain Python will do.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from functools import partial
 from typing import Any, Protocol
 
 from batchwire.core import EnvelopeError
+from google.protobuf.message import Message
 
 from ...state import Ending
 from ..http.http_request import HttpRequest
+from . import connect_json
+from .conversions import turn_for
 from .rpc_batch import METHODS, RpcBatch
 from .rpc_servicer import SERVICE, Metadata, RpcServicer
 
@@ -36,34 +40,43 @@ class Unpacking(Protocol):
 
 
 class HttpCall:
-    """One call. unpack: of the request's body."""
+    """One call. unpack: of the request's body. kind: of the messages that come in JSON; None: they are protobuf."""
 
-    def __init__(self, servicer: RpcServicer, method: str, unpack: Unpacking) -> None:
+    def __init__(
+        self, servicer: RpcServicer, method: str, unpack: Unpacking, kind: type[Message] | None = None
+    ) -> None:
         self._servicer = servicer
         self._method = method
         self._unpack = unpack
+        self._kind = kind
+        self._kept = 0
         self._opened = asyncio.Event()
         self._failure: EnvelopeError | None = None
 
-    async def run(self, request: HttpRequest, metadata: Metadata, seconds: float | None) -> AsyncIterator[list[Any]]:
+    async def run(
+        self, request: HttpRequest, metadata: Metadata, seconds: float | None
+    ) -> AsyncGenerator[list[Any], None]:
         """The messages of the answer in pieces, see RpcBatch.answer(): for HttpRequest.pour().
 
-        Raises EnvelopeError where the call ends with an error.
+        Raises EnvelopeError where the call ends with an error. The task that runs it is cancelled when the client is
+        gone: whatever is done for the call then is for nobody.
         """
         call = RpcBatch(self._servicer, self._method, metadata, request.head.peer, seconds)
         exchange = request.exchange
         exchange.hears_damage = True
-        exchange.on_lost = lambda: _client_is_gone(call, exchange)
         exchange.bound_memory(self._servicer.request_bound)
         call.on_open = exchange.hand_over
         call.keeps = True
         reader = asyncio.ensure_future(self._read(call, request))
+        reader.add_done_callback(lambda _: exchange.let_go())
+        exchange.on_lost = partial(_client_is_gone, call, exchange, (reader, asyncio.current_task()))
         ended: Ending = "cancelled"
         try:
             await self._opened.wait()
             if self._failure is not None:
                 raise self._failure
             if call.batch is None:
+                await reader  # which has failed
                 return
             async for pieces in call.answer():
                 exchange.owe(sum(map(len, pieces)))
@@ -82,14 +95,11 @@ class HttpCall:
             while data := await request.read():
                 if call.batch is not None and call.batch.session.failure is not None:
                     continue  # nothing more of it is of use
-                await self._feed(call, data)
-                self._keep(request.exchange, self._unpack.unfinished_bytes)
+                await self._feed(call, request.exchange, data)
                 await request.exchange.wait_room()
             if data is None:
-                _client_is_gone(call, request.exchange)
-                return
-            await self._feed(call, b"")
-            self._keep(request.exchange, 0)
+                return  # the client is gone
+            await self._feed(call, request.exchange, b"")
             self._unpack.finish()
             call.feed_end()
         except EnvelopeError as error:
@@ -98,25 +108,39 @@ class HttpCall:
         finally:
             self._opened.set()
 
-    async def _feed(self, call: RpcBatch, data: bytes) -> None:
-        async for part in self._unpack(data):
-            call.feed(part)
+    async def _feed(self, call: RpcBatch, exchange: Any, data: bytes) -> None:
+        left = self._kept + len(data)
+        async for message in self._unpack(data):
+            self._keep(exchange, left)
+            left = max(left - len(message), 0)
+            if self._kind is not None:
+                exchange.at_work()
+                async with turn_for(len(message), self._servicer.idle_seconds):
+                    message = await connect_json.parse(message, self._kind)  # it lets go of the text
+            call.feed(message)
+            del message
+            self._keep(exchange, left)  # the batch counts it: were it not counted for a moment, others would come first
             assert call.batch is not None
             self._opened.set()
             await call.batch.session.wait_input()
+        self._keep(exchange, self._unpack.unfinished_bytes)
 
     def _keep(self, exchange: Any, size: int) -> None:
-        """Counts the bytes of an unfinished message towards those of its connection. Raises EnvelopeError."""
+        """Counts bytes that have been read and not fed towards those of the connection, too. Raises EnvelopeError."""
+        self._kept = size
         longest = self._servicer.max_message
         if not exchange.store(size, longest):
             exchange.store(0, longest)  # or those that come in this turn would be refused for its sake
             raise EnvelopeError(413, "TooMuchUnfinished", "too many long messages are unfinished on the connection")
 
 
-def _client_is_gone(call: RpcBatch, exchange: Any) -> None:
-    if call.batch is None:
-        return
-    if exchange.stalled:
-        call.batch.session.client_stalled()
-    else:
-        call.batch.session.cancel()
+def _client_is_gone(call: RpcBatch, exchange: Any, tasks: tuple[asyncio.Task[Any] | None, ...]) -> None:
+    if call.batch is not None:
+        if exchange.stalled:
+            call.batch.session.client_stalled()
+        else:
+            call.batch.session.cancel()
+        call.close("ok")  # which its session knows better
+    for task in tasks:
+        assert task is not None
+        task.cancel()

@@ -75,7 +75,10 @@ def status_of(error: EnvelopeError) -> status_pb2.Status:
 
 
 class RpcServicer:
-    """Opens the batches of one service. max_message: bytes of the longest message taken; request_bound: PL-13."""
+    """Opens the batches of one service.
+
+    max_message: bytes of the longest message taken; request_bound: PL-13; idle_seconds: that one may wait for others.
+    """
 
     def __init__(self, service: "Service", *, watched: bool = True) -> None:
         """watched: of the sessions."""
@@ -85,6 +88,7 @@ class RpcServicer:
         self._proxies = Proxies(service.config.listen.trusted_proxies)
         self._proxied = bool(self._proxies)
         self.request_bound = service.config.limits.max_request_bytes_in_process
+        self.idle_seconds = service.config.limits.client_idle_seconds
         self.opener = RpcOpener(service.ledger, self._named, self._client if self._proxied else None)
         self._routes: dict[Route, RouteEntry] = {}
 
