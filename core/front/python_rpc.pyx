@@ -6,7 +6,7 @@ before the first message has come: a call that has sent nothing costs what any o
 """
 from batchwire.core.errors import EnvelopeError
 from batchwire.core.front.http2_stream cimport Http2Link
-from batchwire.core.front.rpc cimport Rpc, STATUS_DEADLINE_EXCEEDED, STATUS_OK
+from batchwire.core.front.rpc cimport Rpc, STATUS_DEADLINE_EXCEEDED, STATUS_OK, STATUS_RESOURCE_EXHAUSTED
 
 from collections import deque
 
@@ -18,6 +18,7 @@ cdef enum:
     MOST_BYTES = 8192         # of these
     MOST_LONG = 16            # calls of a connection that last as long as their clients like
 
+cdef str TOO_MANY = f"a connection may have {<int>MOST_LONG} calls of Watch and ServerReflectionInfo at once"
 cdef unsigned long long steps = 0, turns = 0
 
 
@@ -96,7 +97,7 @@ cdef class PythonRpc(Rpc):
     cdef bint queued                          # in the line
     cdef bint reading                         # it is the client's turn
     cdef bint long                            # counted so
-    cdef object inbound                       # deque of bytes
+    cdef list inbound                         # of bytes
     cdef Py_ssize_t inbound_bytes
     cdef object written                       # bytes or a list of them: what has been written and is not being sent yet
     cdef bint no_more
@@ -106,15 +107,16 @@ cdef class PythonRpc(Rpc):
         self.calls = calls
         self.method = method
         self.reading = True
-        self.inbound = deque()
+        self.inbound = []
 
     def start(self):
-        """The call is there. Raises EnvelopeError."""
+        """The call is there."""
         cdef Http2Link connection = self.http2().connection
         if self.method.long:
             if connection.long_calls >= MOST_LONG:
-                raise EnvelopeError(429, "TooManyStreams",
-                                    f"a connection may have {MOST_LONG} calls of Watch and ServerReflectionInfo at once")
+                # Without details, which would cost more than the call.
+                self.set_status(STATUS_RESOURCE_EXHAUSTED, TOO_MANY, None)
+                return self.answer()
             connection.long_calls += 1
             self.long = True
         self.calls.open.add(self)
@@ -130,7 +132,7 @@ cdef class PythonRpc(Rpc):
         self.reading = False
         if not self.inbound:
             return None
-        message = self.inbound.popleft()
+        message = self.inbound.pop(0)
         self.inbound_bytes -= len(message)
         self.on_input()
         return message

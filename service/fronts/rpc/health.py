@@ -1,7 +1,7 @@
 """grpc.health.v1 on the native front: the status of each service, and who watches it.
 
-grpc_health's own servicer takes time in the square of those that watch one service, when they leave (FR-15). Must never know
-why a status is as it is.
+grpc_health's own servicer takes time in the square of those that watch one service, when they leave (FR-15). Must never
+know why a status is as it is.
 """
 
 from typing import Any
@@ -68,7 +68,7 @@ class Health:
 
 
 def _answer(status: int) -> bytes:
-    return health_pb2.HealthCheckResponse(status=status).SerializeToString()  # type: ignore[arg-type]
+    return bytes(health_pb2.HealthCheckResponse(status=status).SerializeToString())
 
 
 async def _asked(rpc: Any) -> str:
@@ -76,4 +76,4 @@ async def _asked(rpc: Any) -> str:
     message = await rpc.read()
     if message is None:
         raise EnvelopeError(501, "NoMessage", "the method takes one message")
-    return parsed(message, health_pb2.HealthCheckRequest).service
+    return str(parsed(message, health_pb2.HealthCheckRequest).service)
