@@ -1,8 +1,10 @@
-"""Watch and ServerReflectionInfo last as long as their clients like (FR-15): few of a connection, in turns, and bounded."""
+"""Watch and ServerReflectionInfo last as long as their clients like (FR-15): few, in turns, and bounded."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,8 +30,9 @@ from harness.grpc_wire import (
     messages_of,
     prefixed,
 )
-from harness.http2_wire import CANCEL, Http2Wire
+from harness.http2_wire import CANCEL, Fields, Http2Wire
 from harness.scripted import ScriptedUpstream
+from hyperframe.frame import PingFrame
 from in_process import come_true, whole_front
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -151,7 +154,7 @@ async def test_FR_15_answers_that_wait_share_what_is_long_of_them() -> None:
     assert [one.original_request for one in whole] == asked
 
 
-async def test_FR_15_the_methods_go_on_in_turns(_things: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_FR_15_the_methods_go_on_in_turns(upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many requests come at once, few of them are looked at in one turn of the loop (PL-01)."""
     connections, each = 30, 10
     turn = 0
@@ -163,10 +166,10 @@ async def test_FR_15_the_methods_go_on_in_turns(_things: ScriptedUpstream, monke
         return parsed(message, kind)
 
     monkeypatch.setattr(rpc_methods, "parsed", counted)
-    async with whole_front(_things.origin) as (port, _):
+    async with whole_front(upstream.origin) as (port, _):
         clients = [await asyncio.open_connection("127.0.0.1", port) for _ in range(connections)]
         for _, writer in clients:
-            writer.write(_calls(each))
+            writer.write(_calls(each, REFLECTION, symbol()))
 
         async def count() -> None:
             nonlocal turn
@@ -182,14 +185,28 @@ async def test_FR_15_the_methods_go_on_in_turns(_things: ScriptedUpstream, monke
     assert max(looked.values()) <= STEPS
 
 
-def _calls(count: int) -> bytes:
-    """A connection's first bytes, with so many calls of one request each."""
+def test_FR_15_attempts_in_thousands_cost_little(target: Gateway) -> None:
+    """`target` looks at its memory, and at another client."""
+    sent = _calls(1000, WATCH, b"") + PingFrame(0, b"12345678").serialize()
+    with contextlib.ExitStack() as stack:
+        for _ in range(20):
+            connected = stack.enter_context(socket.create_connection(("127.0.0.1", target.http_port), 20))
+            connected.sendall(sent)
+            heard = b""
+            while b"12345678" not in heard:
+                data = connected.recv(1 << 20)
+                assert data, "the gateway has closed the connection"
+                heard = heard[-8:] + data
+
+
+def _calls(count: int, fields: Fields, message: bytes) -> bytes:
+    """A connection's first bytes, with so many calls of one message each."""
     made = h2.connection.H2Connection()
     made.initiate_connection()
     for _ in range(count):
         stream = made.get_next_available_stream_id()
-        made.send_headers(stream, REFLECTION)
-        made.send_data(stream, prefixed(symbol()))
+        made.send_headers(stream, fields)
+        made.send_data(stream, prefixed(message))
     return bytes(made.data_to_send())
 
 
