@@ -1,14 +1,14 @@
 """Tells what a stream is: a method of BatchService, another gRPC method, or an HTTP request.
 
 `servicer` is the service behind: see rpc.pyx and batch_rpc.pyx for what it does for calls, http_requests.pyx for what it
-does for HTTP requests; servicer.methods names the gRPC methods in Python.
+does for HTTP requests; servicer.methods has the gRPC methods in Python by their paths (python_rpc.pyx).
 """
 from batchwire.core.errors import EnvelopeError
 from batchwire.core.front.batch_rpc cimport BatchRpc, KIND_BATCH, KIND_EXECUTE, KIND_HTTP, KIND_JSON
 from batchwire.core.front.http2 cimport Acceptor
 from batchwire.core.front.http2_stream cimport Http2Stream
 from batchwire.core.front.http_requests cimport answer_of
-from batchwire.core.front.python_rpc import PythonRpc
+from batchwire.core.front.python_rpc import PythonCalls, PythonRpc
 from batchwire.core.front.rpc cimport Rpc, STATUS_UNIMPLEMENTED
 from batchwire.core.front.rpc_opener cimport RpcOpener
 from batchwire.core.front.stream cimport Handler
@@ -39,6 +39,7 @@ cdef class FrontAcceptor(Acceptor):
     cdef RpcOpener opener
     cdef Py_ssize_t max_message
     cdef dict kinds, others
+    cdef object calls                         # PythonCalls
 
     def __init__(self, loop, servicer, str service not None, **bounds):
         super().__init__(loop, **bounds)
@@ -47,6 +48,11 @@ cdef class FrontAcceptor(Acceptor):
         self.max_message = servicer.max_message
         self.kinds = {f"/{service}/{name}".encode(): kind for name, kind in KINDS.items()}
         self.others = {path.encode(): method for path, method in servicer.methods.items()}
+        self.calls = PythonCalls(loop)
+
+    def end_methods(self):
+        """Calls of methods in Python that wait for something end as UNAVAILABLE."""
+        self.calls.stop()
 
     cdef Handler accept(self, Http2Stream stream):
         cdef bytes media = stream.content_type
@@ -61,7 +67,7 @@ cdef class FrontAcceptor(Acceptor):
         if kind is not None:
             rpc = BatchRpc.of(self.servicer, self.opener, self.max_message, kind)
         elif method is not None:
-            rpc = PythonRpc(self.servicer, method)
+            rpc = PythonRpc(self.servicer, self.calls, method)
         else:
             rpc = Rpc.__new__(Rpc)
             rpc.expect(self.servicer, self.max_message)

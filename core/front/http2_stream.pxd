@@ -18,6 +18,7 @@ cdef class Http2Link(Connection):
     cdef Py_ssize_t request_bound           # bytes of requests in the process (PL-13)
     cdef int stream_window                  # bytes, of a stream for which there is room
     cdef Py_ssize_t stored                  # bytes of unfinished messages, of all its streams
+    cdef int long_calls                     # streams of methods in Python that last (FR-15)
     cdef int schedule_flush(self) except -1
 
 cdef class Http2Stream(Stream):

@@ -12,6 +12,7 @@ cdef enum:
 cdef enum Status:             # those that the front gives itself; others come from the servicer
     STATUS_OK = 0
     STATUS_DEADLINE_EXCEEDED = 4
+    STATUS_RESOURCE_EXHAUSTED = 8
     STATUS_UNIMPLEMENTED = 12
 
 cdef class Rpc(MessageTaker):

@@ -12,14 +12,14 @@ from batchwire.core.front.acceptor import FrontAcceptor
 from batchwire.core.front.http2 import Http2Connection
 from batchwire.core.front.rest_opener import Negotiated
 from batchwire.core.ledger import Batch
-from grpc_health.v1 import health, health_pb2
 
 from ...state import stopped
 from ..http.head import Answer, Head
 from ..http.http_servicer import HttpServicer, Run
 from ..http.idle import IdleSweep
 from ..rpc.grpc_web import is_grpc_web
-from ..rpc.rpc_methods import Method, StatusError, health_methods, reflection_methods
+from ..rpc.health import Health
+from ..rpc.rpc_methods import Method, health_methods, reflection_methods
 from ..rpc.rpc_servicer import SERVICE, Metadata, RpcServicer, status_of
 from ..rpc.web import WebCalls
 from .entry import Entry
@@ -38,7 +38,7 @@ class NativeFront(RestFront):
     """A listener of all protocols. address: as for RestFront. tls: or None for plain text."""
 
     def __init__(self, service: "Service", address: str, tls: ListenerTls | None = None) -> None:
-        self._health = health.aio.HealthServicer()
+        self._health = Health("", SERVICE)
         super().__init__(service, address, tls)
         limits = service.config.limits
         self._acceptor = FrontAcceptor(
@@ -67,24 +67,28 @@ class NativeFront(RestFront):
     async def start(self) -> str:
         """Listens; the bound address. Raises OSError."""
         address = await super().start()
-        for name in ("", SERVICE):
-            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        self._health.serve()
         return address
 
     async def retire(self) -> None:
         """Connections of HTTP/2 that there are take no more than is on its way; new ones do until stop()."""
         await super().retire()
-        await self._send_away()
+        self._send_away()
 
     async def stop(self, grace: float) -> None:
         """Tells clients to go elsewhere; those batches that run may go on for `grace` seconds."""
-        await self._send_away()
+        self._send_away()
         await super().stop(grace)
 
-    async def _send_away(self) -> None:
-        await self._health.enter_graceful_shutdown()
+    def _send_away(self) -> None:
+        self._health.end()
         for connection in list(self._acceptor.connections):
             connection.drain()
+
+    def end_idle(self) -> None:
+        """Those who watch the health service know by now."""
+        super().end_idle()
+        self._acceptor.end_methods()
 
     def acceptors(self) -> list[Any]:
         """The acceptors of HTTP/1.1 and HTTP/2."""
@@ -119,8 +123,6 @@ class _Servicer(HttpServicer):
         if isinstance(error, EnvelopeError):
             status = status_of(error)
             return status.code, status.message, _base64(status.SerializeToString())
-        if isinstance(error, StatusError):
-            return error.code, error.message, None
         return _INTERNAL, "the method failed", None
 
     def refused(self, error: EnvelopeError, peer: str) -> None:

@@ -84,11 +84,15 @@ class RestFront:
         if self._listener is not None and self._address.startswith(PREFIX):
             self._listener.leave()
 
+    def end_idle(self) -> None:
+        """No batch runs any more: what else would last ends."""
+        self._idle.close()
+
     async def stop(self, grace: float) -> None:
         """Goes on answering /readyz and refusing batches until those that run have ended, or grace is over."""
         self._leave_passed()
         await self._service.drained(grace)
-        self._idle.close()
+        self.end_idle()
         if self._listener is not None:
             self._listener.close()
             remove_socket(self._address, self._file)

@@ -3,6 +3,7 @@
 The two versions have the same messages under two names. Must never be used for a batch.
 """
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool
@@ -13,6 +14,8 @@ from .rpc_servicer import SERVICE
 
 OLDER, NEWER = "grpc.reflection.v1alpha", "grpc.reflection.v1"
 VERSIONS = tuple(f"{package}.ServerReflection" for package in (OLDER, NEWER))
+MOST_KNOWN = 1000
+"""Requests whose answers are kept."""
 HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 
 
@@ -22,12 +25,39 @@ class Reflection(reflection.aio.ReflectionServicer):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__((SERVICE, HEALTH, *VERSIONS), descriptor_pool.Default())
         _add_newer()
+        self._known: dict[Any, bytes] = {}  # what was asked for and is there → what answers it
+        self._files: dict[bytes, bytes] = {}  # each of these once
+
+    async def pieces(self, request: Any) -> list[bytes]:
+        """The answer to a request, of which the long part is the same object for all that ask for it."""
+        asked = _asked(request)
+        known = self._known.get(asked)
+        if known is None:
+            [answer] = [made async for made in self.ServerReflectionInfo(_each(request), None)]
+            answer.ClearField("original_request")
+            known = answer.SerializeToString()
+            if answer.HasField("file_descriptor_response") and len(self._known) < MOST_KNOWN:
+                known = self._files.setdefault(known, known)
+                self._known[asked] = known
+        # Messages of protobuf are put together by putting them behind each other.
+        return [reflection_pb2.ServerReflectionResponse(original_request=request).SerializeToString(), known]
 
     def _file_containing_symbol(self, request: Any, fully_qualified_name: str) -> Any:
         parent, _, member = fully_qualified_name.rpartition(".")
         if _has_member(parent, member):
             fully_qualified_name = parent
         return super()._file_containing_symbol(request, fully_qualified_name)
+
+
+def _asked(request: Any) -> tuple[str, str, int]:
+    kind = request.WhichOneof("message_request") or ""
+    value = getattr(request, kind, "")
+    return (kind, value, 0) if isinstance(value, str) else (kind, value.containing_type, value.extension_number)
+
+
+async def _each(*requests: Any) -> AsyncIterator[Any]:
+    for request in requests:
+        yield request
 
 
 def _has_member(parent: str, member: str) -> bool:
