@@ -235,7 +235,7 @@ def _refused(status: int, body: bytes, started: bool, odata: bool) -> CallError:
     of_gateway = odata and bool(code) and (400 <= status < 500 or status == 503)
     of_others = 300 <= status < 400 or status in BY_HEAD
     kind = RefusedError if not started and (of_gateway or of_others) else CallError
-    return kind(f"the gateway answered {status}{reason}")
+    return kind(f"the {'gateway' if odata else 'server'} answered {status}{reason}")
 
 
 def _look_for_error(end: h11.EndOfMessage) -> None:

@@ -405,7 +405,9 @@ cdef class CallBuilder:
         """JB-25, JB-27."""
         cdef bytes body = base64_decoded(p, n)
         if body is None:
-            return call.refuse(400, "BadBody", "the body is not base64url")
+            return call.refuse(
+                400, "BadBody",
+                f"the body is not base64url, as a body of content-type {quoted(self.block.content_type)} is to be")
         if self.transfer_encoding is None:
             return call.set_body(body, PyBytes_AS_STRING(body), PyBytes_GET_SIZE(body))
         try:
