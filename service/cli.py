@@ -163,6 +163,10 @@ def _announce_demo(address: str) -> None:
 )
 @click.option("--ca-file", metavar="FILE", default="", help="PEM of the CA, for TLS. [default: what the system trusts]")
 @click.option(
+    "--cert-file", metavar="FILE", default="", help="PEM of the client's certificate, where the gateway asks for one."
+)
+@click.option("--key-file", metavar="FILE", default="", help="PEM of its key, without a password.")
+@click.option(
     "--timeout",
     type=float,
     default=300.0,
@@ -180,6 +184,8 @@ def call(
     route: str,
     headers: tuple[str, ...],
     ca_file: str,
+    cert_file: str,
+    key_file: str,
     timeout: float,
     output: str,
     progress: bool | None,
@@ -203,9 +209,13 @@ def call(
         raise click.UsageError("give --http URL or --grpc HOST:PORT")
     if route and http:
         raise click.UsageError("--route is for --grpc; with --http the URL says the route")
+    if bool(cert_file) != bool(key_file):
+        raise click.UsageError("--cert-file and --key-file go together")
     from .call import run_call
+    from .call_rest import TlsFiles
 
-    sys.exit(run_call(file, http, grpc, route, timeout, output, progress, ca_file, headers))
+    files = TlsFiles(ca_file, cert_file, key_file)
+    sys.exit(run_call(file, http, grpc, route, timeout, output, progress, files, headers))
 
 
 @main.command()
