@@ -25,9 +25,7 @@ CHUNK = 65536
 BY_HEAD = frozenset((401, 403, 404, 405, 406, 407, 410, 411, 414, 415, 417, 421, 426, 428, 429, 431, 451))
 """Statuses that anybody says on the sight of a head, before it passes a request on."""
 
-_SECURE_HINT = (
-    " (one that asks for client certificates takes none without --cert-file, or with one that it distrusts)"
-)
+_SECURE_HINT = " (one that asks for client certificates takes none without --cert-file, or with one that it distrusts)"
 """With TLS 1.3 the client has its handshake behind it by then."""
 
 

@@ -226,19 +226,28 @@ def call(
     metavar="PATH",
     help="Service root that the batch is for. [default: the default route; without --config: /]",
 )
-def check(path: str | None, batch: str | None, root: str | None) -> None:
+@click.option(
+    "--strict",
+    "announced",
+    is_flag=True,
+    help="Judge the batch as that of a client which announces OData 4.01, as `batchwire call --http` does.",
+)
+def check(path: str | None, batch: str | None, root: str | None, announced: bool) -> None:
     """Check a configuration, a batch document, or both, without starting or sending anything.
 
     What `serve` would refuse is told here; apps in the process are imported for that, and certificates loaded. A batch
-    is judged with the limits of the configuration and the settings of its route. Where BATCHWIRE_ROUTES is set, the
+    is judged with the limits of the configuration and the settings of its route, and as that of a client which does not
+    announce OData 4.01 (see --strict). Where BATCHWIRE_ROUTES is set, the
     environment is a configuration without --config, too.
     Exit code 0 when nothing is wrong, 1 when something is; each thing that is wrong has its own line.
     """
     if not (path or batch or say_routes()):
         raise click.UsageError("give --config FILE, --batch FILE, or both")
+    if announced and not batch:
+        raise click.UsageError("--strict is for --batch")
     from .check import check as look_over
 
-    wrong = look_over(path, batch, root)
+    wrong = look_over(path, batch, root, announced)
     for line in wrong:
         click.echo(line)
     sys.exit(1 if wrong else 0)
