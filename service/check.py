@@ -36,8 +36,9 @@ def check(path: str | None, batch: str | None, root: str | None, announced: bool
     """One line for each thing that is wrong with a configuration, or with a JSON batch document for a route of it.
 
     path: of its file; None if it stands in the environment, or there is none. batch: file, or "-". root: service root
-    of the route; None: the default one. announced: whether the client says that it speaks OData 4.01. Without a configuration, the batch is judged for a route with the settings of
-    `serve --upstream`; it is not, when the configuration is wrong.
+    of the route; None: the default one. announced: whether the client says that it speaks OData 4.01. Without a
+    configuration, the batch is judged for a route with the settings of `serve --upstream`; it is not, when the
+    configuration is wrong.
     Raises click.UsageError for a batch that cannot be read.
     """
     data = read_document(batch) if batch else None
