@@ -22,6 +22,7 @@ cdef class HeaderBlock:
     cdef bint refuse_duplicates      # GW-12: the JSON dialects
     cdef HeaderRules rules
     cdef bint drop_authorization     # GW-17's switch
+    cdef str hint                    # of a refused Authorization
     cdef bytes authorization         # of the batch: a call may repeat it (CL-09); None: it may not
     cdef Py_ssize_t max_bytes
     cdef set names

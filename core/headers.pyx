@@ -64,6 +64,11 @@ cdef bint valid_value(const char* p, Py_ssize_t n) noexcept nogil:
     return True
 
 
+# What the operator can change (CL-09).
+cdef str NONE_TAKEN = " (allow_inner_authorization of the route)"
+cdef str SAME_TAKEN = ", unless it is that of the batch (allow_inner_authorization of the route)"
+
+
 cdef class HeaderBlock:
     """See headers.pxd for the way of use.
 
@@ -81,6 +86,7 @@ cdef class HeaderBlock:
         self.refuse_duplicates = refuse_duplicates
         self.max_bytes = max_bytes
         self.rules = header_rules() if rules is None else rules
+        self.hint = SAME_TAKEN if inner_authorization == "same" else NONE_TAKEN
         self.drop_authorization = inner_authorization == "drop"
         self.authorization = authorization.strip(b" \t") if inner_authorization == "same" and authorization else None
 
@@ -124,7 +130,9 @@ cdef class HeaderBlock:
             if self.may_drop(name_len, value, value_len):
                 return 0
             return self.call.refuse(
-                400, "HeaderNotAllowed", f"the header {quoted(name[:name_len])} must not be in an inner request")
+                400, "HeaderNotAllowed",
+                f"the header {quoted(name[:name_len])} must not be in an inner request"
+                + (self.hint if name_len == 13 else ""))
         if verdict == CONNECTION:
             return self.name_hop_headers(value[:value_len])
         if verdict == TRANSFER_ENCODING:

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from .call_output import Sink, written
-from .call_rest import CallError, RefusedError, Source, by_rest, fields_of
+from .call_rest import CallError, RefusedError, Source, TlsFiles, by_rest, fields_of
 
 _LONGEST_TIMEOUT = 7 * 24 * 3600
 # Every response object begins so (JsonWriter, also of other gateways that follow the member order of ours).
@@ -123,8 +123,8 @@ def run_call(
     timeout: float,
     output: str,
     progress: bool | None,
-    ca_file: str = "",
-    headers: tuple[str, ...] = (),
+    files: TlsFiles,
+    headers: tuple[str, ...],
 ) -> int:
     """Sends the batch in `file` ("-": stdin) and writes the answer to `output` ("-": stdout).
 
@@ -144,12 +144,12 @@ def run_call(
             source = Source(stack.enter_context(_source(file)), sent.add)
             sink = stack.enter_context(written(output))
             if http is not None:
-                answer = by_rest(http, source, seconds, ca_file, fields_of(headers))
+                answer = by_rest(http, source, seconds, files, fields_of(headers))
             else:
                 from .call_grpc import by_grpc  # gRPC takes longer to load than all the rest
 
                 answer = by_grpc(
-                    grpc or "", route, source, seconds, seconds + 2 * _LATER_SECONDS, ca_file, fields_of(headers)
+                    grpc or "", route, source, seconds, seconds + 2 * _LATER_SECONDS, files, fields_of(headers)
                 )
             # A generator that is left early closes its connection when it is told to, not when it is collected.
             stack.enter_context(contextlib.closing(answer))

@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
-from .call_rest import CallError, Fields, RefusedError, Source, certificates, placed
+from .call_rest import CallError, Fields, RefusedError, Source, TlsFiles, certificates, placed
 
 _SECURE = "grpcs://"
 _URLS = ("http://", "https://", "grpc://")
@@ -28,8 +28,8 @@ def by_grpc(
     source: Source,
     seconds: int,
     patience: float,
-    ca_file: str = "",
-    headers: Fields | None = None,
+    files: TlsFiles,
+    headers: Fields,
 ) -> Generator[bytes, None, None]:
     """Sends what `source` gives to HOST:PORT, over TLS to grpcs://HOST:PORT; yields the answer's chunks.
 
@@ -40,10 +40,10 @@ def by_grpc(
     if not (route.isascii() and route.isprintable()):
         # gRPC would refuse it too, with lines of its own on stderr.
         raise CallError("--route must be printable ASCII, with anything else percent-encoded")
-    with _channel(target, ca_file) as channel:
+    with _channel(target, files) as channel:
         _connect(channel)
         stub: Any = batch_pb2_grpc.BatchServiceStub(channel)  # type: ignore[no-untyped-call]
-        metadata = (("prefer", f"wait={seconds}"), *((("batchwire-route", route),) if route else ()), *(headers or ()))
+        metadata = (("prefer", f"wait={seconds}"), *((("batchwire-route", route),) if route else ()), *headers)
         broken: list[OSError] = []
 
         def messages() -> Iterator[HttpBody]:
@@ -63,12 +63,13 @@ def by_grpc(
             raise _failed(error) from None
 
 
-def _channel(target: str, ca_file: str) -> Any:
+def _channel(target: str, files: TlsFiles) -> Any:
     if not target.startswith(_SECURE):
         return grpc.insecure_channel(target)
-    if ca_file:
-        certificates(ca_file)  # grpc's own words for a file that holds none are lines of its log
-    credentials = grpc.ssl_channel_credentials(Path(ca_file).read_bytes() if ca_file else None)
+    if any(files):
+        certificates(files)  # grpc's own words for a file that holds none are lines of its log
+    authority, chain, key = (Path(file).read_bytes() if file else None for file in files)
+    credentials = grpc.ssl_channel_credentials(authority, key, chain)
     return grpc.secure_channel(target.removeprefix(_SECURE), credentials)
 
 

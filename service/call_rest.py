@@ -12,14 +12,21 @@ import socket
 import ssl
 from collections.abc import Callable, Generator
 from contextlib import ExitStack
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import h11
+
+from .certificates import load_pair
+from .config import ConfigurationError
 
 CHUNK = 65536
 
 BY_HEAD = frozenset((401, 403, 404, 405, 406, 407, 410, 411, 414, 415, 417, 421, 426, 428, 429, 431, 451))
 """Statuses that anybody says on the sight of a head, before it passes a request on."""
+
+_SECURE_HINT = " (one that asks for client certificates takes none without --cert-file, or with one that it distrusts)"
+"""With TLS 1.3 the client has its handshake behind it by then."""
 
 
 class CallError(Exception):
@@ -80,26 +87,36 @@ def fields_of(headers: tuple[str, ...]) -> Fields:
     return fields
 
 
-def certificates(ca_file: str) -> ssl.SSLContext:
-    """What trusts those in a PEM file, or what the system does for "". Raises CallError, which names the file."""
+class TlsFiles(NamedTuple):
+    """PEM. ca_file: whom to trust; "": whom the system trusts. cert_file, key_file: of the client; "": it has none."""
+
+    ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+
+
+def certificates(files: TlsFiles) -> ssl.SSLContext:
+    """What they make. Raises CallError, which names the file."""
     try:
-        return ssl.create_default_context(cafile=ca_file or None)
+        context = ssl.create_default_context(cafile=files.ca_file or None)
+        if files.cert_file:
+            load_pair(context, "", files.cert_file, files.key_file)
+    except ConfigurationError as error:
+        raise CallError("; ".join(line.partition(": ")[2] for line in str(error).splitlines())) from None
     except ssl.SSLError:
-        raise CallError(f"{ca_file} holds no certificate") from None
+        raise CallError(f"{files.ca_file} holds no certificate") from None
     except OSError as error:
-        raise CallError(f"{ca_file}: {error.strerror}") from None
+        raise CallError(f"{files.ca_file}: {error.strerror}") from None
+    return context
 
 
-def by_rest(
-    url: str, source: Source, seconds: int, ca_file: str = "", headers: Fields | None = None
-) -> Generator[bytes, None, None]:
+def by_rest(url: str, source: Source, seconds: int, files: TlsFiles, headers: Fields) -> Generator[bytes, None, None]:
     """POSTs what `source` gives to the URL; yields the answer's body as it comes.
 
-    seconds: after which the gateway is to answer 504 for what has no result (HD-13). ca_file: PEM, in place of the
-    certificates that the system trusts.
+    seconds: after which the gateway is to answer 504 for what has no result (HD-13). files: for https.
     """
-    host, port, secure, request = _request(url, seconds, headers or [])
-    context = certificates(ca_file) if secure else None
+    host, port, secure, request = _request(url, seconds, headers)
+    context = certificates(files) if secure else None
     protocol = h11.Connection(h11.CLIENT)
     head = protocol.send(request)
     with ExitStack() as stack:
@@ -117,7 +134,7 @@ def by_rest(
                     raise
                 raise CallError(f"{host}:{port} does not speak TLS (a plain gateway is called by http://)") from None
         connection.setblocking(False)
-        hint = "" if secure else " (a gateway that speaks TLS there is called by https://)"
+        hint = _SECURE_HINT if secure else " (a gateway that speaks TLS there is called by https://)"
         yield from _answer(protocol, connection, source, bytearray(head or b""), hint)
 
 
@@ -132,6 +149,8 @@ def _answer(
     while True:
         wanted = source.descriptor if sending and not unsent else None
         source_ready, readable, writable = _ready(connection, wanted, bool(unsent))
+        # First, because a write to what has been closed would lose what had been said before.
+        received = _received(connection) if readable else None
         if source_ready:
             data = source.read()
             unsent += protocol.send(h11.Data(data) if data else h11.EndOfMessage()) or b""
@@ -141,11 +160,11 @@ def _answer(
                 del unsent[: connection.send(unsent)]
             except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
                 pass
-            except (BrokenPipeError, ConnectionResetError):
+            except (BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
                 # A gateway that refuses a batch need not read it to its end: what it said is still there to be read.
                 sending = False
                 unsent.clear()
-        if not readable or (received := _received(connection)) is None:
+        if received is None:
             continue
         try:
             protocol.receive_data(received)
@@ -235,7 +254,7 @@ def _refused(status: int, body: bytes, started: bool, odata: bool) -> CallError:
     of_gateway = odata and bool(code) and (400 <= status < 500 or status == 503)
     of_others = 300 <= status < 400 or status in BY_HEAD
     kind = RefusedError if not started and (of_gateway or of_others) else CallError
-    return kind(f"the gateway answered {status}{reason}")
+    return kind(f"the {'gateway' if odata else 'server'} answered {status}{reason}")
 
 
 def _look_for_error(end: h11.EndOfMessage) -> None:

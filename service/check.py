@@ -32,12 +32,13 @@ from .variables import say_routes
 _Settings = TypeVar("_Settings", bound=BaseModel)
 
 
-def check(path: str | None, batch: str | None, root: str | None) -> list[str]:
+def check(path: str | None, batch: str | None, root: str | None, announced: bool = False) -> list[str]:
     """One line for each thing that is wrong with a configuration, or with a JSON batch document for a route of it.
 
     path: of its file; None if it stands in the environment, or there is none. batch: file, or "-". root: service root
-    of the route; None: the default one. Without a configuration, the batch is judged for a route with the settings of
-    `serve --upstream`; it is not, when the configuration is wrong.
+    of the route; None: the default one. announced: whether the client says that it speaks OData 4.01. Without a
+    configuration, the batch is judged for a route with the settings of `serve --upstream`; it is not, when the
+    configuration is wrong.
     Raises click.UsageError for a batch that cannot be read.
     """
     data = read_document(batch) if batch else None
@@ -51,7 +52,7 @@ def check(path: str | None, batch: str | None, root: str | None) -> list[str]:
         if configured:
             wrong += _check_config(config, loop)
         if data is not None and not wrong:
-            wrong = _check_batch(data, config, RouteTable(config, loop), root)
+            wrong = _check_batch(data, config, RouteTable(config, loop), root, announced)
     except ConfigurationError as error:
         return str(error).splitlines()
     finally:
@@ -112,7 +113,7 @@ def _note(wrong: list[str], trial: Callable[[], object]) -> None:
         wrong += str(error).splitlines()
 
 
-def _check_batch(data: bytes, config: Config, table: RouteTable, root: str | None) -> list[str]:
+def _check_batch(data: bytes, config: Config, table: RouteTable, root: str | None, announced: bool) -> list[str]:
     """One line for each thing that is wrong with a JSON batch document, in document order."""
     route = table.by_root(root or "")
     if route is None:
@@ -121,8 +122,8 @@ def _check_batch(data: bytes, config: Config, table: RouteTable, root: str | Non
     settings = table.settings[route.root.decode()]
     if "odata" not in settings.dialects:
         return [f"batch: the route {settings.root} takes no OData batches (dialects: {', '.join(settings.dialects)})"]
-    # Clients that do not announce OData 4.01 are the rule, so "auto" is judged as they are: the less strict profile.
-    strict = settings.profile == "strict"
+    # Clients that do not announce OData 4.01 are the rule.
+    strict = settings.profile == "strict" or (announced and settings.profile == "auto")
     found = check_document(data, route, strict=strict, authority=settings.public_origins() or _origin(config.listen))
     return [f"{entry['target'] or 'batch'}: {entry['status']} {entry['code']}: {entry['message']}" for entry in found]
 

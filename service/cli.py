@@ -163,6 +163,10 @@ def _announce_demo(address: str) -> None:
 )
 @click.option("--ca-file", metavar="FILE", default="", help="PEM of the CA, for TLS. [default: what the system trusts]")
 @click.option(
+    "--cert-file", metavar="FILE", default="", help="PEM of the client's certificate, where the gateway asks for one."
+)
+@click.option("--key-file", metavar="FILE", default="", help="PEM of its key, without a password.")
+@click.option(
     "--timeout",
     type=float,
     default=300.0,
@@ -180,6 +184,8 @@ def call(
     route: str,
     headers: tuple[str, ...],
     ca_file: str,
+    cert_file: str,
+    key_file: str,
     timeout: float,
     output: str,
     progress: bool | None,
@@ -203,9 +209,13 @@ def call(
         raise click.UsageError("give --http URL or --grpc HOST:PORT")
     if route and http:
         raise click.UsageError("--route is for --grpc; with --http the URL says the route")
+    if bool(cert_file) != bool(key_file):
+        raise click.UsageError("--cert-file and --key-file go together")
     from .call import run_call
+    from .call_rest import TlsFiles
 
-    sys.exit(run_call(file, http, grpc, route, timeout, output, progress, ca_file, headers))
+    files = TlsFiles(ca_file, cert_file, key_file)
+    sys.exit(run_call(file, http, grpc, route, timeout, output, progress, files, headers))
 
 
 @main.command()
@@ -216,19 +226,28 @@ def call(
     metavar="PATH",
     help="Service root that the batch is for. [default: the default route; without --config: /]",
 )
-def check(path: str | None, batch: str | None, root: str | None) -> None:
+@click.option(
+    "--strict",
+    "announced",
+    is_flag=True,
+    help="Judge the batch as that of a client which announces OData 4.01, as `batchwire call --http` does.",
+)
+def check(path: str | None, batch: str | None, root: str | None, announced: bool) -> None:
     """Check a configuration, a batch document, or both, without starting or sending anything.
 
     What `serve` would refuse is told here; apps in the process are imported for that, and certificates loaded. A batch
-    is judged with the limits of the configuration and the settings of its route. Where BATCHWIRE_ROUTES is set, the
+    is judged with the limits of the configuration and the settings of its route, and as that of a client which does not
+    announce OData 4.01 (see --strict). Where BATCHWIRE_ROUTES is set, the
     environment is a configuration without --config, too.
     Exit code 0 when nothing is wrong, 1 when something is; each thing that is wrong has its own line.
     """
     if not (path or batch or say_routes()):
         raise click.UsageError("give --config FILE, --batch FILE, or both")
+    if announced and not batch:
+        raise click.UsageError("--strict is for --batch")
     from .check import check as look_over
 
-    wrong = look_over(path, batch, root)
+    wrong = look_over(path, batch, root, announced)
     for line in wrong:
         click.echo(line)
     sys.exit(1 if wrong else 0)

@@ -147,7 +147,7 @@ class Result:
 
     @property
     def text(self) -> str:
-        """The body as text, by the charset of its content-type; "" without a body. ValueError: it is coded."""
+        """The body as text, by the charset of its content-type; or "". ValueError: it is coded or was left out."""
         body = self._uncoded()
         try:
             return body.decode(self._charset(), "replace")
@@ -174,7 +174,11 @@ class Result:
         return "utf-8"
 
     def _uncoded(self) -> bytes:
-        """The body. Raises ValueError where a content-encoding stands before what it means."""
+        """The body. Raises ValueError where it is coded (content-encoding) or was left out."""
+        if self.left_out_bytes:
+            raise ValueError(
+                f"the body of {self.id!r} ({self.left_out_bytes} bytes) was left out; use run() or batch()"
+            )
         coding = self.headers.get("content-encoding", "") or ""
         if self.body and coding.strip().lower() not in ("", "identity"):
             raise ValueError(f"the body of {self.id!r} is coded ({coding:.100}); `body` has its bytes as they came")

@@ -247,17 +247,31 @@ class AsyncClient:
             async for result in batch:
                 yield result
 
-    async def execute(self, calls: Iterable[Call], **batch_options: Any) -> list[Result]:
+    async def execute(
+        self,
+        calls: Iterable[Call],
+        *,
+        deadline: float | None = None,
+        continue_on_error: bool = True,
+        ordered: bool = False,
+        headers: Fields = (),
+        timeout: float | None = None,  # noqa: ASYNC109 (gRPC tells the gateway)
+    ) -> list[Result]:
         """Runs a batch and returns its results in the order of the calls; options as for batch()."""
         calls = list(calls)
-        timeout = checked_seconds(batch_options.pop("timeout", None), "timeout")
+        timeout = checked_seconds(timeout, "timeout")
         encoded = [encode(call, number) for number, call in enumerate(calls)]
         if not in_one_message(encoded, self._max_answer):
-            results = [result async for result in self.run(calls, timeout=timeout, **batch_options)]
+            said: dict[str, Any] = {
+                "deadline": deadline,
+                "continue_on_error": continue_on_error,
+                "ordered": ordered,
+                "headers": headers,
+            }
+            results = [result async for result in self.run(calls, timeout=timeout, **said)]
         else:
-            settings = {"deadline": None, "continue_on_error": True, "ordered": False, "headers": (), **batch_options}
-            request = batch_pb2.ExecuteRequest(options=options(self._route, **settings), calls=encoded)
-            request.options.max_message_bytes = self._max_answer
+            first = options(self._route, deadline, continue_on_error, ordered, headers, self._max_answer)
+            request = batch_pb2.ExecuteRequest(options=first, calls=encoded)
             try:
                 answer = await self._connected().Execute(request, metadata=self._metadata, timeout=timeout)
             except grpc.aio.AioRpcError as error:

@@ -205,17 +205,31 @@ class Client:
         with self.batch(calls, **batch_options) as batch:
             yield from batch
 
-    def execute(self, calls: Iterable[Call], **batch_options: Any) -> list[Result]:
+    def execute(
+        self,
+        calls: Iterable[Call],
+        *,
+        deadline: float | None = None,
+        continue_on_error: bool = True,
+        ordered: bool = False,
+        headers: Fields = (),
+        timeout: float | None = None,
+    ) -> list[Result]:
         """Runs a batch and returns its results in the order of the calls; options as for batch()."""
         calls = list(calls)
-        timeout = checked_seconds(batch_options.pop("timeout", None), "timeout")
+        timeout = checked_seconds(timeout, "timeout")
         encoded = [encode(call, number) for number, call in enumerate(calls)]
         if not in_one_message(encoded, self._max_answer):
-            results = list(self.run(calls, timeout=timeout, **batch_options))
+            said: dict[str, Any] = {
+                "deadline": deadline,
+                "continue_on_error": continue_on_error,
+                "ordered": ordered,
+                "headers": headers,
+            }
+            results = list(self.run(calls, timeout=timeout, **said))
         else:
-            settings = {"deadline": None, "continue_on_error": True, "ordered": False, "headers": (), **batch_options}
-            request = batch_pb2.ExecuteRequest(options=options(self._route, **settings), calls=encoded)
-            request.options.max_message_bytes = self._max_answer
+            first = options(self._route, deadline, continue_on_error, ordered, headers, self._max_answer)
+            request = batch_pb2.ExecuteRequest(options=first, calls=encoded)
             try:
                 answer = self._stub.Execute(request, metadata=self._metadata, timeout=timeout)
             except grpc.RpcError as error:

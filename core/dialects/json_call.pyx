@@ -47,8 +47,8 @@ cdef enum Member:
     MEMBER_COUNT = 9
     MEMBER_UNKNOWN = 9
 
-# GW-22: names that members have in gRPC and say which calls run; ignored, these would run.
-cdef dict MEANT = {b"atomicity_group": "atomicityGroup", b"condition": "if"}
+# GW-22: other spellings of what says which calls run, in lower case without "_"; ignored, these would run.
+cdef dict MEANT = {b"dependson": "dependsOn", b"atomicitygroup": "atomicityGroup", b"if": "if", b"condition": "if"}
 cdef bytes NOTHING = b""
 cdef str HALF_PAIR = "a string has half of a surrogate pair"
 
@@ -82,6 +82,13 @@ cdef Member member_named(const uint8_t* name, Py_ssize_t n) noexcept nogil:
         if memcmp(name, b"atomicityGroup", 14) == 0:
             return MEMBER_GROUP
     return MEMBER_UNKNOWN
+
+
+cdef str meant_by(bytes name):
+    """The member that an unknown name is another spelling of (GW-22), or None."""
+    if b"_" in name:
+        name = name.replace(b"_", b"")
+    return MEANT.get(name.lower())
 
 
 cdef bytes string_of(Call call, const uint8_t* text, Mark* mark):
@@ -147,7 +154,7 @@ cdef class CallBuilder:
             if member == MEMBER_UNKNOWN:
                 if name is None:
                     name = text[mark.key:mark.key_end]
-                meant = MEANT.get(name)
+                meant = meant_by(name)
                 if meant is not None:
                     call.refuse(400, "UnknownMember", f"{quoted(name)} is no member of a request object: {meant} is")
                 if others is None:
@@ -398,7 +405,9 @@ cdef class CallBuilder:
         """JB-25, JB-27."""
         cdef bytes body = base64_decoded(p, n)
         if body is None:
-            return call.refuse(400, "BadBody", "the body is not base64url")
+            return call.refuse(
+                400, "BadBody",
+                f"the body is not base64url, as a body of content-type {quoted(self.block.content_type)} is to be")
         if self.transfer_encoding is None:
             return call.set_body(body, PyBytes_AS_STRING(body), PyBytes_GET_SIZE(body))
         try:

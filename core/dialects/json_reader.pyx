@@ -309,7 +309,9 @@ cdef class JsonReader(Reader):
         self.at += scan(&self.state, p + self.at, n)
         if self.state.state == SCAN_BAD:
             if self.state.error == ERROR_DEPTH:
-                self.fail("TooDeep", f"the nesting is deeper than {self.max_depth} at byte {self.offset()}", self.target())
+                self.fail(
+                    "TooDeep", f"the nesting is deeper than limits.max_depth ({self.max_depth}) at byte {self.offset()}",
+                    self.target())
             if self.state.error == ERROR_MEMBERS:
                 self.fail("TooManyMembers", f"a request object has more than {MAX_MEMBERS} members", self.target())
             self.fail_at(scan_message(self.state.error))

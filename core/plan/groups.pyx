@@ -7,7 +7,8 @@ from batchwire.core.model cimport Call, OUTCOME_REFUSED, Refusal
 
 cdef Refusal NO_TRANSACTION = Refusal(
     501, "AtomicityNotSupported",
-    "the upstream cannot run several calls as one transaction, so none of the group was run", OUTCOME_REFUSED)
+    "the upstream cannot run several calls as one transaction, so none of the group was run (if it takes OData batches itself, "
+    "say so with the key batch of the upstream: \"json\" or \"multipart\")", OUTCOME_REFUSED)
 
 
 cdef Refusal no_transaction(str why=None):

@@ -23,7 +23,7 @@ cdef extern from "<strings.h>" nogil:
 
 cdef enum:
     MAX_LAYERS = 4            # of percent-encoding: a URL with as many is refused
-    MOST_GROWTH = 1048576     # bytes that next links add to one answer: a page has one of them
+    MOST_GROWTH = 1048576     # bytes that next links add to one answer: a page has few of them
     MOST_RESPELLED = 1000     # next links of one answer whose origin may be another spelling of the upstream's
 
 cdef enum:
@@ -67,8 +67,8 @@ cdef bytes reference_of(bytes rest):
 
 
 cdef const char* next_link(const char* p, const char* end, Py_ssize_t* size) noexcept nogil:
-    """The next link in a JSON body from p on, without its quotes, or NULL. It looks for L, which is rare: that costs next
-    to nothing. A link whose text would have to be unescaped is passed over: those are rare enough to stay as they are.
+    """The next or delta link in a JSON body from p on, without its quotes, or NULL: of the body, or of a member of it
+    (`Items@odata.nextLink`). It looks for L, which is rare: that costs next to nothing. A link whose text would have to be unescaped is passed over: those are rare enough to stay as they are.
     """
     cdef const char* start = p
     cdef const char* at
@@ -76,9 +76,8 @@ cdef const char* next_link(const char* p, const char* end, Py_ssize_t* size) noe
         p = <const char*>memchr(p, c'L', end - p)
         if p == NULL:
             return NULL
-        if end - p >= 5 and (
-                (p - start >= 6 and memcmp(p - 6, b'"@nextLink"', 11) == 0)
-                or (p - start >= 12 and memcmp(p - 12, b'"@odata.nextLink"', 17) == 0)):
+        if end - p >= 5 and memcmp(p, b'Link"', 5) == 0 and (
+                is_annotation(p, p - start, b"next", 4) or is_annotation(p, p - start, b"delta", 5)):
             at = value_of(p + 5, end)
             if at != NULL:
                 p = <const char*>memchr(at, c'"', end - at)
@@ -89,6 +88,16 @@ cdef const char* next_link(const char* p, const char* end, Py_ssize_t* size) noe
                     return at
         p += 1
     return NULL
+
+
+cdef bint is_annotation(const char* p, Py_ssize_t n, const char* word, Py_ssize_t size) noexcept nogil:
+    """Whether there stand, in the n bytes before p, `@` and the word, `@odata.` and it, or `"odata.` and it (OData 3)."""
+    p -= size
+    n -= size
+    if n < 1 or memcmp(p, word, size) != 0:
+        return False
+    return (p - 1)[0] == c'@' or (
+        n >= 7 and memcmp(p - 6, b"odata.", 6) == 0 and ((p - 7)[0] == c'@' or (p - 7)[0] == c'"'))
 
 
 cdef const char* value_of(const char* p, const char* end) noexcept nogil:
@@ -367,7 +376,7 @@ cdef class UrlRules:
 
     cdef bytes public_links(self, const char* body, Py_ssize_t n, bytes upstream_origin, bytes base_path,
                             bytes mount=None):
-        """A JSON body whose next links lead to the upstream, with public ones (GW-10); None: nothing to do.
+        """A JSON body whose next and delta links lead to the upstream, with public ones (GW-10); None: nothing to do.
 
         ValueError: it would become much larger.
         """

@@ -10,6 +10,7 @@ cdef class ConnectionPool(Upstream):
     cdef object loop
     cdef Buffer scratch                     # request heads are built here, one at a time
     cdef bytes host_line                    # b"Host: ...\r\n"
+    cdef object connect_log                 # ScarceLog of connections that cannot be made (OP-18)
     cdef int answered(self, HttpConnection connection, Call call) except -1
     cdef int broke(self, HttpConnection connection, Call call, bint unanswered) except -1
     cdef int gone(self, HttpConnection connection) except -1
@@ -27,6 +28,7 @@ cdef class HttpConnection(Inlet):
     cdef bint handed_over                   # part of the request went through the transport's buffer
     cdef bint unsent                        # no byte of the request has left
     cdef bint kept                          # it has carried a call, or waited for one: it may have ended meanwhile
+    cdef str address                        # of the upstream; None: the connection is being made
     cdef int era                            # of the pool's TLS context that it was made with
     cdef bint delayed                       # the answer was not read for a while for want of room (AN-05)
     cdef double idle_since

@@ -14,6 +14,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.string cimport memcpy
 
 import logging
+from ssl import SSLError
 
 _log = logging.getLogger("batchwire.core")
 
@@ -128,6 +129,9 @@ cdef class HttpConnection(Inlet):
                 # With TLS too, an end that was told has come by eof_received().
                 self.answer.lost()
                 self.response_complete()
+            if self.address is not None and not self.kept and isinstance(exc, SSLError):
+                # OP-18: with TLS 1.3 a client hears behind its handshake that its certificate is refused.
+                self.pool.connect_log.add(address=self.address, reason=exc.strerror)
         finally:
             self.pool.gone(self)
 

@@ -72,7 +72,6 @@ cdef class HttpUpstream(ConnectionPool):
     cdef double clock               # when the ticker was last armed: near enough for what waits for seconds
     cdef unsigned long long connects, connect_failures, retries, taken_back
     cdef Result spare
-    cdef object connect_log
 
     def __init__(self, loop, *, str name, str scheme="http", addresses=(), unix_path=None, str base_path="/",
                  str host="", ssl=None, server_name=None, int max_connections=128, int max_in_flight=0,
@@ -318,6 +317,7 @@ cdef class HttpUpstream(ConnectionPool):
                     connection.shut()
                     return
                 if not connection.closed:
+                    connection.address = address
                     self.connections.add(connection)
                     if self.retry_queue:
                         self.run(connection, self.retry_queue.popleft())

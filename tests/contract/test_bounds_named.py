@@ -45,6 +45,10 @@ SAID: dict[str, tuple[Callable[[Gateway], str], str]] = {
         lambda gateway: rest_said(gateway, b'{"requests":[{"id":"1","url":"%s"}]}' % (b"x" * 4_000), {}),
         CALL_BYTES,
     ),
+    "nesting": (
+        lambda gateway: rest_said(gateway, b'{"requests":[{"body":%s' % (b"[" * 600), {}),
+        "limits.max_depth (8)",
+    ),
     "multipart": (
         lambda gateway: rest_said(gateway, HEAD + b"\r\n" + b"x" * 4_000 + b"\r\n--b--\r\n", MULTIPART),
         CALL_BYTES,

@@ -75,6 +75,8 @@ def test_CL_09_a_call_may_repeat_the_batch_s_authorization(
         root=route,
     )
     assert in_json.by_id()["1"]["status"] == status
+    if status == 400:
+        assert "(allow_inner_authorization of the route)" in in_json.by_id()["1"]["body"]["error"]["message"]
     assert over_metadata(gateway, [call], route, {"authorization": OUTER}) == [status]
     assert {seen.header("authorization") for seen in upstream.log} == ({OUTER} if status == 200 else set())
 

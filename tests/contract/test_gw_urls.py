@@ -197,7 +197,7 @@ def test_GW_10_foreign_addresses_stay(front: str, gateway: Gateway, upstream: Sc
     assert (result.status, result.headers["location"]) == (303, "https://elsewhere.example/x")
 
 
-@pytest.mark.parametrize("name", ["@nextLink", "@odata.nextLink"])
+@pytest.mark.parametrize("name", ["@nextLink", "@odata.nextLink", "@odata.deltaLink", "odata.nextLink", "A@nextLink"])
 def test_GW_10_next_links_become_public(name: str, front: str, gateway: Gateway, upstream: ScriptedUpstream) -> None:
     body = {"value": [{"ID": 1}], name: f"{upstream.origin}/api/v1/C?$skiptoken=5"}
     upstream.on("GET", "/api/v1/C", json_reply(body))

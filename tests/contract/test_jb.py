@@ -131,7 +131,7 @@ def test_JB_05_annotations_of_the_envelope_are_ignored(root: str, gateway: Gatew
 
 
 def test_JB_06_unknown_members_are_ignored_and_names_are_case_sensitive(gateway: Gateway) -> None:
-    member = rest.get_call("1", "A(1)", comment={"a": []}, DependsOn=["nobody"], Body=1, IF="false")
+    member = rest.get_call("1", "A(1)", comment={"a": []}, Body=1, Method="x")
     member["@my.note"] = "x"
     assert inner(gateway, member)["status"] == 200
 

@@ -227,6 +227,19 @@ def test_JB_27_codings_are_bounded(
     assert upstream.lines == []
 
 
+@pytest.mark.parametrize("body", ["a.b", "a.\u00e9"])
+def test_JB_25_FR_11_the_type_of_a_body_that_is_no_base64url_is_named(body: str, gateway: Gateway) -> None:
+    longest = "a/" + "b" * 98
+    for media, said in (
+        ("application/xml", "application/xml"),
+        (longest, longest),
+        (f"{longest}bb", f"{longest[:-1]}…"),
+    ):
+        response = put(gateway, body, media)
+        assert response["body"]["error"]["code"] == "BadBody"
+        assert response["body"]["error"]["message"].endswith(f"as a body of content-type {said} is to be")
+
+
 @pytest.mark.parametrize(
     "member",
     [

@@ -171,7 +171,12 @@ async def test_AN_07_our_clients_have_every_body(gateway: Gateway) -> None:
     small = [("grpc.max_receive_message_length", 100_000)]
     with Client(gateway.grpc_address, route="/svc/", channel_options=small) as narrow:
         assert [len(result.body or b"") for result in narrow.run(asked, ordered=True)] == sizes
-        assert [result.left_out_bytes for result in narrow.execute(asked)] == [5 * MIB, 3_200_000, 0, 5 * MIB]
+        cut, *others = narrow.execute(asked)
+        assert [result.left_out_bytes for result in (cut, *others)] == [5 * MIB, 3_200_000, 0, 5 * MIB]
+        assert cut.raise_for_status() is cut
+        for read in (cut.json, lambda: cut.text):
+            with pytest.raises(ValueError, match=r"the body of '0' \(5242880 bytes\) was left out"):
+                read()
         # So many results do not fit one message for certain: they come in several.
         assert [result.body for result in narrow.execute([Call("small")] * 1_500)] == [b"small"] * 1_500
     async with AsyncClient(gateway.grpc_address, route="/svc/", channel_options=small) as narrow_too:

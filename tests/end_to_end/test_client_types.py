@@ -176,3 +176,12 @@ async def test_numbers_that_are_no_json(number: float) -> None:
 def test_options_of_wrong_types(options: dict[str, Any], message: str) -> None:
     with Client("127.0.0.1:9") as client, pytest.raises(TypeError, match=message):
         client.execute([Call("a")], **options)
+
+
+async def test_an_option_that_there_is_not_names_execute() -> None:
+    wrong: Any = {"foo": 1}
+    async with AsyncClient("127.0.0.1:9") as client:
+        with pytest.raises(TypeError, match=r"execute\(\) got an unexpected keyword argument 'foo'"):
+            await client.execute([Call("a")], **wrong)
+    with Client("127.0.0.1:9") as blocking, pytest.raises(TypeError, match=r"execute\(\) got an unexpected .* 'foo'"):
+        blocking.execute([Call("a")], **wrong)

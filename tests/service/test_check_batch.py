@@ -9,12 +9,15 @@ from typing import Any
 
 import pytest
 from batchwire.service.check import check
+from batchwire.service.cli import main
+from click.testing import CliRunner
 from harness import config
 
 Check = Callable[..., list[str]]
 GROUP = [{"id": name, "method": "get", "url": name, "atomicityGroup": "g"} for name in "ab"]
 NO_TRANSACTION = (
-    "501 AtomicityNotSupported: the upstream cannot run several calls as one transaction, so none of the group was run"
+    "501 AtomicityNotSupported: the upstream cannot run several calls as one transaction, so none of the group was run "
+    '(if it takes OData batches itself, say so with the key batch of the upstream: "json" or "multipart")'
 )
 
 
@@ -22,7 +25,13 @@ NO_TRANSACTION = (
 def judge(tmp_path: Path) -> Check:
     """The lines for a batch of these calls; `limits` and all other keys of the configuration's first route."""
 
-    def run(calls: list[dict[str, Any]], root: str | None = "/svc/", limits: Any = None, **route: Any) -> list[str]:
+    def run(
+        calls: list[dict[str, Any]],
+        root: str | None = "/svc/",
+        limits: Any = None,
+        announced: bool = False,
+        **route: Any,
+    ) -> list[str]:
         upstreams = {
             "plain": {"url": "http://127.0.0.1:9/"},
             "native": {"url": "http://127.0.0.1:9/", "batch": "json"},
@@ -32,7 +41,7 @@ def judge(tmp_path: Path) -> Check:
         made = config.make(upstreams, routes, limits, listen={"http": "127.0.0.1:8080"})
         (tmp_path / "gateway.toml").write_text(config.to_toml(made))
         (tmp_path / "batch.json").write_text(json.dumps({"requests": calls}))
-        return check(str(tmp_path / "gateway.toml"), str(tmp_path / "batch.json"), root)
+        return check(str(tmp_path / "gateway.toml"), str(tmp_path / "batch.json"), root, announced)
 
     return run
 
@@ -115,7 +124,10 @@ def test_OP_09_authorization_inside_is_judged_by_the_policy(judge: Check) -> Non
     call = get("x", headers={"Authorization": "Bearer x"})
     assert judge([call]) == []  # taken if it is that of the batch
     [line] = judge([call], allow_inner_authorization="reject")
-    assert "HeaderNotAllowed" in line
+    assert line.endswith(
+        "400 HeaderNotAllowed: the header Authorization must not be in an inner request "
+        "(allow_inner_authorization of the route)"
+    )
 
 
 def test_OP_09_a_condition_says_what_is_wrong(judge: Check) -> None:
@@ -135,3 +147,20 @@ def test_OP_09_the_route_must_be_known(judge: Check) -> None:
     assert judge([], root=None) == ["--root: say which of /svc/, /b/"]
     assert judge([], root=None, default=True) == []
     assert judge([], dialects=["google"]) == ["batch: the route /svc/ takes no OData batches (dialects: google)"]
+
+
+def test_OP_09_strict_is_for_clients_that_announce_odata_4_01(judge: Check) -> None:
+    mail = [{**get("x"), "id": "a@b"}]
+    assert judge(mail) == judge(mail, profile="compatible", announced=True) == []
+    [line] = judge(mail, announced=True)
+    assert line.startswith("requests[0].id: 400 BadId: ")
+    assert judge(mail, profile="strict") == [line]
+
+
+def test_OP_09_strict_is_for_batches(tmp_path: Path) -> None:
+    (tmp_path / "batch.json").write_text(json.dumps({"requests": [{**get("x"), "id": "a@b"}]}))
+    command = CliRunner()
+    found = command.invoke(main, ["check", "--strict", "--batch", str(tmp_path / "batch.json")])
+    assert (found.exit_code, found.output.partition(": ")[0]) == (1, "requests[0].id")
+    assert command.invoke(main, ["check", "--batch", str(tmp_path / "batch.json")]).exit_code == 0
+    assert "--strict is for --batch" in command.invoke(main, ["check", "--strict", "--config", "x"]).output

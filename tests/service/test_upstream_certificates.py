@@ -212,3 +212,16 @@ def test_OP_20_each_worker_reads_them(tmp_path: Path) -> None:
         gateway.wait(lambda: len(logged(gateway, "certificates reloaded")) >= 2, "a word of each worker")
         gateway.wait(lambda: ask(gateway)[1].startswith("second"), "the new certificate")
     scene.upstream.close()
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_OP_18_an_upstream_that_refuses_the_certificate_is_told(version: ssl.TLSVersion, scene: Scene) -> None:
+    """With TLS 1.3 that comes when the gateway has its handshake behind it."""
+    scene.upstream.context = server_context(scene.servers, Authority(scene.folder, "others"))
+    scene.upstream.context.maximum_version = version
+    with Gateway(scene.settings(), scene.folder) as gateway:
+        assert ask(gateway)[0] == 502
+        gateway.wait(lambda: bool(logged(gateway, "an upstream cannot be reached")), "a word in the log")
+        [said] = logged(gateway, "an upstream cannot be reached")
+        assert (said["upstream"], said["address"]) == ("safe", f"localhost:{scene.upstream.port}")
+        assert "unknown ca" in str(said["reason"]).lower()

@@ -44,6 +44,7 @@ MOST_ELEMENTS = 128
 """Elements and parameters of a field that is parsed: HTTP/2 says thousands of them in one byte (PL-01)."""
 MAX_HOST_BYTES = 300
 """Of a Host: a name of DNS has 253 bytes, a port 5. It is told to the client with each link of an answer (GW-10)."""
+_WAIT_DIGITS = 9
 _LISTS = ("accept", "connection", "content-type", "prefer")
 _ONCE = ("content-type", "content-length", "host", "authorization", HOP_HEADER)
 
@@ -464,11 +465,13 @@ def _order(preference: Preference | None) -> bool | None:
 
 
 def wait_of(preferences: dict[str, Preference]) -> int:
-    """Seconds that the client waits for the batch (HD-13); 0: it does not say, or would have it go on later."""
+    """Seconds that the client waits for the batch (HD-13); 0: it does not say, would have it go on later, or waits for
+    longer than anything runs."""
     said = preferences.get("wait")
     if said is None or "respond-async" in preferences or not (said.value.isascii() and said.value.isdigit()):
         return 0
-    return int(said.value[:10])
+    digits = said.value.lstrip("0")
+    return int(digits or "0") if len(digits) <= _WAIT_DIGITS else 0
 
 
 def applied(

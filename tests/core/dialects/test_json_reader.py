@@ -385,7 +385,7 @@ def test_names_and_values_may_be_escaped() -> None:
 
 
 def test_names_are_case_sensitive_and_unknown_members_are_ignored() -> None:
-    call = one_raw('{"ID":"x","id":"1","Method":"x","method":"get","url":"x","IF":1,"Body":[1],"x":{"id":"2"}}')
+    call = one_raw('{"ID":"x","id":"1","Method":"x","method":"get","url":"x","Headers":1,"Body":[1],"x":{"id":"2"}}')
     assert call["refusal"] is None
     assert call["body"] is None
 
