@@ -121,7 +121,7 @@ cdef class Turns:
     def on_turn(self):
         global slices
         cdef double start, since = now(), end = since + SECONDS, t
-        cdef unsigned long long last = self.count, number   # those that come now are for later turns
+        cdef unsigned long long last = self.count     # those that come now are for later turns
         cdef list line = self.line
         cdef Conductor batch
         self.due = False
@@ -129,7 +129,7 @@ cdef class Turns:
         self.used = 0
         try:
             while line and (<tuple>line[0])[1] <= last:
-                start, number, batch = heappop(line)
+                start, _, batch = heappop(line)
                 slices += 1
                 batch.turn()
                 t = now()
