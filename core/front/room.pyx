@@ -97,7 +97,7 @@ cdef class Room(Conductor):
             return 0
         if held > 0:
             ends = self.handler.stream.ends
-            alone = Share.of(None, ends.loop, self.bound, ends.idle_seconds)
+            alone = Share.of(None, ends.loop, ends.origin, self.bound, ends.idle_seconds)
             alone.tell(held)
         self.close()
         self.share = alone
