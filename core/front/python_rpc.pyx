@@ -1,8 +1,9 @@
 """A gRPC method in Python: health, reflection (FR-15). Not for what is hot, and it must never hold an unbounded queue.
 
 Its coroutine is driven here, a step at a time, and not by the loop: it waits for nothing but what its PythonRpc offers. All
-methods share a line, of which a turn of the loop takes a few steps (PL-01); to end one is no step. There is no coroutine
-before the first message has come: a call that has sent nothing costs what any other does.
+methods share two lines, of each of which a turn of the loop takes a few steps (PL-01), so that a Check does not wait for those
+that last; to end one is no step. There is no coroutine before the first message has come: a call that has sent nothing
+costs what any other does.
 """
 from batchwire.core.errors import EnvelopeError
 from batchwire.core.front.http2_stream cimport Http2Link
@@ -11,7 +12,7 @@ from batchwire.core.front.rpc cimport Rpc, STATUS_DEADLINE_EXCEEDED, STATUS_OK, 
 from collections import deque
 
 cdef enum:
-    STEPS = 32                # of all methods in one turn of the loop
+    STEPS = 16                # of each line in one turn of the loop
     LONGEST = 4096            # bytes of a message
     READ_AHEAD = 16           # messages that wait, from which on the client gets no more credit
     MOST_WAITING = 128        # of those that its credit is good for
@@ -19,12 +20,6 @@ cdef enum:
     MOST_LONG = 16            # calls of a connection that last as long as their clients like
 
 cdef str TOO_MANY = f"a connection may have {<int>MOST_LONG} calls of Watch and ServerReflectionInfo at once"
-cdef unsigned long long steps = 0, turns = 0
-
-
-def stats():
-    """Debug counters: steps of methods, and the turns of the loop that they took, since the start."""
-    return {"steps": steps, "turns": turns}
 
 
 cdef class Pause:
@@ -46,7 +41,7 @@ cdef class Pause:
 cdef class PythonCalls:
     """Those of a listener that are open."""
     cdef object loop
-    cdef object line                          # deque of PythonRpc: those that have something to do
+    cdef object line, lasting                 # deques of PythonRpc: those that have something to do; the long ones
     cdef set open
     cdef bint due                             # on_turn() will be called
     cdef bint stopping
@@ -54,6 +49,7 @@ cdef class PythonCalls:
     def __init__(self, loop):
         self.loop = loop
         self.line = deque()
+        self.lasting = deque()
         self.open = set()
 
     def stop(self):
@@ -64,27 +60,26 @@ cdef class PythonCalls:
             rpc.resume()
 
     cdef int add(self, PythonRpc rpc) except -1:
-        self.line.append(rpc)
+        (self.lasting if rpc.long else self.line).append(rpc)
+        return self.come_back()
+
+    cdef int come_back(self) except -1:
         if not self.due:
             self.due = True
             self.loop.call_soon(self.on_turn)
         return 0
 
     def on_turn(self):
-        global steps, turns
         cdef PythonRpc rpc
-        cdef Py_ssize_t n = min(len(self.line), <Py_ssize_t>STEPS)
         self.due = False
-        turns += 1
-        steps += n
         try:
-            for _ in range(n):
-                rpc = self.line.popleft()
-                rpc.turn()
+            for line in (self.line, self.lasting):
+                for _ in range(min(len(line), <Py_ssize_t>STEPS)):
+                    rpc = line.popleft()
+                    rpc.turn()
         finally:
-            if self.line and not self.due:
-                self.due = True
-                self.loop.call_soon(self.on_turn)
+            if self.line or self.lasting:
+                self.come_back()
 
 
 cdef class PythonRpc(Rpc):

@@ -40,7 +40,7 @@ NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 CHECK = head(path="/grpc.health.v1.Health/Check")
 WATCH = head(path="/grpc.health.v1.Health/Watch")
 REFLECTION = head(path="/grpc.reflection.v1.ServerReflection/ServerReflectionInfo")
-MOST_LONG, MOST_WAITING, LONGEST, STEPS = 16, 128, 4096, 32
+MOST_LONG, MOST_WAITING, LONGEST, STEPS = 16, 128, 4096, 16
 
 
 @pytest.fixture
