@@ -50,6 +50,7 @@ class HttpCall:
         self._unpack = unpack
         self._kind = kind
         self._kept = 0
+        self._peer = ""
         self._opened = asyncio.Event()
         self._failure: EnvelopeError | None = None
 
@@ -61,7 +62,8 @@ class HttpCall:
         Raises EnvelopeError where the call ends with an error. The task that runs it is cancelled when the client is
         gone: whatever is done for the call then is for nobody.
         """
-        call = RpcBatch(self._servicer, self._method, metadata, request.head.peer, seconds)
+        self._peer = request.head.peer
+        call = RpcBatch(self._servicer, self._method, metadata, self._peer, seconds)
         exchange = request.exchange
         exchange.hears_damage = True
         exchange.bound_memory(self._servicer.request_bound)
@@ -115,7 +117,7 @@ class HttpCall:
             left = max(left - len(message), 0)
             if self._kind is not None:
                 exchange.at_work()
-                async with turn_for(len(message), self._servicer.idle_seconds):
+                async with turn_for(len(message), self._peer, self._servicer.idle_seconds):
                     message = await connect_json.parse(message, self._kind)  # it lets go of the text
             call.feed(message)
             del message

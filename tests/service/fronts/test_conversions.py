@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from batchwire.core import EnvelopeError
 from batchwire.service.fronts.rpc import conversions
-from batchwire.service.fronts.rpc.conversions import FREE, MOST, SHORT, turn_for
+from batchwire.service.fronts.rpc.conversions import FREE, MIDDLING, MOST, SHORT, turn_for
 
 NOTHING = {"converting": 0, "waiting": 0}
 PATIENCE = 60.0
@@ -16,14 +16,15 @@ PATIENCE = 60.0
 class Conversion:
     """One that lasts until it is told to end."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, peer: str = "one") -> None:
         self.began = False
         self.end = asyncio.Event()
         self._size = size
+        self._peer = peer
         self.task = asyncio.ensure_future(self._run())
 
     async def _run(self) -> None:
-        async with turn_for(self._size, PATIENCE):
+        async with turn_for(self._size, self._peer, PATIENCE):
             self.began = True
             await self.end.wait()
 
@@ -54,13 +55,26 @@ async def test_FR_10_texts_are_converted_at_once_up_to_a_bound_and_one_in_any_ca
     assert alone.began
 
 
-@pytest.mark.parametrize("size", [FREE, SHORT])
+@pytest.mark.parametrize("size", [FREE, SHORT, MIDDLING])
 async def test_FR_10_short_texts_do_not_wait_for_long_ones(size: int) -> None:
     long = [Conversion(4 * MOST) for _ in range(2)]
     short = Conversion(size)
     await settle()
     assert [one.began for one in (*long, short)] == [True, False, True]
     await finish(*long, short)
+
+
+async def test_FR_10_peers_have_their_turns_one_after_the_other() -> None:
+    many = [Conversion(MOST) for _ in range(4)]
+    other = Conversion(MOST, "other")
+    await settle()
+    many[0].end.set()
+    await settle()
+    assert [one.began for one in (*many, other)] == [True, True, False, False, False]
+    many[1].end.set()
+    await settle()
+    assert [one.began for one in (*many, other)] == [True, True, False, False, True]
+    await finish(*many, other)
 
 
 async def test_FR_10_whoever_is_cancelled_in_line_leaves_it_to_the_next() -> None:
@@ -92,7 +106,7 @@ async def test_FR_10_whose_turn_does_not_come_in_time_is_refused() -> None:
     first = Conversion(MOST)
     await settle()
     with pytest.raises(EnvelopeError) as raised:
-        async with turn_for(MOST, 0.01):
+        async with turn_for(MOST, "one", 0.01):
             raise AssertionError("it had its turn")
     assert (raised.value.status, raised.value.code) == (503, "NoRoom")
     await finish(first)
