@@ -3,7 +3,6 @@
 Must never answer a request of another kind.
 """
 
-import asyncio
 import base64
 from collections import deque
 from collections.abc import AsyncIterator
@@ -18,6 +17,7 @@ from ..http.http_request import HttpRequest
 from .pieces import as_base64, enveloped, joined
 from .rpc_call import HttpCall, method_of
 from .rpc_servicer import RpcServicer, status_of
+from .slices import turn
 
 _PREFIX = b"application/grpc-web"
 _TRAILERS = 0x80
@@ -85,13 +85,13 @@ class _Unpacking:
 
     async def __call__(self, data: bytes, /) -> AsyncIterator[bytes]:
         for at in range(0, len(data), _SLICE_BYTES):
+            await turn()
             part = data[at : at + _SLICE_BYTES]
             messages = deque(self._reader.feed(self._decoded(part) if self._text else part))
             while messages:
                 if messages[0][0]:
                     raise EnvelopeError(501, "UnknownEncoding", "compressed messages are not taken over gRPC-Web")
                 yield messages.popleft()[1]  # who takes it may let go of it
-            await asyncio.sleep(0)
 
     @property
     def unfinished_bytes(self) -> int:

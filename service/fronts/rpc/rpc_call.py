@@ -17,6 +17,7 @@ from . import connect_json
 from .conversions import turn_for
 from .rpc_batch import METHODS, RpcBatch
 from .rpc_servicer import SERVICE, Metadata, RpcServicer
+from .slices import PEER, turn
 
 
 def method_of(path: str) -> str | None:
@@ -63,6 +64,7 @@ class HttpCall:
         gone: whatever is done for the call then is for nobody.
         """
         self._peer = request.head.peer
+        PEER.set(self._peer)
         call = RpcBatch(self._servicer, self._method, metadata, self._peer, seconds)
         exchange = request.exchange
         exchange.hears_damage = True
@@ -81,6 +83,7 @@ class HttpCall:
                 await reader  # which has failed
                 return
             async for pieces in call.answer():
+                await turn()
                 exchange.owe(sum(map(len, pieces)))
                 yield pieces
             ended = "ok"
@@ -118,6 +121,7 @@ class HttpCall:
             if self._kind is not None:
                 exchange.at_work()
                 async with turn_for(len(message), self._peer, self._servicer.idle_seconds):
+                    await turn()
                     message = await connect_json.parse(message, self._kind)  # it lets go of the text
             call.feed(message)
             del message
