@@ -1,6 +1,4 @@
 """What the HTTP/1.1 connections of a listener have in common."""
-from batchwire.core.front.http1_stream cimport Http1Link
-
 import contextvars
 
 cdef double SWEEP_SECONDS = 5.0   # the most between looks at all connections
@@ -22,8 +20,7 @@ cdef class Http1Acceptor(Connections):
         self.keepalive_seconds = keepalive_seconds
 
     def retire(self):
-        """From now on the next answer of a connection, also of one that is still to come, says that it closes."""
-        cdef Http1Link connection
+        """From now on the next answer of a connection that begins, also of one that is still to come, says that it closes."""
         self.retiring = True
         for connection in self.connections:
-            connection.lasts = False
+            connection.retire()

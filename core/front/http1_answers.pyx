@@ -149,6 +149,11 @@ cdef class Http1Answers(Http1Link):
             self.ended = True
             self.transport.close()
 
+    def retire(self):
+        """The next answer that begins says that the connection closes, and is the last one."""
+        if self.current is None or not self.current.answered:
+            self.lasts = False
+
     # --- what streams ask for
 
     cdef int schedule_flush(self) except -1:
@@ -305,6 +310,8 @@ cdef class Http1Answers(Http1Link):
             self.failed(error)
         if not stream.keeps or not self.lasts:
             return self.end_whole(stream)
+        if self.acceptor.retiring:
+            self.lasts = False                # this one had begun, and could not say so
         if not stream.ended:
             self.start_linger_timer(0)
         if self.waiting:

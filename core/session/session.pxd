@@ -13,6 +13,7 @@ cdef class Session(Batch):
     cdef int begin(self, object loop, Route route, BatchHead head, Origin origin) except -1
     cpdef feed(self, bytes data)
     cpdef feed_end(self)
+    cdef int hears(self) except -1
     cdef bint rests_before_much(self) except -1
     cdef bint worked(self, double seconds) except -1
     cdef object take_chunk(self, bint keeps)

@@ -120,6 +120,12 @@ cdef class Session(Batch):
         self.rest()
         return True
 
+    cdef int hears(self) except -1:
+        """The client has said something that brings nothing: it is there."""
+        if self.life == LIFE_OPEN:
+            self.client.fed(now())
+        return 0
+
     cdef bint rests_before_much(self) except -1:
         """Whether others are served before the front works long for the batch: as worked()."""
         if self.life != LIFE_OPEN or not self.slice.over_for_much():

@@ -141,3 +141,25 @@ def gate(upstream: ScriptedUpstream) -> Iterator[Gate]:
     upstream.on("GET", "/held", json_reply({}, gate=gate))
     yield gate
     gate.open()
+
+
+@pytest.mark.parametrize("retiring", ["native"], indirect=True)
+def test_OP_27_a_connection_whose_answer_had_begun_has_one_more(
+    retiring: Gateway, upstream: ScriptedUpstream, gate: Gate
+) -> None:
+    """Its head could not say that the connection closes."""
+    upstream.on("GET", "/A")
+    with rest.Wire(retiring.http_port) as wire:
+        two = rest.encode({"requests": [rest.get_call("1", "A"), rest.get_call("2", "held")]})
+        wire.begin("POST", "/svc/$batch", [("Content-Length", str(len(two))), *JSON])
+        wire.send(two)
+        assert wire.head().header("connection") is None
+        retiring.terminate()
+        retiring.wait(lambda: bool(told(retiring, "retiring")), "its log line")
+        gate.open()
+        assert wire.remainder()[1]
+        answer = ask(wire)
+        assert [one["status"] for one in answer.responses] == [200]
+        assert answer.header("connection") == "close"
+        assert wire.closed()
+    retiring.stop()

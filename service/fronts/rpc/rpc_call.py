@@ -118,6 +118,8 @@ class HttpCall:
         async for message in self._unpack(data):
             self._keep(exchange, left)
             left = max(left - len(message), 0)
+            if not message and call.batch is not None and self._kind is None and self._method != "Execute":
+                continue  # it brings nothing, and thousands may come at once (PL-01)
             if self._kind is not None:
                 exchange.at_work()
                 async with turn_for(len(message), self._peer, self._servicer.idle_seconds):
