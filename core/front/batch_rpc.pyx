@@ -107,10 +107,14 @@ cdef class BatchRpc(Rpc):
             return 0
         elif self.kind == KIND_EXECUTE:
             raise EnvelopeError(501, "TooManyMessages", "Execute takes one message")
-        elif PyBytes_GET_SIZE(message) == 0:
-            return self.session.hears()       # ten thousand of these are one read of a connection (PL-01)
         self.session.feed(message if self.kind < KIND_JSON else body_field(message, DATA))
         return 0
+
+    cdef bint passes_over_empty(self) except -1:
+        if self.session is None or self.kind == KIND_EXECUTE:
+            return False
+        self.session.hears()
+        return True
 
     cdef int on_half_close(self) except -1:
         if self.session is None:

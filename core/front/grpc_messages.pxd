@@ -11,3 +11,4 @@ cdef class MessageReader:
     cdef Py_ssize_t read(self, const char* p, Py_ssize_t n, bint* complete) except -1
 
 cdef int put_prefix(char* p, Py_ssize_t n) noexcept nogil
+cdef Py_ssize_t empty_messages(const char* p, Py_ssize_t n) noexcept nogil

@@ -44,6 +44,7 @@ cdef class Rpc(MessageTaker):
     cdef int begin(self, Http2Stream stream) except -1
     cdef int on_half_close(self) except -1
     cdef bint may_feed(self) except -1
+    cdef bint passes_over_empty(self) except -1
     cdef bint reads_no_more(self) except -1
     cdef Room new_room(self)
     cdef bint may_take(self) except -1

@@ -6,7 +6,7 @@ Subclasses say what happens with a message and what is sent. `servicer` is the s
 from batchwire.core.alarms cimport alarms_of
 from batchwire.core.errors import EnvelopeError
 from batchwire.core.faults cimport fault
-from batchwire.core.front.grpc_messages cimport MessageReader, put_prefix
+from batchwire.core.front.grpc_messages cimport empty_messages, MessageReader, put_prefix
 from batchwire.core.front.grpc_protocol import CODINGS, percent_encoded, timeout_seconds
 from batchwire.core.front.http2_stream cimport field, Http2Stream
 from batchwire.core.front.nghttp2 cimport nghttp2_nv
@@ -57,6 +57,10 @@ cdef class Rpc(MessageTaker):
     cdef bint may_feed(self) except -1:
         """Whether the client may send more, as far as the call is concerned."""
         return True
+
+    cdef bint passes_over_empty(self) except -1:
+        """Whether empty messages bring nothing, and are not handed over."""
+        return False
 
     cdef bint reads_no_more(self) except -1:
         """Whether what comes of the request is of no use any more."""
@@ -185,6 +189,7 @@ cdef class Rpc(MessageTaker):
 
     cdef int on_data(self, const char* p, Py_ssize_t n) except -1:
         cdef bint complete = False, complete_one = False
+        cdef Py_ssize_t empty
         cdef bytes message
         self.held += n
         if self.done or self.deaf:
@@ -197,6 +202,11 @@ cdef class Rpc(MessageTaker):
             return 0
         try:
             while n and not self.done:
+                empty = empty_messages(p, n) if not self.reader.partial() and not self.waits() else 0
+                if empty and self.passes_over_empty():
+                    p += empty
+                    n -= empty
+                    continue
                 used = self.reader.read(p, n, &complete)
                 p += used
                 n -= used
