@@ -188,7 +188,6 @@ cdef class Batch(Conductor):
                 self.apply(intake.options)
                 intake.options = None
             if step == STEP_NONE:
-                self.slice.measure()          # of messages that bring nothing thousands may come at once (PL-01)
                 return 0
             self.results.require_fit()
             if step == STEP_CALL and intake.checked():
