@@ -25,14 +25,13 @@ cdef class Http1Answers(Http1Link):
     cdef bint continue_due                  # 100 Continue is to be said unless the body comes with the head
     cdef bint unsettled                     # the handler of `current` has not been told on_settled()
     cdef bint head_begun                    # some bytes of a head that is not complete have come
-    cdef int probes                         # 100 Continue said for `current` to see whether the client is still there
-    cdef double probe_after                 # when that, or a byte of an answer, may be sent for it again
+    cdef bint probed                        # 100 Continue was said to see whether the client still reads
+    cdef double probe_after                 # when a byte of an answer may be sent for that again
     cdef double head_since                  # when the client's time for a head began; 0: it has not
     cdef double idle_since                  # when the last answer ended; 0: there was none
     cdef double received
     cdef object linger_timer, prober
     cdef int begin_probes(self) except -1
-    cdef bint probe_unanswered(self) except -1
     cdef int probe_answer(self) except -1
     cdef bint look_at_peer(self) except -1
     cdef int flush(self) except -1

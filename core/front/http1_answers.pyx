@@ -19,10 +19,8 @@ from batchwire.core.errors import error_object
 
 cdef enum:
     MOST_UNREAD = 65536       # bytes of a request that nobody has consumed; then nothing more is read
-    MOST_PROBES = 4           # 100 Continue of one request; some clients take more than five such answers for a fault
 
-cdef double PROBE_SECONDS = 1.0   # between looks at a client that has closed its side, or of which nothing is read
-cdef double RESET_SECONDS = 0.25  # from a 100 Continue to the next look: most who are gone have refused it by then
+cdef double PROBE_SECONDS = 1.0   # between looks at a client that has closed its side
 cdef double AGAIN_SECONDS = 4.0    # from the first byte that is written so that it tells to the second; then more
 
 cdef unsigned long long connections_open = 0
@@ -116,25 +114,11 @@ cdef class Http1Answers(Http1Link):
             return
         if self.reading and not self.half_closed:
             return
-        if self.probe_unanswered():
-            self.prober = self.loop.call_later(RESET_SECONDS, self.on_probe)
-            return
+        if state == PEER_CLOSED_ITS_SIDE and not self.probed and not stream.answered and stream.http_version == "1.1":
+            self.probed = True
+            self.continues(stream)
         self.probe_answer()
         self.prober = self.loop.call_later(PROBE_SECONDS, self.on_probe)
-
-    cdef bint probe_unanswered(self) except -1:
-        """Before the answer 100 Continue is said some times, to whoever has closed its side, or may have behind what has
-        been unread for a while; whether it was said now."""
-        cdef Http1Stream stream = self.current
-        cdef double t = now()
-        if stream.answered or stream.http_version != "1.1" or self.probes == MOST_PROBES or t < self.probe_after:
-            return False
-        if not self.half_closed and t - self.received < PROBE_SECONDS / 2:
-            return False              # what comes is read, by and by
-        self.probe_after = t + PROBE_SECONDS * (1 << self.probes)
-        self.probes += 1
-        self.continues(stream)
-        return True
 
     cdef int probe_answer(self) except -1:
         """Amid an answer a byte of the next chunk is sent ahead, now and then."""
@@ -286,8 +270,6 @@ cdef class Http1Answers(Http1Link):
         cdef bytes data
         cdef Handler handler
         self.current = stream
-        self.probes = 0
-        self.probe_after = 0
         self.unsettled = True
         if self.backlog and not self.waiting:
             # The rest of this request may be in it, without which its answer never comes.
@@ -369,8 +351,6 @@ cdef class Http1Answers(Http1Link):
             self.transport.resume_reading()
         else:
             self.transport.pause_reading()
-            if self.current is not None and self.prober is None:
-                self.prober = self.loop.call_later(PROBE_SECONDS, self.on_probe)
         return 0
 
     # --- the end

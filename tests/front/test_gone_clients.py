@@ -6,12 +6,10 @@ PL-13, FR-10. Conversions are held at a gate and counted; clients run in threads
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import gc
 import json
 import socket
 import struct
-import termios
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
@@ -217,67 +215,4 @@ async def test_PL_13_whose_text_is_converted_is_not_slow(upstream: ScriptedUpstr
             answer = bytes((await asyncio.to_thread(wire.answer, stream)).data)
     assert b'"status": 204' in answer
     assert answer.endswith(prefixed(b"{}", 2)), answer
-    await come_true(lambda: stats() == NOTHING)
-
-
-CONTINUE, MOST_ASKED = b"HTTP/1.1 100 Continue\r\n\r\n", 4
-
-
-class Unread:
-    """A unary call over HTTP/1.1 that nobody may read to its end: it waits for others (PL-13)."""
-
-    def __init__(self, port: int) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port))
-        self._socket.setblocking(False)
-        head = f"POST {SERVICE}/Execute HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
-        self._rest = f"{head}Content-Length: {5 * LONG}\r\nConnection: close\r\n\r\n".encode() + text(5 * LONG)
-
-    def send(self) -> bool:
-        """As much as the system takes; whether that is all."""
-        try:
-            while self._rest:
-                self._rest = self._rest[self._socket.send(self._rest) :]
-        except BlockingIOError:
-            pass
-        return not self._rest
-
-    def unsent(self) -> int:
-        """Bytes that the system has taken, behind which its FIN comes."""
-        return struct.unpack("i", fcntl.ioctl(self._socket, termios.TIOCOUTQ, bytes(4)))[0]
-
-    def heard(self) -> bytes:
-        """What has come of the answer so far."""
-        try:
-            return self._socket.recv(65536, socket.MSG_PEEK)
-        except BlockingIOError:
-            return b""
-
-    def close(self) -> None:
-        """As an application does that has lost interest: no reset."""
-        self._socket.close()
-
-
-async def test_PL_13_FR_06_who_goes_unread_is_noticed_and_who_stays_is_answered(
-    upstream: ScriptedUpstream, parsing: Work
-) -> None:
-    """The system tells nobody of an end that is behind what it cannot send: it is asked, by a 100 Continue."""
-    upstream.fallback = lambda _: Reply(204)
-    async with whole_front(upstream.origin, max_request_bytes_in_process=LONG) as (port, _):
-        first = [asyncio.ensure_future(asyncio.to_thread(answer_to, port, "unary-json", LONG)) for _ in range(2)]
-        held = 2 * LONG  # the second goes on beyond the bound
-        await come_true(lambda: stats() == {"request_held": held, "request_waiting": 0})
-        stays, *go = [Unread(port) for _ in range(1 + CLIENTS)]
-        await come_true(lambda: [one.send() for one in (stays, *go)] and stats()["request_waiting"] == 1 + CLIENTS)
-        assert min(one.unsent() for one in go) > 0
-        for one in go:
-            one.close()
-        await closed({"sessions": 0, "connections": 3, "streams": 3})
-        parsing.gate.set()
-        for answer in await asyncio.gather(*first):
-            assert b'"status": 204' in answer
-        await come_true(lambda: stays.send() and b'"status": 204' in stays.heard())
-        assert stays.heard().removeprefix(CONTINUE).startswith((CONTINUE, b"HTTP/1.1 200 "))
-        assert 1 <= stays.heard().count(CONTINUE) <= MOST_ASKED
-        stays.close()
-        await closed(CLOSED)
     await come_true(lambda: stats() == NOTHING)
