@@ -76,6 +76,26 @@ def test_each_byte_in_a_frame_of_its_own(wire: Http2Wire) -> None:
     assert streamed(answer_of(wire.answer(stream))) == dict.fromkeys(NAMES, 200)
 
 
+@pytest.mark.parametrize("shift", [0, 1, 4])
+def test_PL_01_empty_messages_are_passed_over(shift: int, wire: Http2Wire) -> None:
+    """However their prefixes fall into frames; what stands between them is not."""
+    empty = prefixed(b"")
+    data = prefixed(batch("0")) + empty * 3_000 + prefixed(batch("1", first=False)) + empty * 3_000
+    data += prefixed(batch("2", first=False))
+    stream = wire.open(head("Batch"))
+    for at in range(shift - 5, len(data), 5_000):
+        wire.send(stream, data[max(at, 0) : at + 5_000], end=False)
+    wire.send(stream, b"", end=True)
+    assert streamed(answer_of(wire.answer(stream))) == {"0": 200, "1": 200, "2": 200}
+
+
+def test_PL_01_an_empty_message_comes_first_or_is_too_many_all_the_same(wire: Http2Wire) -> None:
+    late = refused(wire, head("Batch"), prefixed(b"") * 3 + prefixed(batch("1")))
+    assert reason(late) == "LateOptions"
+    two = refused(wire, head("Execute"), prefixed(execute("1")) + prefixed(b""))
+    assert reason(two) == "TooManyMessages"
+
+
 @pytest.mark.parametrize("at", range(1, 6))
 def test_a_prefix_split_over_frames(at: int, wire: Http2Wire) -> None:
     message = prefixed(execute("1"))
