@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
 import pytest
 import uvloop
-from harness import http2
+from harness import config, http2
 from harness.canary import Canary
 from harness.gateway import Gateway
 from harness.native import attackable, nothing_is_left, room_for_files
-from harness.scripted import ScriptedUpstream
+from harness.scripted import Gate, ScriptedUpstream, json_reply
 
 MEMORY = 48 << 20
 """How much a gateway may grow by under an attack that, if it were not bounded, would cost it far more."""
@@ -64,3 +66,31 @@ def target(attacked: Gateway, nothing_left: None, upstream: ScriptedUpstream) ->
     assert other.served > 1
     assert grown < MEMORY, f"the gateway has grown by {grown >> 20} MiB"
     nothing_is_left(attacked, descriptors)
+
+
+@pytest.fixture
+def new_gateway(_things: ScriptedUpstream, tmp_path: Path) -> Iterator[Callable[..., Gateway]]:
+    """Makes a gateway that a test may end. listen: keys of its listener."""
+    made: list[Gateway] = []
+
+    def new(**listen: Any) -> Gateway:
+        routes: list[config.Config] = [{"root": "/svc/", "upstream": "things", "default": True}]
+        settings = config.make(
+            {"things": {"url": _things.origin + "/"}}, routes, listen={"grace_seconds": 15, **listen}
+        )
+        made.append(Gateway(settings, tmp_path))
+        made[-1].start()
+        return made[-1]
+
+    yield new
+    for gateway in made:
+        gateway.kill()
+
+
+@pytest.fixture
+def gate(upstream: ScriptedUpstream) -> Iterator[Gate]:
+    """Until it opens, /held is not answered."""
+    gate = upstream.gate()
+    upstream.on("GET", "/held", json_reply({}, gate=gate))
+    yield gate
+    gate.open()

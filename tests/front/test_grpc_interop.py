@@ -20,7 +20,7 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 from harness import config, grpc_client, rest
 from harness.gateway import Gateway
-from harness.scripted import Gate, Received, Reply, ScriptedUpstream, json_reply
+from harness.scripted import Gate, Received, Reply, ScriptedUpstream
 from interop_clients import CLIENTS, AioStream, Client, SyncStream
 
 SERVICE = "/batchwire.v1.BatchService"
@@ -41,14 +41,6 @@ def client(request: pytest.FixtureRequest, gateway: Gateway, upstream: ScriptedU
     upstream.fallback = answer
     with CLIENTS[request.param](gateway.grpc_address) as made:
         yield made
-
-
-@pytest.fixture
-def gate(upstream: ScriptedUpstream) -> Iterator[Gate]:
-    gate = upstream.gate()
-    upstream.on("GET", "/held", json_reply({}, gate=gate))
-    yield gate
-    gate.open()
 
 
 def payload(name: str, answer: int, body: int | None = None) -> batch_pb2.Call:

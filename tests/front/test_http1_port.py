@@ -6,7 +6,6 @@ import contextlib
 import json
 import socket
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ from harness import config, rest
 from harness.gateway import Gateway
 from harness.grpc_wire import call, head
 from harness.http2_wire import Http2Wire, request
-from harness.scripted import Gate, ScriptedUpstream, json_reply
+from harness.scripted import Gate, ScriptedUpstream
 
 BATCH = rest.encode({"requests": [rest.get_call("1", "A")]})
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -34,14 +33,6 @@ def _script(upstream: ScriptedUpstream) -> None:
 def port(request: pytest.FixtureRequest, gateway: Gateway) -> int:
     """Each listener speaks all protocols."""
     return gateway.http_port if request.param == "http" else int(gateway.grpc_address.rpartition(":")[2])
-
-
-@pytest.fixture
-def gate(upstream: ScriptedUpstream) -> Iterator[Gate]:
-    gate = upstream.gate()
-    upstream.on("GET", "/held", json_reply({}, gate=gate))
-    yield gate
-    gate.open()
 
 
 def post(*fields: bytes, lines: list[bytes] = LINES) -> bytes:

@@ -107,12 +107,9 @@ def hasty(_things: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture
-def gate(upstream: ScriptedUpstream) -> Iterator[Gate]:
-    gate = upstream.gate()
-    upstream.on("GET", "/held", json_reply({}, gate=gate))
+def gate(gate: Gate, upstream: ScriptedUpstream) -> Gate:
     upstream.on("GET", "/A")
-    yield gate
-    gate.open()
+    return gate
 
 
 def test_half_a_rest_batch_is_408(hasty: Gateway, gate: Gate) -> None:

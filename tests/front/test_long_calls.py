@@ -6,8 +6,7 @@ import asyncio
 import contextlib
 import socket
 from collections import Counter
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import h2.connection
@@ -18,7 +17,6 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 from h2.settings import SettingCodes
-from harness import config
 from harness.gateway import Gateway
 from harness.grpc_wire import (
     OK,
@@ -41,25 +39,6 @@ CHECK = head(path="/grpc.health.v1.Health/Check")
 WATCH = head(path="/grpc.health.v1.Health/Watch")
 REFLECTION = head(path="/grpc.reflection.v1.ServerReflection/ServerReflectionInfo")
 MOST_LONG, MOST_WAITING, LONGEST, STEPS = 16, 128, 4096, 16
-
-
-@pytest.fixture
-def new_gateway(_things: ScriptedUpstream, tmp_path: Path) -> Iterator[Callable[..., Gateway]]:
-    """Makes a gateway that a test may end. listen: keys of its listener."""
-    made: list[Gateway] = []
-
-    def new(**listen: Any) -> Gateway:
-        routes: list[config.Config] = [{"root": "/svc/", "upstream": "things", "default": True}]
-        settings = config.make(
-            {"things": {"url": _things.origin + "/"}}, routes, listen={"grace_seconds": 15, **listen}
-        )
-        made.append(Gateway(settings, tmp_path))
-        made[-1].start()
-        return made[-1]
-
-    yield new
-    for gateway in made:
-        gateway.kill()
 
 
 def symbol(name: str = "batchwire.v1.BatchService", **more: Any) -> bytes:

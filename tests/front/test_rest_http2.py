@@ -49,14 +49,6 @@ def wire(gateway: Gateway) -> Iterator[Http2Wire]:
         yield connection
 
 
-@pytest.fixture
-def gate(upstream: ScriptedUpstream) -> Iterator[Gate]:
-    gate = upstream.gate()
-    upstream.on("GET", "/held", json_reply({}, gate=gate))
-    yield gate
-    gate.open()
-
-
 # --- the same as over HTTP/1.1
 
 

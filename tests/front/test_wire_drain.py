@@ -13,7 +13,7 @@ from harness import config, grpc_wire, rest
 from harness.gateway import Gateway
 from harness.grpc_wire import answer_of, call, head, prefixed
 from harness.http2_wire import Http2Wire, request
-from harness.scripted import Gate, Reply, ScriptedUpstream, json_reply
+from harness.scripted import Gate, Reply, ScriptedUpstream
 
 MAX_STREAM = (1 << 31) - 1
 JSON = [("content-type", "application/json"), ("odata-version", "4.01")]
@@ -32,12 +32,9 @@ def own_gateway(_things: ScriptedUpstream, tmp_path: Path) -> Iterator[Gateway]:
 
 
 @pytest.fixture
-def gate(upstream: ScriptedUpstream) -> Iterator[Gate]:
-    gate = upstream.gate()
-    upstream.on("GET", "/held", json_reply({}, gate=gate))
+def gate(gate: Gate, upstream: ScriptedUpstream) -> Gate:
     upstream.on("GET", "/A")
-    yield gate
-    gate.open()
+    return gate
 
 
 @pytest.mark.parametrize("kind", ["execute", "batch", "rest"])

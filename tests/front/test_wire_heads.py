@@ -14,7 +14,7 @@ from harness import grpc_wire
 from harness.gateway import Gateway
 from harness.grpc_wire import SERVICE, answer_of, call, head, prefixed
 from harness.http2_wire import Http2Wire
-from harness.scripted import Gate, ScriptedUpstream, json_reply
+from harness.scripted import Gate, ScriptedUpstream
 
 SPECIAL = "\t\ntest with whitespace\r\nand Unicode BMP ☺ and non-BMP 😈\t\n"
 """Of the gRPC interoperability test special_status_message."""
@@ -26,15 +26,6 @@ def wire(gateway: Gateway, upstream: ScriptedUpstream) -> Iterator[Http2Wire]:
     upstream.on("GET", "/A")
     with Http2Wire(gateway.grpc_address) as connection:
         yield connection
-
-
-@pytest.fixture
-def gate(upstream: ScriptedUpstream) -> Iterator[Gate]:
-    """/held does not answer before the test ends."""
-    gate = upstream.gate()
-    upstream.on("GET", "/held", json_reply({}, gate=gate))
-    yield gate
-    gate.open()
 
 
 # --- what makes a call

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from batch_messages import execute, executed
 from batchwire.v1 import batch_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from harness import config, grpc_client, rest
+from harness import grpc_client, rest
 from harness.gateway import Gateway
 from harness.grpc_wire import call, head
 from harness.http2_wire import Http2Wire, request
-from harness.scripted import Gate, ScriptedUpstream, json_reply
+from harness.scripted import Gate, ScriptedUpstream
 
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 BATCH = rest.encode({"requests": [rest.get_call("1", "A")]})
@@ -28,28 +27,10 @@ WAYS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.fixture
-def new_gateway(_things: ScriptedUpstream, tmp_path: Path) -> Iterator[Callable[[str], Gateway]]:
-    """Makes a gateway that a test may end, for one of WAYS."""
-    made: list[Gateway] = []
-
-    def new(way: str) -> Gateway:
-        listen = {"grace_seconds": 15, "drain_delay_seconds": 4, **WAYS[way]}
-        routes: list[config.Config] = [{"root": "/svc/", "upstream": "things", "default": True}]
-        settings = config.make({"things": {"url": _things.origin + "/"}}, routes, listen=listen)
-        made.append(Gateway(settings, tmp_path))
-        made[-1].start()
-        return made[-1]
-
-    yield new
-    for gateway in made:
-        gateway.kill()
-
-
 @pytest.fixture(params=WAYS)
-def retiring(new_gateway: Callable[[str], Gateway], request: Any) -> Gateway:
-    """One of each."""
-    return new_gateway(request.param)
+def retiring(new_gateway: Callable[..., Gateway], request: Any) -> Gateway:
+    """One of each, which a test may end."""
+    return new_gateway(drain_delay_seconds=4, **WAYS[request.param])
 
 
 def told(gateway: Gateway, event: str) -> list[dict[str, Any]]:
@@ -95,10 +76,10 @@ def test_OP_27_who_comes_before_the_delay_is_over_is_served(retiring: Gateway, u
 
 
 def test_OP_27_connections_of_http2_are_sent_away_and_new_ones_served(
-    new_gateway: Callable[[str], Gateway], upstream: ScriptedUpstream
+    new_gateway: Callable[..., Gateway], upstream: ScriptedUpstream
 ) -> None:
     upstream.on("GET", "/A")
-    running = new_gateway("native")
+    running = new_gateway(drain_delay_seconds=4)
     with Http2Wire(running.grpc_address) as wire:
         assert executed(call(wire, head(), execute("1"))) == {"1": 200}
         running.terminate()
@@ -133,14 +114,6 @@ def test_OP_27_what_began_in_the_delay_has_its_grace(retiring: Gateway, upstream
         gate.open()
         assert [one["status"] for one in wire.answer().responses] == [200]
     retiring.stop()
-
-
-@pytest.fixture
-def gate(upstream: ScriptedUpstream) -> Iterator[Gate]:
-    gate = upstream.gate()
-    upstream.on("GET", "/held", json_reply({}, gate=gate))
-    yield gate
-    gate.open()
 
 
 @pytest.mark.parametrize("retiring", ["native"], indirect=True)
