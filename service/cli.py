@@ -237,8 +237,8 @@ def check(path: str | None, batch: str | None, root: str | None, announced: bool
 
     What `serve` would refuse is told here; apps in the process are imported for that, and certificates loaded. A batch
     is judged with the limits of the configuration and the settings of its route, and as that of a client which does not
-    announce OData 4.01 (see --strict). Where BATCHWIRE_ROUTES is set, the
-    environment is a configuration without --config, too.
+    announce OData 4.01 (see --strict). Where BATCHWIRE_ROUTES is set, the environment is a configuration without
+    --config, too.
     Exit code 0 when nothing is wrong, 1 when something is; each thing that is wrong has its own line.
     """
     if not (path or batch or say_routes()):

@@ -142,12 +142,9 @@ async def _retire(fronts: list[listeners.Front], seconds: float) -> None:
     """Tells clients to go elsewhere, and serves those that come until proxies have heard of it (FR-09)."""
     _log.info("retiring", drain_delay_seconds=seconds)
     await asyncio.gather(*(front.retire() for front in fronts))
-    end = asyncio.get_running_loop().time() + seconds
-    while (left := end - asyncio.get_running_loop().time()) > 0:
-        try:
-            await asyncio.sleep(left)
-        except asyncio.CancelledError:
-            _log.error("a task of an app cancelled the gateway's own")
+    over = asyncio.Event()
+    asyncio.get_running_loop().call_later(seconds, over.set)
+    await _told(over)
 
 
 async def _stop(service: Service, fronts: list[listeners.Front], grace: float) -> None:
@@ -164,11 +161,11 @@ def _spare_the_collector(apps: bool) -> None:
         gc.set_threshold(20_000, 20, 20)
 
 
-async def _told(stopping: asyncio.Event) -> None:
-    """Waits for the word to stop. What cancels this task is an app that cancels all there are (OP-05)."""
-    while not stopping.is_set():
+async def _told(word: asyncio.Event) -> None:
+    """Waits for a word, as that to stop. What cancels this task is an app that cancels all there are (OP-05)."""
+    while not word.is_set():
         try:
-            await stopping.wait()
+            await word.wait()
         except asyncio.CancelledError:
             _log.error("a task of an app cancelled the gateway's own")
 

@@ -220,13 +220,15 @@ class Client:
         timeout = checked_seconds(timeout, "timeout")
         encoded = [encode(call, number) for number, call in enumerate(calls)]
         if not in_one_message(encoded, self._max_answer):
-            said: dict[str, Any] = {
-                "deadline": deadline,
-                "continue_on_error": continue_on_error,
-                "ordered": ordered,
-                "headers": headers,
-            }
-            results = list(self.run(calls, timeout=timeout, **said))
+            running = self.run(
+                calls,
+                deadline=deadline,
+                continue_on_error=continue_on_error,
+                ordered=ordered,
+                headers=headers,
+                timeout=timeout,
+            )
+            results = list(running)
         else:
             first = options(self._route, deadline, continue_on_error, ordered, headers, self._max_answer)
             request = batch_pb2.ExecuteRequest(options=first, calls=encoded)

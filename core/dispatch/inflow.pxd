@@ -63,11 +63,13 @@ cdef class Inflow:
     cdef Py_ssize_t little(self, Py_ssize_t total) noexcept
     cdef bint is_small(self, Py_ssize_t most, Py_ssize_t coming) noexcept
     cdef bint is_small_with(self, Inlet inlet, Py_ssize_t coming) noexcept
-    cdef Py_ssize_t beyond(self, Py_ssize_t more, Py_ssize_t most) noexcept
+    cdef Py_ssize_t beyond(self, Py_ssize_t more) noexcept
     cdef bint fits(self, Py_ssize_t most, Py_ssize_t coming) noexcept
+    cdef bint fits_or_exceeds(self, Py_ssize_t most, Py_ssize_t coming) noexcept
+    cdef bint makes_first(self) except -1
     cdef bint goes_ahead(self, Py_ssize_t most, Py_ssize_t coming) noexcept
     cdef int pass_on(self) noexcept
-    cdef bint finishes(self, Py_ssize_t coming) noexcept
+    cdef bint finishes(self, Py_ssize_t coming) except -1
     cdef bint may_write(self, Py_ssize_t most, bint leads) except -1
     cdef bint may_make(self, Py_ssize_t most, Py_ssize_t coming, bint leads) except -1
     cdef bint may_start(self, int running) except -1

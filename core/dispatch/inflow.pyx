@@ -7,7 +7,8 @@ holds little up to the bound itself. Above its mark it waits in the line of its 
   - of the others `ahead`: it reads one answer, and passes that on while there is room. Without room it goes on until it
     holds next to nothing, has nothing to go on with, or its client is to take.
 Beyond that is one small answer of each batch that holds nothing else, so that who comes later is answered, and further
-beyond of each origin (top_bound); and what nobody asks for: a read of each connection, and one call of each batch that holds next to nothing.
+beyond of each origin (top_bound); and what nobody asks for: a read of each connection, and one call of each batch that
+holds next to nothing.
 
 Must never let all wait for one another. Invariant: where something waits, one of these goes on by itself.
   - Clients have more than a little to take, or to take soon (is_much_to_take): they do, or are cut (AN-16).
@@ -74,11 +75,6 @@ cdef bint is_much_to_take(Py_ssize_t process_bound) noexcept:
     return process_out + process_making > process_bound // TAKEN_SOON
 
 
-cdef bint may_exceed(Py_ssize_t coming, Py_ssize_t process_bound) noexcept:
-    """Whether one may go on without room: the clients do not bring any soon, and nobody else has just been let go."""
-    return coming == 0 and process_granted == 0 and not is_much_to_take(process_bound)
-
-
 cdef bint does_anybody_wait() noexcept:
     return PyDict_Size(makers) + PyDict_Size(behind) + PyDict_Size(readers) + PyDict_Size(starters) > 0
 
@@ -94,7 +90,8 @@ cdef int wake_others() except -1:
             coming += inflow.go_on(kind, coming)
     must_hold(ahead is None or ahead.owner is not None)
     must_hold(finishing is None or finishing.owner is not None)
-    must_hold(ahead is not None or coming > 0 or process_granted > 0 or len(makers) == 0 or is_much_to_take(inflow.process_bound))
+    must_hold(ahead is not None or coming > 0 or process_granted > 0 or len(makers) == 0
+              or is_much_to_take(inflow.process_bound))
     return 0
 
 
@@ -289,7 +286,7 @@ cdef class Inflow:
         """Whether the batch holds little, so that it waits for the bound alone with so many bytes more."""
         cdef Py_ssize_t total = process_reading + process_out + coming + most
         if self.own() + most <= ONE_RESULT:
-            return total <= self.beyond(most, ONE_RESULT)
+            return total <= self.beyond(most)
         return most <= MOST_OF_LITTLE and self.own() <= self.little(total) and total <= self.process_bound
 
     cdef bint is_small_with(self, Inlet inlet, Py_ssize_t coming) noexcept:
@@ -297,21 +294,30 @@ cdef class Inflow:
         cdef Py_ssize_t left = inlet.length - inlet.counted if inlet.length else READ
         cdef Py_ssize_t total = process_reading + process_out + coming + left
         if self.own() + left <= (READ if inlet.length else 2 * READ):
-            return total <= self.beyond(left, ONE_RESULT)
+            return total <= self.beyond(left)
         return inlet.length > 0 and self.own() + left <= self.little(total) and total <= self.process_bound
 
-    cdef Py_ssize_t beyond(self, Py_ssize_t more, Py_ssize_t most) noexcept:
+    cdef Py_ssize_t beyond(self, Py_ssize_t more) noexcept:
         """Bytes up to which a batch goes on that holds little. No client takes with many batches what is left to others'."""
-        return self.top_bound if self.origin.answers + more <= most else self.most_bound
+        return self.top_bound if self.origin.answers + more <= ONE_RESULT else self.most_bound
 
     cdef bint fits(self, Py_ssize_t most, Py_ssize_t coming) noexcept:
         return process_reading + process_out + coming + most <= self.full_bound
 
+    cdef bint fits_or_exceeds(self, Py_ssize_t most, Py_ssize_t coming) noexcept:
+        """Whether there is room, or one may go on without: the clients do not bring any soon, and nobody has just been let
+        go."""
+        return self.fits(most, coming) or (
+            coming == 0 and process_granted == 0 and not is_much_to_take(self.process_bound))
+
+    cdef bint makes_first(self) except -1:
+        """Whether no result of another batch waits before one of this for being made ready."""
+        return len(makers) == 0 or next(iter(makers)) is self
+
     cdef bint goes_ahead(self, Py_ssize_t most, Py_ssize_t coming) noexcept:
         """Whether it is the one that goes on above the marks, with so many bytes more: in its room, or alone without."""
         global ahead
-        if (ahead is not None and ahead is not self) or not (
-                self.fits(most, coming) or may_exceed(coming, self.process_bound)):
+        if (ahead is not None and ahead is not self) or not self.fits_or_exceeds(most, coming):
             return False
         ahead = self
         return True
@@ -323,13 +329,12 @@ cdef class Inflow:
             ahead = None
         return 0
 
-    cdef bint finishes(self, Py_ssize_t coming) noexcept:
+    cdef bint finishes(self, Py_ssize_t coming) except -1:
         """Whether it is the one of those whose answer is one message that goes on to its end: nobody can take any of it
         before. Its client must not hold that up, and it takes no room from results that are only to be made ready."""
         global finishing
         cdef Py_ssize_t most = max(self.message - self.own(), 0)
-        if finishing is None and self.may_end and (len(makers) == 0 or next(iter(makers)) is self) and (
-                self.fits(most, coming) or may_exceed(coming, self.process_bound)):
+        if finishing is None and self.may_end and self.makes_first() and self.fits_or_exceeds(most, coming):
             finishing = self
             self.count(self.reading, self.window, self.out, self.making)
         return finishing is self
@@ -356,7 +361,7 @@ cdef class Inflow:
         if finishing is self or self.is_small(most, coming):
             return True
         # What comes behind one that has no room must not take it away from that.
-        if self.fits(most, coming) and (ahead is self or len(makers) == 0 or next(iter(makers)) is self):
+        if self.fits(most, coming) and (ahead is self or self.makes_first()):
             return True
         return leads and self.goes_ahead(most, coming)
 

@@ -10,7 +10,6 @@ from libc.string cimport memcmp, memcpy
 cdef enum:
     PREFIX = 5
 
-
 cdef const char* NONE = b"\0\0\0\0\0"    # the prefix of an empty message
 
 

@@ -6,4 +6,4 @@ cdef class Http1Acceptor(Connections):
     cdef object context                     # what is done later begins with it (OP-04)
     cdef Py_ssize_t max_head_bytes
     cdef double keepalive_seconds
-    cdef bint retiring                      # each connection has one more answer at most
+    cdef bint retiring                      # the next answer of a connection that begins is its last

@@ -68,7 +68,8 @@ cdef bytes reference_of(bytes rest):
 
 cdef const char* next_link(const char* p, const char* end, Py_ssize_t* size) noexcept nogil:
     """The next or delta link in a JSON body from p on, without its quotes, or NULL: of the body, or of a member of it
-    (`Items@odata.nextLink`). It looks for L, which is rare: that costs next to nothing. A link whose text would have to be unescaped is passed over: those are rare enough to stay as they are.
+    (`Items@odata.nextLink`). It looks for L, which is rare: that costs next to nothing. A link whose text would have to be
+    unescaped is passed over: those are rare enough to stay as they are.
     """
     cdef const char* start = p
     cdef const char* at

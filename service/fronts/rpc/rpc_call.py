@@ -51,7 +51,6 @@ class HttpCall:
         self._unpack = unpack
         self._kind = kind
         self._kept = 0
-        self._peer = ""
         self._opened = asyncio.Event()
         self._failure: EnvelopeError | None = None
 
@@ -63,9 +62,8 @@ class HttpCall:
         Raises EnvelopeError where the call ends with an error. The task that runs it is cancelled when the client is
         gone: whatever is done for the call then is for nobody.
         """
-        self._peer = request.head.peer
-        PEER.set(self._peer)
-        call = RpcBatch(self._servicer, self._method, metadata, self._peer, seconds)
+        PEER.set(request.head.peer)
+        call = RpcBatch(self._servicer, self._method, metadata, request.head.peer, seconds)
         exchange = request.exchange
         exchange.hears_damage = True
         exchange.bound_memory(self._servicer.request_bound)
@@ -122,7 +120,7 @@ class HttpCall:
                 continue  # it brings nothing, and thousands may come at once (PL-01)
             if self._kind is not None:
                 exchange.at_work()
-                async with turn_for(len(message), self._peer, self._servicer.idle_seconds):
+                async with turn_for(len(message), PEER.get(), self._servicer.idle_seconds):
                     await turn()
                     message = await connect_json.parse(message, self._kind)  # it lets go of the text
             call.feed(message)
